@@ -1,0 +1,47 @@
+# make demo    the main job on this machine, for real (ARGS=... is passed on)
+# make test    everything that must hold before a change goes in (ARGS=... goes to pytest)
+# make lint    the part of it that runs nothing
+# make protos  the generated code, after a change of a .proto
+# make clean   back to what a clone has
+# Needs Python 3.11 or newer (PYTHON=... names another one), make and git; pip brings the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test lint protos clean
+
+demo: .venv/.demo
+	$(BIN)/tidegate demo $(ARGS)
+
+test: lint
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+protos: .venv/.dev
+	cd protos && PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc \
+	-I . --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. tidegate_protos/v1/*.proto
+
+clean:
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find agent bench controller examples protos tests -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.demo: pyproject.toml | .venv/bin/pip
+	@echo "installing Tidegate and what the demo needs into .venv (about 100 MB, once)"
+	@$(PIP) -e '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/pip
+	@echo "installing Tidegate and what the tests need into .venv (about 250 MB, once)"
+	@$(PIP) -e '.[dev]'
+	@touch .venv/.demo $@
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Tidegate needs Python \
+	3.11 or newer, but $(PYTHON) is {}.{}; name another: make PYTHON=python3.12".format(*v[:2]))'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }

@@ -1,0 +1,139 @@
+"""The agent: journal, apps and executors put together; the link brings commands."""
+
+import contextlib
+import logging
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from tidegate_protos.v1 import agent_pb2 as pb
+
+from tidegate_agent.app import App
+from tidegate_agent.commands import HANDLERS
+from tidegate_agent.executor import Executor
+from tidegate_agent.journal import Journal
+from tidegate_agent.slot import Slot
+
+log = logging.getLogger(__name__)
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class Agent:
+    """Everything of the agent but its link. `data` is its own folder."""
+
+    def __init__(self, node: str, data: Path, labels: dict[str, str], address: str) -> None:
+        self.node = node
+        self._data = data
+        self._labels = labels
+        self._address = address
+        self._journal = Journal(data / "journal.db")
+        self._apps: dict[str, App] = {}
+        self._executors: dict[str, Executor] = {}
+        self._send: Callable[[pb.Report], None] | None = None
+
+    async def start(self) -> None:
+        """Take up what runs, then what an earlier life has left unfinished."""
+        records = self._journal.slots()
+        for name in sorted({record.app for record in records}):
+            mine = [record for record in records if record.app == name]
+            await self._app(name).recover(mine)
+        unfinished = self._journal.unfinished()
+        for name in sorted({command.app for command in unfinished}):
+            mine_too = [command for command in unfinished if command.app == name]
+            self._executor(name).resume(mine_too)
+
+    async def stop(self) -> None:
+        """Leave; the apps go on serving."""
+        for executor in self._executors.values():
+            await executor.leave()
+        for app in self._apps.values():
+            await app.leave()
+        self._journal.close()
+
+    # --- The link's side ----------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def reporting_to(self, send: Callable[[pb.Report], None]) -> Iterator[None]:
+        """While connected, reports go to `send`; otherwise they wait to be asked for."""
+        self._send = send
+        try:
+            yield
+        finally:
+            self._send = None
+
+    def hello(self) -> pb.Hello:
+        hello = pb.Hello(
+            node=self.node,
+            journal_id=self._journal.journal_id,
+            agent_version=version("tidegate"),
+            labels=self._labels,
+            address=self._address,
+            highest_epoch=self._journal.highest_epoch(),
+            capabilities=sorted(HANDLERS),
+        )
+        for app in self._apps.values():
+            for state in app.states():
+                hello.slots.append(state)
+        return hello
+
+    def heartbeat(self) -> pb.Heartbeat:
+        memory = psutil.virtual_memory()
+        return pb.Heartbeat(
+            cpu_percent=psutil.cpu_percent(),
+            memory_used_bytes=memory.total - memory.available,
+            memory_total_bytes=memory.total,
+            disk_free_bytes=shutil.disk_usage(self._data).free,
+            load_1m=psutil.getloadavg()[0],
+            uptime_seconds=time.clock_gettime(time.CLOCK_BOOTTIME),
+        )
+
+    def take(self, instruction: pb.Instruction) -> None:
+        """One instruction from the controller."""
+        kind = instruction.WhichOneof("kind")
+        if kind == "acknowledge":
+            self._journal.forget(instruction.acknowledge.command_id)
+        elif kind == "command":
+            self._take_command(instruction.command)
+
+    def _take_command(self, command: pb.Command) -> None:
+        if problem := self._problem(command):
+            log.warning("refused command %s: %s", command.id, problem)
+            finished = pb.Finished(command_id=command.id, outcome=pb.OUTCOME_REFUSED, error=problem)
+            self.report(pb.Report(finished=finished))
+        else:
+            self._executor(command.app).submit(command)
+
+    def _problem(self, command: pb.Command) -> str:
+        """Why the command is not for this agent; empty when it is."""
+        if command.node != self.node:
+            return f"this is {self.node}, not {command.node[:80]}"
+        if not NAME.fullmatch(command.app) or not NAME.fullmatch(command.environment):
+            return f"the app {command.app[:80]!r} or its environment has a name that is not allowed"
+        if command.journal_id != self._journal.journal_id:
+            return "the command was made for another journal: this node's disk was replaced"
+        return ""
+
+    def report(self, report: pb.Report) -> None:
+        if self._send is not None:
+            self._send(report)
+
+    # --- Parts --------------------------------------------------------------------------------
+
+    def _app(self, name: str) -> App:
+        if name not in self._apps:
+            home = self._data / "apps" / name
+            self._apps[name] = App(self._journal, self.node, home, self._slot_changed)
+        return self._apps[name]
+
+    def _executor(self, name: str) -> Executor:
+        if name not in self._executors:
+            self._executors[name] = Executor(self._journal, self._app(name), self.report)
+        return self._executors[name]
+
+    def _slot_changed(self, app: App, slot: Slot) -> None:
+        self.report(pb.Report(health=pb.Health(slot=slot.state())))

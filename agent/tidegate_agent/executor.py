@@ -1,0 +1,147 @@
+"""One executor an app: takes commands in the order of their fences and does one at a time.
+
+The checks stand in `submit`, in the order that makes them safe. A command is recorded before
+anything of it is done; a higher fence cancels the one that runs.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from tidegate_protos.v1 import agent_pb2 as pb
+
+from tidegate_agent.app import App
+from tidegate_agent.commands import HANDLERS
+from tidegate_agent.errors import AgentError
+from tidegate_agent.journal import Journal
+from tidegate_agent.slot import Slot
+
+log = logging.getLogger(__name__)
+
+CLOCK_SKEW_SECONDS = 300.0  # expiry is hygiene; clocks may differ by this much
+
+
+class Executor:
+    """`report` sends to the controller, or drops: what matters is in the journal."""
+
+    def __init__(self, journal: Journal, app: App, report: Callable[[pb.Report], None]) -> None:
+        self._journal = journal
+        self._app = app
+        self._report = report
+        self._running: dict[str, pb.Command] = {}  # by id; at most one changes something
+        self._task: asyncio.Task[None] | None = None
+        self._looking: set[asyncio.Task[None]] = set()
+
+    def submit(self, command: pb.Command) -> None:
+        """Check, record, begin. The controller has been told when this was refused."""
+        if (stored := self._journal.result(command.id)) is not None:
+            self._report(pb.Report(finished=stored))
+            return
+        if command.id in self._running:
+            self._renew(command)
+            return
+        if command.WhichOneof("work") == "inspect":
+            self._look(command)
+            return
+        fence = (command.fence.epoch, command.fence.version)
+        highest = self._journal.fence(command.app, command.environment)
+        if fence <= highest:
+            error = f"fence {fence} is not above {highest}, which this node has seen"
+            self._answer(command, pb.OUTCOME_SUPERSEDED, error)
+            return
+        if command.expires_at.seconds + CLOCK_SKEW_SECONDS < time.time():
+            self._answer(command, pb.OUTCOME_EXPIRED, "the command came after it had expired")
+            return
+        self._journal.accept(command)
+        self._report(pb.Report(accepted=pb.Accepted(command_id=command.id)))
+        self._begin(command)
+
+    def resume(self, commands: list[pb.Command]) -> None:
+        """After a start: only the newest unfinished command counts, the others were overtaken."""
+        *overtaken, newest = commands
+        for command in overtaken:
+            self._finish(command, pb.OUTCOME_SUPERSEDED, "overtaken by a later command")
+        self._begin(newest)
+
+    async def leave(self) -> None:
+        """The agent stops: what is unfinished is done at its next start."""
+        tasks = [*self._looking, *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel("leave")
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _renew(self, command: pb.Command) -> None:
+        """The same command again: only where to fetch from may have changed."""
+        running = self._running[command.id]
+        if running.WhichOneof("work") == "prepare_slot":
+            running.prepare_slot.artifact.url = command.prepare_slot.artifact.url
+
+    def _look(self, command: pb.Command) -> None:
+        task = asyncio.create_task(self._run(command, None))
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    def _begin(self, command: pb.Command) -> None:
+        previous = self._task
+        if previous is not None:
+            previous.cancel("superseded")
+        self._task = asyncio.create_task(self._run(command, previous))
+
+    async def _run(self, command: pb.Command, previous: asyncio.Task[None] | None) -> None:
+        self._running[command.id] = command
+        try:
+            if previous is not None:
+                await asyncio.wait([previous])
+            kind = command.WhichOneof("work") or ""
+            if kind not in HANDLERS:
+                raise AgentError(f"this agent does not know the command {kind or 'sent'}")
+            async with asyncio.timeout(command.deadline_seconds):
+                slot = await HANDLERS[kind](self._app, command)
+            self._finish(command, pb.OUTCOME_OK, "", slot)
+        except asyncio.CancelledError as cancelled:
+            if "superseded" not in cancelled.args:
+                raise
+            self._finish(command, pb.OUTCOME_SUPERSEDED, "overtaken by a later command")
+        except TimeoutError:
+            error = f"not done within {command.deadline_seconds:.0f} s"
+            self._finish(command, pb.OUTCOME_FAILED, error, self._slot(command))
+        except AgentError as error:
+            self._finish(
+                command, pb.OUTCOME_FAILED, str(error), self._slot(command), error.output_tail
+            )
+        except Exception as error:
+            log.exception("command %s failed unexpectedly", command.id)
+            text = f"{type(error).__name__}: {error}"
+            self._finish(command, pb.OUTCOME_FAILED, text, self._slot(command))
+        finally:
+            del self._running[command.id]
+
+    def _slot(self, command: pb.Command) -> Slot | None:
+        work = getattr(command, command.WhichOneof("work") or "", None)
+        return self._app.slots.get(getattr(work, "slot", ""))
+
+    def _finish(
+        self,
+        command: pb.Command,
+        outcome: pb.Outcome,
+        error: str,
+        slot: Slot | None = None,
+        output_tail: str = "",
+    ) -> None:
+        """Record the result, then report it."""
+        finished = pb.Finished(
+            command_id=command.id, outcome=outcome, error=error, output_tail=output_tail
+        )
+        if slot is not None:
+            finished.slot.CopyFrom(slot.state())
+        if self._journal.known(command.id):
+            self._journal.finish(finished)
+        self._report(pb.Report(finished=finished))
+
+    def _answer(self, command: pb.Command, outcome: pb.Outcome, error: str) -> None:
+        """Refuse a command that was never begun."""
+        log.warning("refused command %s: %s", command.id, error)
+        finished = pb.Finished(command_id=command.id, outcome=outcome, error=error)
+        self._report(pb.Report(finished=finished))

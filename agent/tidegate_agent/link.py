@@ -1,0 +1,101 @@
+"""The gRPC link: one stream to the controller, opened by the agent, and again when it ends."""
+
+import asyncio
+import logging
+import random
+
+import grpc
+from tidegate_protos.v1 import agent_pb2 as pb
+from tidegate_protos.v1.agent_pb2_grpc import AgentLinkStub
+
+from tidegate_agent.agent import Agent
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS_MIN = 0.2
+RETRY_SECONDS_MAX = 10.0
+REPORTS_MAX = 1000  # waiting for a slow controller; then the stream is opened anew
+HEARTBEAT_SECONDS = 5.0  # until the controller names its own
+LASTING_SECONDS = 10.0  # a link that held so long starts again with the shortest pause
+OPTIONS = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.enable_retries", 0),
+]
+
+
+class Link:
+    """Keeps the agent connected to the controller at `target` ("HOST:PORT")."""
+
+    def __init__(self, agent: Agent, target: str) -> None:
+        self._agent = agent
+        self._target = target
+
+    async def run(self) -> None:
+        """Until cancelled. The pause between tries grows, with jitter, so that ten thousand
+        agents do not come back at once."""
+        pause = RETRY_SECONDS_MIN
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._connect()
+                log.warning("the controller at %s has closed the link", self._target)
+            except grpc.aio.AioRpcError as error:
+                log.warning(
+                    "no link to the controller at %s: %s: %s",
+                    self._target,
+                    error.code().name,
+                    error.details(),
+                )
+            if loop.time() - began > LASTING_SECONDS:
+                pause = RETRY_SECONDS_MIN
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
+            pause = min(pause * 2, RETRY_SECONDS_MAX)
+
+    async def _connect(self) -> None:
+        """One stream, from Hello until it ends."""
+        async with grpc.aio.insecure_channel(self._target, options=OPTIONS) as channel:
+            stream = AgentLinkStub(channel).Connect()
+            reports: asyncio.Queue[pb.Report] = asyncio.Queue(REPORTS_MAX)
+            reports.put_nowait(pb.Report(hello=self._agent.hello()))
+
+            def send(report: pb.Report) -> None:
+                try:
+                    reports.put_nowait(report)
+                except asyncio.QueueFull:
+                    log.warning("the controller at %s takes no reports", self._target)
+                    stream.cancel()
+
+            with self._agent.reporting_to(send):
+                sender = asyncio.create_task(_send_all(reports, stream))
+                beating: asyncio.Task[None] | None = None
+                try:
+                    async for instruction in stream:
+                        if instruction.HasField("welcome"):
+                            log.info("connected to the controller at %s", self._target)
+                            every = instruction.welcome.heartbeat_seconds or HEARTBEAT_SECONDS
+                            beating = asyncio.create_task(self._beat(every))
+                        else:
+                            self._agent.take(instruction)
+                finally:
+                    for task in (sender, beating):
+                        if task is not None:
+                            task.cancel()
+
+    async def _beat(self, every: float) -> None:
+        while True:
+            self._agent.report(pb.Report(heartbeat=self._agent.heartbeat()))
+            await asyncio.sleep(every)
+
+
+async def _send_all(
+    reports: asyncio.Queue[pb.Report],
+    stream: "grpc.aio.StreamStreamCall[pb.Report, pb.Instruction]",
+) -> None:
+    while True:
+        await stream.write(await reports.get())

@@ -1,0 +1,338 @@
+"""The `process` service manager: apps as plain children that outlive the agent.
+
+Called by the agent's `Host`. A child leads a session of its own and carries a token in its
+environment. So an agent that was killed finds it again: by pid, start time and boot id, which it
+had recorded, or by the token alone if it died before it could record them. Needs Linux 5.3
+(pidfd), and a unit with `KillMode=process` where systemd runs the agent.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tidegate_agent.errors import ServiceError
+from tidegate_agent.procfs import (
+    Identity,
+    Process,
+    boot_id,
+    ended,
+    everyone,
+    handle,
+    has_variable,
+    look,
+)
+
+TOKEN_VARIABLE = "TIDEGATE_INSTANCE"  # noqa: S105
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+KILL_SECONDS = 10.0  # how long the kernel may take to end what was sent SIGKILL
+EXIT_CODES_KEPT = 256
+
+# CSI, terminated strings (OSC, DCS, …), then any other escape sequence.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c\n]*(?:\x07|\x9c|\x1b\\)"
+    r"|\x1b[ -/]*[0-~]"
+)
+# Control characters but newline and tab, and the marks that reorder a line for its reader.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start; every placeholder is filled in already.
+
+    `output` gets standard output and error, appended; its directory must exist. A command with a
+    slash is looked for from `directory`, one without in the PATH that the child will have.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: Path
+    output: Path
+    stop_grace_seconds: float
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One started process, told apart from any other that has or will ever have its pid.
+
+    `started_ticks` is field 22 of /proc/PID/stat (clock ticks since boot), `boot_id` the kernel's.
+    """
+
+    token: str
+    pid: int
+    started_ticks: int
+    boot_id: str
+
+
+_children: set[Instance] = set()  # started by this agent and not reaped yet
+_exit_codes: dict[Instance, int] = {}  # of those reaped, oldest first
+
+
+def spawn(launch: Launch, token: str) -> Instance:
+    """Start it, and return as soon as the program is running (not: healthy).
+
+    The caller must have recorded the token before, so that `find` can answer after a crash.
+    Raises ServiceError with what is missing and where.
+    """
+    for child in tuple(_children):
+        _reap(child)
+    environment = {**_base_environment(), **launch.environment, TOKEN_VARIABLE: token}
+    _check(launch, environment["PATH"])
+    try:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        output = os.open(launch.output, flags, 0o640)
+    except OSError as error:
+        raise ServiceError(f"cannot write output to {launch.output}: {error.strerror}") from error
+    try:
+        process = subprocess.Popen(
+            launch.command,
+            cwd=launch.directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            close_fds=True,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL, or "=" in a variable's name
+        raise ServiceError(
+            f"cannot start {launch.command[0]!r} in {launch.directory}: {_reason(error)}"
+        ) from error
+    finally:
+        os.close(output)
+    process.returncode = 0  # disowned: it may outlive us, and `_reap` alone collects it
+    seen = look(process.pid)
+    if seen is None:  # only where SIGCHLD is ignored, so that nobody has to reap
+        raise ServiceError(f"{launch.command[0]!r} exited at once, its exit code is unknown")
+    instance = Instance(token, process.pid, seen.started_ticks, boot_id())
+    _children.add(instance)
+    return instance
+
+
+def find(token: str) -> Instance | None:
+    """The running session leader that `spawn` started with this token, or None.
+
+    Looks at each process on the machine (about 5 ms per hundred). A descendant that still
+    carries the token leads to its session's leader, should that have overwritten its environment.
+    """
+    leaders = [
+        leader
+        for process in everyone()
+        if has_variable(process.pid, TOKEN_VARIABLE, token)
+        and (leader := look(process.session)) is not None
+        and leader.running
+    ]
+    first = min(leaders, key=lambda leader: leader.started_ticks, default=None)
+    if first is None:
+        return None
+    return Instance(token, first.pid, first.started_ticks, boot_id())
+
+
+def alive(instance: Instance) -> bool:
+    """Whether it runs: the same process since the same boot, and not a zombie."""
+    seen = look(instance.pid)
+    if (
+        seen is not None
+        and seen.running
+        and seen.started_ticks == instance.started_ticks
+        and instance.boot_id == boot_id()
+    ):
+        return True
+    _reap(instance)
+    return False
+
+
+async def wait_exit(instance: Instance) -> int | None:
+    """Return once it is gone: the exit code of an own child, None for an adopted one.
+
+    A negative code is the signal that killed it. May be awaited by several at once.
+    """
+    if instance.boot_id == boot_id():
+        with handle(instance.pid, instance.started_ticks) as pidfd:
+            if pidfd is not None:
+                await ended(pidfd)
+    return _reap(instance)
+
+
+async def stop(instance: Instance, grace_seconds: float) -> Literal["stopped", "killed", "gone"]:
+    """End it and all that descends from it: SIGTERM, then after the grace SIGKILL.
+
+    Returns "gone" if it had ended before (its leftovers are ended all the same), "killed" if any
+    of them was still there after the grace. If cancelled, nothing more is sent; it can be called
+    again. Raises ServiceError if a process may not be signalled or does not go away.
+    """
+    if instance.boot_id != boot_id():
+        return "gone"
+    was_alive = alive(instance)
+    known: set[Identity] = set()
+    outcome: Literal["stopped", "killed"] = "stopped"
+    if await _end(instance, known, signal.SIGTERM, grace_seconds):
+        outcome = "killed"
+        if left := await _end(instance, known, signal.SIGKILL, KILL_SECONDS):
+            pids = ", ".join(str(process.pid) for process in left)
+            raise ServiceError(f"still there {KILL_SECONDS:g} s after SIGKILL: pid {pids}")
+    _reap(instance)
+    return outcome if was_alive else "gone"
+
+
+def tail(path: Path, lines: int = 20, max_bytes: int = 8192) -> str:
+    """The last lines of a file as plain text, without escape sequences and control characters.
+
+    Reads `max_bytes` at most; empty if there is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - max_bytes))
+            data = file.read(max_bytes)
+    except OSError:
+        return ""
+    if size > max_bytes and b"\n" in data[:-1]:
+        data = data.partition(b"\n")[2]  # the first line lacks its beginning
+    text = _CONTROLS.sub("", _ESCAPES.sub("", data.decode(errors="replace")))
+    return "\n".join(text.rstrip("\n").split("\n")[-lines:]) if lines > 0 else ""
+
+
+# --- Starting --------------------------------------------------------------------------------
+
+
+def _base_environment() -> dict[str, str]:
+    """What a child gets of the agent's environment: nothing that could be a secret of its."""
+    home = os.environ.get("HOME")
+    if home is None:
+        try:
+            home = pwd.getpwuid(os.geteuid()).pw_dir
+        except KeyError:
+            home = "/"
+    return {
+        "PATH": os.environ.get("PATH", DEFAULT_PATH),
+        "HOME": home,
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+    }
+
+
+def _check(launch: Launch, search_path: str) -> None:
+    """Raise ServiceError for what Popen would call "No such file", without saying which."""
+    if not launch.command or not launch.command[0]:
+        raise ServiceError("the command is empty")
+    name = launch.command[0]
+    if not os.path.isdir(launch.directory):
+        raise ServiceError(f"cannot start {name!r}: the directory {launch.directory} is missing")
+    if "/" not in name:
+        if shutil.which(name, path=search_path) is None:
+            raise ServiceError(f"command not found: {name!r}, in PATH {search_path}")
+        return
+    program = launch.directory / name
+    if not os.path.isfile(program):
+        raise ServiceError(f"command not found: {name!r}, in {launch.directory}")
+    if not os.access(program, os.X_OK):
+        raise ServiceError(f"not executable: {name!r}, in {launch.directory}")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):  # the file itself was there just now
+        return "the interpreter that it asks for is missing"
+    if isinstance(error, OSError) and error.errno == errno.ENOEXEC:
+        return "it is neither a program for this machine nor a script with a #! line"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+# --- Waiting and ending ----------------------------------------------------------------------
+
+
+def _reap(instance: Instance) -> int | None:
+    """The exit code of an own child that has ended, which then leaves no zombie; else None."""
+    if instance in _children:
+        try:
+            pid, status = os.waitpid(instance.pid, os.WNOHANG)
+        except ChildProcessError:  # somebody else has collected it
+            _children.discard(instance)
+            return None
+        if pid != 0:
+            _children.discard(instance)
+            _exit_codes[instance] = os.waitstatus_to_exitcode(status)
+            while len(_exit_codes) > EXIT_CODES_KEPT:
+                del _exit_codes[next(iter(_exit_codes))]
+    return _exit_codes.get(instance)
+
+
+def _members(instance: Instance, known: Collection[Identity]) -> list[Process]:
+    """All running processes that belong to the instance, also after its leader has ended.
+
+    Those that carry the token, and everybody in its session, as long as someone there is known,
+    carries the token or is the leader: its number is not given away before the last has left.
+    """
+    leader = (instance.pid, instance.started_ticks)
+    seen = [(one, has_variable(one.pid, TOKEN_VARIABLE, instance.token)) for one in everyone()]
+    ours = any(
+        process.session == instance.pid
+        and (carries or process.identity == leader or process.identity in known)
+        for process, carries in seen
+    )
+    return [
+        process
+        for process, carries in seen
+        if process.running
+        and process.pid != os.getpid()
+        and (carries or (ours and process.session == instance.pid))
+    ]
+
+
+async def _end(
+    instance: Instance, known: set[Identity], number: signal.Signals, seconds: float
+) -> list[Process]:
+    """Send each member the signal once, wait until all have ended; returns those who have not.
+
+    Adds all it has seen to `known`.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    signalled: set[Identity] = set()
+    while members := await asyncio.to_thread(_members, instance, known):
+        if fresh := [one for one in members if one.identity not in signalled]:
+            _signal(instance, fresh, number)
+        signalled.update(one.identity for one in members)
+        known |= signalled
+        try:
+            async with asyncio.timeout_at(deadline):
+                for one in members:
+                    with handle(*one.identity) as pidfd:
+                        if pidfd is not None:
+                            await ended(pidfd)
+        except TimeoutError:
+            return await asyncio.to_thread(_members, instance, known)
+    return []
+
+
+def _signal(instance: Instance, members: Collection[Process], number: signal.Signals) -> None:
+    """To the leader's group at once, so that no fork slips through; to the others one by one."""
+    group = 0
+    with handle(instance.pid, instance.started_ticks) as pidfd, _signalling(instance.pid):
+        if pidfd is not None and os.getpgid(instance.pid) == instance.pid > 1:
+            signal.pidfd_send_signal(pidfd, 0)  # not reaped, so the number is still its own
+            os.killpg(instance.pid, number)
+            group = instance.pid
+    for member in members:
+        with handle(*member.identity) as pidfd, _signalling(member.pid):
+            if pidfd is not None and member.group != group:
+                signal.pidfd_send_signal(pidfd, number)
+
+
+@contextlib.contextmanager
+def _signalling(pid: int) -> Iterator[None]:
+    try:
+        yield
+    except ProcessLookupError:
+        pass  # it has just ended
+    except PermissionError as error:
+        raise ServiceError(f"cannot stop pid {pid}: it runs as another user") from error

@@ -1,0 +1,106 @@
+"""What the kernel says of processes: /proc, and handles that no reused pid can mislead.
+
+Only `processes` calls it. Needs Linux 5.3 (pidfd).
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ENVIRON_BYTES = 1 << 20  # of a process's environment are looked at
+
+Identity = tuple[int, int]  # pid and started_ticks: unique within one boot
+
+
+class Process(NamedTuple):
+    """What /proc/PID/stat says; `started_ticks` (field 22) are clock ticks since boot."""
+
+    pid: int
+    state: str
+    group: int
+    session: int
+    threads: int
+    started_ticks: int
+
+    @property
+    def identity(self) -> Identity:
+        return self.pid, self.started_ticks
+
+    @property
+    def running(self) -> bool:
+        # A first thread that ended before the others looks like a zombie.
+        return self.state not in "ZXx" or self.threads > 1
+
+
+def boot_id() -> str:
+    """The kernel's name for the time since the machine was last started."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+def look(pid: int) -> Process | None:
+    """The process that has this pid now, perhaps a zombie; None if it is free."""
+    data = _read(f"/proc/{pid}/stat", 4096)
+    if not data:
+        return None
+    # "pid (name) state ppid group session …": the name may hold spaces and parentheses.
+    fields = data.rpartition(b")")[2].split()
+    group, session, threads, ticks = (int(fields[index]) for index in (2, 3, 17, 19))
+    return Process(pid, fields[0].decode("ascii"), group, session, threads, ticks)
+
+
+def everyone() -> Iterator[Process]:
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (process := look(int(name))) is not None:
+            yield process
+
+
+def has_variable(pid: int, name: str, value: str) -> bool:
+    """Whether its environment says so, as far as we may read it (of our user; root: of all).
+
+    It shows none for the moment in which the kernel loads the program, or when it has ended.
+    """
+    return f"{name}={value}".encode() in _read(f"/proc/{pid}/environ", ENVIRON_BYTES).split(b"\0")
+
+
+@contextlib.contextmanager
+def handle(pid: int, started_ticks: int) -> Iterator[int | None]:
+    """A pidfd, which means this very process for as long as it is open; None if it is no more."""
+    try:
+        pidfd = os.pidfd_open(pid) if pid > 0 else None
+    except ProcessLookupError:
+        pidfd = None
+    if pidfd is None:
+        yield None
+        return
+    try:  # looked at after opening: had the pid been given away, the ticks would differ
+        seen = look(pid)
+        yield pidfd if seen is not None and seen.started_ticks == started_ticks else None
+    finally:
+        os.close(pidfd)
+
+
+async def ended(pidfd: int) -> None:
+    """Return once the process has ended, whoever its parent is. One waiter for each handle."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def resolve() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    loop.add_reader(pidfd, resolve)
+    try:
+        await future
+    finally:
+        loop.remove_reader(pidfd)
+
+
+def _read(path: str, limit: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(limit)
+    except OSError:  # it has ended, or is not ours to read
+        return b""

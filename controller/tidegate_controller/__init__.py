@@ -1,0 +1,1 @@
+"""Tidegate's controller and command line."""

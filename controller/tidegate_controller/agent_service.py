@@ -1,0 +1,129 @@
+"""The agents' side of the controller: one bidirectional gRPC stream an agent."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+
+import grpc
+from tidegate_protos.v1 import agent_pb2 as pb
+from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
+
+from tidegate_controller.clock import wall_now
+from tidegate_controller.core.inputs import Observation
+from tidegate_controller.engine import Engine
+from tidegate_controller.errors import Refused
+from tidegate_controller.fleet import Session
+from tidegate_controller.wire import to_report, to_result
+
+log = logging.getLogger(__name__)
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+HELLO_SECONDS = 10.0
+HEARTBEAT_SECONDS = 5.0
+SILENCE_SECONDS = 4 * HEARTBEAT_SECONDS  # after that the agent counts as away
+SLOTS_MAX = 1000
+
+Context = grpc.aio.ServicerContext[pb.Report, pb.Instruction]
+
+
+class AgentService(AgentLinkServicer):
+    """Takes agents in, feeds their reports to the engine, sends them its instructions."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def Connect(
+        self, request_iterator: AsyncIterator[pb.Report], context: Context
+    ) -> AsyncIterator[pb.Instruction]:
+        await self._engine.ready.wait()
+        reports = aiter(request_iterator)
+        session = await self._welcome(reports, context)
+        reader = asyncio.create_task(self._read(reports, session))
+        reader.add_done_callback(lambda _: session.end())
+        try:
+            await self._engine.node_joined(session)
+            log.info("node %s connected", session.hello.node)
+            welcome = pb.Welcome(epoch=self._engine.epoch, heartbeat_seconds=HEARTBEAT_SECONDS)
+            yield pb.Instruction(welcome=welcome)
+            while (instruction := await session.queue.get()) is not None:
+                yield instruction
+        except Refused as refusal:
+            await context.abort(
+                grpc.StatusCode.ALREADY_EXISTS, f"{refusal.message}; {refusal.hint}"
+            )
+        finally:
+            reader.cancel()
+            await self._engine.node_left(session)
+            log.info("node %s disconnected", session.hello.node)
+
+    async def _welcome(self, reports: AsyncIterator[pb.Report], context: Context) -> Session:
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                hello = (await anext(reports)).hello
+        except (TimeoutError, StopAsyncIteration):
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no Hello came")
+        if problem := _hello_problem(hello, self._engine.epoch):
+            log.warning("refused an agent: %s", problem)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
+        now = wall_now()
+        return Session(hello=hello, transport="grpc", connected_at=now, last_seen=now)
+
+    async def _read(self, reports: AsyncIterator[pb.Report], session: Session) -> None:
+        """Until the agent hangs up, falls silent, or its session has ended."""
+        try:
+            while not session.ended:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    report = await anext(reports)
+                session.last_seen = wall_now()
+                await self._take(report, session)
+        except TimeoutError:
+            log.warning("node %s has been silent for %.0f s", session.hello.node, SILENCE_SECONDS)
+        except (StopAsyncIteration, grpc.aio.AioRpcError, asyncio.CancelledError) as ending:
+            log.debug("node %s: stream ended: %r", session.hello.node, ending)
+
+    async def _take(self, report: pb.Report, session: Session) -> None:
+        node, engine = session.hello.node, self._engine
+        kind = report.WhichOneof("kind")
+        if kind == "heartbeat":
+            session.heartbeat = report.heartbeat
+        elif kind == "finished":
+            result = to_result(report.finished, session.hello.address)
+            await engine.finished(node, result)
+            acknowledge = pb.Acknowledge(command_id=result.action)
+            session.send(pb.Instruction(acknowledge=acknowledge))
+        elif kind == "health":
+            slot = report.health.slot
+            seen = Observation(
+                node=node,
+                connected=True,
+                journal_id=session.hello.journal_id,
+                slots={slot.slot: to_report(slot, session.hello.address)},
+            )
+            await engine.observed(f"{slot.app}@{slot.environment}", seen)
+
+
+def _hello_problem(hello: pb.Hello, epoch: int) -> str:
+    """Why this Hello is not accepted, in words; empty when it is."""
+    if not NAME.fullmatch(hello.node):
+        return f"the node name {hello.node[:80]!r} is not of the form {NAME.pattern}"
+    if not hello.journal_id or len(hello.journal_id) > 64:
+        return "the Hello carries no journal id"
+    if not ADDRESS.fullmatch(hello.address):
+        return f"the address {hello.address[:80]!r} is not a host name or an IP address"
+    for key, value in hello.labels.items():
+        if not LABEL.fullmatch(key) or not LABEL.fullmatch(value):
+            return f"the label {key[:80]!r}={value[:80]!r} is not of the form {LABEL.pattern}"
+    if len(hello.slots) > SLOTS_MAX:
+        return f"more than {SLOTS_MAX} slots"
+    for slot in hello.slots:
+        if not all(NAME.fullmatch(name) for name in (slot.app, slot.environment, slot.slot)):
+            return "a slot with a name that is not allowed"
+    if hello.highest_epoch > epoch:
+        return (
+            f"this agent has obeyed a controller of epoch {hello.highest_epoch}, this one is at "
+            f"{epoch}: its log is older than the fleet; restore a newer one"
+        )
+    return ""

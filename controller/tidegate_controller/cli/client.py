@@ -1,0 +1,157 @@
+"""The CLI's connection to the controller; statuses become the errors that they were."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import msgspec
+from tidegate_protos.v1 import operator_pb2 as pb
+from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
+
+from tidegate_controller import views
+from tidegate_controller.errors import NotReachable, Refused, TidegateError, UsageError
+
+CALL_SECONDS = 60.0
+UPLOAD_SECONDS = 3600.0
+CHUNK_BYTES = 512 * 1024
+RETRY_SECONDS = 0.5
+PATIENCE_SECONDS = 120.0  # a controller that was there and is away is waited for this long
+HINT_KEY = "tidegate-hint-bin"
+
+A = TypeVar("A")
+D = TypeVar("D", bound=views.Document)
+
+
+def default_socket() -> Path:
+    """TIDEGATE_SOCKET, else /run/tidegate for root, else the user's runtime folder."""
+    if given := os.environ.get("TIDEGATE_SOCKET"):
+        return Path(given)
+    if os.geteuid() == 0:
+        return Path("/run/tidegate/controller.sock")
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/tidegate-{os.getuid()}"  # noqa: S108
+    return Path(runtime) / "tidegate" / "controller.sock"
+
+
+class Client:
+    """One controller. `address`: "HOST:PORT"; None: TIDEGATE_CONTROLLER, else the local socket."""
+
+    def __init__(self, address: str | None) -> None:
+        address = address or os.environ.get("TIDEGATE_CONTROLLER")
+        self.target = address or f"unix:{default_socket()}"
+        self._channel = grpc.insecure_channel(
+            self.target, options=[("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
+        )
+        self._stub = OperatorStub(self._channel)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    # --- Calls --------------------------------------------------------------------------------
+
+    def has_artifact(self, digest: str) -> bool:
+        reply = self._call(self._stub.HasArtifact, pb.ArtifactRef(digest=digest))
+        return reply.present
+
+    def upload(self, path: Path, digest: str) -> None:
+        chunks = _chunks(path, digest)
+        self._translate(lambda: self._stub.Upload(chunks, timeout=UPLOAD_SECONDS))
+
+    def deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Deploy, request))
+
+    def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
+        return self._call(self._stub.Rollback, request)
+
+    def status(self, app: str) -> views.Status:
+        reply = self._call(self._stub.GetStatus, pb.StatusRequest(app=app))
+        return _parse(reply, views.Status)
+
+    def rollouts(self, app: str, limit: int) -> views.RolloutList:
+        request = pb.ListRolloutsRequest(app=app, limit=limit)
+        return _parse(self._call(self._stub.ListRollouts, request), views.RolloutList)
+
+    def rollout(self, rollout: str) -> views.RolloutView:
+        request = pb.ShowRolloutRequest(rollout=rollout)
+        return _parse(self._call(self._stub.ShowRollout, request), views.RolloutView)
+
+    def nodes(self) -> views.NodeList:
+        return _parse(self._call(self._stub.ListNodes, pb.ListNodesRequest()), views.NodeList)
+
+    def events(
+        self, after_seq: int = 0, rollout: str = "", *, follow: bool = False
+    ) -> Iterator[views.EventView]:
+        """Events after the cursor. When following, a controller that goes away is waited for,
+        and the reading goes on where it was."""
+        away_since: float | None = None
+        while True:
+            request = pb.ReadLogRequest(after_seq=after_seq, rollout=rollout, follow=follow)
+            try:
+                for reply in self._stub.ReadLog(request):
+                    event = _parse(reply, views.EventView)
+                    after_seq, away_since = event.seq, None
+                    yield event
+                return
+            except grpc.RpcError as error:
+                failure = self._to_error(error)
+                away_since = away_since or time.monotonic()
+                waited = time.monotonic() - away_since
+                if not follow or not isinstance(failure, NotReachable):
+                    raise failure from error
+                if waited > PATIENCE_SECONDS:
+                    raise failure from error
+                time.sleep(RETRY_SECONDS)
+
+    # --- Errors -------------------------------------------------------------------------------
+
+    def _call(self, method: Callable[..., A], request: Any) -> A:
+        return self._translate(lambda: method(request, timeout=CALL_SECONDS))
+
+    def _translate(self, call: Callable[[], A]) -> A:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            raise self._to_error(error) from error
+
+    def _patiently(self, call: Callable[[], A]) -> A:
+        """For requests that carry an id: a controller that restarts is asked again."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return call()
+            except NotReachable:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(RETRY_SECONDS)
+
+    def _to_error(self, error: Any) -> TidegateError:
+        code, message = error.code(), error.details() or ""
+        metadata = dict(error.trailing_metadata() or ())
+        hint = metadata.get(HINT_KEY, b"").decode()
+        if code == grpc.StatusCode.INVALID_ARGUMENT:
+            return UsageError(message, hint)
+        if code == grpc.StatusCode.FAILED_PRECONDITION:
+            return Refused(message, hint)
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            return NotReachable(
+                f"no controller answers at {self.target}",
+                "start one: tidegate controller run --data DIR --listen 127.0.0.1:7420; or name "
+                "the one that runs: --controller HOST:PORT, or TIDEGATE_CONTROLLER",
+            )
+        return TidegateError(f"{code.name}: {message}", hint)
+
+
+def _parse(reply: pb.Document, kind: type[D]) -> D:
+    return msgspec.json.decode(reply.json, type=kind)
+
+
+def _chunks(path: Path, digest: str) -> Iterator[pb.UploadChunk]:
+    with path.open("rb") as file:
+        yield pb.UploadChunk(digest=digest, size_bytes=path.stat().st_size)
+        while data := file.read(CHUNK_BYTES):
+            yield pb.UploadChunk(data=data)

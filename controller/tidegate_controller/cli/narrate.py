@@ -1,0 +1,113 @@
+"""The story of a rollout, told from its events, a line at a time."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from tidegate_controller.views import EventView
+
+VERBS = {
+    "query": "check",
+    "prepare": "prepare",
+    "start": "start",
+    "route": "move traffic",
+    "switch": "switch",
+    "stop": "stop",
+}
+
+
+class Narrator:
+    """Remembers what the next line needs: names of steps, the work behind an action."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._steps: dict[str, str] = {}
+        self._entered: dict[str, str] = {}
+        self._works: dict[str, str] = {}
+        self._tellers: dict[str, Callable[[EventView], list[str]]] = {
+            "StepEntered": self._step_entered,
+            "ActionIssued": self._action_issued,
+            "ActionEnded": self._action_ended,
+            "StepEnded": self._step_ended,
+            "Replanned": self._replanned,
+            "NodeLeft": lambda e: [f"  {e.data['node']} is away; waiting for its agent"],
+            "NodeReturned": lambda e: [f"  {e.data['node']} is back"],
+            "JournalReplaced": lambda e: [f"  {e.data['node']} came back with an empty journal"],
+            "Observed": self._observed,
+            "ControllerStarted": lambda _: ["the controller has started again and goes on"],
+            "Ended": self._ended,
+        }
+
+    def lines(self, event: EventView) -> list[str]:
+        """What to say about the event; often nothing."""
+        if event.kind == "Started":
+            self._begun = True
+            return self._started(event)
+        tell = self._tellers.get(event.kind)
+        return tell(event) if tell and self._begun else []
+
+    def _started(self, event: EventView) -> list[str]:
+        data = event.data
+        self._note_plan(data["plan"])
+        app, _, environment = event.stream.partition("@")
+        previous = data["previous"]["version"] if data["previous"] else "nothing"
+        nodes = len(data["nodes"])
+        lines = [
+            f"rollout {data['rollout']}: {data['kind']} {app} in {environment}, "
+            f"{previous} -> {data['release']['version']}, "
+            f"{data['strategy']} on {nodes} node{'s' if nodes != 1 else ''}"
+        ]
+        return lines + [f"  {node}: {debt}" for node, debt in data["debts"].items()]
+
+    def _note_plan(self, plan: list[dict[str, str]]) -> None:
+        self._steps = {step["id"]: step["name"] for step in plan}
+
+    def _step_entered(self, event: EventView) -> list[str]:
+        step = event.data["step"]
+        self._entered[step] = event.at
+        return [f"{self._steps[step]} ..."]
+
+    def _action_issued(self, event: EventView) -> list[str]:
+        action = event.data["action"]
+        work = action["work"]
+        where = work["place"] or work["at"]
+        self._works[action["id"]] = f"{where}: {VERBS[work['verb']]}"
+        again = f", try {action['attempt']}" if action["attempt"] > 1 else ""
+        return [f"  {self._works[action['id']]}{again}"] if again else []
+
+    def _action_ended(self, event: EventView) -> list[str]:
+        data = event.data
+        if data["outcome"] in ("ok", "cancelled", "superseded"):
+            return []
+        what = self._works.get(data["action"], data["action"])
+        lines = [f"  {what} {data['outcome']}: {data['error']}"]
+        if data["output_tail"]:
+            lines.append("  its last output:")
+            lines += [f"    | {line}" for line in data["output_tail"].splitlines()]
+        return lines
+
+    def _step_ended(self, event: EventView) -> list[str]:
+        step, name = event.data["step"], self._steps[event.data["step"]]
+        if event.data["outcome"] != "ok":
+            return [f"{name} failed: {event.data['reason']}"]
+        return [f"{name} done in {seconds_between(self._entered[step], event.at):.1f} s"]
+
+    def _replanned(self, event: EventView) -> list[str]:
+        self._note_plan(event.data["plan"])
+        if not event.data["plan"]:
+            return ["undoing: no traffic was moved, so there is none to move back"]
+        return ["undoing: moving traffic back to where it was"]
+
+    def _observed(self, event: EventView) -> list[str]:
+        known = event.data["known"]
+        if known["healthy"] is False or known["running"] is False:
+            return [f"  {event.data['place']}: {event.data['detail'] or 'not healthy'}"]
+        return []
+
+    def _ended(self, event: EventView) -> list[str]:
+        state = event.data["state"].replace("_", " ")
+        reason = f": {event.data['reason']}" if event.data["reason"] else ""
+        return [f"rollout {event.data['rollout']} {state}{reason}"]
+
+
+def seconds_between(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -1,0 +1,271 @@
+"""Checks of single values in `tidegate.toml`; `config` says which key is checked by which.
+
+A check gets a value with its place and returns what `core.spec` wants. Where the value is wrong it
+says so with `At.wrong` and returns anything: nothing is made of a file that has a problem.
+"""
+
+import difflib
+import json
+import re
+import unicodedata
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tidegate_controller.toml_lines import KeyPath
+from tidegate_controller.units import parse_duration, spell_duration
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")  # as agents may have: name and value alike
+PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")
+LONGEST = "30d"  # of any duration
+
+_NAME_FORM = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+_LABEL_FORM = (
+    "a label such as role = \"web\", both sides 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/' and '-', "
+    "beginning with a letter or digit"
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BRACES = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
+_SHOWN_CHARS = 60
+
+
+@dataclass(frozen=True)
+class At:
+    """A value of the file, where it stands, and the list that all problems go to."""
+
+    value: object
+    path: KeyPath
+    problems: list[tuple[KeyPath, str]]
+
+    def inner(self, key: str | int, value: object = None) -> "At":
+        return At(value, (*self.path, key), self.problems)
+
+    def wrong(self, problem: str) -> None:
+        self.problems.append((self.path, problem))
+
+    def expected(self, what: str) -> None:
+        self.wrong(f"must be {what}; found {describe(self.value)}")
+
+
+Check = Callable[[At], object]
+
+
+class Key(NamedTuple):
+    """What a table may hold under one name."""
+
+    field: str  # the name in core.spec
+    check: Check
+    needed: str = ""  # an example, for a key that must be there
+
+
+def table(keys: Mapping[str, Key]) -> Callable[[At], dict[str, object]]:
+    """A table with these keys and no others -> a dict by field."""
+
+    def check(at: At) -> dict[str, object]:
+        if not isinstance(at.value, dict):
+            at.expected(f"a table with the keys {', '.join(keys)}")
+            return {}
+        for name in at.value:
+            if name not in keys:
+                at.inner(name).wrong(f"unknown key; {suggest(name, keys)}")
+        for name, key in keys.items():
+            if key.needed and name not in at.value:
+                at.inner(name).wrong(f"missing; for example {key.needed}")
+        return {
+            keys[name].field: keys[name].check(at.inner(name, value))
+            for name, value in at.value.items()
+            if name in keys
+        }
+
+    return check
+
+
+def string(at: At, what: str) -> str | None:
+    """A string that is not empty and that no terminal or process can trip over."""
+    if not isinstance(at.value, str) or not at.value:
+        at.expected(what)
+        return None
+    for character in at.value:
+        if unicodedata.category(character) == "Cc":
+            at.wrong(f"must not hold control characters; found U+{ord(character):04X}")
+            return None
+    return at.value
+
+
+def name(at: At) -> str | None:
+    text = string(at, f"a name ({_NAME_FORM})")
+    if text is not None and not NAME.fullmatch(text):
+        at.expected(f"a name ({_NAME_FORM})")
+    return text
+
+
+def choice(known: Sequence[str]) -> Check:
+    """One of the words that this version knows."""
+    words = ", ".join(known)
+
+    def check(at: At) -> object:
+        if at.value not in known:
+            at.wrong(f"not yet: this version knows: {words}; found {describe(at.value)}")
+        return at.value
+
+    return check
+
+
+def integer(least: int, most: int) -> Check:
+    example = max(least, min(3, most))
+
+    def check(at: At) -> int | None:
+        if type(at.value) is not int or not least <= at.value <= most:
+            at.expected(f"a whole number from {least} to {most}, such as {example}")
+            return None
+        return at.value
+
+    return check
+
+
+def duration(least: str) -> Check:
+    """A string with units, from `least` to `LONGEST` -> seconds."""
+    least_seconds, longest_seconds = parse_duration(least), parse_duration(LONGEST)
+
+    def check(at: At) -> float | None:
+        try:
+            seconds = parse_duration(at.value if isinstance(at.value, str) else "")
+        except ValueError as error:
+            at.wrong(f"{error}; found {describe(at.value)}")
+            return None
+        if not least_seconds <= seconds <= longest_seconds:
+            at.expected(f"from {spell_duration(least_seconds)} to {LONGEST}")
+        return seconds
+
+    return check
+
+
+def template(at: At, what: str = 'a string such as "{port}"', *, may_be_empty: bool = False) -> str:
+    """A string in which {port} and its like stand for what the slot gets; {{ and }} are braces."""
+    if may_be_empty and at.value == "":
+        return ""
+    text = string(at, what) or ""
+    known = " ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
+    for found in _BRACES.finditer(text):
+        if found["name"] is None and len(found[0]) == 1:
+            at.wrong(
+                f"unbalanced {found[0]}; write {found[0] * 2} for the character, or use {known}"
+            )
+        elif found["name"] is not None and found["name"] not in PLACEHOLDERS:
+            written = found[0] if found[0].isprintable() else quoted(found[0])
+            at.wrong(f"unknown placeholder {clip(written)}; known: {known}")
+    return text
+
+
+def url(at: At) -> str:
+    what = 'a URL such as "http://127.0.0.1:{port}/health"'
+    text = template(at, what)
+    if text and not _is_url(_BRACES.sub("1", text)):
+        at.expected(what)
+    return text
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return named and text.startswith(("http://", "https://")) and len(text.split()) == 1
+
+
+def command(at: At) -> object:
+    if not isinstance(at.value, list) or not at.value:
+        at.expected('an array of strings such as ["./serve", "--port", "{port}"], not empty')
+        return None
+    # An empty argument is an argument; an empty program is none.
+    return [
+        template(at.inner(index, item), may_be_empty=index > 0)
+        for index, item in enumerate(at.value)
+    ]
+
+
+def variables(at: At) -> object:
+    if not isinstance(at.value, dict):
+        at.expected('a table of strings such as { LOG_LEVEL = "info" }')
+        return None
+    for variable in at.value:
+        if not _VARIABLE.fullmatch(variable):
+            at.inner(variable).wrong(
+                "must be a variable's name: letters, digits, '_', no digit first"
+            )
+        elif variable.startswith("TIDEGATE_"):
+            at.inner(variable).wrong("names that begin with TIDEGATE_ are set by Tidegate itself")
+    return {
+        variable: template(at.inner(variable, value), 'a string such as "info"', may_be_empty=True)
+        for variable, value in at.value.items()
+    }
+
+
+def nodes(at: At) -> object:
+    """Labels that must all match, or names."""
+    if isinstance(at.value, dict) and at.value:
+        for label, value in at.value.items():
+            for word in (label, value):
+                text = string(At(word, (*at.path, label), at.problems), _LABEL_FORM)
+                if text is not None and not LABEL.fullmatch(text):
+                    At(word, (*at.path, label), at.problems).expected(_LABEL_FORM)
+    elif isinstance(at.value, list) and at.value:
+        seen = set()
+        for index, item in enumerate(at.value):
+            node = name(at.inner(index, item))
+            if node is not None and node in seen:
+                at.inner(index).wrong(f"{quoted(node)} is listed twice")
+            seen.add(node)
+    else:
+        at.expected(
+            'labels such as { role = "web" } or node names such as ["web-1", "web-2"], not empty'
+        )
+    return at.value
+
+
+def directory(at: At) -> str | None:
+    text = string(at, 'a directory such as "/srv/caddy/upstreams"')
+    if text is not None and text.startswith("~"):
+        at.wrong("~ is not expanded here; write the path in full or relative to this file")
+    return text
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The nearest word that would have been right, or all of them."""
+    words = list(known)
+    begun = word[:_SHOWN_CHARS].lower()
+    near = [known_word for known_word in words if begun and known_word.startswith(begun)]
+    near = near or difflib.get_close_matches(begun, words, n=1)
+    return f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(words)}"
+
+
+def describe(value: object) -> str:
+    """What was found, in TOML's words, short and safe to print."""
+    empty = "" if value else "empty "
+    match value:
+        case bool():
+            found = str(value).lower()
+        case str():
+            found = f"the string {clip(quoted(value))}" if value else "an empty string"
+        case int() if abs(value) > 10**_SHOWN_CHARS:  # 0xfff…: too long for str()
+            found = "a huge number"
+        case int() | float():
+            found = f"the number {value}"
+        case list():
+            found = f"an {empty}array"
+        case dict():
+            found = f"{'a ' if value else 'an '}{empty}table"
+        case _:
+            found = f"the date or time {value}"  # the one kind that is left in TOML
+    return found
+
+
+def quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def clip(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"

@@ -1,0 +1,72 @@
+"""Work after a rollout: it holds no lock and waits for its node as long as it takes."""
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import Draft, pending
+from tidegate_controller.core.guards import opens_at
+
+CHORE_SECONDS = 86_400.0  # a chore that could not be done by then becomes a debt
+
+
+def _stop(rollout: t.Rollout, place: t.Place, not_before: float) -> t.Chore:
+    return t.Chore(
+        id=f"{rollout.id}/stop/{place}",
+        work=t.Work(verb="stop", at=place.node, place=place),
+        not_before=not_before,
+        guards=(t.Guard(kind="no_traffic"),),
+    )
+
+
+def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
+    """Retire every slot that runs without traffic, after it was kept for a while."""
+    assert state.rollout is not None
+    idle = [
+        place
+        for place, known in sorted(state.places.items())
+        if not state.settled.get(place) and known.running is not False
+    ]
+    waiting = {chore.work.place for chore in state.chores}
+    return tuple(
+        _stop(state.rollout, place, now + state.pace.keep_old_seconds)
+        for place in idle
+        if place not in waiting
+    )
+
+
+def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
+    """Stop what the rollout started; make `current` name the slot that serves."""
+    rollout = state.rollout
+    assert rollout is not None
+    chores = []
+    for place in sorted(place for place, share in rollout.before.items() if share):
+        if state.current.get(place.node, place.slot) != place.slot:
+            work = t.Work(verb="switch", at=place.node, place=place)
+            chores.append(t.Chore(id=f"{rollout.id}/switch/{place}", work=work, not_before=now))
+    waiting = {chore.work.place for chore in state.chores}
+    for place, known in sorted(state.places.items()):
+        if state.settled.get(place) or place in waiting or known.running is False:
+            continue
+        keep = 0.0 if place in rollout.begun else state.pace.keep_old_seconds
+        chores.append(_stop(rollout, place, now + keep))
+    return tuple(chores)
+
+
+def waiting_chores(state: t.State) -> list[t.Chore]:
+    """Chores that may be issued next: one a node, in order, none where an action is open."""
+    busy = {action.work.at for action in pending(state)}
+    waiting = []
+    for chore in state.chores:
+        if chore.work.at not in busy:
+            busy.add(chore.work.at)
+            waiting.append(chore)
+    return waiting
+
+
+def chore_opens_at(state: t.State, chore: t.Chore) -> float:
+    times = [opens_at(state, guard, chore.work) for guard in chore.guards]
+    return max([chore.not_before, *times])
+
+
+def issue_chores(draft: Draft) -> None:
+    for chore in waiting_chores(draft.state):
+        if chore_opens_at(draft.state, chore) <= draft.now:
+            draft.issue(chore.id, 0, chore.work, draft.now + CHORE_SECONDS)

@@ -1,0 +1,273 @@
+"""What an event means: `evolve(state, event, clock) -> state`, pure and total.
+
+One function an event, registered in `EVOLVERS`. Nothing here decides anything.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import singledispatch
+from typing import TypeVar
+
+import msgspec
+
+from tidegate_controller.core import types as t
+
+RELEASES_KEPT = 20  # committed releases that a stream remembers
+
+K = TypeVar("K")
+V = TypeVar("V")
+replace = msgspec.structs.replace
+
+
+def evolve(state: t.State, event: t.Event, clock: float) -> t.State:
+    """The state after `event`, which was recorded at engine time `clock`."""
+    after = _evolve(event, state, clock)
+    return replace(_watch_health(after, clock), version=state.version + 1)
+
+
+def place_of(state: t.State, place: t.Place) -> t.Known:
+    return state.places.get(place, t.Known())
+
+
+def find_action(state: t.State, action_id: str) -> t.Action | None:
+    """The open action of this id, of the rollout or of a chore."""
+    if state.rollout and action_id in state.rollout.open:
+        return state.rollout.open[action_id]
+    return state.chores_open.get(action_id)
+
+
+def _with(mapping: Mapping[K, V], key: K, value: V) -> dict[K, V]:
+    return {**mapping, key: value}
+
+
+def _without(mapping: Mapping[K, V], *keys: K) -> dict[K, V]:
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+def _in_rollout(state: t.State, **changes: object) -> t.State:
+    if state.rollout is None:
+        return state
+    return replace(state, rollout=replace(state.rollout, **changes))
+
+
+def _watch_health(state: t.State, clock: float) -> t.State:
+    """Keep `healthy_since`: how long all places that passed have been healthy without a break."""
+    rollout = state.rollout
+    if rollout is None:
+        return state
+    healthy = all(place_of(state, place).healthy is True for place in rollout.passed)
+    since = rollout.healthy_since
+    if healthy == (since is not None):
+        return state
+    return _in_rollout(state, healthy_since=clock if healthy else None)
+
+
+def _forget_health(state: t.State, keep: Callable[[str], bool]) -> t.State:
+    """Nodes that cannot be asked: what was known of their health is not known any more."""
+    places = {
+        place: known if keep(place.node) else replace(known, healthy=None)
+        for place, known in state.places.items()
+    }
+    return replace(state, places=places)
+
+
+@singledispatch
+def _evolve(event: t.Event, state: t.State, clock: float) -> t.State:
+    raise NotImplementedError(f"no evolver for {type(event).__name__}")
+
+
+@_evolve.register
+def _(event: t.ControllerStarted, state: t.State, clock: float) -> t.State:
+    state = _forget_health(state, lambda node: node in event.connected)
+    floor = clock + event.grace_seconds
+
+    def extend(actions: Mapping[str, t.Action]) -> dict[str, t.Action]:
+        return {
+            key: replace(action, deadline=max(action.deadline, floor))
+            for key, action in actions.items()
+        }
+
+    state = replace(
+        state, epoch=event.epoch, log_id=event.log_id, chores_open=extend(state.chores_open)
+    )
+    if rollout := state.rollout:
+        away = {node: clock for node in rollout.nodes if node not in event.connected}
+        entered = None if rollout.entered_at is None else clock
+        opened = extend(rollout.open)
+        state = replace(state, away=away)
+        state = _in_rollout(state, open=opened, entered_at=entered, healthy_since=None)
+    return state
+
+
+@_evolve.register
+def _(event: t.Started, state: t.State, clock: float) -> t.State:
+    works = [work for step in event.plan for work in step.works]
+    treated = {work.at for work in works}
+    started = {work.place for work in works if work.verb == "start"}
+    gaining = {
+        place
+        for work in works
+        for place, share in (work.weights or {}).items()
+        if share and work.prove and not state.settled.get(place) and place not in started
+    }
+    rollout = t.Rollout(
+        id=event.rollout,
+        kind=event.kind,
+        strategy=event.strategy,
+        release=event.release,
+        previous=event.previous,
+        nodes=event.nodes,
+        before=state.settled,
+        plan=event.plan,
+        passed=frozenset(gaining),
+    )
+    return replace(
+        state,
+        rollout=rollout,
+        journals={**state.journals, **event.journals},
+        away={},
+        debts={**_without(state.debts, *event.nodes), **event.debts},
+        chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
+        pace=event.pace,
+        traffic=event.traffic,
+        last_request=(event.request_id, event.rollout),
+    )
+
+
+@_evolve.register
+def _(event: t.StepEntered, state: t.State, clock: float) -> t.State:
+    return _in_rollout(state, entered_at=clock, done={})
+
+
+@_evolve.register
+def _(event: t.ActionIssued, state: t.State, clock: float) -> t.State:
+    action = event.action
+    work = action.work
+    if work.verb == "route":
+        gaining = [place for place, share in (work.weights or {}).items() if share]
+        state = replace(state, weights=None, idle_since=_without(state.idle_since, *gaining))
+    if work.verb == "switch":
+        state = replace(state, current=_with(state.current, work.at, None))
+    if work.verb in ("start", "stop") and work.place is not None:
+        revision = work.revision or place_of(state, work.place).revision
+        known = t.Known(revision=revision)
+        state = replace(state, places=_with(state.places, work.place, known))
+    rollout = state.rollout
+    if rollout is None or rollout.cursor >= len(rollout.plan) or not _owns(rollout, action):
+        return replace(state, chores_open=_with(state.chores_open, action.id, action))
+    begun = rollout.begun
+    if work.verb == "start" and work.place is not None:
+        begun = begun | {work.place}
+    opened = _with(rollout.open, action.id, action)
+    return _in_rollout(state, open=opened, begun=begun, done=_without(rollout.done, action.index))
+
+
+def _owns(rollout: t.Rollout, action: t.Action) -> bool:
+    return rollout.plan[rollout.cursor].id == action.step
+
+
+@_evolve.register
+def _(event: t.ActionEnded, state: t.State, clock: float) -> t.State:
+    action = find_action(state, event.action)
+    if action is None:
+        return state
+    state = _apply_outcome(state, action, event, clock)
+    if action.id in state.chores_open:
+        node = action.work.at
+        debts = _without(state.debts, node)
+        if event.outcome not in ("ok", "superseded"):
+            debts = _with(state.debts, node, f"{action.work.verb}: {event.error}")
+        return replace(
+            state,
+            chores=tuple(chore for chore in state.chores if chore.id != action.step),
+            chores_open=_without(state.chores_open, action.id),
+            debts=debts,
+        )
+    assert state.rollout is not None
+    done = t.Done(outcome=event.outcome, error=event.error, at=clock, attempt=action.attempt)
+    return _in_rollout(
+        state,
+        open=_without(state.rollout.open, action.id),
+        done=_with(state.rollout.done, action.index, done),
+    )
+
+
+def _apply_outcome(state: t.State, action: t.Action, event: t.ActionEnded, clock: float) -> t.State:
+    work, ok = action.work, event.outcome == "ok"
+    if work.verb == "route" and ok:
+        weights = work.weights or {}
+        idle = {p: state.idle_since.get(p, clock) for p in state.places if not weights.get(p)}
+        return replace(state, weights=weights, settled=weights, idle_since=idle)
+    if work.verb == "switch" and ok and work.place is not None:
+        return replace(state, current=_with(state.current, work.at, work.place.slot))
+    if work.verb not in ("start", "stop") or work.place is None:
+        return state
+    known = event.known
+    if known is None:
+        known = place_of(state, work.place)
+        if ok:
+            known = replace(known, running=work.verb == "start", healthy=work.verb == "start")
+    state = replace(state, places=_with(state.places, work.place, known))
+    if work.verb == "start" and ok and state.rollout and action.id in state.rollout.open:
+        return _in_rollout(state, passed=state.rollout.passed | {work.place})
+    return state
+
+
+@_evolve.register
+def _(event: t.StepEnded, state: t.State, clock: float) -> t.State:
+    if state.rollout is None or event.outcome != "ok":
+        return state
+    return _in_rollout(state, cursor=state.rollout.cursor + 1, entered_at=None, done={})
+
+
+@_evolve.register
+def _(event: t.Replanned, state: t.State, clock: float) -> t.State:
+    return _in_rollout(
+        state,
+        plan=event.plan,
+        cursor=0,
+        entered_at=None,
+        done={},
+        passed=frozenset(),
+        undoing=True,
+        reason=event.reason,
+    )
+
+
+@_evolve.register
+def _(event: t.Committed, state: t.State, clock: float) -> t.State:
+    assert state.rollout is not None
+    committed = (*state.committed, state.rollout.release)
+    return replace(state, committed=committed[-RELEASES_KEPT:])
+
+
+@_evolve.register
+def _(event: t.Ended, state: t.State, clock: float) -> t.State:
+    return replace(state, rollout=None, away={}, chores=(*state.chores, *event.chores))
+
+
+@_evolve.register
+def _(event: t.Observed, state: t.State, clock: float) -> t.State:
+    place = event.place
+    current = state.current
+    if event.current:
+        current = _with(current, place.node, place.slot)
+    return replace(state, places=_with(state.places, place, event.known), current=current)
+
+
+@_evolve.register
+def _(event: t.NodeLeft, state: t.State, clock: float) -> t.State:
+    state = _forget_health(state, lambda node: node != event.node)
+    return replace(state, away=_with(state.away, event.node, clock))
+
+
+@_evolve.register
+def _(event: t.NodeReturned, state: t.State, clock: float) -> t.State:
+    return replace(state, away=_without(state.away, event.node))
+
+
+@_evolve.register
+def _(event: t.JournalReplaced, state: t.State, clock: float) -> t.State:
+    empty = t.Known(running=False, healthy=False)
+    places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
+    journals = _with(state.journals, event.node, event.journal_id)
+    return replace(state, places=places, journals=journals)

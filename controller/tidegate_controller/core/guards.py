@@ -1,0 +1,38 @@
+"""Conditions that are checked again before every single action is issued."""
+
+from collections.abc import Callable
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.evolve import place_of
+
+NOW = 0.0  # a guard that holds: it has held since ever
+NEVER = float("inf")  # a guard that no passing of time alone will satisfy
+
+
+def opens_at(state: t.State, guard: t.Guard, work: t.Work) -> float:
+    """Engine time from which the guard lets the work pass, if nothing else changes."""
+    return GUARDS[guard.kind](state, work)
+
+
+def _no_traffic(state: t.State, work: t.Work) -> float:
+    """The place takes no traffic, certainly, and its last requests have had time to end."""
+    if state.weights is None or work.place is None or state.weights.get(work.place):
+        return NEVER
+    idle_since = state.idle_since.get(work.place)
+    return NOW if idle_since is None else idle_since + state.pace.drain_seconds
+
+
+def _proven(state: t.State, work: t.Work) -> float:
+    """Every place that gains traffic by this move is healthy now."""
+    gaining = [
+        place
+        for place, share in (work.weights or {}).items()
+        if share and not state.settled.get(place)
+    ]
+    return NOW if all(place_of(state, place).healthy for place in gaining) else NEVER
+
+
+GUARDS: dict[str, Callable[[t.State, t.Work], float]] = {
+    "no_traffic": _no_traffic,
+    "proven": _proven,
+}

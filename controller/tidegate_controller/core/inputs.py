@@ -1,0 +1,83 @@
+"""What may make something happen: the second argument of `decide`.
+
+Each is recorded as the `cause` of the events that it led to, so that decisions can be replayed.
+"""
+
+from collections.abc import Mapping
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.spec import Spec, Struct
+
+
+class Input(Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all inputs; recorded as the `cause` of the events that it led to."""
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A node as the controller knows it at the time of a request."""
+
+    node: str
+    connected: bool
+    journal_id: str
+
+
+class Deploy(Input, frozen=True, kw_only=True):
+    request_id: str
+    rollout: str
+    release: t.Release
+    spec: Spec
+    members: tuple[Member, ...]
+    requested_by: str
+
+
+class Rollback(Input, frozen=True, kw_only=True):
+    """Go back to the last committed release other than the active one."""
+
+    request_id: str
+    rollout: str
+    members: tuple[Member, ...]
+    requested_by: str
+
+
+class SlotReport(Struct, frozen=True, kw_only=True):
+    """A slot as its agent sees it."""
+
+    known: t.Known
+    current: bool
+    detail: str = ""
+
+
+class Result(Input, frozen=True, kw_only=True):
+    """How an action ended. Late, duplicate and unknown ones change nothing."""
+
+    action: str
+    outcome: t.Outcome
+    error: str = ""
+    output_tail: str = ""
+    known: t.Known | None = None
+
+
+class Observation(Input, frozen=True, kw_only=True):
+    """An agent said Hello (complete), reported a change of one slot, or went away."""
+
+    node: str
+    connected: bool
+    journal_id: str = ""
+    slots: Mapping[str, SlotReport] = {}
+    complete: bool = False  # slots that are not named are empty
+
+
+class Tick(Input, frozen=True, kw_only=True):
+    """Time has passed."""
+
+
+class ControllerStart(Input, frozen=True, kw_only=True):
+    """The controller has started; `connected` nodes are there already."""
+
+    epoch: int
+    log_id: str
+    connected: tuple[str, ...]
+    grace_seconds: float
+
+
+AnyInput = Deploy | Rollback | Result | Observation | Tick | ControllerStart

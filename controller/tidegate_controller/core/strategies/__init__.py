@@ -1,0 +1,15 @@
+"""Strategies: each is a module with one pure function that turns a request into a plan.
+
+To add one: a module beside `blue_green` with the same `steps`, and a line in `STRATEGIES`.
+The engine knows none of them; it only runs plans.
+"""
+
+from collections.abc import Callable
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.spec import Pace
+from tidegate_controller.core.strategies import blue_green
+
+Builder = Callable[[t.State, t.Release, tuple[str, ...], Pace, t.Kind], tuple[t.Step, ...]]
+
+STRATEGIES: dict[str, Builder] = {"blue-green": blue_green.steps}

@@ -1,0 +1,121 @@
+"""Blue-green with two slots on each node: prepare and prove the idle ones, then move all traffic.
+
+What already runs the release is left alone, and an old slot that still runs it takes traffic back
+at once; that is why deploy and rollback are one function.
+"""
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.spec import Pace
+
+QUERY_SECONDS = 30.0
+ROUTE_SECONDS = 30.0
+SWITCH_SECONDS = 60.0
+ANSWER_SECONDS = 15.0  # an agent keeps its own deadline; this long we wait for it to say so
+FULL = 100
+
+
+def steps(
+    state: t.State, release: t.Release, nodes: tuple[str, ...], pace: Pace, kind: t.Kind
+) -> tuple[t.Step, ...]:
+    """The plan that brings `nodes` to `release`. Empty when they all run it and take traffic."""
+    targets = {node: target_place(state, release, node) for node in nodes}
+    weights = dict.fromkeys(state.settled, 0)
+    for place in targets.values():
+        weights |= {place: FULL, place.other: 0}
+    if state.weights == weights:
+        return ()
+    fresh = [
+        place
+        for place in targets.values()
+        if not (state.settled.get(place) or runs(state, release, place))
+    ]
+    health = release.settings.health
+    plan = [_preflight(release, fresh)]
+    if state.weights is None:
+        plan.append(route_step("settle", "Settle", state.settled, pace))
+    if fresh:
+        plan += [
+            t.Step(
+                id="prepare",
+                name="Prepare",
+                works=_works("prepare", fresh, release),
+                deadline_seconds=pace.prepare_seconds + ANSWER_SECONDS,
+            ),
+            t.Step(
+                id="start",
+                name="Start",
+                works=_works("start", fresh, release),
+                guards=(t.Guard(kind="no_traffic"),),
+                deadline_seconds=health.deadline_seconds
+                + release.settings.service.stop_grace_seconds
+                + pace.drain_seconds
+                + ANSWER_SECONDS,
+            ),
+        ]
+    plan += [
+        route_step("shift", "Shift", weights, pace, prove=True),
+        t.Step(
+            id="switch",
+            name="Switch",
+            works=_works("switch", list(targets.values()), release),
+            deadline_seconds=SWITCH_SECONDS + pace.away_seconds,
+        ),
+    ]
+    if kind == "deploy" and pace.soak_seconds:
+        plan.append(
+            t.Step(
+                id="soak",
+                name="Soak",
+                hold_seconds=pace.soak_seconds,
+                deadline_seconds=pace.soak_seconds + pace.away_seconds + health.deadline_seconds,
+            )
+        )
+    return tuple(plan)
+
+
+def target_place(state: t.State, release: t.Release, node: str) -> t.Place:
+    """The slot of `node` that is to run `release`: the active one if it does, else the idle one."""
+    blue, green = (t.Place.of(node, slot) for slot in t.SLOTS)
+    if state.settled.get(blue) or state.settled.get(green):
+        active = blue if state.settled.get(blue) else green
+        return active if serves(state, release, active) else active.other
+    return green if runs(state, release, green) else blue
+
+
+def runs(state: t.State, release: t.Release, place: t.Place) -> bool:
+    """Whether the place is known to run the release, healthy, right now: it may take traffic."""
+    known = place_of(state, place)
+    return known.revision == release.revision and known.running is True and known.healthy is True
+
+
+def serves(state: t.State, release: t.Release, place: t.Place) -> bool:
+    """Whether the place has the release and nothing is known against it: it may keep traffic."""
+    known = place_of(state, place)
+    held = known.revision == release.revision
+    return held and known.running is not False and known.healthy is not False
+
+
+def route_step(
+    step_id: str, name: str, weights: t.Weights, pace: Pace, *, prove: bool = False
+) -> t.Step:
+    """A step that moves all traffic at once. `prove`: only to places that have passed."""
+    return t.Step(
+        id=step_id,
+        name=name,
+        works=(t.Work(verb="route", at=t.CONTROLLER, weights=weights, prove=prove),),
+        guards=(t.Guard(kind="proven"),) if prove else (),
+        deadline_seconds=ROUTE_SECONDS + pace.away_seconds,
+    )
+
+
+def _preflight(release: t.Release, fresh: list[t.Place]) -> t.Step:
+    balancer = t.Work(verb="query", at=t.CONTROLLER)
+    works = (balancer, *_works("query", fresh, release))
+    return t.Step(id="preflight", name="Preflight", works=works, deadline_seconds=QUERY_SECONDS)
+
+
+def _works(verb: t.Verb, places: list[t.Place], release: t.Release) -> tuple[t.Work, ...]:
+    return tuple(
+        t.Work(verb=verb, at=place.node, place=place, revision=release.revision) for place in places
+    )

@@ -1,0 +1,313 @@
+"""The words of the engine: values, events and the state that events add up to.
+
+Everything here is immutable data that survives a round trip through JSON, because the event log
+is made of it. Times are engine seconds (see `tidegate_controller.clock`) unless a name says else.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from tidegate_controller.core.spec import Pace, Settings, Struct, Traffic
+
+Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
+Kind = Literal["deploy", "rollback"]
+Ending = Literal["succeeded", "rolled_back", "failed"]
+Verb = Literal["query", "prepare", "start", "route", "switch", "stop"]
+
+CONTROLLER = "controller"
+SLOTS = ("blue", "green")
+
+
+class Place(str):
+    """Where a release can run: "NODE/SLOT". A string, so that it can be a key in the log."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, node: str, slot: str) -> "Place":
+        return cls(f"{node}/{slot}")
+
+    @property
+    def node(self) -> str:
+        return self.partition("/")[0]
+
+    @property
+    def slot(self) -> str:
+        return self.partition("/")[2]
+
+    @property
+    def other(self) -> "Place":
+        """The node's other slot."""
+        return Place.of(self.node, "green" if self.slot == "blue" else "blue")
+
+
+Weights = Mapping[Place, int]  # absolute and complete: a place that is not named gets nothing
+
+
+class Revision(Struct, frozen=True, kw_only=True):
+    """What a place runs: artifact digest plus digest of the rendered settings."""
+
+    digest: str
+    config: str
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """A version of an app with what it takes to run it again, so that a rollback needs no file."""
+
+    version: str
+    revision: Revision
+    size_bytes: int
+    settings: Settings
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What is known of a place; None is "unknown". Nothing there: no revision, not running."""
+
+    revision: Revision | None = None
+    running: bool | None = None
+    healthy: bool | None = None
+    address: str | None = None
+
+
+class Guard(Struct, frozen=True, kw_only=True):
+    """A condition that must hold whenever an action of the step is issued."""
+
+    kind: Literal["no_traffic", "proven"]
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """One unit of outside work. `at` is a node's name or "controller"."""
+
+    verb: Verb
+    at: str
+    place: Place | None = None
+    revision: Revision | None = None
+    weights: Weights | None = None
+    prove: bool = False  # route: every place that gains traffic must answer first
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """A part of a plan: its works run together; it ends when they have and the hold is over."""
+
+    id: str
+    name: str
+    works: tuple[Work, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    parallel: int = 50
+    failures_allowed: int = 0
+    retry_seconds: float | None = None  # a work that failed is tried again, until the deadline
+    hold_seconds: float = 0.0  # all places that passed must stay healthy this long
+    deadline_seconds: float
+
+
+class Action(Struct, frozen=True, kw_only=True):
+    """A work that was issued. `fence` is (epoch, stream version of its ActionIssued)."""
+
+    id: str
+    fence: tuple[int, int]
+    step: str  # of the step or chore it belongs to
+    index: int  # of the work in its step
+    work: Work
+    deadline: float
+    attempt: int = 1
+    journal_id: str = ""  # of the agent it is meant for
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """How a work of the current step ended, and when."""
+
+    outcome: Outcome
+    error: str
+    at: float
+    attempt: int
+
+
+class Chore(Struct, frozen=True, kw_only=True):
+    """Work after a rollout that holds no lock; waits for its node as long as it takes."""
+
+    id: str
+    work: Work
+    not_before: float
+    guards: tuple[Guard, ...] = ()
+
+
+class Rollout(Struct, frozen=True, kw_only=True):
+    """One attempt to bring an environment from one release to another."""
+
+    id: str
+    kind: Kind
+    strategy: str
+    release: Release
+    previous: Release | None
+    nodes: tuple[str, ...]
+    before: Weights
+    plan: tuple[Step, ...]
+    cursor: int = 0
+    entered_at: float | None = None  # of the step at the cursor
+    open: Mapping[str, Action] = {}
+    done: Mapping[int, Done] = {}  # works of the step at the cursor
+    begun: frozenset[Place] = frozenset()  # places whose start was issued
+    passed: frozenset[Place] = frozenset()  # places that became healthy and must stay so
+    healthy_since: float | None = None  # all that passed have been healthy since then
+    undoing: bool = False
+    reason: str = ""
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """One stream, "app@environment": at most one rollout at a time, which is the lock."""
+
+    version: int = 0
+    epoch: int = 0
+    log_id: str = ""
+    places: Mapping[Place, Known] = {}
+    weights: Weights | None = {}  # None while a move is under way or its outcome unknown
+    settled: Weights = {}  # the last that read back as written
+    idle_since: Mapping[Place, float] = {}  # when a place last lost its traffic
+    current: Mapping[str, str | None] = {}  # node -> slot that its `current` names
+    journals: Mapping[str, str] = {}  # node -> journal id
+    away: Mapping[str, float] = {}  # node -> since when; kept only during a rollout
+    committed: tuple[Release, ...] = ()
+    rollout: Rollout | None = None
+    chores: tuple[Chore, ...] = ()
+    chores_open: Mapping[str, Action] = {}
+    debts: Mapping[str, str] = {}  # node -> what it still owes
+    pace: Pace = Pace()
+    traffic: Traffic | None = None
+    last_request: tuple[str, str] = ("", "")  # request id, rollout
+
+
+# --- Events: what has happened ---------------------------------------------------------------
+
+
+class Event(Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all events; the tag is the class's name and the `kind` column of the log."""
+
+
+class ControllerStarted(Event, frozen=True, kw_only=True):
+    """Another life of the controller. Open deadlines get at least `grace_seconds` more."""
+
+    epoch: int
+    log_id: str
+    connected: tuple[str, ...]
+    grace_seconds: float
+
+
+class Started(Event, frozen=True, kw_only=True):
+    rollout: str
+    kind: Kind
+    strategy: str
+    release: Release
+    previous: Release | None
+    nodes: tuple[str, ...]
+    journals: Mapping[str, str]
+    plan: tuple[Step, ...]
+    pace: Pace
+    traffic: Traffic
+    request_id: str
+    requested_by: str
+    debts: Mapping[str, str] = {}
+
+
+class StepEntered(Event, frozen=True, kw_only=True):
+    rollout: str
+    step: str
+
+
+class ActionIssued(Event, frozen=True, kw_only=True):
+    action: Action
+
+
+class ActionEnded(Event, frozen=True, kw_only=True):
+    action: str
+    outcome: Outcome
+    error: str = ""
+    output_tail: str = ""
+    known: Known | None = None  # of the action's place, as reported with the result
+
+
+class StepEnded(Event, frozen=True, kw_only=True):
+    rollout: str
+    step: str
+    outcome: Literal["ok", "failed"]
+    reason: str = ""
+
+
+class Replanned(Event, frozen=True, kw_only=True):
+    """From here on the rollout is being undone by this plan."""
+
+    rollout: str
+    reason: str
+    plan: tuple[Step, ...]
+
+
+class Committed(Event, frozen=True, kw_only=True):
+    """The rollout has succeeded: from here on its release is the one to come back to."""
+
+    rollout: str
+
+
+class Ended(Event, frozen=True, kw_only=True):
+    rollout: str
+    state: Ending
+    reason: str = ""
+    chores: tuple[Chore, ...] = ()
+
+
+class Observed(Event, frozen=True, kw_only=True):
+    """A place changed by itself, or was found otherwise than thought."""
+
+    place: Place
+    known: Known
+    current: bool
+    detail: str = ""
+
+
+class NodeLeft(Event, frozen=True, kw_only=True):
+    node: str
+
+
+class NodeReturned(Event, frozen=True, kw_only=True):
+    node: str
+
+
+class JournalReplaced(Event, frozen=True, kw_only=True):
+    """The node's agent has a new journal: its disk was replaced or wiped."""
+
+    node: str
+    journal_id: str
+
+
+class EpochBegan(Event, frozen=True, kw_only=True):
+    """Stream "controller": this life of the controller; all its fences carry the epoch."""
+
+    epoch: int
+    log_id: str
+
+
+class NodeRegistered(Event, frozen=True, kw_only=True):
+    """Stream "fleet": a node said who it is, for the first time or anew."""
+
+    node: str
+    labels: Mapping[str, str]
+    address: str
+    agent_version: str
+    journal_id: str
+
+
+AnyEvent = (
+    ControllerStarted
+    | Started
+    | StepEntered
+    | ActionIssued
+    | ActionEnded
+    | StepEnded
+    | Replanned
+    | Committed
+    | Ended
+    | Observed
+    | NodeLeft
+    | NodeReturned
+    | JournalReplaced
+    | EpochBegan
+    | NodeRegistered
+)

@@ -1,0 +1,1 @@
+"""What `tidegate demo` needs beside the real thing: a load client and a Caddy of its own."""

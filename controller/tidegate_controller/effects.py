@@ -1,0 +1,110 @@
+"""Outside work that the controller does itself: look at a balancer, move its traffic.
+
+One effect at a time for each balancer. Targets are absolute, so an effect that was cut short is
+simply done again; the engine never assumes what an unfinished one has done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.inputs import Input, Result
+from tidegate_controller.errors import TidegateError, TrafficError
+from tidegate_controller.traffic import ADAPTERS, Traffic
+
+log = logging.getLogger(__name__)
+
+EFFECT_SECONDS = 30.0
+PROBE_TRIES = 5
+PROBE_PAUSE_SECONDS = 0.3
+
+Submit = Callable[[str, Input], Awaitable[t.State]]
+
+
+class Effects:
+    """Runs actions at "controller" and submits how they ended."""
+
+    def __init__(self, submit: Submit) -> None:
+        self._submit = submit
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._balancers: dict[str, asyncio.Lock] = {}
+
+    def use(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+
+    def start(self, stream: str, state: t.State, action: t.Action) -> None:
+        """Begin the action unless it runs already."""
+        assert self._tasks is not None
+        if action.id not in self._running:
+            task = self._tasks.create_task(self._run(stream, state, action))
+            self._running[action.id] = task
+
+    def cancel(self, action_id: str) -> None:
+        """Stop an effect that has been given up. Its own end is not reported."""
+        task = self._running.pop(action_id, None)
+        if task is not None:
+            task.cancel()
+
+    async def _run(self, stream: str, state: t.State, action: t.Action) -> None:
+        assert state.traffic is not None
+        balancer = f"{state.traffic.adapter}:{state.traffic.directory}"
+        lock = self._balancers.setdefault(balancer, asyncio.Lock())
+        outcome: t.Outcome = "ok"
+        error = ""
+        try:
+            async with lock, asyncio.timeout(EFFECT_SECONDS):
+                await self._perform(ADAPTERS[state.traffic.adapter](state.traffic), state, action)
+        except TidegateError as failure:
+            outcome, error = "failed", failure.message
+        except TimeoutError:
+            outcome, error = "failed", f"the balancer did not answer within {EFFECT_SECONDS:.0f} s"
+        except Exception as failure:
+            log.exception("%s: %s failed unexpectedly", stream, action.work.verb)
+            outcome, error = "failed", f"{type(failure).__name__}: {failure}"
+        self._running.pop(action.id, None)
+        await self._submit(stream, Result(action=action.id, outcome=outcome, error=error))
+
+    async def _perform(self, balancer: Traffic, state: t.State, action: t.Action) -> None:
+        await balancer.check()
+        weights = action.work.weights
+        if action.work.verb == "query" or weights is None:
+            return
+        shares = {place: share for place, share in weights.items() if share}
+        addresses = {place: _address(state, place) for place in shares}
+        if action.work.prove:
+            gaining = [place for place in shares if not state.settled.get(place)]
+            await asyncio.gather(*(_prove(state, place, addresses[place]) for place in gaining))
+        await balancer.shift({addresses[place]: share for place, share in shares.items()})
+
+
+def _address(state: t.State, place: t.Place) -> str:
+    address = place_of(state, place).address
+    if address is None:
+        raise TrafficError(f"{place} has no known address")
+    return address
+
+
+async def _prove(state: t.State, place: t.Place, address: str) -> None:
+    """Raise unless the place answers its health check from here, where the balancer is."""
+    assert state.rollout is not None
+    check = urlsplit(state.rollout.release.settings.health.http)
+    url = f"{check.scheme}://{address}{check.path or '/'}"
+    timeout = aiohttp.ClientTimeout(total=state.rollout.release.settings.health.timeout_seconds)
+    last = ""
+    async with aiohttp.ClientSession(timeout=timeout) as client:
+        for _ in range(PROBE_TRIES):
+            try:
+                async with client.get(url, allow_redirects=False) as answer:
+                    if 200 <= answer.status < 300:
+                        return
+                    last = f"answered {answer.status}"
+            except (aiohttp.ClientError, TimeoutError) as error:
+                last = str(error) or type(error).__name__
+            await asyncio.sleep(PROBE_PAUSE_SECONDS)
+    raise TrafficError(f"{place} does not answer where the balancer would send to: {url}: {last}")

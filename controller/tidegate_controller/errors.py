@@ -1,0 +1,38 @@
+"""Every error that Tidegate's controller and CLI raise on purpose.
+
+Each says what happened and why (`message`) and what to type or do next (`hint`).
+`exit_code` is the CLI's: 1 failed, 2 wrong usage, 3 not reachable, 4 refused, 5 waiting.
+"""
+
+
+class TidegateError(Exception):
+    """Base of all; raised as is for a failure that has no narrower name."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(TidegateError):
+    """Wrong arguments, configuration or artifact: nothing was sent or changed."""
+
+    exit_code = 2
+
+
+class NotReachable(TidegateError):
+    """The controller does not answer."""
+
+    exit_code = 3
+
+
+class Refused(TidegateError):
+    """A request that is well formed but not allowed now: changes nothing."""
+
+    exit_code = 4
+
+
+class TrafficError(TidegateError):
+    """The balancer could not be read, moved, or did not read back what was written."""

@@ -1,0 +1,132 @@
+"""The nodes: who has registered (from the log), who is connected now, and how they are.
+
+Heartbeats stay in memory. Sessions belong to transports; the engine sends through `Session.send`
+and does not know which transport it is.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tidegate_protos.v1 import agent_pb2 as pb
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.inputs import Member
+from tidegate_controller.core.spec import Spec
+from tidegate_controller.errors import Refused, UsageError
+
+FLEET_STREAM = "fleet"
+QUEUE_MAX = 1000  # instructions waiting for one slow agent
+
+
+@dataclass
+class Session:
+    """One live connection of an agent. `send` never blocks; a full queue ends the session."""
+
+    hello: pb.Hello
+    transport: str
+    connected_at: str
+    last_seen: str
+    queue: asyncio.Queue[pb.Instruction | None] = field(
+        default_factory=lambda: asyncio.Queue(QUEUE_MAX)
+    )
+    heartbeat: pb.Heartbeat = field(default_factory=pb.Heartbeat)
+    ended: bool = False
+
+    def send(self, instruction: pb.Instruction) -> None:
+        try:
+            self.queue.put_nowait(instruction)
+        except asyncio.QueueFull:
+            self.end()
+
+    def end(self) -> None:
+        """Close it; what was not sent is sent again when the agent is back."""
+        self.ended = True
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        self.queue.put_nowait(None)
+
+
+class Fleet:
+    """All nodes that ever registered, by name."""
+
+    def __init__(self) -> None:
+        self.registered: dict[str, t.NodeRegistered] = {}
+        self.sessions: dict[str, Session] = {}
+        self.last_seen: dict[str, str] = {}
+
+    def fold(self, event: t.NodeRegistered, at: str) -> None:
+        self.registered[event.node] = event
+        self.last_seen[event.node] = at
+
+    def registration(self, hello: pb.Hello) -> t.NodeRegistered | None:
+        """The event that records this Hello; None when nothing about the node is new."""
+        event = t.NodeRegistered(
+            node=hello.node,
+            labels=dict(sorted(hello.labels.items())),
+            address=hello.address,
+            agent_version=hello.agent_version,
+            journal_id=hello.journal_id,
+        )
+        return None if self.registered.get(hello.node) == event else event
+
+    def join(self, session: Session) -> None:
+        """Take the session as the node's own. Refuses a second agent under the same name."""
+        present = self.sessions.get(session.hello.node)
+        if present is not None and present.hello.journal_id != session.hello.journal_id:
+            raise Refused(
+                f"another agent is connected as {session.hello.node}",
+                "give each agent a --node name of its own",
+            )
+        if present is not None:
+            present.end()  # the same agent came back before its old connection was seen to end
+        self.sessions[session.hello.node] = session
+
+    def leave(self, session: Session) -> bool:
+        """False when a newer session of the same node has taken its place."""
+        if self.sessions.get(session.hello.node) is not session:
+            return False
+        del self.sessions[session.hello.node]
+        self.last_seen[session.hello.node] = session.last_seen
+        return True
+
+    def connected(self) -> tuple[str, ...]:
+        return tuple(sorted(self.sessions))
+
+    def members(self, names: Sequence[str]) -> tuple[Member, ...]:
+        return tuple(
+            Member(
+                node=name,
+                connected=name in self.sessions,
+                journal_id=self.registered[name].journal_id,
+            )
+            for name in sorted(names)
+        )
+
+    def select(self, spec: Spec) -> list[str]:
+        """Names of the environment's nodes. `UsageError` when none, or an unknown one, matches."""
+        if isinstance(spec.nodes, Mapping):
+            return self._by_labels(spec.environment, spec.nodes)
+        unknown = [name for name in spec.nodes if name not in self.registered]
+        if unknown:
+            raise UsageError(
+                f"no agent has ever connected as {', '.join(unknown)}",
+                f"known nodes: {', '.join(sorted(self.registered)) or 'none'}; "
+                "start the agent there: tidegate-agent run --node NAME …",
+            )
+        return list(spec.nodes)
+
+    def _by_labels(self, environment: str, labels: Mapping[str, str]) -> list[str]:
+        names = [
+            name
+            for name, node in self.registered.items()
+            if all(node.labels.get(key) == value for key, value in labels.items())
+        ]
+        if not names:
+            wanted = ", ".join(f"{key}={value}" for key, value in labels.items())
+            raise UsageError(
+                f"no node matches {wanted}, which environment {environment} asks for",
+                "see the labels that nodes have: tidegate node list; "
+                "an agent gets its labels by --label key=value",
+            )
+        return names

@@ -1,0 +1,260 @@
+"""The event log: SQLite in WAL mode, synchronous=FULL, one writer, hash-chained.
+
+The interface is small on purpose (append with expected version, read a stream, read from a
+cursor), because another database can take its place. Blocking: the engine calls `append` from a
+thread through `tidegate_controller.log_writer`.
+"""
+
+import hashlib
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlite_utils
+from sqlite_utils.db import Table
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.inputs import AnyInput, Input
+from tidegate_controller.errors import TidegateError
+
+SCHEMA_VERSION = 1
+GENESIS = "0" * 64
+COLUMNS = ("seq", "stream", "version", "at", "clock", "kind", "data", "cause", "hash")
+
+
+class LogError(TidegateError):
+    """The log cannot be read or written: the controller must not go on."""
+
+
+class Record(NamedTuple):
+    """One event as it stands in the log. `data` and `cause` are JSON; `cause` is the input that
+    led to the decision, at its first event; `clock` is engine time, `at` wall time."""
+
+    seq: int
+    stream: str
+    version: int
+    at: str
+    clock: float
+    kind: str
+    data: bytes
+    cause: bytes | None
+    hash: str
+
+    @property
+    def event(self) -> t.Event:
+        return decode_event(self)
+
+
+class Batch(NamedTuple):
+    """The events of one decision, to be appended together after `expected_version`."""
+
+    stream: str
+    expected_version: int
+    at: str
+    clock: float
+    events: Sequence[t.Event]
+    cause: Input | None
+
+
+def _from_text(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
+_event_decoder: msgspec.json.Decoder[t.Event] = msgspec.json.Decoder(
+    t.AnyEvent, dec_hook=_from_text
+)
+_input_decoder: msgspec.json.Decoder[Input] = msgspec.json.Decoder(AnyInput, dec_hook=_from_text)
+
+
+def encode(value: object) -> bytes:
+    """JSON of a value of the core; mappings keep their order."""
+    return msgspec.json.encode(value, enc_hook=str)
+
+
+def decode_input(data: bytes) -> Input:
+    return _input_decoder.decode(data)
+
+
+def decode_event(record: Record) -> t.Event:
+    """Raises `LogError` that names the event when its kind or shape is not known here."""
+    try:
+        return _event_decoder.decode(record.data)
+    except msgspec.DecodeError as error:
+        raise LogError(
+            f"event {record.seq} ({record.kind}, version {record.version} of {record.stream}) "
+            f"cannot be read: {error}",
+            "it was damaged, or written by a newer Tidegate: start that one, or restore a backup",
+        ) from error
+
+
+class EventLog:
+    """The log in one file. Open it once; only one process may."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            connection = sqlite3.connect(path, check_same_thread=False)
+            self._db = sqlite_utils.Database(connection)
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.enable_wal()
+            self._create()
+            meta = {row["key"]: row["value"] for row in Table(self._db, "meta").rows}
+        except sqlite3.Error as error:
+            raise LogError(f"cannot open the event log {path}: {error}") from error
+        if int(meta["schema_version"]) != SCHEMA_VERSION:
+            raise LogError(
+                f"{path} has schema version {meta['schema_version']}, this is {SCHEMA_VERSION}"
+            )
+        self.log_id = meta["log_id"]
+        self._versions: dict[str, int] = {}
+        self._last_hash = GENESIS
+        self._last_seq = 0
+        self.last_clock = 0.0
+
+    def _create(self) -> None:
+        if "events" in self._db.table_names():
+            return
+        with self._db.atomic():
+            Table(self._db, "meta").create({"key": str, "value": str}, pk="key")
+            Table(self._db, "events").create(
+                {
+                    "seq": int,
+                    "stream": str,
+                    "version": int,
+                    "at": str,
+                    "clock": float,
+                    "kind": str,
+                    "data": str,
+                    "cause": str,
+                    "hash": str,
+                },
+                pk="seq",
+                not_null=set(COLUMNS) - {"cause"},
+            )
+            Table(self._db, "events").create_index(["stream", "version"], unique=True)
+            Table(self._db, "meta").insert_all(
+                [
+                    {"key": "schema_version", "value": str(SCHEMA_VERSION)},
+                    {"key": "log_id", "value": uuid.uuid4().hex[:12]},
+                ]
+            )
+
+    def load(self) -> Iterator[Record]:
+        """Every record, oldest first, its place in the hash chain checked. Call once, first."""
+        for record in self._rows("SELECT * FROM events ORDER BY seq"):
+            if record.hash != _hash(self._last_hash, record):
+                raise LogError(
+                    f"event {record.seq} ({record.kind} of {record.stream}) was changed after it "
+                    "was written: its hash does not fit",
+                    "restore the log from a backup",
+                )
+            self._remember(record)
+            yield record
+
+    def append(self, batches: Sequence[Batch]) -> list[list[Record]]:
+        """Append all batches in one transaction, durable on return. `LogError` if any cannot."""
+        made: list[list[Record]] = []
+        seq, last_hash = self._last_seq, self._last_hash
+        versions = dict(self._versions)
+        for batch in batches:
+            if versions.get(batch.stream, 0) != batch.expected_version:
+                raise LogError(
+                    f"{batch.stream} is at version {versions.get(batch.stream, 0)}, "
+                    f"not at {batch.expected_version}: another writer?"
+                )
+            records = []
+            for offset, event in enumerate(batch.events, 1):
+                seq += 1
+                cause = encode(batch.cause) if batch.cause is not None and offset == 1 else None
+                record = Record(
+                    seq,
+                    batch.stream,
+                    batch.expected_version + offset,
+                    batch.at,
+                    batch.clock,
+                    type(event).__name__,
+                    encode(event),
+                    cause,
+                    "",
+                )
+                last_hash = _hash(last_hash, record)
+                records.append(record._replace(hash=last_hash))
+            versions[batch.stream] = batch.expected_version + len(records)
+            made.append(records)
+        self._insert([record for records in made for record in records])
+        return made
+
+    def _insert(self, records: list[Record]) -> None:
+        rows = [_to_row(record) for record in records]
+        marks = ", ".join("?" * len(COLUMNS))
+        sql = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608
+        try:
+            with self._db.atomic():
+                self._db.conn.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise LogError(f"cannot write to the event log {self.path}: {error}") from error
+        for record in records:
+            self._remember(record)
+
+    def _remember(self, record: Record) -> None:
+        self._versions[record.stream] = record.version
+        self._last_hash, self._last_seq = record.hash, record.seq
+        self.last_clock = max(self.last_clock, record.clock)
+
+    def version(self, stream: str) -> int:
+        return self._versions.get(stream, 0)
+
+    @property
+    def last_seq(self) -> int:
+        return self._last_seq
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Record]:
+        try:
+            for row in self._db.conn.execute(sql, parameters):
+                yield _from_row(row)
+        except (sqlite3.Error, ValueError) as error:
+            raise LogError(f"the event log {self.path} is damaged: {error}") from error
+
+
+class LogReader:
+    """Reads the log beside its writer, from any thread that owns this reader."""
+
+    def __init__(self, path: Path) -> None:
+        uri = f"file:{path}?mode=ro"
+        self._db = sqlite_utils.Database(sqlite3.connect(uri, uri=True, check_same_thread=False))
+
+    def read(self, after_seq: int = 0, stream: str = "", limit: int = 1000) -> list[Record]:
+        """Up to `limit` records after the cursor, oldest first; of one stream or of all."""
+        sql = "SELECT * FROM events WHERE seq > ? AND (? = '' OR stream = ?) ORDER BY seq LIMIT ?"
+        rows = self._db.conn.execute(sql, (after_seq, stream, stream, limit))
+        return [_from_row(row) for row in rows]
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _to_row(record: Record) -> tuple[object, ...]:
+    cause = None if record.cause is None else record.cause.decode()
+    return (*record[:6], record.data.decode(), cause, record.hash)
+
+
+def _from_row(row: Sequence[Any]) -> Record:
+    cause = None if row[7] is None else str(row[7]).encode()
+    seq, stream, version, at, clock, kind, data, _, digest = row
+    return Record(seq, stream, version, at, clock, kind, str(data).encode(), cause, digest)
+
+
+def _hash(previous: str, record: Record) -> str:
+    """Covers the previous hash and every column, length-prefixed, so nothing can be moved."""
+    parts: list[str | bytes] = [previous, *map(str, record[:6]), record.data, record.cause or b""]
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(f"{len(data)}:".encode() + data)
+    return digest.hexdigest()

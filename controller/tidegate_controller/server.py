@@ -1,0 +1,211 @@
+"""`tidegate controller run`: one process that listens, decides and serves artifacts."""
+
+import asyncio
+import fcntl
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
+from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
+
+from tidegate_controller.agent_service import AgentService
+from tidegate_controller.artifacts import ArtifactServer, ArtifactStore
+from tidegate_controller.engine import Engine
+from tidegate_controller.errors import Refused, TidegateError, UsageError
+from tidegate_controller.fleet import Fleet
+from tidegate_controller.log import EventLog
+from tidegate_controller.operator_service import OperatorService
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+SHUTDOWN_SECONDS = 2.0
+OPTIONS = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 200_000),
+]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `tidegate controller run` was told. `socket` None: no local socket."""
+
+    data: Path
+    listen: str
+    http: str | None
+    socket: Path | None
+
+
+def split_address(text: str, option: str) -> tuple[str, int]:
+    """ "HOST:PORT" on loopback, or `UsageError`."""
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(
+            f"{option} {text!r} is not HOST:PORT", f"for example: {option} 127.0.0.1:7420"
+        )
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise UsageError(
+            f"{option} {text}: without mutual TLS only loopback addresses are accepted",
+            f"use {option} 127.0.0.1:{port}; other machines reach it through a tunnel, "
+            "such as ssh -R or a VPN's proxy",
+        )
+    return host, int(port)
+
+
+async def run(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `TidegateError` when it cannot start or go on."""
+    host, port = split_address(options.listen, "--listen")
+    http_host, http_port = split_address(options.http or f"{host}:0", "--http")
+    _own_folder(options.data)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_locked(options.data))
+        event_log = EventLog(options.data / "events.db")
+        stack.callback(event_log.close)
+        store = ArtifactStore(options.data / "artifacts")
+        artifacts = ArtifactServer(store)
+        await _listen_http(artifacts, http_host, http_port, options.data)
+        stack.push_async_callback(artifacts.stop)
+        base = f"http://{_url_host(http_host)}:{artifacts.port}/artifacts/"
+        engine = Engine(event_log, Fleet(), lambda digest: base + digest)
+        server = _server(engine, store, host, port, options.socket)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(engine.run())
+            await _ready_or_failed(engine, running)
+            await server.start()
+            log.info("controller ready on %s (epoch %d)", options.listen, engine.epoch)
+            stopped = tasks.create_task(_stop_signal())
+            await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await server.stop(SHUTDOWN_SECONDS)
+            stopped.cancel()
+            running.cancel()
+
+
+async def _ready_or_failed(engine: Engine, running: asyncio.Task[None]) -> None:
+    ready = asyncio.create_task(engine.ready.wait())
+    await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    if running.done():
+        await running
+
+
+def _server(
+    engine: Engine, store: ArtifactStore, host: str, port: int, local: Path | None
+) -> grpc.aio.Server:
+    server = grpc.aio.server(options=OPTIONS)
+    add_AgentLinkServicer_to_server(AgentService(engine), server)
+    add_OperatorServicer_to_server(OperatorService(engine, store), server)
+    if (holder := _in_use(host, port)) is not None:
+        raise TidegateError(
+            f"{host}:{port} is in use{holder}",
+            "stop what listens there, or choose another port with --listen",
+        )
+    server.add_insecure_port(f"{_url_host(host)}:{port}")
+    if local is not None:
+        _add_socket(server, local)
+    return server
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _in_use(host: str, port: int) -> str | None:
+    """None when the port is free to listen on; gRPC's own error would not say why it is not."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return f" ({error.strerror})"
+    return None
+
+
+def _add_socket(server: grpc.aio.Server, path: Path) -> None:
+    """The local socket, for its owner alone. Another controller's is left to it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(os.fspath(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("no local socket at %s: %s", path, error)
+        return
+    else:
+        log.warning("another controller serves %s: this one is reached by --controller only", path)
+        return
+    mask = os.umask(0o177)
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
+        log.warning("no local socket at %s: %s", path, error)
+    finally:
+        os.umask(mask)
+
+
+def _own_folder(data: Path) -> None:
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise TidegateError(f"cannot use {data}: {error.strerror}", "choose --data DIR") from error
+
+
+@contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    """Hold the data folder for this process; the kernel lets go of it when the process ends."""
+    with (data / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused(
+                f"another controller works on {data}",
+                "stop it first, or choose another --data DIR",
+            ) from error
+        yield
+
+
+async def _listen_http(server: ArtifactServer, host: str, port: int, data: Path) -> None:
+    """The port of the last run if none is given, so that agents in mid-fetch find it again."""
+    remembered = data / "http-port"
+    if port == 0 and remembered.exists():
+        try:
+            await server.start(host, int(remembered.read_text()))
+            return
+        except (OSError, ValueError) as error:
+            log.warning("the artifact server's last port cannot be used: %s", error)
+    try:
+        await server.start(host, port)
+    except OSError as error:
+        raise TidegateError(
+            f"the artifact server cannot listen on {host}:{port}: {error.strerror}",
+            "choose another port with --http HOST:PORT",
+        ) from error
+    remembered.write_text(str(server.port))
+
+
+async def _stop_signal() -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

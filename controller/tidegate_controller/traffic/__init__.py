@@ -1,0 +1,30 @@
+"""Traffic adapters: each moves requests between slots without losing one.
+
+The engine speaks in places and weights; the shell turns places into addresses ("host:port") and
+calls one of these. To add an adapter: a module beside `caddy` with the same three functions, and a
+line in `ADAPTERS`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from tidegate_controller.core.spec import Traffic as TrafficSpec
+from tidegate_controller.traffic.caddy import Caddy
+
+
+class Traffic(Protocol):
+    """One balancer's view of one app in one environment. Weights: address -> share, absolute and
+    complete; an address that is not named gets nothing. Errors: `TrafficError`."""
+
+    async def check(self) -> None:
+        """Raise unless the balancer could be moved now. Changes nothing."""
+
+    async def state(self) -> Mapping[str, int]:
+        """What the balancer sends where, read back from it."""
+
+    async def shift(self, weights: Mapping[str, int]) -> None:
+        """Move traffic to these weights and return once reading back agrees. Idempotent. When
+        cancelled, nothing of it may happen after it has returned: the next move may follow."""
+
+
+ADAPTERS: dict[str, Callable[[TrafficSpec], Traffic]] = {"caddy": Caddy}

@@ -1,0 +1,296 @@
+"""What people and scripts read: the JSON documents that `--json` promises.
+
+Both ends use these types: the controller fills them from log and state, the CLI draws them.
+Fields may be added, none taken away.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import pending
+from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.requests import active_release
+from tidegate_controller.engine import Engine, Stream
+from tidegate_controller.log import Record
+from tidegate_controller.wire import release_of, split_stream
+
+
+class Document(msgspec.Struct, kw_only=True):
+    """Base of all documents."""
+
+
+class ReleaseView(Document, kw_only=True):
+    version: str
+    digest: str
+
+
+class NodeStepView(Document, kw_only=True):
+    state: str  # running, ok, or another outcome
+    error: str = ""
+    output_tail: str = ""
+
+
+class StepView(Document, kw_only=True):
+    name: str
+    state: str = "pending"  # running, ok, failed
+    nodes: dict[str, NodeStepView] = {}
+    started_at: str | None = None
+    ended_at: str | None = None
+    seconds: float | None = None
+
+
+class RolloutView(Document, kw_only=True):
+    rollout: str
+    app: str
+    environment: str
+    strategy: str
+    kind: str
+    state: str
+    reason: str
+    waiting_for: str | None
+    release: ReleaseView
+    previous: ReleaseView | None
+    steps: list[StepView]
+    requested_by: str
+    started_at: str
+    ended_at: str | None
+
+
+class RolloutList(Document, kw_only=True):
+    rollouts: list[RolloutView]
+
+
+class SlotView(Document, kw_only=True):
+    version: str | None
+    digest: str | None
+    running: bool | None
+    healthy: bool | None
+    address: str | None
+
+
+class NodeStatus(Document, kw_only=True):
+    node: str
+    connected: bool
+    active_slot: str | None
+    slots: dict[str, SlotView]
+    debt: str | None
+
+
+class RolloutRef(Document, kw_only=True):
+    id: str
+    state: str
+
+
+class AppStatus(Document, kw_only=True):
+    app: str
+    environment: str
+    version: str | None
+    digest: str | None
+    rollout: RolloutRef | None
+    nodes: list[NodeStatus]
+    unfinished: int  # actions and chores still to be done
+
+
+class Status(Document, kw_only=True):
+    apps: list[AppStatus]
+
+
+class NodeView(Document, kw_only=True):
+    node: str
+    connected: bool
+    labels: dict[str, str]
+    transport: str | None
+    agent_version: str
+    last_seen: str | None
+    address: str
+    cpu_percent: float | None = None
+    memory_used_bytes: int | None = None
+    disk_free_bytes: int | None = None
+
+
+class NodeList(Document, kw_only=True):
+    nodes: list[NodeView]
+
+
+class EventView(Document, kw_only=True):
+    seq: int
+    stream: str
+    version: int
+    at: str
+    kind: str
+    data: dict[str, Any]
+
+
+def release_view(release: t.Release) -> ReleaseView:
+    return ReleaseView(version=release.version, digest=release.revision.digest)
+
+
+def event_view(record: Record) -> EventView:
+    return EventView(
+        seq=record.seq,
+        stream=record.stream,
+        version=record.version,
+        at=record.at,
+        kind=record.kind,
+        data=msgspec.json.decode(record.data),
+    )
+
+
+def rollout_state(rollout: t.Rollout) -> str:
+    return "rolling_back" if rollout.undoing else "running"
+
+
+def status(engine: Engine, app: str) -> Status:
+    """Status of one app, or of all when `app` is empty."""
+    streams = sorted(engine.streams.values(), key=lambda stream: stream.name)
+    return Status(
+        apps=[
+            _app_status(engine, stream)
+            for stream in streams
+            if stream.state.version and app in ("", split_stream(stream.name)[0])
+        ]
+    )
+
+
+def _app_status(engine: Engine, stream: Stream) -> AppStatus:
+    state = stream.state
+    app, environment = split_stream(stream.name)
+    release = active_release(state)
+    reference = None
+    if state.rollout:
+        reference = RolloutRef(id=state.rollout.id, state=rollout_state(state.rollout))
+    nodes = sorted({place.node for place in (*state.places, *state.settled)})
+    return AppStatus(
+        app=app,
+        environment=environment,
+        version=release.version if release else None,
+        digest=release.revision.digest if release else None,
+        rollout=reference,
+        nodes=[_node_status(engine, state, node) for node in nodes],
+        unfinished=len(pending(state)) + len(state.chores),
+    )
+
+
+def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
+    places = [t.Place.of(node, slot) for slot in t.SLOTS]
+    active = [place.slot for place in places if state.settled.get(place)]
+    return NodeStatus(
+        node=node,
+        connected=node in engine.fleet.sessions,
+        active_slot=active[0] if active else None,
+        slots={place.slot: _slot_view(state, place) for place in places if place in state.places},
+        debt=state.debts.get(node),
+    )
+
+
+def _slot_view(state: t.State, place: t.Place) -> SlotView:
+    known = place_of(state, place)
+    release = release_of(state, known.revision)
+    return SlotView(
+        version=release.version if release else None,
+        digest=known.revision.digest if known.revision else None,
+        running=known.running,
+        healthy=known.healthy,
+        address=known.address,
+    )
+
+
+def nodes(engine: Engine) -> NodeList:
+    return NodeList(
+        nodes=[_node_view(engine, node) for _, node in sorted(engine.fleet.registered.items())]
+    )
+
+
+def _node_view(engine: Engine, node: t.NodeRegistered) -> NodeView:
+    session = engine.fleet.sessions.get(node.node)
+    view = NodeView(
+        node=node.node,
+        connected=session is not None,
+        labels=dict(node.labels),
+        transport=session.transport if session else None,
+        agent_version=node.agent_version,
+        last_seen=session.last_seen if session else engine.fleet.last_seen.get(node.node),
+        address=node.address,
+    )
+    if session is not None and session.heartbeat.memory_total_bytes:
+        view.cpu_percent = session.heartbeat.cpu_percent
+        view.memory_used_bytes = session.heartbeat.memory_used_bytes
+        view.disk_free_bytes = session.heartbeat.disk_free_bytes
+    return view
+
+
+def rollouts(records: Iterable[Record]) -> list[RolloutView]:
+    """Every rollout that the records tell of, oldest first. A view is nothing but a fold."""
+    folds: list[_RolloutFold] = []
+    open_in: dict[str, _RolloutFold] = {}
+    for record in records:
+        event = record.event
+        if isinstance(event, t.Started):
+            open_in[record.stream] = _RolloutFold(record, event)
+            folds.append(open_in[record.stream])
+        elif fold := open_in.get(record.stream):
+            fold.take(record.at, record.clock, event)
+            if isinstance(event, t.Ended):
+                del open_in[record.stream]
+    return [fold.view for fold in folds]
+
+
+class _RolloutFold:
+    """Adds up the events of one rollout to its view."""
+
+    def __init__(self, record: Record, event: t.Started) -> None:
+        app, environment = split_stream(record.stream)
+        self._steps: dict[str, StepView] = {}
+        self._actions: dict[str, NodeStepView] = {}
+        self._entered = 0.0
+        self.view = RolloutView(
+            rollout=event.rollout,
+            app=app,
+            environment=environment,
+            strategy=event.strategy,
+            kind=event.kind,
+            state="running",
+            reason="",
+            waiting_for=None,
+            release=release_view(event.release),
+            previous=release_view(event.previous) if event.previous else None,
+            steps=[],
+            requested_by=event.requested_by,
+            started_at=record.at,
+            ended_at=None,
+        )
+        self._plan(event.plan)
+
+    def _plan(self, plan: tuple[t.Step, ...]) -> None:
+        self._steps = {step.id: StepView(name=step.name) for step in plan}
+        self.view.steps += self._steps.values()
+
+    def take(self, at: str, clock: float, event: t.Event) -> None:
+        match event:
+            case t.StepEntered():
+                step = self._steps[event.step]
+                step.state, step.started_at = "running", at
+                self._entered = clock
+            case t.ActionIssued() if event.action.step in self._steps:
+                node = NodeStepView(state="running")
+                self._steps[event.action.step].nodes[event.action.work.at] = node
+                self._actions[event.action.id] = node
+            case t.ActionEnded() if event.action in self._actions:
+                ended = self._actions[event.action]
+                ended.state, ended.error = event.outcome, event.error
+                ended.output_tail = event.output_tail
+            case t.StepEnded():
+                step = self._steps[event.step]
+                step.state, step.ended_at = event.outcome, at
+                step.seconds = round(clock - self._entered, 3)
+            case t.Replanned():
+                self.view.state, self.view.reason = "rolling_back", event.reason
+                self._plan(event.plan)
+            case t.Ended():
+                self.view.state, self.view.ended_at = event.state, at
+                self.view.reason = event.reason
+            case _:
+                return

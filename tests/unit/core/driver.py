@@ -1,0 +1,446 @@
+"""A world around the core: nodes and a balancer that answer, a clock that moves when told to.
+
+Every input goes through `World.feed`, which also checks what must hold after each decision: the
+events alone lead to the draft's state, they survive JSON, nothing is stopped that may take traffic,
+a late result changes nothing. Tests say what happens; `World` does the rest.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
+from tidegate_controller.core.draft import Draft, pending
+from tidegate_controller.core.evolve import evolve, place_of
+from tidegate_controller.core.spec import Health, Pace, Service, Settings, Spec, Traffic
+
+PACE = Pace(
+    prepare_seconds=600.0,
+    soak_seconds=10.0,
+    drain_seconds=5.0,
+    keep_old_seconds=600.0,
+    away_seconds=60.0,
+)
+TRAFFIC = Traffic(adapter="caddy", directory="/run/lanes")
+SETTINGS = Settings(service=Service(command=("serve",)), health=Health(http="http://x/health"))
+GRACE_SECONDS = 30.0
+DOWN = t.Known(running=False, healthy=False)
+MOVES_MAX = 2000
+SILENCE = "silence"  # a fate: no answer at all
+
+Fates = dict[str, t.Outcome | str]
+
+
+def place(text: str) -> t.Place:
+    return t.Place(text)
+
+
+def release(version: str, digest: str | None = None) -> t.Release:
+    revision = t.Revision(digest=digest or f"sha256:{version}", config="c1")
+    return t.Release(version=version, revision=revision, size_bytes=7, settings=SETTINGS)
+
+
+def reread(value: t.Event | t.State) -> t.Event | t.State:
+    """What the log would give back for an event, or a snapshot for a state."""
+    kind = t.State if isinstance(value, t.State) else t.AnyEvent
+    data = msgspec.json.encode(value, enc_hook=str)
+    return msgspec.json.decode(data, type=kind, dec_hook=lambda type_, text: type_(text))
+
+
+def sharing(weights: t.Weights | None) -> dict[str, int] | None:
+    """Who takes traffic: weights without the zeros."""
+    return None if weights is None else {str(p): share for p, share in weights.items() if share}
+
+
+def describe(event: t.Event) -> str:
+    """An event in a word or three, for tests that tell a whole story."""
+    match event:
+        case t.ActionIssued(action=action):
+            return f"issue {action.work.verb} {action.work.place or action.work.at}"
+        case t.StepEntered(step=step) | t.StepEnded(step=step):
+            ended = getattr(event, "outcome", "")
+            return f"{step} {ended}" if ended else f"enter {step}"
+        case t.Ended(state=state):
+            return f"ended {state}"
+        case t.ActionEnded(outcome=outcome):
+            return f"answer {outcome}"
+    return type(event).__name__
+
+
+class World:
+    """One stream, its nodes and its balancer. `restart_after` is the input after which the
+    controller starts anew once, with its agents connected (`reconnect`) or coming back after."""
+
+    def __init__(
+        self,
+        nodes: Iterable[str] = ("a", "b"),
+        pace: Pace = PACE,
+        restart_after: int | None = None,
+        reconnect: bool = True,
+    ) -> None:
+        self.nodes = list(nodes)
+        self.pace = pace
+        self.state = t.State()
+        self.now = 1000.0
+        self.log: list[tuple[float, t.Event]] = []
+        self.fates: Fates = {}
+        self.gone: set[str] = set()
+        self.machines: dict[t.Place, t.Known] = {}  # what really runs
+        self.currents: dict[str, str] = {}
+        self.journals = {node: f"journal-{node}" for node in self.nodes}
+        self.may_serve: set[t.Place] = set()  # places that the balancer may be sending to
+        self.numbers = {"rollout": 0, "epoch": 0, "feed": 0}
+        self.restart_after, self.reconnect = restart_after, reconnect
+        self.restart()
+
+    # --- One input ----------------------------------------------------------------------------
+
+    def feed(self, input_: i.Input) -> tuple[t.Event, ...]:
+        """Decide and evolve; the events. Checks everything that must hold whatever the input."""
+        events = decide(self.state, input_, self.now)
+        draft = Draft(self.state, self.now)
+        HANDLERS[type(input_)](draft, input_)
+        _advance(draft)
+        for event in events:
+            assert reread(event) == event
+            self._watch(event)
+            self.state = evolve(self.state, reread(event), self.now)
+            self.log.append((self.now, event))
+        assert self.state == draft.state
+        assert reread(self.state) == self.state
+        self._check_rest(input_)
+        self.numbers["feed"] += 1
+        if self.numbers["feed"] == self.restart_after:
+            self.restart(connected=None if self.reconnect else ())
+        return events
+
+    def _watch(self, event: t.Event) -> None:
+        """What must hold at the moment of an event; keeps `may_serve`."""
+        if isinstance(event, t.Started):
+            assert self.state.rollout is None, "two rollouts at a time"
+        if isinstance(event, t.ActionIssued):
+            self._watch_action(event.action)
+        if isinstance(event, t.Committed):
+            unwell = [p for p in self.state.rollout.passed if not self._is_well(p)]
+            assert unwell == [], "committed to what does not work"
+        if isinstance(event, t.ActionEnded) and event.outcome == "ok":
+            action = next(a for a in pending(self.state) if a.id == event.action)
+            if action.work.weights is not None:
+                self._watch_route(action.work)
+
+    def _is_well(self, here: t.Place) -> bool:
+        """What the slot's agent would say, if it can."""
+        return here.node in self.gone or self.machines[here].healthy is True
+
+    def _watch_action(self, action: t.Action) -> None:
+        state, work = self.state, action.work
+        opened = pending(state)
+        assert action.fence == (state.epoch, state.version + 1)
+        assert action.id not in {other.id for other in opened}
+        assert work.at == t.CONTROLLER or work.at not in {other.work.at for other in opened}
+        assert action.deadline > self.now
+        if work.verb in ("start", "stop"):
+            assert state.weights is not None, "traffic unknown"
+            assert not state.weights.get(work.place), f"{work.verb} under traffic"
+            assert work.place not in self.may_serve, f"{work.verb}: may still get traffic"
+            idle_since = state.idle_since.get(work.place, float("-inf"))
+            assert self.now >= idle_since + state.pace.drain_seconds, "not drained"
+        if work.verb == "route":
+            shares = {p for p, share in work.weights.items() if share}
+            if work.prove:
+                gaining = [p for p in shares if not state.settled.get(p)]
+                assert all(place_of(state, p).healthy is True for p in gaining), "not proven"
+            self.may_serve |= shares
+
+    def _watch_route(self, work: t.Work) -> None:
+        rollout = self.state.rollout
+        assert rollout is not None
+        shares = {p for p, share in work.weights.items() if share}
+        if not rollout.undoing:
+            gained = {p for p in shares if not rollout.before.get(p)}
+            assert gained <= rollout.passed, "traffic went to a place that never passed"
+        self.may_serve = shares
+
+    def _check_rest(self, input_: i.Input) -> None:
+        """After a decision nothing is left to do at this moment."""
+        again = decide(self.state, i.Result(action="never-issued", outcome="failed"), self.now)
+        assert again == (), f"a stale result did {[describe(event) for event in again]}"
+        known = {chore.id for chore in self.state.chores}
+        assert {action.step for action in self.state.chores_open.values()} <= known
+        assert len(known) == len(self.state.chores), "two chores of one name"
+        if isinstance(input_, i.Tick):
+            due = next_deadline(self.state)
+            assert due is None or due > self.now, "a busy loop"
+            assert decide(self.state, i.Tick(), self.now) == ()
+        if self.state.rollout is not None:
+            assert next_deadline(self.state) is not None, "a rollout that waits for ever"
+
+    # --- What operators and controllers do ----------------------------------------------------
+
+    def members(self, nodes: Iterable[str] | None = None) -> tuple[i.Member, ...]:
+        return tuple(
+            i.Member(node=node, connected=node not in self.gone, journal_id=self.journals[node])
+            for node in (self.nodes if nodes is None else nodes)
+        )
+
+    def deploy(
+        self,
+        version: str,
+        nodes: Iterable[str] | None = None,
+        digest: str | None = None,
+        request_id: str | None = None,
+        traffic: Traffic = TRAFFIC,
+    ) -> tuple[t.Event, ...]:
+        chosen = tuple(self.nodes if nodes is None else nodes)
+        rollout = self._next_rollout()
+        spec = Spec(
+            app="shop",
+            environment="test",
+            nodes=chosen,
+            settings=SETTINGS,
+            traffic=traffic,
+            pace=self.pace,
+        )
+        return self.feed(
+            i.Deploy(
+                request_id=rollout if request_id is None else request_id,
+                rollout=rollout,
+                release=release(version, digest),
+                spec=spec,
+                members=self.members(chosen),
+                requested_by="ada",
+            )
+        )
+
+    def rollback(self) -> tuple[t.Event, ...]:
+        rollout = self._next_rollout()
+        return self.feed(
+            i.Rollback(
+                request_id=rollout,
+                rollout=rollout,
+                members=self.members(),
+                requested_by="ada",
+            )
+        )
+
+    def _next_rollout(self) -> str:
+        self.numbers["rollout"] += 1
+        return f"r{self.numbers['rollout']}"
+
+    def restart(self, connected: Iterable[str] | None = None) -> None:
+        """The controller starts anew. Nodes that are not `connected` at once say Hello after."""
+        self.numbers["epoch"] += 1
+        here = [node for node in self.nodes if node not in self.gone]
+        at_once = here if connected is None else [node for node in here if node in connected]
+        self.feed(
+            i.ControllerStart(
+                epoch=self.numbers["epoch"],
+                log_id="log",
+                connected=tuple(at_once),
+                grace_seconds=GRACE_SECONDS,
+            )
+        )
+        for node in here:
+            if node not in at_once:
+                self.hello(node)
+
+    # --- What nodes do ------------------------------------------------------------------------
+
+    def leave(self, node: str) -> tuple[t.Event, ...]:
+        self.gone.add(node)
+        return self.feed(i.Observation(node=node, connected=False))
+
+    def come_back(self, node: str, *, disk_replaced: bool = False) -> tuple[t.Event, ...]:
+        self.gone.discard(node)
+        if disk_replaced:
+            self.journals[node] += "-new"
+            for slot in t.SLOTS:
+                self.machines.pop(t.Place.of(node, slot), None)
+            self.currents.pop(node, None)
+        return self.hello(node)
+
+    def hello(self, node: str) -> tuple[t.Event, ...]:
+        slots = {
+            p.slot: i.SlotReport(known=known, current=self.currents.get(node) == p.slot)
+            for p, known in self.machines.items()
+            if p.node == node
+        }
+        return self.feed(
+            i.Observation(
+                node=node,
+                connected=True,
+                journal_id=self.journals[node],
+                slots=slots,
+                complete=True,
+            )
+        )
+
+    def report(self, where: str, **changes: bool | None) -> tuple[t.Event, ...]:
+        """A slot changes by itself, and its agent says so."""
+        here = place(where)
+        known = msgspec.structs.replace(self.machines.get(here, DOWN), **changes)
+        self.machines[here] = known
+        slot = i.SlotReport(known=known, current=self.currents.get(here.node) == here.slot)
+        return self.feed(
+            i.Observation(
+                node=here.node,
+                connected=True,
+                journal_id=self.journals[here.node],
+                slots={here.slot: slot},
+            )
+        )
+
+    def answer(self, action: t.Action, outcome: t.Outcome = "ok") -> tuple[t.Event, ...]:
+        """The agent or the effect says how the action ended; the machine is as it says."""
+        known = self._perform(action.work) if outcome == "ok" else None
+        error = "" if outcome == "ok" else f"{action.work.verb} did not work"
+        return self.feed(i.Result(action=action.id, outcome=outcome, error=error, known=known))
+
+    @staticmethod
+    def result(
+        action: t.Action, outcome: t.Outcome = "ok", known: t.Known | None = None
+    ) -> i.Result:
+        return i.Result(action=action.id, outcome=outcome, known=known)
+
+    def _perform(self, work: t.Work) -> t.Known | None:
+        here = work.place
+        if work.verb == "switch":
+            self.currents[here.node] = here.slot
+        if work.verb == "start":
+            address = f"{here.node}:{8001 + t.SLOTS.index(here.slot)}"
+            self.machines[here] = t.Known(
+                revision=work.revision, running=True, healthy=True, address=address
+            )
+        if work.verb == "stop":
+            known = self.machines.get(here, t.Known())
+            self.machines[here] = t.Known(revision=known.revision, running=False, healthy=False)
+        return self.machines[here] if work.verb in ("start", "stop") else None
+
+    # --- Going on -----------------------------------------------------------------------------
+
+    def fate(self, action: t.Action) -> str:
+        """The fate of "step@node", else of "step", else ok. A chore's step is its id."""
+        by_node = self.fates.get(f"{action.step}@{action.work.at}")
+        return by_node or self.fates.get(action.step) or "ok"
+
+    def open(self) -> list[t.Action]:
+        """Actions that will be answered."""
+        return [
+            action
+            for action in pending(self.state)
+            if action.work.at not in self.gone and self.fate(action) != SILENCE
+        ]
+
+    def answer_all(self) -> None:
+        """Answer what is open now, but not what follows from the answers."""
+        for action in self.open():
+            self.answer(action, self.fate(action))
+
+    def tick(self, seconds: float = 0.0) -> tuple[t.Event, ...]:
+        self.now += seconds
+        return self.feed(i.Tick())
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, with a Tick at each deadline on the way, as the timer gives it."""
+        end = self.now + seconds
+        for _ in range(MOVES_MAX):
+            due = next_deadline(self.state)
+            if due is None or due > end:
+                break
+            self.now = max(self.now, due)
+            self.tick()
+        self.now = end
+        self.tick()
+
+    def move(self) -> bool:
+        """One answer, or time passes to the next deadline. False when nothing will happen."""
+        if actions := self.open():
+            self.answer(actions[0], self.fate(actions[0]))
+            return True
+        due = next_deadline(self.state)
+        if due is None:
+            return False
+        self.now = max(self.now, due)
+        self.tick()
+        return True
+
+    def go(self, done: Callable[[], bool]) -> None:
+        for _ in range(MOVES_MAX):
+            if done():
+                return
+            assert self.move(), "nothing is awaited and it is not done"
+        raise AssertionError("it never ends")
+
+    def until(self, step: str) -> list[t.Action]:
+        """Go on until the step is entered; its actions that are open."""
+        self.go(lambda: self.step == step)
+        return list(self.state.rollout.open.values())
+
+    def finish(self, **fates: str) -> str:
+        """Go on until the rollout has ended; how it did. `fates`: step -> outcome or SILENCE."""
+        self.fates = dict(fates)
+        self.go(lambda: self.state.rollout is None)
+        self.fates = {}
+        return self.ending.state
+
+    def rest(self) -> None:
+        """Go on until the rollout and all chores are done."""
+        self.go(lambda: self.state.rollout is None and not self.state.chores)
+
+    def deployed(self, *versions: str) -> "World":
+        """With these versions deployed one after the other, chores not yet done."""
+        for version in versions:
+            self.deploy(version)
+            assert self.finish() == "succeeded"
+        return self
+
+    # --- What can be seen ---------------------------------------------------------------------
+
+    @property
+    def step(self) -> str | None:
+        rollout = self.state.rollout
+        if rollout is None or rollout.cursor == len(rollout.plan):
+            return None
+        return rollout.plan[rollout.cursor].id
+
+    @property
+    def ending(self) -> t.Ended:
+        return [event for _, event in self.log if isinstance(event, t.Ended)][-1]
+
+    @property
+    def traffic(self) -> dict[str, int] | None:
+        return sharing(self.state.weights)
+
+    def running(self) -> dict[str, str]:
+        """Place -> digest of what really runs there."""
+        return {
+            str(p): known.revision.digest.removeprefix("sha256:")
+            for p, known in sorted(self.machines.items())
+            if known.running
+        }
+
+    def story(self, since: int = 0) -> list[str]:
+        return [describe(event) for _, event in self.log[since:]]
+
+    def issued(self, verb: str, since: int = 0) -> list[str]:
+        """Where actions of this verb were issued, in order."""
+        prefix = f"issue {verb} "
+        return [line.removeprefix(prefix) for line in self.story(since) if line.startswith(prefix)]
+
+    def steps(self, since: int = 0) -> list[str]:
+        return [e.step for _, e in self.log[since:] if isinstance(e, t.StepEntered)]
+
+    def chores(self) -> list[tuple[str, str, float]]:
+        """(verb, place, seconds until it may be issued) of each chore."""
+        return [
+            (chore.work.verb, str(chore.work.place), chore.not_before - self.now)
+            for chore in self.state.chores
+        ]
+
+    def replayed(self) -> t.State:
+        """The state that the log alone adds up to."""
+        state = t.State()
+        for clock, event in self.log:
+            state = evolve(state, event, clock)
+        return state

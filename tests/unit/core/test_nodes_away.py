@@ -1,0 +1,228 @@
+"""A node goes away in the middle of a rollout: in time it goes on, too late it is undone."""
+
+import pytest
+from driver import PACE, World, place
+from tidegate_controller.core import types as t
+from tidegate_controller.core.decide import next_deadline
+
+BEFORE = {"a/blue": 100, "b/blue": 100}
+AFTER = {"a/green": 100, "b/green": 100}
+STEPS = ["preflight", "prepare", "start", "shift", "switch", "soak"]
+WAITING = ["preflight", "prepare", "start", "switch"]  # steps with works on nodes
+
+
+def at_step(step: str) -> World:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until(step)
+    return world
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_node_that_returns_in_time_does_not_stop_the_rollout(step: str) -> None:
+    world = at_step(step)
+    world.leave("a")
+    world.wait(5.0)
+    world.come_back("a")
+    assert world.finish() == "succeeded"
+    assert world.traffic == AFTER
+    assert world.state.away == {}
+
+
+@pytest.mark.parametrize("step", WAITING)
+def test_a_node_that_does_not_return_undoes_the_rollout(step: str) -> None:
+    world = at_step(step)
+    world.leave("a")
+    assert world.finish() == "rolled_back"
+    assert world.traffic == BEFORE
+    assert world.state.away == {}
+
+
+@pytest.mark.parametrize("step", ["prepare", "start", "switch"])
+def test_a_rollout_waits_for_an_absent_node_no_longer_than_its_pace_says(step: str) -> None:
+    world = at_step(step)
+    world.answer(world.open()[1])
+    world.leave("a")
+    world.wait(PACE.away_seconds - 0.1)
+    assert world.step == step
+    world.wait(0.1)
+    assert world.step != step
+
+
+def test_an_absence_before_the_shift_ends_before_any_traffic_moves() -> None:
+    world = at_step("start")
+    first, second = world.open()
+    world.answer(first)
+    world.leave("a")
+    world.answer(second)
+    assert world.step == "shift"
+    seen = len(world.log)
+    assert world.finish() == "rolled_back"
+    assert world.issued("route", seen) == []
+
+
+def test_an_absence_during_the_soak_is_waited_for_and_then_undone() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    assert world.finish() == "rolled_back"
+    assert "a is away" in world.ending.reason
+    assert world.traffic == BEFORE
+
+
+def test_the_soak_starts_again_when_an_absent_node_is_back() -> None:
+    world = at_step("soak")
+    world.wait(PACE.soak_seconds / 2)
+    world.leave("a")
+    world.wait(1.0)
+    world.come_back("a")
+    world.wait(PACE.soak_seconds - 0.1)
+    assert world.step == "soak"
+    world.wait(0.1)
+    assert world.ending.state == "succeeded"
+
+
+def test_a_node_that_comes_back_without_its_new_slot_undoes_the_rollout() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    del world.machines[place("a/green")]
+    world.come_back("a")
+    assert world.finish() == "rolled_back"
+
+
+def test_a_node_that_comes_back_with_an_unhealthy_slot_undoes_the_rollout() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    world.machines[place("a/green")] = t.Known(
+        revision=world.state.places[place("a/green")].revision, running=True, healthy=False
+    )
+    world.come_back("a")
+    assert world.finish() == "rolled_back"
+
+
+def test_what_was_known_of_an_absent_nodes_health_is_not_known_any_more() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    assert world.state.places[place("a/green")].healthy is None
+    assert world.state.places[place("a/green")].running is True
+    assert world.state.places[place("b/green")].healthy is True
+
+
+def test_a_node_leaves_only_once() -> None:
+    world = at_step("prepare")
+    assert [type(e) for e in world.leave("a")] == [t.NodeLeft]
+    assert world.leave("a") == ()
+
+
+def test_a_node_outside_the_rollout_may_come_and_go() -> None:
+    world = World().deployed("1")
+    world.deploy("2", nodes=["a"])
+    assert world.leave("b") == ()
+    assert world.finish() == "succeeded"
+
+
+def test_without_a_rollout_coming_and_going_makes_no_events() -> None:
+    world = World().deployed("1")
+    assert world.leave("a") == ()
+    assert world.come_back("a") == ()
+
+
+def test_the_undo_goes_on_when_its_nodes_are_away() -> None:
+    world = at_step("switch")
+    world.leave("a")
+    world.leave("b")
+    assert world.finish() == "rolled_back"
+    assert world.traffic == BEFORE
+
+
+@pytest.mark.parametrize("step", WAITING)
+def test_after_an_undo_the_chores_wait_for_the_absent_node(step: str) -> None:
+    world = at_step(step)
+    world.leave("a")
+    world.finish()
+    world.wait(3600.0)
+    world.come_back("a")
+    world.rest()
+    assert world.running() == {"a/blue": "1", "b/blue": "1"}
+    assert world.currents == {"a": "blue", "b": "blue"}
+    assert world.state.debts == {}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_replaced_disk_in_any_step_undoes_the_rollout_or_does_not_matter(step: str) -> None:
+    world = at_step(step)
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    world.finish()
+    world.rest()
+    serving = set(world.traffic)
+    assert serving <= set(world.running())
+    assert world.traffic in ({"b/blue": 100}, AFTER)
+
+
+def test_a_replaced_disk_makes_the_nodes_open_actions_unknown() -> None:
+    world = at_step("prepare")
+    lost = next(action for action in world.open() if action.work.at == "a")
+    world.leave("a")
+    events = world.come_back("a", disk_replaced=True)
+    ends = {e.action: e.outcome for e in events if isinstance(e, t.ActionEnded)}
+    assert ends[lost.id] == "unknown"
+
+
+def test_a_replaced_disk_means_that_nothing_runs_there() -> None:
+    world = World().deployed("1", "2")
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    for slot in t.SLOTS:
+        known = world.state.places[t.Place.of("a", slot)]
+        assert (known.revision, known.running) == (None, False)
+
+
+def test_after_a_replaced_disk_the_same_release_is_deployed_to_the_node_again() -> None:
+    world = World().deployed("1")
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    seen = len(world.log)
+    world.deploy("1")
+    assert world.finish() == "succeeded"
+    assert world.issued("start", seen) == ["a/green"]
+
+
+def test_actions_carry_the_journal_that_they_are_meant_for() -> None:
+    world = World().deployed("1")
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    world.deploy("2")
+    journals = {action.work.at: action.journal_id for action in world.open()}
+    assert journals == {"controller": "", "a": "journal-a-new", "b": "journal-b"}
+
+
+def test_an_absent_node_is_a_deadline_of_its_own() -> None:
+    world = at_step("prepare")
+    world.leave("a")
+    assert next_deadline(world.state) == world.now + PACE.away_seconds
+    world.come_back("a")
+    assert next_deadline(world.state) > world.now + PACE.away_seconds
+
+
+@pytest.mark.parametrize("step", ["prepare", "switch"])
+def test_a_slot_that_crashes_while_another_action_is_open_on_it_is_known_to_be_down(
+    step: str,
+) -> None:
+    world = World().deployed("1", "2")
+    world.deploy("3")
+    world.until(step)
+    world.report("a/blue", running=False, healthy=False)
+    assert world.state.places[place("a/blue")].running is False
+
+
+def test_while_a_slot_is_being_started_only_the_answer_counts() -> None:
+    world = at_step("start")
+    assert world.report("a/green", running=True, healthy=False) == ()
+    world.machines.pop(place("a/green"))
+    assert world.finish() == "succeeded"
+
+
+def test_an_observation_that_says_nothing_new_makes_no_event() -> None:
+    world = World().deployed("1")
+    assert world.hello("a") == ()
+    assert world.report("a/blue", healthy=True) == ()

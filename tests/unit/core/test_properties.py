@@ -1,0 +1,180 @@
+"""Whatever happens in whatever order: the rules of `driver.World.feed` hold, and when all is well
+again every rollout ends, nothing stays open, and only what serves still runs."""
+
+from contextlib import suppress
+
+from driver import DOWN, World
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.draft import pending
+from tidegate_controller.errors import Refused
+
+NODES = ("a", "b", "c")
+PLACES = tuple(t.Place.of(node, slot) for node in NODES for slot in t.SLOTS)
+OUTCOMES = ("failed", "refused", "unknown", "superseded", "expired")
+HEALTH = (
+    {"running": True, "healthy": True},
+    {"running": True, "healthy": False},
+    {"running": False, "healthy": False},
+    {"running": True, "healthy": None},
+)
+
+STEPS = ("prepare", "start", "shift", "switch", "soak", "shift-back")
+
+small = st.integers(0, 5)
+node = st.sampled_from(NODES)
+nodes = st.sets(node, min_size=1).map(sorted)
+good = st.tuples(st.just("answer"), small)
+happening = st.one_of(
+    good,
+    good,
+    good,
+    st.tuples(st.just("answer_badly"), small, st.sampled_from(OUTCOMES)),
+    st.tuples(st.just("answer_late"), st.integers(0, 99), st.sampled_from(("ok", *OUTCOMES))),
+    st.tuples(st.just("turn"), st.sampled_from(PLACES), st.sampled_from(HEALTH)),
+    st.tuples(st.just("leave"), node),
+    st.tuples(st.just("come_back"), node, st.booleans()),
+    st.tuples(st.just("wait"), st.sampled_from((0.0, 0.5, 4.0, 10.0, 61.0, 700.0))),
+    st.tuples(st.just("wait_to_the_deadline")),
+    st.tuples(st.just("restart"), st.sets(node)),
+    st.tuples(st.just("deploy"), st.sampled_from("1234"), nodes),
+    st.tuples(st.just("deploy"), st.sampled_from("1234"), st.just(list(NODES))),
+    st.tuples(st.just("rollback")),
+)
+# most of a life goes well, or no rollout would ever get far
+well = st.one_of(
+    st.tuples(st.just("go_to"), st.sampled_from(STEPS)),
+    st.tuples(st.just("go_to"), st.just("the end")),
+    st.tuples(st.just("deploy"), st.sampled_from("1234"), st.just(list(NODES))),
+)
+spell = st.one_of(well, happening, happening)
+
+
+class Life:
+    """Turns drawn happenings into inputs; what makes no sense at the moment does nothing."""
+
+    def __init__(self) -> None:
+        self.world = World(NODES)
+
+    def live(self, happenings: list[tuple]) -> None:
+        for name, *arguments in happenings:
+            with suppress(Refused):
+                getattr(self, name)(*arguments)
+
+    def answer(self, index: int, outcome: t.Outcome = "ok") -> None:
+        if actions := self.world.open():
+            self.world.answer(actions[index % len(actions)], outcome)
+
+    answer_badly = answer
+
+    def go_to(self, step: str) -> None:
+        """All goes well until the step is entered or the rollout has ended."""
+        world = self.world
+        world.go(lambda: world.state.rollout is None or world.step == step)
+
+    def answer_late(self, index: int, outcome: t.Outcome) -> None:
+        world = self.world
+        opened = {action.id for action in pending(world.state)}
+        issued = [e.action for _, e in world.log if isinstance(e, t.ActionIssued)]
+        ended = [action for action in issued if action.id not in opened]
+        if ended:
+            assert world.feed(world.result(ended[index % len(ended)], outcome, DOWN)) == ()
+
+    def turn(self, place: t.Place, health: dict[str, bool | None]) -> None:
+        if place in self.world.machines and place.node not in self.world.gone:
+            self.world.report(place, **health)
+
+    def leave(self, name: str) -> None:
+        self.world.leave(name)
+
+    def come_back(self, name: str, replaced: bool) -> None:
+        self.world.come_back(name, disk_replaced=replaced and name in self.world.gone)
+
+    def wait(self, seconds: float) -> None:
+        self.world.tick(seconds)
+
+    def wait_to_the_deadline(self) -> None:
+        due = next_deadline(self.world.state)
+        if due is not None:
+            self.world.tick(max(0.0, due - self.world.now))
+
+    def restart(self, connected: set[str]) -> None:
+        self.world.restart(connected)
+
+    def deploy(self, version: str, names: list[str]) -> None:
+        self.world.deploy(version, names)
+
+    def rollback(self) -> None:
+        self.world.rollback()
+
+    def heal(self) -> None:
+        """All nodes are here, all that runs is healthy."""
+        for name in NODES:
+            for place, known in self.world.machines.items():
+                if place.node == name and known.running:
+                    health = {"revision": known.revision, "address": known.address}
+                    self.world.machines[place] = t.Known(running=True, healthy=True, **health)
+            self.world.come_back(name)
+
+
+lives = st.lists(spell, max_size=30)
+unhurried = settings(max_examples=150, deadline=None, derandomize=True)
+
+
+@unhurried
+@given(lives)
+def test_the_log_alone_adds_up_to_the_state_whatever_happens(happenings: list[tuple]) -> None:
+    life = Life()
+    life.live(happenings)
+    assert life.world.replayed() == life.world.state
+
+
+@unhurried
+@given(lives)
+def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
+    happenings: list[tuple],
+) -> None:
+    life = Life()
+    life.live(happenings)
+    life.heal()
+    world = life.world
+    world.go(lambda: world.state.rollout is None)
+    if world.state.weights is not None:
+        world.rest()
+        assert pending(world.state) == ()
+        assert next_deadline(world.state) is None
+
+
+@unhurried
+@given(lives)
+def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
+    happenings: list[tuple],
+) -> None:
+    life = Life()
+    life.live(happenings)
+    life.heal()
+    world = life.world
+    world.go(lambda: world.state.rollout is None)
+    world.deploy("final")
+    assert world.finish() == "succeeded"
+    world.rest()
+    assert len(world.traffic) == len(NODES)
+    assert world.running() == dict.fromkeys(world.traffic, "final")
+    assert world.currents == {place.node: place.slot for place in map(t.Place, world.traffic)}
+    assert world.state.debts == {}
+    assert pending(world.state) == ()
+    assert next_deadline(world.state) is None
+
+
+@unhurried
+@given(lives, small)
+def test_a_result_of_another_life_is_ignored_whatever_happens(
+    happenings: list[tuple], number: int
+) -> None:
+    life = Life()
+    life.live(happenings)
+    stray = i.Result(action=f"other-log-1-{number}", outcome="ok", known=DOWN)
+    assert life.world.feed(stray) == ()

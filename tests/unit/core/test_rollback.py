@@ -1,0 +1,173 @@
+"""A rollback is a plan like any other: to the release before, at once where it still runs."""
+
+import pytest
+from driver import World, place
+
+NEW = {"a/green": 100, "b/green": 100}
+OLD = {"a/blue": 100, "b/blue": 100}
+
+
+def test_a_rollback_to_slots_that_still_run_is_instant() -> None:
+    world = World().deployed("1", "2")
+    seen = len(world.log)
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.steps(seen) == ["preflight", "shift", "switch"]
+    assert world.traffic == OLD
+
+
+def test_an_instant_rollback_takes_no_time() -> None:
+    world = World().deployed("1", "2")
+    before = world.now
+    world.rollback()
+    world.finish()
+    assert world.now == before
+
+
+def test_a_rollback_to_slots_that_were_stopped_starts_them_from_the_kept_release() -> None:
+    world = World().deployed("1", "2")
+    world.rest()
+    seen = len(world.log)
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.steps(seen) == ["preflight", "prepare", "start", "shift", "switch"]
+    assert world.traffic == OLD
+    assert {p: d for p, d in world.running().items() if p in OLD} == {"a/blue": "1", "b/blue": "1"}
+
+
+def test_a_rollback_starts_only_the_slots_that_do_not_run() -> None:
+    world = World().deployed("1", "2")
+    world.report("a/blue", running=False, healthy=False)
+    seen = len(world.log)
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.issued("start", seen) == ["a/blue"]
+    assert world.traffic == OLD
+
+
+def test_a_rollback_is_no_soak() -> None:
+    world = World().deployed("1", "2")
+    world.rollback()
+    assert "soak" not in [step.id for step in world.state.rollout.plan]
+
+
+def test_rolling_back_twice_returns_to_where_it_began() -> None:
+    world = World().deployed("1", "2")
+    for expected in ("1", "2", "1"):
+        world.rollback()
+        assert world.finish() == "succeeded"
+        assert world.state.committed[-1].version == expected
+
+
+def test_the_release_before_is_the_last_other_one_that_succeeded() -> None:
+    world = World().deployed("1", "2", "3")
+    world.deploy("4")
+    world.finish(start="failed")
+    world.rollback()
+    assert world.state.rollout.release.version == "2"
+
+
+def test_the_same_release_deployed_again_is_not_the_one_before() -> None:
+    world = World().deployed("1", "2")
+    world.report("a/green", running=False, healthy=False)
+    world.deployed("2")
+    world.rollback()
+    assert world.state.rollout.release.version == "1"
+
+
+@pytest.mark.parametrize("step", ["preflight", "shift", "switch"])
+def test_a_rollback_that_fails_is_undone_too(step: str) -> None:
+    world = World().deployed("1", "2")
+    world.rollback()
+    assert world.finish(**{step: "failed"}) == "rolled_back"
+    assert world.traffic == NEW
+    world.rest()
+    assert world.running() == {"a/green": "2", "b/green": "2"}
+
+
+def test_a_rollback_that_was_undone_did_not_start_the_old_slots_and_keeps_them_for_a_while() -> None:
+    world = World().deployed("1", "2")
+    world.rollback()
+    world.finish(switch="failed")
+    assert ("stop", "a/blue", world.state.pace.keep_old_seconds) in world.chores()
+
+
+def test_an_old_slot_that_fails_before_the_shift_stops_an_instant_rollback() -> None:
+    world = World().deployed("1", "2")
+    world.rollback()
+    world.report("a/blue", healthy=False)
+    assert world.finish() == "rolled_back"
+    assert world.traffic == NEW
+
+
+def test_a_rollback_takes_absent_nodes_out_of_traffic() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/blue": 100}
+    assert "b" in world.state.debts
+
+
+def test_what_an_absent_node_owes_is_not_paid_by_a_chore() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback()
+    world.finish()
+    world.come_back("b")
+    world.rest()
+    assert "b" in world.state.debts
+
+
+def test_an_absent_nodes_debt_is_paid_by_the_next_deploy() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback()
+    world.finish()
+    world.come_back("b")
+    world.deploy("3")
+    assert world.finish() == "succeeded"
+    assert world.state.debts == {}
+    assert set(world.traffic) == {"a/green", "b/green"} or len(world.traffic) == 2
+
+
+def test_a_debt_is_not_paid_by_a_deploy_that_was_undone() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback()
+    world.finish()
+    world.come_back("b")
+    world.deploy("3")
+    assert world.finish(switch="failed") == "rolled_back"
+    assert world.traffic == {"a/blue": 100}
+    assert "b" in world.state.debts
+
+
+def test_a_rollback_that_was_undone_leaves_absent_nodes_no_debt() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback()
+    assert world.finish(switch="failed") == "rolled_back"
+    assert world.traffic == NEW
+    assert world.state.debts == {}
+
+
+def test_both_slots_of_a_node_that_was_away_are_stopped_when_it_is_back() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback()
+    world.finish()
+    world.wait(world.state.pace.keep_old_seconds)
+    world.come_back("b")
+    world.rest()
+    assert world.running() == {"a/blue": "1"}
+
+
+def test_a_node_that_returns_in_mid_rollback_is_not_drawn_in() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback()
+    world.come_back("b")
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/blue": 100}
+    assert world.state.places[place("b/green")].healthy is True
