@@ -12,11 +12,10 @@ from tidegate_agent.agent import Agent
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS_MIN = 0.2
+RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 10.0
 REPORTS_MAX = 1000  # waiting for a slow controller; then the stream is opened anew
 HEARTBEAT_SECONDS = 5.0  # until the controller names its own
-LASTING_SECONDS = 10.0  # a link that held so long starts again with the shortest pause
 OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -34,14 +33,14 @@ class Link:
     def __init__(self, agent: Agent, target: str) -> None:
         self._agent = agent
         self._target = target
+        self._welcomed = False
 
     async def run(self) -> None:
         """Until cancelled. The pause between tries grows, with jitter, so that ten thousand
         agents do not come back at once."""
         pause = RETRY_SECONDS_MIN
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
+            self._welcomed = False
             try:
                 await self._connect()
                 log.warning("the controller at %s has closed the link", self._target)
@@ -52,9 +51,9 @@ class Link:
                     error.code().name,
                     error.details(),
                 )
-            if loop.time() - began > LASTING_SECONDS:
+            if self._welcomed:
                 pause = RETRY_SECONDS_MIN
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
             pause = min(pause * 2, RETRY_SECONDS_MAX)
 
     async def _connect(self) -> None:
@@ -78,6 +77,7 @@ class Link:
                     async for instruction in stream:
                         if instruction.HasField("welcome"):
                             log.info("connected to the controller at %s", self._target)
+                            self._welcomed = True
                             every = instruction.welcome.heartbeat_seconds or HEARTBEAT_SECONDS
                             beating = asyncio.create_task(self._beat(every))
                         else:

@@ -296,21 +296,22 @@ async def _end(
 
     Adds all it has seen to `known`.
     """
-    deadline = asyncio.get_running_loop().time() + seconds
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
     signalled: set[Identity] = set()
     while members := await asyncio.to_thread(_members, instance, known):
+        if signalled and loop.time() >= deadline:
+            return members
         if fresh := [one for one in members if one.identity not in signalled]:
             _signal(instance, fresh, number)
         signalled.update(one.identity for one in members)
         known |= signalled
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 for one in members:
                     with handle(*one.identity) as pidfd:
                         if pidfd is not None:
                             await ended(pidfd)
-        except TimeoutError:
-            return await asyncio.to_thread(_members, instance, known)
     return []
 
 

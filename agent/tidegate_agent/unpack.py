@@ -3,9 +3,8 @@
     python -m tidegate_agent.unpack ARCHIVE DEST --max-bytes N --max-members N --max-path N
                                     --max-seconds N [--digest sha256:HEX]
 
-DEST must not exist. On success it holds exactly the archive's content, durable, and stdout has one
-line {"files": n, "bytes": n} (exit 0). Otherwise DEST is gone again and the line is
-{"error": "one sentence"} (exit 1).
+DEST must not exist. On success it holds exactly the archive's content, durable, and stdout has the
+line {"files": n, "bytes": n}; otherwise DEST is gone, exit code 1, {"error": "one sentence"}.
 
 An archive is hostile until proven otherwise: every rule is checked before anything of the member
 is written, and no write ever passes through a symlink, since each directory is opened from its
@@ -249,8 +248,7 @@ def explain(error: OSError, root_fd: int, what: str, size: int) -> str:
 def open_archive(path: str) -> int:
     """A descriptor of the file, if it begins as a gzip file does. Raises Refused."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang us
-    what = ""
-    status = os.fstat(fd)
+    what, status = "", os.fstat(fd)
     if stat.S_ISDIR(status.st_mode):
         what = "a folder"
     elif not stat.S_ISREG(status.st_mode):

@@ -107,6 +107,10 @@ class Client:
                     raise failure from error
                 time.sleep(RETRY_SECONDS)
 
+    def wait_until_reachable(self) -> None:
+        """Return once the controller answers; raises `NotReachable` if it does not for long."""
+        self._patiently(self.nodes)
+
     # --- Errors -------------------------------------------------------------------------------
 
     def _call(self, method: Callable[..., A], request: Any) -> A:

@@ -82,7 +82,8 @@ def _on_observation(draft: Draft, seen: i.Observation) -> None:
 
 
 def _observe_slots(draft: Draft, seen: i.Observation) -> None:
-    busy = {action.work.place for action in pending(draft.state)}
+    changing = ("start", "stop")  # their results will tell
+    busy = {a.work.place for a in pending(draft.state) if a.work.verb in changing}
     for slot in t.SLOTS:
         place = t.Place.of(seen.node, slot)
         report = seen.slots.get(slot)

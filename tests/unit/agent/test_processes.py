@@ -300,7 +300,7 @@ async def test_nothing_is_sent_to_a_process_that_only_has_the_pid(yard: Yard) ->
 async def test_a_pid_that_cannot_be_ours_is_gone(yard: Yard, pid: int) -> None:
     fake = Instance(yard.token(), pid, 1, procfs.boot_id())
     assert not alive(fake)
-    assert await wait_exit(fake) is None
+    assert await patient(asyncio.create_task(wait_exit(fake))) is None
     assert await stop(fake, 1) == "gone"
 
 

@@ -438,6 +438,10 @@ class World:
             for chore in self.state.chores
         ]
 
+    def owing(self) -> set[str]:
+        """Nodes that owe something."""
+        return {key.partition("/")[0] for key in self.state.debts}
+
     def replayed(self) -> t.State:
         """The state that the log alone adds up to."""
         state = t.State()

@@ -106,7 +106,7 @@ def test_a_rollback_takes_absent_nodes_out_of_traffic() -> None:
     world.rollback()
     assert world.finish() == "succeeded"
     assert world.traffic == {"a/blue": 100}
-    assert "b" in world.state.debts
+    assert "b" in world.owing()
 
 
 def test_what_an_absent_node_owes_is_not_paid_by_a_chore() -> None:
@@ -116,7 +116,7 @@ def test_what_an_absent_node_owes_is_not_paid_by_a_chore() -> None:
     world.finish()
     world.come_back("b")
     world.rest()
-    assert "b" in world.state.debts
+    assert "b" in world.owing()
 
 
 def test_an_absent_nodes_debt_is_paid_by_the_next_deploy() -> None:
@@ -140,7 +140,7 @@ def test_a_debt_is_not_paid_by_a_deploy_that_was_undone() -> None:
     world.deploy("3")
     assert world.finish(switch="failed") == "rolled_back"
     assert world.traffic == {"a/blue": 100}
-    assert "b" in world.state.debts
+    assert "b" in world.owing()
 
 
 def test_a_rollback_that_was_undone_leaves_absent_nodes_no_debt() -> None:

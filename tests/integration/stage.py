@@ -1,0 +1,162 @@
+"""A local fleet under load, with a supervisor that restarts what was killed, for crash tests."""
+
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from tidegate_controller import config
+from tidegate_controller.cli.client import Client
+from tidegate_controller.demo.background_load import BackgroundLoad
+from tidegate_controller.demo.local_fleet import LocalFleet
+from tidegate_controller.demo.show import Act, build, deploy, example_app
+from tidegate_controller.views import AppStatus, RolloutView
+
+HERE = Path(__file__).parent
+CRASHING_CONTROLLER = (sys.executable, str(HERE / "crashing_controller.py"))
+CRASHING_AGENT = (sys.executable, str(HERE / "crashing_agent.py"))
+SETTLE_SECONDS = 60.0
+
+CONFIG = """
+app = "hello"
+[environments.test]
+nodes = { role = "web" }
+[service]
+command = ["python3", "serve.py", "--port", "{port}"]
+environment = { NODE = "{node}", SLOT = "{slot}" }
+stop_grace = "5s"
+[health]
+http = "http://127.0.0.1:{port}/health"
+every = "50ms"
+failures = 2
+healthy_after = "100ms"
+deadline = "30s"
+[rollout]
+soak = "1s"
+drain = "200ms"
+keep_old_for = "0s"
+[traffic]
+adapter = "caddy"
+directory = "traffic"
+lanes = 4
+"""
+
+
+class Stage:
+    """Real controller, agents, Caddy and load in `folder`; parts that die are started again."""
+
+    def __init__(self, folder: Path, nodes: int = 2) -> None:
+        self.fleet = LocalFleet(folder, nodes)
+        self.app = folder / "app"
+        self.app.mkdir()
+        (self.app / "serve.py").write_bytes((example_app() / "serve.py").read_bytes())
+        (self.app / "tidegate.toml").write_text(CONFIG)
+        self.spec = config.load(self.app / "tidegate.toml").environment()
+        self.load = BackgroundLoad(self.fleet.url, 100, 4)
+        self._closing = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise)
+
+    @contextmanager
+    def running(self) -> Iterator["Stage"]:
+        """Everything up, version "first" active and under load."""
+        fleet = self.fleet
+        try:
+            fleet.start_controller(CRASHING_CONTROLLER)
+            for node in fleet.nodes:
+                fleet.start_agent(node, CRASHING_AGENT)
+            fleet.start_balancer(self.spec.traffic)
+            fleet.wait_connected()
+            self._supervisor.start()
+            assert self.deploy("first").state == "succeeded"
+            self.load.start()
+            yield self
+            self.load.stop()
+        finally:
+            self._closing.set()
+            self._supervisor.join()
+            fleet.stop()
+
+    def _supervise(self) -> None:
+        """What systemd does on a real node: start again what has ended."""
+        while not self._closing.wait(0.05):
+            for name, process in list(self.fleet.processes.items()):
+                if process.poll() is None:
+                    continue
+                if name == "controller":
+                    self.fleet.start_controller(CRASHING_CONTROLLER)
+                elif name != "caddy":
+                    self.fleet.start_agent(name, CRASHING_AGENT)
+
+    def deploy(self, version: str, **behaviour: object) -> RolloutView:
+        """Deploy, follow to the end, wait until the chores are done too."""
+        artifact = build(self.app, Act("", version, "", behaviour))
+        with Client(self.fleet.address) as client:
+            client.wait_until_reachable()
+            reply = deploy(client, self.spec, artifact, version)
+            assert reply.rollout, reply.message
+            for _ in client.events(reply.seq, reply.rollout, follow=True):
+                pass
+            self.settle()
+            client.wait_until_reachable()
+            return client.rollout(reply.rollout)
+
+    def status(self) -> AppStatus:
+        with Client(self.fleet.address) as client:
+            client.wait_until_reachable()
+            return client.status("hello").apps[0]
+
+    def settle(self) -> None:
+        """Wait until no action is open, no chore left, and all agents are back."""
+        give_up = time.monotonic() + SETTLE_SECONDS
+        while True:
+            status = self.status()
+            if not status.unfinished and all(node.connected for node in status.nodes):
+                return
+            assert time.monotonic() < give_up, status
+            time.sleep(0.1)
+
+    def last_seq(self) -> int:
+        path = self.fleet.folder / "controller" / "events.db"
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+            return int(database.execute("SELECT max(seq) FROM events").fetchone()[0])
+
+    def assert_agreement(self, version: str) -> None:
+        """Log, machines and balancer say the same: this version, in one slot a node."""
+        status = self.status()
+        assert status.version == version
+        assert status.rollout is None
+        addresses = set()
+        for node in status.nodes:
+            assert node.active_slot, node
+            for slot, view in node.slots.items():
+                active = slot == node.active_slot
+                assert view.running is active, (node.node, slot, view)
+                assert view.healthy is active, (node.node, slot, view)
+                assert not active or view.version == version
+            addresses.add(node.slots[node.active_slot].address)
+            home = self.fleet.folder / "nodes" / node.node / "apps" / "hello"
+            assert os.readlink(home / "current") == f"slots/{node.active_slot}"
+            release = json.loads((home / "current" / "release" / "release.json").read_text())
+            assert release["version"] == version
+            assert len(self.processes_of(node.node)) == 1
+        lanes = Path(self.spec.traffic.directory).glob("lane-*")
+        assert {lane.read_text() for lane in lanes} == addresses
+
+    def processes_of(self, node: str) -> list[int]:
+        """The apps that run on the node, by what the machine says."""
+        home = (self.fleet.folder / "nodes" / node).resolve()
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if home in Path(process.cwd()).parents:
+                    found.append(process.pid)
+            except (psutil.Error, OSError):
+                continue
+        return found
