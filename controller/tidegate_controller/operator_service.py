@@ -116,6 +116,7 @@ class OperatorService(OperatorServicer):
         stream = f"{spec.app}@{spec.environment}"
         names = await self._gathered(spec)
         self._refuse_shared_nodes(stream, names)
+        self._refuse_shared_traffic(stream, spec)
         seq = self.engine.log.last_seq
         deploy = Deploy(
             request_id=request.request_id,
@@ -182,6 +183,16 @@ class OperatorService(OperatorServicer):
                 raise Refused(
                     f"{', '.join(shared)} already serves {app} in {split_stream(other.name)[1]}",
                     "give each environment nodes of its own",
+                )
+
+    def _refuse_shared_traffic(self, stream: str, spec: Spec) -> None:
+        """Lanes belong to one app in one environment: two would overwrite each other."""
+        for other in self.engine.streams.values():
+            theirs = other.state.traffic
+            if other.name != stream and theirs and theirs.directory == spec.traffic.directory:
+                raise Refused(
+                    f"{other.name} already moves the traffic in {theirs.directory}",
+                    "give each app and environment a `directory` of its own under [traffic]",
                 )
 
     def _find_stream(self, app: str, environment: str) -> str:

@@ -10,6 +10,7 @@ from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
 from tidegate_controller.cli.reading import log, node, rollout, status
 from tidegate_controller.cli.terminal import Choices, announce
+from tidegate_controller.cli.traffic import traffic
 from tidegate_controller.errors import TidegateError
 
 INTERRUPTED = 130
@@ -37,7 +38,7 @@ def tidegate(context: click.Context, address: str | None) -> None:
     context.obj = Choices(address=address)
 
 
-COMMANDS = (demo, deploy, rollback, status, rollout, node, log, controller)
+COMMANDS = (demo, deploy, rollback, status, rollout, node, log, traffic, controller)
 for _command in COMMANDS:
     tidegate.add_command(_command)
 

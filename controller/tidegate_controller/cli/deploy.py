@@ -37,11 +37,7 @@ class Nothing(Document, kw_only=True):
     reason: str
 
 
-detach_option = click.option("--detach", is_flag=True, help="Print the rollout's id and return.")
-
-
-@click.command()
-@click.option(
+config_option = click.option(
     "-c",
     "--config",
     "config_path",
@@ -50,7 +46,15 @@ detach_option = click.option("--detach", is_flag=True, help="Print the rollout's
     show_default=True,
     help="The app's configuration.",
 )
-@click.option("-e", "--environment", help="Which environment; not needed if there is one.")
+environment_option = click.option(
+    "-e", "--environment", help="Which environment; not needed if there is one."
+)
+detach_option = click.option("--detach", is_flag=True, help="Print the rollout's id and return.")
+
+
+@click.command()
+@config_option
+@environment_option
 @click.option("--artifact", required=True, metavar="PATH", help="The release, a .tar.gz.")
 @click.option("--version", required=True, help="The release's name, such as 1.4.2.")
 @detach_option

@@ -1,7 +1,7 @@
 """A Caddy in front of lanes: where its binary is, and a configuration that keeps to one directory.
 
-Used by `tidegate demo` and by the integration tests. The Caddyfile is also what the documentation
-shows to users, so it holds nothing but what is needed.
+Used by `tidegate demo` and by the integration tests. The Caddyfile is the one that
+`tidegate traffic caddyfile` prints.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TidegateError
-from tidegate_controller.traffic.caddy import caddyfile_upstreams
+from tidegate_controller.traffic.caddyfile import caddyfile
 
 
 def caddy_binary() -> str:
@@ -46,35 +46,6 @@ def environment(path: Path) -> Mapping[str, str]:
     """This process's environment, with Caddy's own places moved beside `path`: it writes an
     `instance.uuid` there whatever `storage` says, by default under the user's home."""
     return {**os.environ, "XDG_DATA_HOME": str(_data(path)), "XDG_CONFIG_HOME": str(_data(path))}
-
-
-def caddyfile(listen: str, spec: Traffic, storage: Path) -> str:
-    """A complete Caddyfile: one site on `listen` ("host:port"), one upstream for each lane.
-    Errors: `TrafficError` if the lanes' directory cannot be named in it."""
-    host, _, port = listen.rpartition(":")
-    upstreams = "\n".join(f'\t\tto "{upstream}"' for upstream in caddyfile_upstreams(spec))
-    bind = f"\tbind {host.strip('[]')}\n" if host else ""  # without it: on every interface
-    return f"""\
-{{
-	admin off
-	auto_https off
-	persist_config off
-	storage file_system "{storage}"
-	log {{
-		level ERROR
-	}}
-}}
-
-http://:{port} {{
-{bind}	reverse_proxy {{
-		# Tidegate moves these: each file holds one address and is read for every request
-{upstreams}
-		lb_policy round_robin
-		# No fail_duration: it would mark a lane as down that has long moved on.
-		# No lb_try_duration: no shift needs it. Your own choice for backends that crash.
-	}}
-}}
-"""
 
 
 def _data(path: Path) -> Path:

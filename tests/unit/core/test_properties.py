@@ -147,7 +147,7 @@ def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
     assert next_deadline(world.state) is None
     idle = {t.Place(where).node for where in world.running() if where not in world.traffic}
     assert idle <= world.owing(), "runs on without traffic, and nobody says so"
-    serving = {t.Place(where) for where in world.traffic}
+    serving = {t.Place(where) for where in world.traffic if where in world.running()}
     astray = {place.node for place in serving if world.currents.get(place.node) != place.slot}
     assert astray <= world.owing(), "would start the wrong slot, and nobody says so"
 

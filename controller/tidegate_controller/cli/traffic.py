@@ -1,0 +1,45 @@
+"""`tidegate traffic`: what a load balancer needs to know of Tidegate."""
+
+from pathlib import Path
+
+import click
+
+from tidegate_controller import config
+from tidegate_controller.cli.deploy import config_option, environment_option
+from tidegate_controller.cli.terminal import json_option, print_json, say
+from tidegate_controller.traffic.caddyfile import caddyfile
+from tidegate_controller.views import Document
+
+
+class CaddyfileView(Document, kw_only=True):
+    caddyfile: str
+
+
+@click.group()
+def traffic() -> None:
+    """The load balancer that Tidegate moves."""
+
+
+@traffic.command("caddyfile")
+@config_option
+@environment_option
+@click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT")
+@json_option
+def traffic_caddyfile(
+    config_path: Path, environment: str | None, listen: str, as_json: bool
+) -> None:
+    """Print a Caddyfile for the app: start Caddy with it once, it never needs a reload.
+
+    \b
+    Example:
+      tidegate traffic caddyfile --listen 127.0.0.1:8080 > Caddyfile
+      caddy run --config Caddyfile
+    """
+    spec = config.load(config_path).environment(environment)
+    directory = Path(spec.traffic.directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    text = caddyfile(listen, spec.traffic, directory / "caddy-data")
+    if as_json:
+        print_json(CaddyfileView(caddyfile=text))
+    else:
+        say(text.rstrip())
