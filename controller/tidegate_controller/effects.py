@@ -52,14 +52,15 @@ class Effects:
             task.cancel()
 
     async def _run(self, stream: str, state: t.State, action: t.Action) -> None:
-        assert state.traffic is not None
-        balancer = f"{state.traffic.adapter}:{state.traffic.directory}"
+        traffic = state.rollout.traffic if state.rollout else state.traffic
+        assert traffic is not None
+        balancer = f"{traffic.adapter}:{traffic.directory}"
         lock = self._balancers.setdefault(balancer, asyncio.Lock())
         outcome: t.Outcome = "ok"
         error = ""
         try:
             async with lock, asyncio.timeout(EFFECT_SECONDS):
-                await self._perform(ADAPTERS[state.traffic.adapter](state.traffic), state, action)
+                await self._perform(ADAPTERS[traffic.adapter](traffic), state, action)
         except TidegateError as failure:
             outcome, error = "failed", failure.message
         except TimeoutError:

@@ -56,7 +56,7 @@ class Narrator:
             f"{previous} -> {data['release']['version']}, "
             f"{data['strategy']} on {nodes} node{'s' if nodes != 1 else ''}"
         ]
-        return lines + [f"  {node}: {debt}" for node, debt in data["debts"].items()]
+        return lines + [f"  {node}: {debt}" for node, debt in data["absent"].items()]
 
     def _note_plan(self, plan: list[dict[str, str]]) -> None:
         self._steps = {step["id"]: step["name"] for step in plan}

@@ -16,57 +16,68 @@ def _stop(rollout: t.Rollout, place: t.Place, not_before: float) -> t.Chore:
     )
 
 
+def _stopping(state: t.State) -> set[t.Place | None]:
+    return {chore.work.place for chore in state.chores if chore.work.verb == "stop"}
+
+
 def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
     """Retire every slot that runs without traffic, after it was kept for a while."""
     assert state.rollout is not None
-    idle = [
-        place
-        for place, known in sorted(state.places.items())
-        if not state.settled.get(place) and known.running is not False
-    ]
-    waiting = {chore.work.place for chore in state.chores}
+    stopping = _stopping(state)
     return tuple(
         _stop(state.rollout, place, now + state.pace.keep_old_seconds)
-        for place in idle
-        if place not in waiting
+        for place, known in sorted(state.places.items())
+        if not state.settled.get(place) and known.running is not False and place not in stopping
     )
 
 
 def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
-    """Stop what the rollout started; make `current` name the slot that serves."""
+    """Stop what the rollout started; make `current` name the slot that serves. A slot that had
+    traffic before is left alone, even if it was not well enough to get it back."""
     rollout = state.rollout
     assert rollout is not None
     chores = []
-    for place in sorted(place for place, share in rollout.before.items() if share):
+    served = sorted(place for place, share in rollout.before.items() if share)
+    for place in served:
         if state.current.get(place.node, place.slot) != place.slot:
             work = t.Work(verb="switch", at=place.node, place=place)
             chores.append(t.Chore(id=f"{rollout.id}/switch/{place}", work=work, not_before=now))
-    waiting = {chore.work.place for chore in state.chores}
+    left_alone = _stopping(state).union(served)
     for place, known in sorted(state.places.items()):
-        if state.settled.get(place) or place in waiting or known.running is False:
+        if place in left_alone or known.running is False:
             continue
         keep = 0.0 if place in rollout.begun else state.pace.keep_old_seconds
         chores.append(_stop(rollout, place, now + keep))
     return tuple(chores)
 
 
+def debts_after_undo(state: t.State) -> dict[str, str]:
+    """Nodes that took traffic before the rollout and were not well enough to get it back."""
+    assert state.rollout is not None
+    return {
+        place.node: f"{place} was not healthy when traffic moved back; it takes none until the "
+        "release is deployed again"
+        for place, share in sorted(state.rollout.before.items())
+        if share and not state.settled.get(place)
+    }
+
+
 def waiting_chores(state: t.State) -> list[t.Chore]:
-    """Chores that may be issued next: one a node, in order, none where an action is open."""
+    """Chores that may be issued once their time has come: none where an action is open."""
     busy = {action.work.at for action in pending(state)}
-    waiting = []
-    for chore in state.chores:
-        if chore.work.at not in busy:
-            busy.add(chore.work.at)
-            waiting.append(chore)
-    return waiting
+    return [chore for chore in state.chores if chore.work.at not in busy]
 
 
 def chore_opens_at(state: t.State, chore: t.Chore) -> float:
+    """Engine time from which the chore may be issued, if nothing else changes."""
     times = [opens_at(state, guard, chore.work) for guard in chore.guards]
     return max([chore.not_before, *times])
 
 
 def issue_chores(draft: Draft) -> None:
+    """Issue whatever is due, one a node at a time."""
+    busy: set[str] = set()
     for chore in waiting_chores(draft.state):
-        if chore_opens_at(draft.state, chore) <= draft.now:
+        if chore.work.at not in busy and chore_opens_at(draft.state, chore) <= draft.now:
+            busy.add(chore.work.at)
             draft.issue(chore.id, 0, chore.work, draft.now + CHORE_SECONDS)

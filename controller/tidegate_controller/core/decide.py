@@ -15,6 +15,7 @@ from tidegate_controller.core.chores import (
     chore_opens_at,
     chores_after_commit,
     chores_after_undo,
+    debts_after_undo,
     issue_chores,
     waiting_chores,
 )
@@ -106,7 +107,7 @@ def _on_tick(draft: Draft, tick: i.Tick) -> None:
         node = action.work.at
         error = f"no answer from {node} in time"
         if node in draft.state.away:
-            error = f"{node} has been away for {draft.now - draft.state.away[node]:.0f} s"
+            error = f"{node} went away and did not come back in time"
         draft.emit(t.ActionEnded(action=action.id, outcome="expired", error=error))
 
 
@@ -205,10 +206,10 @@ def _issue(draft: Draft, step: t.Step) -> bool:
 def _deadline(state: t.State, action: t.Action) -> float:
     """A rollout does not wait to the end for a node that has gone; a chore does."""
     rollout = state.rollout
-    since = state.away.get(action.work.at)
-    if rollout is None or action.id not in rollout.open or since is None:
+    until = state.away.get(action.work.at)
+    if rollout is None or action.id not in rollout.open or until is None:
         return action.deadline
-    return min(action.deadline, since + state.pace.away_seconds)
+    return min(action.deadline, until)
 
 
 def _fault(draft: Draft, step: t.Step) -> str:
@@ -275,6 +276,12 @@ def _finish(draft: Draft) -> None:
         chores = chores_after_commit(draft.state, draft.now)
         draft.emit(t.Ended(rollout=rollout.id, state="succeeded", chores=chores))
         return
-    chores = chores_after_undo(draft.state, draft.now)
-    ending: t.Ending = "rolled_back" if rollout.previous else "failed"
-    draft.emit(t.Ended(rollout=rollout.id, state=ending, reason=rollout.reason, chores=chores))
+    draft.emit(
+        t.Ended(
+            rollout=rollout.id,
+            state="rolled_back" if rollout.previous else "failed",
+            reason=rollout.reason,
+            chores=chores_after_undo(draft.state, draft.now),
+            debts=debts_after_undo(draft.state),
+        )
+    )

@@ -90,7 +90,8 @@ def _(event: t.ControllerStarted, state: t.State, clock: float) -> t.State:
         state, epoch=event.epoch, log_id=event.log_id, chores_open=extend(state.chores_open)
     )
     if rollout := state.rollout:
-        away = {node: clock for node in rollout.nodes if node not in event.connected}
+        until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
+        away = {node: until for node in rollout.nodes if node not in event.connected}
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
         state = replace(state, away=away)
@@ -116,6 +117,9 @@ def _(event: t.Started, state: t.State, clock: float) -> t.State:
         release=event.release,
         previous=event.previous,
         nodes=event.nodes,
+        absent=event.absent,
+        pace=event.pace,
+        traffic=event.traffic,
         before=state.settled,
         plan=event.plan,
         passed=frozenset(gaining),
@@ -125,10 +129,7 @@ def _(event: t.Started, state: t.State, clock: float) -> t.State:
         rollout=rollout,
         journals={**state.journals, **event.journals},
         away={},
-        debts={**_without(state.debts, *event.nodes), **event.debts},
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
-        pace=event.pace,
-        traffic=event.traffic,
         last_request=(event.request_id, event.rollout),
     )
 
@@ -173,9 +174,9 @@ def _(event: t.ActionEnded, state: t.State, clock: float) -> t.State:
     state = _apply_outcome(state, action, event, clock)
     if action.id in state.chores_open:
         node = action.work.at
-        debts = _without(state.debts, node)
+        debts = state.debts
         if event.outcome not in ("ok", "superseded"):
-            debts = _with(state.debts, node, f"{action.work.verb}: {event.error}")
+            debts = _with(debts, node, f"{action.work.verb}: {event.error}")
         return replace(
             state,
             chores=tuple(chore for chore in state.chores if chore.id != action.step),
@@ -236,13 +237,25 @@ def _(event: t.Replanned, state: t.State, clock: float) -> t.State:
 @_evolve.register
 def _(event: t.Committed, state: t.State, clock: float) -> t.State:
     assert state.rollout is not None
-    committed = (*state.committed, state.rollout.release)
-    return replace(state, committed=committed[-RELEASES_KEPT:])
+    rollout = state.rollout
+    return replace(
+        state,
+        committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
+        debts={**_without(state.debts, *rollout.nodes), **rollout.absent},
+        pace=rollout.pace,
+        traffic=rollout.traffic,
+    )
 
 
 @_evolve.register
 def _(event: t.Ended, state: t.State, clock: float) -> t.State:
-    return replace(state, rollout=None, away={}, chores=(*state.chores, *event.chores))
+    return replace(
+        state,
+        rollout=None,
+        away={},
+        chores=(*state.chores, *event.chores),
+        debts={**state.debts, **event.debts},
+    )
 
 
 @_evolve.register
@@ -257,7 +270,8 @@ def _(event: t.Observed, state: t.State, clock: float) -> t.State:
 @_evolve.register
 def _(event: t.NodeLeft, state: t.State, clock: float) -> t.State:
     state = _forget_health(state, lambda node: node != event.node)
-    return replace(state, away=_with(state.away, event.node, clock))
+    wait = state.rollout.pace.away_seconds if state.rollout else 0.0
+    return replace(state, away=_with(state.away, event.node, clock + wait))
 
 
 @_evolve.register

@@ -12,9 +12,11 @@ from tidegate_controller.errors import Refused
 
 
 def on_deploy(draft: Draft, request: i.Deploy) -> None:
-    if draft.state.last_request[0] == request.request_id:
+    if _is_repeated(draft.state, request):
         return
     _refuse_if_busy(draft.state)
+    if not request.members:
+        raise Refused("the environment has no node", "see: tidegate node list")
     _refuse_another_artifact(draft.state, request.release)
     away = [member.node for member in request.members if not member.connected]
     if away:
@@ -28,7 +30,7 @@ def on_deploy(draft: Draft, request: i.Deploy) -> None:
 
 def on_rollback(draft: Draft, request: i.Rollback) -> None:
     state = draft.state
-    if state.last_request[0] == request.request_id:
+    if _is_repeated(state, request):
         return
     _refuse_if_busy(state)
     target = previous_release(state)
@@ -75,13 +77,18 @@ def _start(
             traffic=traffic,
             request_id=request.request_id,
             requested_by=request.requested_by,
-            debts={
+            absent={
                 member.node: f"away when {release.version} came; takes no traffic until deployed to"
                 for member in request.members
                 if not member.connected
             },
         )
     )
+
+
+def _is_repeated(state: t.State, request: i.Deploy | i.Rollback) -> bool:
+    """The client did not hear the answer and asked again."""
+    return bool(request.request_id) and state.last_request[0] == request.request_id
 
 
 def _refuse_if_busy(state: t.State) -> None:

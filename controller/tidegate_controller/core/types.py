@@ -140,6 +140,9 @@ class Rollout(Struct, frozen=True, kw_only=True):
     release: Release
     previous: Release | None
     nodes: tuple[str, ...]
+    absent: Mapping[str, str]  # node -> what it will owe once this has succeeded without it
+    pace: Pace
+    traffic: Traffic
     before: Weights
     plan: tuple[Step, ...]
     cursor: int = 0
@@ -165,14 +168,14 @@ class State(Struct, frozen=True, kw_only=True):
     idle_since: Mapping[Place, float] = {}  # when a place last lost its traffic
     current: Mapping[str, str | None] = {}  # node -> slot that its `current` names
     journals: Mapping[str, str] = {}  # node -> journal id
-    away: Mapping[str, float] = {}  # node -> since when; kept only during a rollout
+    away: Mapping[str, float] = {}  # node -> how long it is waited for; only during a rollout
     committed: tuple[Release, ...] = ()
     rollout: Rollout | None = None
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}
     debts: Mapping[str, str] = {}  # node -> what it still owes
-    pace: Pace = Pace()
-    traffic: Traffic | None = None
+    pace: Pace = Pace()  # of the release that was committed last
+    traffic: Traffic | None = None  # likewise
     last_request: tuple[str, str] = ("", "")  # request id, rollout
 
 
@@ -205,7 +208,7 @@ class Started(Event, frozen=True, kw_only=True):
     traffic: Traffic
     request_id: str
     requested_by: str
-    debts: Mapping[str, str] = {}
+    absent: Mapping[str, str] = {}
 
 
 class StepEntered(Event, frozen=True, kw_only=True):
@@ -251,6 +254,7 @@ class Ended(Event, frozen=True, kw_only=True):
     state: Ending
     reason: str = ""
     chores: tuple[Chore, ...] = ()
+    debts: Mapping[str, str] = {}
 
 
 class Observed(Event, frozen=True, kw_only=True):

@@ -275,9 +275,10 @@ async def test_a_failure_in_between_starts_the_healthy_time_anew() -> None:
     assert loop.time() - times[2] >= 0.3
 
 
-async def test_a_long_interval_does_not_delay_the_first_success() -> None:
+async def test_a_long_interval_delays_neither_the_first_success_nor_the_last() -> None:
     async with Server().running() as server:
-        waiting = wait_healthy(check(server.url, every_seconds=3600), never())
+        asked = check(server.url, every_seconds=3600, healthy_after_seconds=0.1)
+        waiting = wait_healthy(asked, never())
         await asyncio.wait_for(waiting, 10)
 
 

@@ -368,6 +368,10 @@ async def test_a_cancelled_wait_leaves_no_descriptor_and_the_child_alone(yard: Y
     assert waiting.cancelled()
     assert open_pidfds() == 0
     assert alive(instance)
+    again = asyncio.create_task(wait_exit(instance))  # with the same number of a descriptor
+    await asyncio.sleep(0.05)
+    os.kill(instance.pid, signal.SIGKILL)
+    assert await patient(again) == -signal.SIGKILL
 
 
 def test_a_new_start_collects_what_has_ended_and_nobody_waited_for(yard: Yard) -> None:

@@ -1,7 +1,8 @@
 """Work after a rollout: slots are stopped late, surely without traffic, and once."""
 
 import pytest
-from driver import PACE, SILENCE, World, place
+from core_values import PACE, place
+from driver import SILENCE, World
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import CHORE_SECONDS
 from tidegate_controller.core.decide import next_deadline
@@ -198,6 +199,14 @@ def test_a_chore_that_failed_becomes_a_debt_that_says_so() -> None:
     assert world.owing() == {"a", "b"}
     assert set(world.state.debts.values()) == {"stop: stop did not work"}
     assert world.state.chores == ()
+
+
+def test_a_chore_that_its_agent_passes_over_becomes_a_debt() -> None:
+    world = World().deployed("1", "2")
+    world.wait(KEEP)
+    for action in pending(world.state):
+        world.answer(action, "superseded")
+    assert world.owing() == {"a", "b"}
 
 
 def test_a_debt_of_a_chore_is_paid_when_a_later_rollout_has_done_it() -> None:

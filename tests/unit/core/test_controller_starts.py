@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from driver import GRACE_SECONDS, PACE, SILENCE, World
+from core_values import GRACE_SECONDS, PACE
+from driver import SILENCE, World
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending

@@ -1,7 +1,8 @@
 """What a rollout does when all goes well: the order of its steps, and where traffic ends up."""
 
 import pytest
-from driver import PACE, World, place, release
+from core_values import PACE, place, release
+from driver import World
 from tidegate_controller.core import types as t
 
 

@@ -1,7 +1,8 @@
 """A node goes away in the middle of a rollout: in time it goes on, too late it is undone."""
 
 import pytest
-from driver import PACE, World, place
+from core_values import PACE, place
+from driver import World
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 

@@ -3,7 +3,8 @@ again every rollout ends, nothing stays open, and only what serves still runs.""
 
 from contextlib import suppress
 
-from driver import DOWN, World
+from core_values import DOWN
+from driver import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate_controller.core import inputs as i

@@ -1,7 +1,8 @@
 """What operators ask for: wrong requests are refused and change nothing."""
 
 import pytest
-from driver import World, release
+from core_values import release
+from driver import World
 from tidegate_controller.core import types as t
 from tidegate_controller.errors import Refused
 
@@ -126,7 +127,11 @@ def test_a_refusal_leaves_the_state_as_it_was() -> None:
     world = World().deployed("1", "2")
     world.gone = {"a", "b"}
     state = world.state
-    for request in (world.rollback, lambda: world.deploy("3"), lambda: world.deploy("1", None, "x")):
+    for request in (
+        world.rollback,
+        lambda: world.deploy("3"),
+        lambda: world.deploy("1", None, "x"),
+    ):
         with pytest.raises(Refused):
             request()
     assert world.state == state

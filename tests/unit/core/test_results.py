@@ -1,7 +1,8 @@
 """Results can be late, doubled, unknown: then they are ignored."""
 
 import pytest
-from driver import SILENCE, World, place
+from core_values import place
+from driver import SILENCE, World
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending

@@ -1,7 +1,8 @@
 """A rollback is a plan like any other: to the release before, at once where it still runs."""
 
 import pytest
-from driver import World, place
+from core_values import place
+from driver import World
 
 NEW = {"a/green": 100, "b/green": 100}
 OLD = {"a/blue": 100, "b/blue": 100}
@@ -85,7 +86,9 @@ def test_a_rollback_that_fails_is_undone_too(step: str) -> None:
     assert world.running() == {"a/green": "2", "b/green": "2"}
 
 
-def test_a_rollback_that_was_undone_did_not_start_the_old_slots_and_keeps_them_for_a_while() -> None:
+def test_a_rollback_that_was_undone_did_not_start_the_old_slots_and_keeps_them_for_a_while() -> (
+    None
+):
     world = World().deployed("1", "2")
     world.rollback()
     world.finish(switch="failed")

@@ -1,7 +1,8 @@
 """A rollout that fails is undone: traffic goes back to exactly where it was."""
 
 import pytest
-from driver import SILENCE, World, place, release
+from core_values import place, release
+from driver import SILENCE, World
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic
 

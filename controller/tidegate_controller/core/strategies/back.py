@@ -6,7 +6,7 @@ the rollout started is stopped afterwards, by chores that hold no lock.
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.evolve import place_of, replace
-from tidegate_controller.core.strategies.blue_green import route_step
+from tidegate_controller.core.strategies.blue_green import route_step, sharing
 
 RETRY_SECONDS = 1.0
 
@@ -15,9 +15,9 @@ def plan_back(state: t.State) -> tuple[t.Step, ...]:
     """Steps from what each place runs, or may run, to the traffic before the rollout."""
     assert state.rollout is not None
     weights = safe_weights(state, state.rollout.before)
-    if state.weights == weights:
+    if state.weights is not None and sharing(state.weights) == sharing(weights):
         return ()
-    step = route_step("shift-back", "Shift back", weights, state.pace)
+    step = route_step("shift-back", "Shift back", weights, state.rollout.pace)
     return (replace(step, retry_seconds=RETRY_SECONDS),)
 
 

@@ -23,7 +23,7 @@ def steps(
     weights = dict.fromkeys(state.settled, 0)
     for place in targets.values():
         weights |= {place: FULL, place.other: 0}
-    if state.weights == weights:
+    if state.weights is not None and sharing(state.weights) == sharing(weights):
         return ()
     fresh = [
         place
@@ -72,6 +72,11 @@ def steps(
             )
         )
     return tuple(plan)
+
+
+def sharing(weights: t.Weights) -> dict[t.Place, int]:
+    """Who takes traffic: the weights without the zeros."""
+    return {place: share for place, share in weights.items() if share}
 
 
 def target_place(state: t.State, release: t.Release, node: str) -> t.Place:
