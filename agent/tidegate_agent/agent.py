@@ -10,13 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
-from tidegate_protos.v1 import agent_pb2 as pb
 
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
 from tidegate_agent.executor import Executor
 from tidegate_agent.journal import Journal
 from tidegate_agent.slot import Slot
+from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tidegate_protos.v1 import agent_pb2 as pb
-
 from tidegate_agent import ports
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.releases import Releases
 from tidegate_agent.slot import Slot, replace_link
+from tidegate_protos.v1 import agent_pb2 as pb
 
 SLOTS = ("blue", "green")
 UNPACK_FACTOR = 4  # an artifact unpacks to about so many times its size

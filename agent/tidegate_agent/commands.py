@@ -6,11 +6,10 @@ finds. It raises `AgentError` when it fails, and returns the slot whose state go
 
 from collections.abc import Awaitable, Callable
 
-from tidegate_protos.v1 import agent_pb2 as pb
-
 from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
 from tidegate_agent.slot import Slot
+from tidegate_protos.v1 import agent_pb2 as pb
 
 
 async def inspect(app: App, command: pb.Command) -> Slot:

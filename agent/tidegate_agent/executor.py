@@ -9,13 +9,12 @@ import logging
 import time
 from collections.abc import Callable
 
-from tidegate_protos.v1 import agent_pb2 as pb
-
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
 from tidegate_agent.errors import AgentError
 from tidegate_agent.journal import Journal
 from tidegate_agent.slot import Slot
+from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +29,8 @@ class Executor:
         self._app = app
         self._report = report
         self._running: dict[str, pb.Command] = {}  # by id; at most one changes something
-        self._task: asyncio.Task[None] | None = None
+        self._overtaken: set[str] = set()  # ids of those that a higher fence has cancelled
+        self._acting: set[asyncio.Task[None]] = set()  # what runs, or is being cancelled
         self._looking: set[asyncio.Task[None]] = set()
 
     def submit(self, command: pb.Command) -> None:
@@ -42,7 +42,10 @@ class Executor:
             self._renew(command)
             return
         if command.WhichOneof("work") == "inspect":
-            self._look(command)
+            self._looking.add(self._spawn(command, ()))
+            return
+        if self._journal.known(command.id):  # its result could not be recorded
+            self._begin(command)
             return
         fence = (command.fence.epoch, command.fence.version)
         highest = self._journal.fence(command.app, command.environment)
@@ -53,7 +56,11 @@ class Executor:
         if command.expires_at.seconds + CLOCK_SKEW_SECONDS < time.time():
             self._answer(command, pb.OUTCOME_EXPIRED, "the command came after it had expired")
             return
-        self._journal.accept(command)
+        try:
+            self._journal.accept(command)
+        except AgentError as error:
+            self._answer(command, pb.OUTCOME_FAILED, str(error))
+            return
         self._report(pb.Report(accepted=pb.Accepted(command_id=command.id)))
         self._begin(command)
 
@@ -66,9 +73,9 @@ class Executor:
 
     async def leave(self) -> None:
         """The agent stops: what is unfinished is done at its next start."""
-        tasks = [*self._looking, *([self._task] if self._task else [])]
+        tasks = self._acting | self._looking
         for task in tasks:
-            task.cancel("leave")
+            task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
@@ -78,31 +85,41 @@ class Executor:
         if running.WhichOneof("work") == "prepare_slot":
             running.prepare_slot.artifact.url = command.prepare_slot.artifact.url
 
-    def _look(self, command: pb.Command) -> None:
-        task = asyncio.create_task(self._run(command, None))
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
-
     def _begin(self, command: pb.Command) -> None:
-        previous = self._task
-        if previous is not None:
-            previous.cancel("superseded")
-        self._task = asyncio.create_task(self._run(command, previous))
+        """Do the command once all that was begun before has been cancelled and has ended."""
+        earlier = tuple(self._acting)
+        for task in earlier:
+            self._overtaken.add(task.get_name())
+            task.cancel()
+        self._acting.add(self._spawn(command, earlier))
 
-    async def _run(self, command: pb.Command, previous: asyncio.Task[None] | None) -> None:
+    def _spawn(
+        self, command: pb.Command, earlier: tuple[asyncio.Task[None], ...]
+    ) -> asyncio.Task[None]:
         self._running[command.id] = command
+        task = asyncio.create_task(self._run(command, earlier), name=command.id)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._acting.discard(task)
+        self._looking.discard(task)
+        self._running.pop(task.get_name(), None)
+        self._overtaken.discard(task.get_name())
+
+    async def _run(self, command: pb.Command, earlier: tuple[asyncio.Task[None], ...]) -> None:
         try:
-            if previous is not None:
-                await asyncio.wait([previous])
+            if earlier:
+                await asyncio.wait(earlier)
             kind = command.WhichOneof("work") or ""
             if kind not in HANDLERS:
                 raise AgentError(f"this agent does not know the command {kind or 'sent'}")
             async with asyncio.timeout(command.deadline_seconds):
                 slot = await HANDLERS[kind](self._app, command)
             self._finish(command, pb.OUTCOME_OK, "", slot)
-        except asyncio.CancelledError as cancelled:
-            if "superseded" not in cancelled.args:
-                raise
+        except asyncio.CancelledError:
+            if command.id not in self._overtaken:
+                raise  # the agent stops; the command is done at its next start
             self._finish(command, pb.OUTCOME_SUPERSEDED, "overtaken by a later command")
         except TimeoutError:
             error = f"not done within {command.deadline_seconds:.0f} s"
@@ -115,8 +132,6 @@ class Executor:
             log.exception("command %s failed unexpectedly", command.id)
             text = f"{type(error).__name__}: {error}"
             self._finish(command, pb.OUTCOME_FAILED, text, self._slot(command))
-        finally:
-            del self._running[command.id]
 
     def _slot(self, command: pb.Command) -> Slot | None:
         work = getattr(command, command.WhichOneof("work") or "", None)
@@ -136,8 +151,11 @@ class Executor:
         )
         if slot is not None:
             finished.slot.CopyFrom(slot.state())
-        if self._journal.known(command.id):
-            self._journal.finish(finished)
+        try:
+            if self._journal.known(command.id):
+                self._journal.finish(finished)
+        except AgentError:
+            log.exception("the result of %s could not be recorded", command.id)
         self._report(pb.Report(finished=finished))
 
     def _answer(self, command: pb.Command, outcome: pb.Outcome, error: str) -> None:

@@ -20,8 +20,9 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,8 @@ class Fetch:
         try:
             if not self._loaded:
                 self._load(fd)
+            if self._is_cut:
+                raise _Cut
             if self.done < self._size:
                 self._download(fd, url)
             self._verify(fd)
@@ -276,19 +279,73 @@ class Fetch:
             "nothing was unpacked"
         )
 
-    def _disk(self) -> "_Disk":
-        return _Disk("fetching the artifact", self._part.parent, self._size - self.done)
+    def _disk(self) -> contextlib.AbstractContextManager[None]:
+        return disk_errors("fetching the artifact", self._part.parent, self._size - self.done)
 
 
-class _Disk:
-    """Turns the file system's errors into an ArtifactError, apart from those of the network."""
+class _Plain(http.client.HTTPConnection):
+    fetch: Fetch
 
-    def __init__(self, doing: str, folder: Path, needed_bytes: int) -> None:
-        self._doing, self._folder, self._needed = doing, folder, needed_bytes
+    def connect(self) -> None:
+        super().connect()
+        self.fetch.connected(self.sock)
 
-    def __enter__(self) -> None:
-        return
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise disk_error(error, self._doing, self._folder, self._needed) from error
+class _Tls(http.client.HTTPSConnection):
+    fetch: Fetch
+
+    def connect(self) -> None:
+        super().connect()
+        self.fetch.connected(self.sock)
+
+
+class _Handler(urllib.request.AbstractHTTPHandler):
+    """urllib's own handler, with connections that tell the fetch their socket."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        super().__init__()
+        self._fetch = fetch
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(self._connect, _Plain), request)
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(self._connect, _Tls), request)
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        return self.do_request_(request)
+
+    https_request = http_request
+
+    def _connect(self, kind: type[_Plain | _Tls], host: str, /, **options: Any) -> _Plain | _Tls:
+        connection = kind(host, **options)
+        connection.fetch = self._fetch
+        return connection
+
+
+def public(url: str) -> str:
+    """The URL as messages may show it: without user, password and query. Raises ArtifactError."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise ArtifactError(f"the artifact's address is malformed: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ArtifactError(f"the artifact's address is not http or https: {url[:80]!r}")
+    shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+    return shown if shown.isprintable() else repr(shown)
+
+
+@contextlib.contextmanager
+def disk_errors(doing: str, folder: Path, needed_bytes: int) -> Iterator[None]:
+    """Turns the file system's errors into one sentence for the operator, an ArtifactError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            there = next(place for place in (folder, *folder.parents) if place.exists())
+            free = shutil.disk_usage(there).free
+            text = f"disk full while {doing}: {free} bytes free, {needed_bytes} needed"
+        else:
+            text = f"disk error while {doing}: {error.strerror} ({error.filename or folder})"
+        raise ArtifactError(text) from error

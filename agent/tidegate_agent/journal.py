@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate_protos.v1 import agent_pb2 as pb
-
 from tidegate_agent.errors import AgentError
 from tidegate_agent.processes import Instance
+from tidegate_protos.v1 import agent_pb2 as pb
 
 SCHEMA_VERSION = 1
 RESULTS_KEPT = 1000  # finished commands that were not acknowledged yet

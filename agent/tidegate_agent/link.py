@@ -5,10 +5,10 @@ import logging
 import random
 
 import grpc
-from tidegate_protos.v1 import agent_pb2 as pb
-from tidegate_protos.v1.agent_pb2_grpc import AgentLinkStub
 
 from tidegate_agent.agent import Agent
+from tidegate_protos.v1 import agent_pb2 as pb
+from tidegate_protos.v1.agent_pb2_grpc import AgentLinkStub
 
 log = logging.getLogger(__name__)
 

@@ -105,10 +105,11 @@ async def _run(options: argparse.Namespace) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await agent.start()
-        async with asyncio.TaskGroup() as tasks:
-            link = tasks.create_task(Link(agent, options.controller).run())
-            await stop.wait()
-            link.cancel()
+        link = asyncio.create_task(Link(agent, options.controller).run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([link, stopping], return_when=asyncio.FIRST_COMPLETED)
+        link.cancel()
+        await asyncio.wait([link])
         await agent.stop()
-
-
+        if not link.cancelled():
+            link.result()

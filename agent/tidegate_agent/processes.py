@@ -331,9 +331,8 @@ def _signal(instance: Instance, members: Collection[Process], number: signal.Sig
 
 @contextlib.contextmanager
 def _signalling(pid: int) -> Iterator[None]:
-    try:
-        yield
-    except ProcessLookupError:
-        pass  # it has just ended
-    except PermissionError as error:
-        raise ServiceError(f"cannot stop pid {pid}: it runs as another user") from error
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        try:
+            yield
+        except PermissionError as error:
+            raise ServiceError(f"cannot stop pid {pid}: it runs as another user") from error

@@ -13,14 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate_protos.v1 import agent_pb2 as pb
-
 from tidegate_agent import ports, processes
-from tidegate_agent.errors import ServiceError
+from tidegate_agent.errors import AgentError, ServiceError
 from tidegate_agent.health import Check, Monitor, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.processes import Instance, Launch
 from tidegate_agent.render import render
+from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +93,8 @@ class Slot:
             await self._clear()
             record = self._begin(app, environment, start, release, taken)
         assert record.instance is not None
-        check = self._check(record)
         try:
+            check = self._check(record)
             await wait_healthy(check, processes.wait_exit(record.instance))
         except ServiceError as error:
             tail = processes.tail(self.output)
@@ -256,10 +255,18 @@ class Slot:
             pause = min(pause * 2, RESTART_SECONDS_MAX)
             healthy = False
             try:
+                await self._end_leftovers()
                 fresh = replace(self.record, token=uuid.uuid4().hex, instance=None)
                 self._spawn(self._save(fresh))
-            except ServiceError as error:
+            except AgentError as error:
                 self._changed(False, str(error))
+
+    async def _end_leftovers(self) -> None:
+        """What a process that has ended may have left behind, on its port too."""
+        assert self.record is not None
+        if self.record.instance is not None:
+            grace_seconds = self.record.start.service.stop_grace_seconds
+            await processes.stop(self.record.instance, grace_seconds)
 
     async def _watch(self, instance: Instance, healthy: bool | None) -> int | None:
         """Until the process ends; its exit code, if known."""

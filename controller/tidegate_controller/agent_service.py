@@ -6,8 +6,6 @@ import re
 from collections.abc import AsyncIterator
 
 import grpc
-from tidegate_protos.v1 import agent_pb2 as pb
-from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
 
 from tidegate_controller.clock import wall_now
 from tidegate_controller.core.inputs import Observation
@@ -15,6 +13,8 @@ from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import Session
 from tidegate_controller.wire import to_report, to_result
+from tidegate_protos.v1 import agent_pb2 as pb
+from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from tidegate_protos.v1 import agent_pb2 as pb
-
 from tidegate_controller.clock import EngineClock, wall_now
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import decide, next_deadline
@@ -24,6 +22,7 @@ from tidegate_controller.fleet import FLEET_STREAM, Fleet, Session
 from tidegate_controller.log import Batch, EventLog, Record
 from tidegate_controller.log_writer import LogWriter
 from tidegate_controller.wire import to_command, to_observations
+from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tidegate_protos.v1 import agent_pb2 as pb
-
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Member
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_protos.v1 import agent_pb2 as pb
 
 FLEET_STREAM = "fleet"
 QUEUE_MAX = 1000  # instructions waiting for one slow agent

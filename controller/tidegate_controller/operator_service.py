@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import grpc
 import msgspec
-from tidegate_protos.v1 import operator_pb2 as pb
-from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 
 from tidegate_controller import views
 from tidegate_controller.agent_service import NAME
@@ -22,6 +20,8 @@ from tidegate_controller.engine import RECONNECT_GRACE_SECONDS, Engine
 from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.log import LogReader, Record
 from tidegate_controller.wire import split_stream
+from tidegate_protos.v1 import operator_pb2 as pb
+from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 HINT_KEY = "tidegate-hint-bin"  # trailing metadata: what to type next, UTF-8

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
-from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
 
 from tidegate_controller.agent_service import AgentService
 from tidegate_controller.artifacts import ArtifactServer, ArtifactStore
@@ -23,6 +21,8 @@ from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import EventLog
 from tidegate_controller.operator_service import OperatorService
+from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
+from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
 
 log = logging.getLogger(__name__)
 

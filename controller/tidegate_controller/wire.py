@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from tidegate_protos.v1 import agent_pb2 as pb
-
 from tidegate_controller.core import types as t
 from tidegate_controller.core.evolve import place_of
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
+from tidegate_protos.v1 import agent_pb2 as pb
 
 EXPIRES_SECONDS = 3600.0  # hygiene only: the fence is what keeps an old command from acting
 

@@ -97,19 +97,16 @@ class Stage:
     def deploy(self, version: str, **behaviour: object) -> RolloutView:
         """Deploy, follow to the end, wait until the chores are done too."""
         artifact = build(self.app, Act("", version, "", behaviour))
-        with Client(self.fleet.address) as client:
-            client.wait_until_reachable()
+        with Client(self.fleet.address).expect() as client:
             reply = deploy(client, self.spec, artifact, version)
             assert reply.rollout, reply.message
             for _ in client.events(reply.seq, reply.rollout, follow=True):
                 pass
             self.settle()
-            client.wait_until_reachable()
             return client.rollout(reply.rollout)
 
     def status(self) -> AppStatus:
-        with Client(self.fleet.address) as client:
-            client.wait_until_reachable()
+        with Client(self.fleet.address).expect() as client:
             return client.status("hello").apps[0]
 
     def settle(self) -> None:

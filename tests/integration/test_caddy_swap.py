@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.demo import caddy_server
 from tidegate_controller.demo.load import Load

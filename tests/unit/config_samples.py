@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tidegate_controller.config import Config, load
 from tidegate_controller.errors import UsageError
 

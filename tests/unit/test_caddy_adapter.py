@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
 from tidegate_controller.traffic import caddy as caddy_module

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from config_samples import SMALLEST, assert_said, cases, changed, problems, read
+
 from tidegate_controller import config
 from tidegate_controller.config import load
 from tidegate_controller.config_checks import Key

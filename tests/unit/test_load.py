@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+
 from tidegate_controller.demo.load import FAILURES_KEPT, Load
 from tidegate_controller.errors import UsageError
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 from config_samples import SMALLEST, changed, read
+
 from tidegate_controller.config import render_digest
 from tidegate_controller.core.spec import Health, Service, Settings
 

@@ -4,6 +4,7 @@ import tomllib
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from tidegate_controller.toml_lines import KeyPath, find_lines, line_of
 
 CORNERS = r'''

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tidegate_controller.units import parse_duration, spell_duration
 
 

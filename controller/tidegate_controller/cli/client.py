@@ -8,17 +8,25 @@ from typing import Any, TypeVar
 
 import grpc
 import msgspec
-from tidegate_protos.v1 import operator_pb2 as pb
-from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
 
 from tidegate_controller import views
 from tidegate_controller.errors import NotReachable, Refused, TidegateError, UsageError
+from tidegate_protos.v1 import operator_pb2 as pb
+from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
 
 CALL_SECONDS = 60.0
 UPLOAD_SECONDS = 3600.0
 CHUNK_BYTES = 512 * 1024
 RETRY_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0  # a controller that was there and is away is waited for this long
+OPTIONS = [
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
 HINT_KEY = "tidegate-hint-bin"
 
 A = TypeVar("A")
@@ -41,9 +49,8 @@ class Client:
     def __init__(self, address: str | None) -> None:
         address = address or os.environ.get("TIDEGATE_CONTROLLER")
         self.target = address or f"unix:{default_socket()}"
-        self._channel = grpc.insecure_channel(
-            self.target, options=[("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
-        )
+        self._channel = grpc.insecure_channel(self.target, options=OPTIONS)
+        self._reached = False
         self._stub = OperatorStub(self._channel)
 
     def __enter__(self) -> "Client":
@@ -66,22 +73,21 @@ class Client:
         return self._patiently(lambda: self._call(self._stub.Deploy, request))
 
     def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
-        return self._call(self._stub.Rollback, request)
+        return self._patiently(lambda: self._call(self._stub.Rollback, request))
 
     def status(self, app: str) -> views.Status:
-        reply = self._call(self._stub.GetStatus, pb.StatusRequest(app=app))
-        return _parse(reply, views.Status)
+        return self._read(self._stub.GetStatus, pb.StatusRequest(app=app), views.Status)
 
     def rollouts(self, app: str, limit: int) -> views.RolloutList:
         request = pb.ListRolloutsRequest(app=app, limit=limit)
-        return _parse(self._call(self._stub.ListRollouts, request), views.RolloutList)
+        return self._read(self._stub.ListRollouts, request, views.RolloutList)
 
     def rollout(self, rollout: str) -> views.RolloutView:
         request = pb.ShowRolloutRequest(rollout=rollout)
-        return _parse(self._call(self._stub.ShowRollout, request), views.RolloutView)
+        return self._read(self._stub.ShowRollout, request, views.RolloutView)
 
     def nodes(self) -> views.NodeList:
-        return _parse(self._call(self._stub.ListNodes, pb.ListNodesRequest()), views.NodeList)
+        return self._read(self._stub.ListNodes, pb.ListNodesRequest(), views.NodeList)
 
     def events(
         self, after_seq: int = 0, rollout: str = "", *, follow: bool = False
@@ -107,9 +113,13 @@ class Client:
                     raise failure from error
                 time.sleep(RETRY_SECONDS)
 
-    def wait_until_reachable(self) -> None:
-        """Return once the controller answers; raises `NotReachable` if it does not for long."""
-        self._patiently(self.nodes)
+    def expect(self) -> "Client":
+        """Wait for a controller that is known to be starting, from the first call on."""
+        self._reached = True
+        return self
+
+    def _read(self, method: Callable[..., pb.Document], request: Any, kind: type[D]) -> D:
+        return _parse(self._patiently(lambda: self._call(method, request)), kind)
 
     # --- Errors -------------------------------------------------------------------------------
 
@@ -118,18 +128,21 @@ class Client:
 
     def _translate(self, call: Callable[[], A]) -> A:
         try:
-            return call()
+            answer = call()
         except grpc.RpcError as error:
             raise self._to_error(error) from error
+        self._reached = True
+        return answer
 
     def _patiently(self, call: Callable[[], A]) -> A:
-        """For requests that carry an id: a controller that restarts is asked again."""
+        """For what may safely be asked twice: a controller that was there and is away is asked
+        again, since it may be restarting."""
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 return call()
             except NotReachable:
-                if time.monotonic() > give_up:
+                if not self._reached or time.monotonic() > give_up:
                     raise
                 time.sleep(RETRY_SECONDS)
 

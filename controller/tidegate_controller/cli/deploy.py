@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 import msgspec
-from tidegate_protos.v1 import operator_pb2 as pb
 
 from tidegate_controller import config
 from tidegate_controller.artifacts import digest_of
@@ -27,6 +26,7 @@ from tidegate_controller.cli.terminal import (
 )
 from tidegate_controller.errors import UsageError
 from tidegate_controller.views import Document
+from tidegate_protos.v1 import operator_pb2 as pb
 
 
 class Nothing(Document, kw_only=True):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-from tidegate_protos.v1 import operator_pb2 as pb
 
 from tidegate_controller import config
 from tidegate_controller.artifacts import digest_of
@@ -20,6 +19,7 @@ from tidegate_controller.demo.background_load import BackgroundLoad, Count
 from tidegate_controller.demo.local_fleet import LocalFleet
 from tidegate_controller.errors import TidegateError
 from tidegate_controller.views import RolloutView
+from tidegate_protos.v1 import operator_pb2 as pb
 
 REQUESTS_PER_SECOND = 250.0
 CONNECTIONS = 10

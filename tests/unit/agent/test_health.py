@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from tidegate_agent import health
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.health import Check, Monitor, probe, wait_healthy

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from tidegate_agent import ports
 from tidegate_agent.errors import ServiceError
 

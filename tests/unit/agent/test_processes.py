@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+
 from tidegate_agent import procfs
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.processes import (
@@ -118,8 +119,15 @@ class Yard:
 def yard(tmp_path: Path) -> Iterator[Yard]:
     yard = Yard(tmp_path)
     yield yard
-    for process in procfs.everyone():
-        if any(procfs.has_variable(process.pid, TOKEN_VARIABLE, one) for one in yard.tokens):
+    everyone = list(procfs.everyone())
+    sessions = {
+        process.session
+        for process in everyone
+        for token in yard.tokens
+        if procfs.has_variable(process.pid, TOKEN_VARIABLE, token)
+    }
+    for process in everyone:
+        if process.session in sessions:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
 

@@ -1,6 +1,7 @@
 """Values that the core's tests share, and how they are told in words."""
 
 import msgspec
+
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Health, Pace, Service, Settings, Traffic
 

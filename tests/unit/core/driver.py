@@ -20,6 +20,7 @@ from core_values import (
     reread,
     sharing,
 )
+
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
@@ -110,7 +111,9 @@ class World:
             assert not state.weights.get(work.place), f"{work.verb} under traffic"
             assert work.place not in self.may_serve, f"{work.verb}: may still get traffic"
             idle_since = state.idle_since.get(work.place, float("-inf"))
-            assert self.now >= idle_since + state.pace.drain_seconds, "not drained"
+            paces = [state.pace, *([state.rollout.pace] if state.rollout else [])]
+            drain_seconds = min(pace.drain_seconds for pace in paces)
+            assert self.now >= idle_since + drain_seconds, "not drained"
         if work.verb == "route":
             shares = {p for p, share in work.weights.items() if share}
             if work.prove:

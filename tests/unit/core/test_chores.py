@@ -3,6 +3,7 @@
 import pytest
 from core_values import PACE, place
 from driver import SILENCE, World
+
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import CHORE_SECONDS
 from tidegate_controller.core.decide import next_deadline
@@ -217,6 +218,21 @@ def test_a_debt_of_a_chore_is_paid_when_a_later_rollout_has_done_it() -> None:
     world.deployed("3")
     world.rest()
     assert world.state.debts == {}
+
+
+def test_a_debt_of_a_node_that_was_left_out_is_paid_when_its_chore_is_done_in_the_end() -> None:
+    world = World().deployed("1")
+    world.deploy("2", nodes=["a"])
+    world.finish()
+    world.wait(KEEP)
+    for action in pending(world.state):
+        world.answer(action, "failed" if action.work.at == "b" else "ok")
+    assert world.owing() == {"b"}
+    world.deploy("3", nodes=["a"])
+    world.finish()
+    world.rest()
+    assert world.running() == {"a/blue": "3"}
+    assert world.owing() == set()
 
 
 def test_one_place_is_never_on_the_list_twice() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from core_values import GRACE_SECONDS, PACE
 from driver import SILENCE, World
+
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending

@@ -3,6 +3,7 @@
 import pytest
 from core_values import PACE, place, release
 from driver import World
+
 from tidegate_controller.core import types as t
 
 
@@ -100,6 +101,13 @@ def test_a_start_that_has_to_wait_for_the_drain_is_issued_when_it_is_over() -> N
     world.wait(0.1)
     assert len(world.state.rollout.open) == 2
     assert world.now == pytest.approx(shifted_at + 50.0)
+
+
+def test_a_start_has_time_to_wait_for_the_drain_of_a_slower_pace_before() -> None:
+    world = World(pace=t.Pace(soak_seconds=0.0, drain_seconds=500.0)).deployed("1", "2")
+    world.pace = t.Pace(soak_seconds=0.0, drain_seconds=5.0)
+    world.deploy("3")
+    assert world.finish() == "succeeded"
 
 
 def test_the_soak_lasts_its_whole_time_from_when_it_is_entered() -> None:

@@ -3,6 +3,7 @@
 import pytest
 from core_values import PACE, place
 from driver import World
+
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 

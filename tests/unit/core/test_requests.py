@@ -3,6 +3,7 @@
 import pytest
 from core_values import release
 from driver import World
+
 from tidegate_controller.core import types as t
 from tidegate_controller.errors import Refused
 
@@ -130,7 +131,7 @@ def test_a_refusal_leaves_the_state_as_it_was() -> None:
     for request in (
         world.rollback,
         lambda: world.deploy("3"),
-        lambda: world.deploy("1", None, "x"),
+        lambda: world.deploy("1", digest="x"),
     ):
         with pytest.raises(Refused):
             request()

@@ -3,6 +3,7 @@
 import pytest
 from core_values import place
 from driver import SILENCE, World
+
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending

@@ -86,9 +86,7 @@ def test_a_rollback_that_fails_is_undone_too(step: str) -> None:
     assert world.running() == {"a/green": "2", "b/green": "2"}
 
 
-def test_a_rollback_that_was_undone_did_not_start_the_old_slots_and_keeps_them_for_a_while() -> (
-    None
-):
+def test_after_a_rollback_that_was_undone_the_old_slots_are_kept_for_a_while() -> None:
     world = World().deployed("1", "2")
     world.rollback()
     world.finish(switch="failed")

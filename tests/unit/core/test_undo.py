@@ -3,6 +3,7 @@
 import pytest
 from core_values import place, release
 from driver import SILENCE, World
+
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic
 
