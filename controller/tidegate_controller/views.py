@@ -176,13 +176,14 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
 
 def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
     places = [t.Place.of(node, slot) for slot in t.SLOTS]
+    debts = [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
     active = [place.slot for place in places if state.settled.get(place)]
     return NodeStatus(
         node=node,
         connected=node in engine.fleet.sessions,
         active_slot=active[0] if active else None,
         slots={place.slot: _slot_view(state, place) for place in places if place in state.places},
-        debt=state.debts.get(node),
+        debt="; ".join(debts) or None,
     )
 
 

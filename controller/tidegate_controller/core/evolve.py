@@ -173,10 +173,10 @@ def _(event: t.ActionEnded, state: t.State, clock: float) -> t.State:
         return state
     state = _apply_outcome(state, action, event, clock)
     if action.id in state.chores_open:
-        node = action.work.at
-        debts = state.debts
-        if event.outcome not in ("ok", "superseded"):
-            debts = _with(debts, node, f"{action.work.verb}: {event.error}")
+        key = str(action.work.place)
+        debts = _without(state.debts, key)
+        if event.outcome not in ("ok", "cancelled"):
+            debts = _with(debts, key, f"{action.work.verb} {key}: {event.error}")
         return replace(
             state,
             chores=tuple(chore for chore in state.chores if chore.id != action.step),
@@ -238,10 +238,11 @@ def _(event: t.Replanned, state: t.State, clock: float) -> t.State:
 def _(event: t.Committed, state: t.State, clock: float) -> t.State:
     assert state.rollout is not None
     rollout = state.rollout
+    unpaid = {k: debt for k, debt in state.debts.items() if t.Place(k).node not in rollout.nodes}
     return replace(
         state,
         committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
-        debts={**_without(state.debts, *rollout.nodes), **rollout.absent},
+        debts={**unpaid, **rollout.absent},
         pace=rollout.pace,
         traffic=rollout.traffic,
     )

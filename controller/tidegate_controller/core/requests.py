@@ -62,7 +62,7 @@ def _start(
     treated = {work.at for step in plan for work in step.works}
     for action in state.chores_open.values():
         if action.work.at in treated:
-            draft.emit(t.ActionEnded(action=action.id, outcome="superseded"))
+            draft.emit(t.ActionEnded(action=action.id, outcome="cancelled"))
     draft.emit(
         t.Started(
             rollout=request.rollout,

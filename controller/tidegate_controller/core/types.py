@@ -173,7 +173,7 @@ class State(Struct, frozen=True, kw_only=True):
     rollout: Rollout | None = None
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}
-    debts: Mapping[str, str] = {}  # node -> what it still owes
+    debts: Mapping[str, str] = {}  # node or place -> what it still owes, in words
     pace: Pace = Pace()  # of the release that was committed last
     traffic: Traffic | None = None  # likewise
     last_request: tuple[str, str] = ("", "")  # request id, rollout

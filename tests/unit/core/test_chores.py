@@ -47,14 +47,14 @@ def test_chores_of_a_node_that_a_new_rollout_treats_are_dropped() -> None:
     assert [where for _, where, _ in world.chores()] == ["b/blue"]
 
 
-def test_an_open_chore_is_superseded_by_a_new_rollout_on_its_node() -> None:
+def test_an_open_chore_is_cancelled_by_a_new_rollout_on_its_node() -> None:
     world = World().deployed("1", "2")
     world.wait(KEEP)
     first, second = pending(world.state)
     seen = len(world.log)
     world.deploy("3", nodes=["a"])
     ends = [(e.action, e.outcome) for _, e in world.log[seen:] if isinstance(e, t.ActionEnded)]
-    assert ends == [(first.id, "superseded")]
+    assert ends == [(first.id, "cancelled")]
     assert second in pending(world.state)
 
 
@@ -195,10 +195,13 @@ def test_a_chore_that_could_not_be_done_becomes_a_debt() -> None:
 def test_a_chore_that_failed_becomes_a_debt_that_says_so() -> None:
     world = World().deployed("1", "2")
     world.wait(KEEP)
-    for action in pending(world.state):
+    stops = pending(world.state)
+    for action in stops:
         world.answer(action, "failed")
     assert world.owing() == {"a", "b"}
-    assert set(world.state.debts.values()) == {"stop: stop did not work"}
+    assert world.state.debts == {
+        str(a.work.place): f"stop {a.work.place}: stop did not work" for a in stops
+    }
     assert world.state.chores == ()
 
 

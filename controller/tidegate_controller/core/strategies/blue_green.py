@@ -49,7 +49,7 @@ def steps(
                 guards=(t.Guard(kind="no_traffic"),),
                 deadline_seconds=health.deadline_seconds
                 + release.settings.service.stop_grace_seconds
-                + pace.drain_seconds
+                + max(pace.drain_seconds, state.pace.drain_seconds)
                 + ANSWER_SECONDS,
             ),
         ]
