@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import msgspec
 import pytest
 
 from tidegate_agent.main import main as agent_main
 from tidegate_controller import config
 from tidegate_controller.cli import tidegate
 from tidegate_controller.config_checks import Key
-from tidegate_controller.core.spec import Health, Pace, Service, Spec, Traffic
+from tidegate_controller.core.spec import Health, Pace, Service, Spec, Struct, Traffic
 from tidegate_controller.demo import local_fleet
 from tidegate_controller.units import spell_duration
 
@@ -62,6 +63,7 @@ class Shell:
     """One bash, as a person keeps it open: variables, folder and jobs stay from block to block."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
@@ -131,7 +133,7 @@ def agrees(shown: str, printed: str) -> bool:
 
 @pytest.fixture
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell in a copy of what the quickstart needs of a clone. Nothing it starts outlives it."""
+    """A shell in a copy of what the quickstart needs of a clone."""
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / ".venv").symlink_to(sys.prefix)
@@ -146,7 +148,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield shell
     finally:
         shell.close()
-        assert local_fleet.stop(folder) == 0, "the quickstart left processes behind"
+        local_fleet.stop(folder)
 
 
 def on_free_ports() -> Callable[[str], str]:
@@ -175,6 +177,9 @@ def test_the_quickstart_does_what_the_readme_says(shell: Shell) -> None:
             assert len(documents) >= len(asked)
     assert failures == ["1 tidegate deploy --artifact hello-3.tar.gz --version 3"]
     assert len(blocks) > 10
+    shell.close()
+    assert local_fleet.stop(shell.folder) == 0, "the quickstart left processes behind"
+    assert not (shell.folder / "quickstart").exists()
 
 
 def test_a_dotted_line_stands_for_any_number_of_lines() -> None:
@@ -199,7 +204,8 @@ def mentions() -> Iterator[tuple[str, str, list[str]]]:
     """Page, program and words of each command in a code block or a code span."""
     for page in PAGES:
         text = page.read_text().replace("\\\n", " ")
-        code = [line.strip() for block in BLOCK.finditer(text) for line in block["text"].split("\n")]
+        blocks = [block["text"] for block in BLOCK.finditer(text)]
+        code = [line.strip() for block in blocks for line in block.split("\n")]
         code += re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
         for line in code:
             for found in MENTION.finditer(line):
@@ -233,9 +239,8 @@ def test_every_command_and_option_in_the_documentation_exists(
     with pytest.raises(SystemExit):
         agent_main(["run", "--help"])
     agent_words = set(re.findall(r"--?[a-z]+", capsys.readouterr().out)) | {"--version"}
-    wrong = []
-    number = 0
-    for number, (page, program, words) in enumerate(mentions(), 1):
+    found, wrong = list(mentions()), []
+    for page, program, words in found:
         if program == "tidegate":
             unknown = unknown_word(words)
         else:
@@ -245,7 +250,7 @@ def test_every_command_and_option_in_the_documentation_exists(
         if unknown is not None:
             wrong.append(f"{page}: {unknown!r} in: {program} {' '.join(words)}")
     assert wrong == []
-    assert number > 30
+    assert len(found) > 30
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -263,7 +268,7 @@ def table(heading: str) -> list[list[str]]:
 
 def defaults() -> Iterator[tuple[str, str]]:
     """Each key of `tidegate.toml` with its default as the README writes it."""
-    sections: list[tuple[str, dict[str, Key], type]] = [
+    sections: list[tuple[str, dict[str, Key], type[Struct]]] = [
         ("environments.NAME", config.ENVIRONMENT, Spec),
         ("service", config.SERVICE, Service),
         ("health", config.HEALTH, Health),
@@ -273,19 +278,19 @@ def defaults() -> Iterator[tuple[str, str]]:
     assert {name.partition(".")[0] for name, _, _ in sections} | {"app"} == set(config.TOP)
     yield "app", "required"
     for section, keys, struct in sections:
-        fields = struct.__struct_fields__  # type: ignore[attr-defined]
-        given = struct.__struct_defaults__  # type: ignore[attr-defined]
-        of_field = dict(zip(fields[len(fields) - len(given) :], given, strict=True))
+        fields = {field.name: field for field in msgspec.structs.fields(struct)}
         for name, key in keys.items():
-            value = of_field.get(key.field)
-            if key.needed:
+            field = fields[key.field]
+            if field.required:
                 yield f"{section}.{name}", "required"
-            elif value is None:
+            elif field.default is None:
                 yield f"{section}.{name}", "the agent picks"
+            elif field.default is msgspec.NODEFAULT:
+                yield f"{section}.{name}", json.dumps(field.default_factory())
             elif key.field.endswith("_seconds"):
-                yield f"{section}.{name}", f'"{spell_duration(value)}"'
+                yield f"{section}.{name}", f'"{spell_duration(field.default)}"'
             else:
-                yield f"{section}.{name}", json.dumps(value)
+                yield f"{section}.{name}", json.dumps(field.default)
 
 
 def test_the_reference_of_tidegate_toml_has_every_key_and_its_default() -> None:

@@ -224,13 +224,19 @@ def _fault(draft: Draft, step: t.Step) -> str:
     for place in sorted(rollout.passed):
         known = place_of(state, place)
         if known.healthy is False or known.running is False:
-            return f"{place} had passed its checks and failed again"
+            return f"{place} had passed its checks and failed again{_detail(draft, place)}"
     assert rollout.entered_at is not None
     if draft.now >= rollout.entered_at + step.deadline_seconds and not _satisfied(draft, step):
         last = "; ".join(done.error for done in bad.values())
         away = "".join(f"; {node} is away" for node in sorted(state.away))
         return f"not done within {step.deadline_seconds:.0f} s{away}" + (last and f": {last}")
     return ""
+
+
+def _detail(draft: Draft, place: t.Place) -> str:
+    """What was just said of the place, if this decision is about that."""
+    said = [e.detail for e in draft.events if isinstance(e, t.Observed) and e.place == place]
+    return f": {said[-1]}" if said and said[-1] else ""
 
 
 def _where(work: t.Work) -> str:

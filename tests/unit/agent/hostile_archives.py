@@ -1,4 +1,4 @@
-"""Hostile and damaged .tar.gz archives, made byte by byte where tarfile would refuse to write them.
+"""Hostile and damaged .tar.gz archives, made byte by byte, and a disk that is too small.
 
 `HOSTILE` maps a name to (archive bytes, words the refusal must contain). To look at one:
 `python hostile_archives.py NAME > it.tar.gz`.
@@ -7,7 +7,14 @@
 import gzip
 import sys
 import zlib
+
 END = bytes(1024)
+# Before FOLDER SIZE SCRIPT ARGUMENTS: runs the script where FOLDER is a disk of that size.
+SMALL_DISK = [
+    *("unshare", "--map-root-user", "--mount", "sh", "-c"),
+    'mount -t tmpfs -o size="$2" none "$1" && script=$3 && shift 3 && eval "$script"',
+    "sh",
+]
 
 
 def header(
@@ -186,7 +193,7 @@ RULES: dict[str, tuple[bytes, str]] = {
     "control in a target": (archive(symlink(b"l", b"a\x07b")), "control character in its target"),
     "latin 1": (archive(member(b"caf\xe9", b"x")), r"caf\\xe9' has a path that is not UTF-8"),
     "long name": (archive(pax({"path": b"n" * 256}) + FILE), "a name of more than 255 bytes"),
-    "long path": (archive(pax({"path": b"ab/" * 400}) + FILE), "path of 1200 bytes, 1000 are"),
+    "long path": (archive(pax({"path": b"ab/" * 400 + b"f"}) + FILE), "path of 1201 bytes, 1000"),
     "long target": (archive(symlink(b"l", b"ab/" * 400)), "target of 1200 bytes"),
     "deep path": (archive(pax({"path": b"d/" * 200 + b"f"}) + FILE), "more than 128 directories"),
     "file with a slash": (archive(member(b"a/", b"x")), "is a file whose name ends with a slash"),
@@ -204,7 +211,10 @@ RULES: dict[str, tuple[bytes, str]] = {
     "negative size": (archive(header(b"n", size_field=b"\xff" * 12), b"data" * 128), "damaged"),
     "odd size": (archive(header(b"n", size_field=b"0x1f       \0")), "in place of a number"),
     "odd pax size": (archive(pax({"size": b"1_0"}) + FILE), "a pax header has '1_0' as size"),
-    "odd pax records": (archive(member(b"x", b"99 path=a\n", b"x") + FILE), "pax header is damaged"),
+    "odd pax records": (
+        archive(member(b"x", b"99 path=a\n", b"x") + FILE),
+        "pax header is damaged",
+    ),
 }
 
 DAMAGED: dict[str, tuple[bytes, str]] = {
