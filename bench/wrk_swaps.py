@@ -3,9 +3,10 @@
 
     .venv/bin/python bench/wrk_swaps.py --swaps 20
 
-wrk keeps its connections open and counts every error. Three runs of it in a row: quiet, with swaps,
-quiet again; the ratio of their speeds is of one machine at one time. Exits with 1 if a request was
-lost or a rollout did not succeed.
+wrk keeps its connections open and counts every error. Four runs of it in a row: quiet; deployments
+and rollbacks in turns, as fast as they go; rollbacks alone, for which nothing is started; quiet
+again. So the ratios are of one machine at one time. Exits with 1 if a request was lost or a rollout
+did not succeed.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import uuid
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
@@ -32,6 +34,7 @@ from tidegate_controller.errors import TidegateError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 NEEDS_WRK = "wrk is not on the PATH; on Debian and Ubuntu: apt install wrk"
+PAUSE_SECONDS = 0.5  # between rollbacks
 LONGEST_SECONDS = 3600  # wrk wants a length; it is interrupted long before
 REPORT = """
 done = function(summary, latency)
@@ -147,9 +150,21 @@ class Bench:
         wrk = self.load()
         seconds = []
         for swap in range(1, number + 1):
-            deployed = swap if swap % 2 else None
-            seconds.append(self.rollout(deployed=deployed))
-            self.expect(deployed or 0)
+            if swap % 2:
+                seconds.append(self.rollout(deployed=swap))
+                self.expect(swap)
+            else:
+                seconds.append(self.rollout(deployed=None))
+                self.expect(0)
+        return wrk.stop(), seconds
+
+    def rollbacks(self, number: int) -> tuple[Run, list[float]]:
+        """Roll back, and back again: both slots of each node run, so traffic is all that moves."""
+        wrk = self.load()
+        seconds = []
+        for _ in range(number):
+            seconds.append(self.rollout(deployed=None))
+            time.sleep(PAUSE_SECONDS)
         return wrk.stop(), seconds
 
     def expect(self, version: int) -> None:
@@ -177,18 +192,19 @@ class Bench:
         return seconds_between(view.started_at, view.ended_at or "")
 
 
-def say(name: str, run: Run) -> None:
+def say(name: str, run: Run, without: float) -> None:
     print(
-        f"{name:11}  {run.requests:9,} requests  {run.seconds:6.1f} s  {run.per_second:8,.0f}/s  "
-        f"p50 {run.p50_ms:.1f} ms  p99 {run.p99_ms:.1f} ms  {run.errors} errors"
+        f"{name:40}  {run.requests:8,} requests  {run.seconds:5.1f} s  {run.per_second:7,.0f}/s "
+        f"({run.per_second / without:.2f})  p50 {run.p50_ms:.1f} ms  p99 {run.p99_ms:.1f} ms  "
+        f"{run.errors} errors"
     )
     if run.errors:
-        print(f"             {asdict(run)}")
+        print(f"  {asdict(run)}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="What a swap costs, by wrk.")
-    parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--swaps", type=int, default=20, help="in each of the two runs with swaps")
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--quiet", type=float, default=15.0, help="seconds of each run without")
@@ -199,18 +215,18 @@ def main() -> int:
         bench = Bench(Path(folder), options.nodes, options.connections, exits)
         before = bench.quiet(options.quiet)
         during, seconds = bench.swaps(options.swaps)
+        moving, moves = bench.rollbacks(options.swaps)
         after = bench.quiet(options.quiet)
-    for name, run in (("quiet", before), ("with swaps", during), ("quiet again", after)):
-        say(name, run)
     without = (before.requests + after.requests) / (before.seconds + after.seconds)
-    deploys, rollbacks = seconds[::2], seconds[1::2]
-    print(f"{len(seconds)} swaps on {options.nodes} nodes, {options.connections} connections")
-    print(f"deployments: median {sorted(deploys)[len(deploys) // 2]:.2f} s")
-    if rollbacks:
-        print(f"rollbacks:   median {sorted(rollbacks)[len(rollbacks) // 2]:.3f} s")
-    print(f"speed with swaps / without: {during.per_second / without:.2f}")
-    print(f"lost: {before.errors + during.errors + after.errors}")
-    return 1 if before.errors + during.errors + after.errors else 0
+    print(f"{options.nodes} nodes, {options.connections} connections")
+    say("quiet", before, without)
+    say(f"{len(seconds)} deployments and rollbacks in turns", during, without)
+    say(f"{len(moves)} rollbacks alone", moving, without)
+    say("quiet again", after, without)
+    print(f"median: {median(seconds[::2]):.2f} s a deployment, {median(moves):.3f} s a rollback")
+    lost = before.errors + during.errors + moving.errors + after.errors
+    print(f"lost: {lost}")
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":

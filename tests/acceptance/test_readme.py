@@ -1,5 +1,4 @@
-"""What the README says is true: its quickstart is typed into a real shell and its output compared,
-and every command, option, key and link that the documentation names exists."""
+"""What the README says is true: its quickstart is typed into a real shell, its output compared."""
 
 import json
 import os
@@ -13,26 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import click
-import msgspec
 import pytest
 
-from tidegate_agent.main import main as agent_main
-from tidegate_controller import config
-from tidegate_controller.cli import tidegate
-from tidegate_controller.config_checks import Key
-from tidegate_controller.core.spec import Health, Pace, Service, Spec, Struct, Traffic
 from tidegate_controller.demo import local_fleet
-from tidegate_controller.units import spell_duration
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *sorted(ROOT.glob("docs/**/*.md")), ROOT / "systemd/README.md"]
-PAGES += [ROOT / "examples/hello/README.md"]
 
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK_SECONDS = 120  # only ever reached where a test fails
 LOOKS = ("tidegate node list", "curl -s ")  # may be typed again until the answer is there
+CURL = "import sys, urllib.request as r; print(r.urlopen(sys.argv[-1]).read().decode(), end=str())"
 ENDED = "block-ended"
 FAILED = "command-failed"
 
@@ -72,6 +62,8 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        if shutil.which("curl") is None:
+            self._type(f"curl() {{ python3 -c '{CURL}' \"$@\"; }}")
         self._type(f'trap \'printf "%s\\n" "{FAILED} $? $BASH_COMMAND"\' ERR')
 
     def run(self, commands: str) -> Answer:
@@ -189,109 +181,3 @@ def test_a_dotted_line_stands_for_any_number_of_lines() -> None:
     assert agrees("a\n...", "a\nx")
     assert not agrees("a\n...\nb", "a\nx\nbc")
     assert not agrees("a", "a\nb")
-
-
-# --- Names that the documentation mentions -------------------------------------------------------
-
-MENTION = re.compile(
-    r"(?:^|[;&|(]\s*|\$ |sudo |next:\s+|ExecStart=|  )"  # where a command can begin
-    r"(?:[A-Z_]+=\S+ )*(?:[^\s`'\"]*/)?"  # variables before it, the path to it
-    r"(?P<program>tidegate(?:-agent)?)(?= )(?P<rest>[^;|&>#()]*)"
-)
-
-
-def mentions() -> Iterator[tuple[str, str, list[str]]]:
-    """Page, program and words of each command in a code block or a code span."""
-    for page in PAGES:
-        text = page.read_text().replace("\\\n", " ")
-        blocks = [block["text"] for block in BLOCK.finditer(text)]
-        code = [line.strip() for block in blocks for line in block.split("\n")]
-        code += re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
-        for line in code:
-            for found in MENTION.finditer(line):
-                yield page.name, found["program"], found["rest"].split()
-
-
-def unknown_word(words: list[str]) -> str | None:
-    """The first word that no `tidegate` command knows; options and commands are looked at."""
-    command: click.Command = tidegate
-    takes_value: click.Option | None = None
-    for word in words:
-        if takes_value is not None:
-            takes_value = None
-        elif word.startswith("-"):
-            name = word.partition("=")[0]
-            options = [p for p in command.params if isinstance(p, click.Option) and name in p.opts]
-            if not options and name not in ("--help", "-h"):
-                return word
-            if options and not options[0].is_flag and "=" not in word:
-                takes_value = options[0]
-        elif isinstance(command, click.Group):
-            if word not in command.commands:
-                return word
-            command = command.commands[word]
-    return None
-
-
-def test_every_command_and_option_in_the_documentation_exists(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit):
-        agent_main(["run", "--help"])
-    agent_words = set(re.findall(r"--?[a-z]+", capsys.readouterr().out)) | {"--version"}
-    found, wrong = list(mentions()), []
-    for page, program, words in found:
-        if program == "tidegate":
-            unknown = unknown_word(words)
-        else:
-            options = [word for word in words if word.startswith("-")]
-            ours = [*(word for word in words[:1] if word != "run"), *options]
-            unknown = next((word for word in ours if word not in agent_words), None)
-        if unknown is not None:
-            wrong.append(f"{page}: {unknown!r} in: {program} {' '.join(words)}")
-    assert wrong == []
-    assert len(found) > 30
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_relative_link_leads_to_a_file(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", BLOCK.sub("", page.read_text()))
-    assert [target for target in targets if not (page.parent / target).exists()] == []
-
-
-def table(heading: str) -> list[list[str]]:
-    """The rows of the first table beneath a heading of the README, without its head."""
-    section = README.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("| `")]
-    return [[cell.strip().strip("`") for cell in row.split("|")[1:-1]] for row in rows]
-
-
-def defaults() -> Iterator[tuple[str, str]]:
-    """Each key of `tidegate.toml` with its default as the README writes it."""
-    sections: list[tuple[str, dict[str, Key], type[Struct]]] = [
-        ("environments.NAME", config.ENVIRONMENT, Spec),
-        ("service", config.SERVICE, Service),
-        ("health", config.HEALTH, Health),
-        ("rollout", config.ROLLOUT, Pace),
-        ("traffic", config.TRAFFIC, Traffic),
-    ]
-    assert {name.partition(".")[0] for name, _, _ in sections} | {"app"} == set(config.TOP)
-    yield "app", "required"
-    for section, keys, struct in sections:
-        fields = {field.name: field for field in msgspec.structs.fields(struct)}
-        for name, key in keys.items():
-            field = fields[key.field]
-            if field.required:
-                yield f"{section}.{name}", "required"
-            elif field.default is None:
-                yield f"{section}.{name}", "the agent picks"
-            elif field.default is msgspec.NODEFAULT:
-                yield f"{section}.{name}", json.dumps(field.default_factory())
-            elif key.field.endswith("_seconds"):
-                yield f"{section}.{name}", f'"{spell_duration(field.default)}"'
-            else:
-                yield f"{section}.{name}", json.dumps(field.default)
-
-
-def test_the_reference_of_tidegate_toml_has_every_key_and_its_default() -> None:
-    assert [(row[0], row[1]) for row in table("tidegate.toml")] == list(defaults())

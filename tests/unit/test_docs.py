@@ -1,0 +1,238 @@
+"""What the documentation names exists: commands, options, keys, files, links; its sketches run."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from tidegate_agent.main import main as agent_main
+from tidegate_controller import config
+from tidegate_controller.cli import tidegate
+from tidegate_controller.config_checks import Key
+from tidegate_controller.core import types as t
+from tidegate_controller.core.spec import Health, Pace, Service, Settings, Spec, Struct, Traffic
+from tidegate_controller.core.strategies import blue_green
+from tidegate_controller.errors import TrafficError
+from tidegate_controller.units import spell_duration
+from tidegate_protos.v1 import agent_pb2 as pb
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "docs/architecture.md"
+PAGES = [README, *sorted(ROOT.glob("docs/**/*.md")), ROOT / "systemd/README.md"]
+PAGES += [ROOT / "examples/hello/README.md"]
+CODE = ("agent", "bench", "controller", "docs", "examples", "protos", "systemd", "tests")
+FILES = [f"/{file.relative_to(ROOT)}" for folder in CODE for file in (ROOT / folder).rglob("*.*")]
+
+BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`\n]+)`")
+FILE_NAME = re.compile(r"[A-Za-z0-9_./-]+\.(?:py|proto|md|service)")
+
+
+def each_page() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def prose(page: Path) -> str:
+    return BLOCK.sub("", page.read_text())
+
+
+# --- Commands and files --------------------------------------------------------------------------
+
+MENTION = re.compile(
+    r"(?:^|[;&|(]\s*|\$ |sudo |next:\s+|ExecStart=|  )"  # where a command can begin
+    r"(?:[A-Z_]+=\S+ )*(?:[^\s`'\"]*/)?"  # variables before it, the path to it
+    r"(?P<program>tidegate(?:-agent)?)(?= )(?P<rest>[^;|&>#()]*)"
+)
+
+
+def mentions() -> Iterator[tuple[str, str, list[str]]]:
+    """Page, program and words of each command in a code block or a code span."""
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        blocks = [block["text"] for block in BLOCK.finditer(text)]
+        code = [line.strip() for block in blocks for line in block.split("\n")]
+        code += SPAN.findall(prose(page))
+        for line in code:
+            for found in MENTION.finditer(line):
+                yield page.name, found["program"], found["rest"].split()
+
+
+def unknown_word(words: list[str]) -> str | None:
+    """The first word that no `tidegate` command knows; options and commands are looked at."""
+    command: click.Command = tidegate
+    takes_value: click.Option | None = None
+    for word in words:
+        if takes_value is not None:
+            takes_value = None
+        elif word.startswith("-"):
+            name = word.partition("=")[0]
+            options = [p for p in command.params if isinstance(p, click.Option) and name in p.opts]
+            if not options and name not in ("--help", "-h"):
+                return word
+            if options and not options[0].is_flag and "=" not in word:
+                takes_value = options[0]
+        elif isinstance(command, click.Group):
+            if word not in command.commands:
+                return word
+            command = command.commands[word]
+    return None
+
+
+def test_every_command_and_option_in_the_documentation_exists(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        agent_main(["run", "--help"])
+    agent_words = set(re.findall(r"--?[a-z]+", capsys.readouterr().out)) | {"--version"}
+    found, wrong = list(mentions()), []
+    for page, program, words in found:
+        if program == "tidegate":
+            unknown = unknown_word(words)
+        else:
+            options = [word for word in words if word.startswith("-")]
+            ours = [*(word for word in words[:1] if word != "run"), *options]
+            unknown = next((word for word in ours if word not in agent_words), None)
+        if unknown is not None:
+            wrong.append(f"{page}: {unknown!r} in: {program} {' '.join(words)}")
+    assert wrong == []
+    assert len(found) > 30
+
+
+@each_page()
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    named = [span for span in SPAN.findall(prose(page)) if FILE_NAME.fullmatch(span)]
+    missing = [name for name in named if not any(file.endswith(f"/{name}") for file in FILES)]
+    assert [name for name in missing if not (ROOT / name).exists()] == []
+
+
+@each_page()
+def test_every_relative_link_leads_to_a_file(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", prose(page))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_extra_that_is_named_can_be_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {extra for page in PAGES for extra in re.findall(r"'\.\[(\w+)\]'", page.read_text())}
+    assert named
+    assert named <= set(project["optional-dependencies"])
+
+
+# --- tidegate.toml -------------------------------------------------------------------------------
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table beneath a heading of the README, without its head."""
+    section = README.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    return [[cell.strip().strip("`") for cell in row.split("|")[1:-1]] for row in rows]
+
+
+def defaults() -> Iterator[tuple[str, str]]:
+    """Each key of `tidegate.toml` with its default as the README writes it."""
+    sections: list[tuple[str, dict[str, Key], type[Struct]]] = [
+        ("environments.NAME", config.ENVIRONMENT, Spec),
+        ("service", config.SERVICE, Service),
+        ("health", config.HEALTH, Health),
+        ("rollout", config.ROLLOUT, Pace),
+        ("traffic", config.TRAFFIC, Traffic),
+    ]
+    assert {name.partition(".")[0] for name, _, _ in sections} | {"app"} == set(config.TOP)
+    yield "app", "required"
+    for section, keys, struct in sections:
+        fields = {field.name: field for field in msgspec.structs.fields(struct)}
+        for name, key in keys.items():
+            field = fields[key.field]
+            if field.required:
+                yield f"{section}.{name}", "required"
+            elif field.default is None:
+                yield f"{section}.{name}", "the agent picks"
+            elif field.default is msgspec.NODEFAULT:
+                yield f"{section}.{name}", json.dumps(field.default_factory())
+            elif key.field.endswith("_seconds"):
+                yield f"{section}.{name}", f'"{spell_duration(field.default)}"'
+            else:
+                yield f"{section}.{name}", json.dumps(field.default)
+
+
+def test_the_reference_of_tidegate_toml_has_every_key_and_its_default() -> None:
+    assert [(row[0], row[1]) for row in table("tidegate.toml")] == list(defaults())
+
+
+# --- The sketches of the architecture ------------------------------------------------------------
+
+
+def sketch(name: str) -> dict[str, Any]:
+    """The names of the one Python sketch that defines `name`."""
+    blocks = [
+        b["text"] for b in BLOCK.finditer(ARCHITECTURE.read_text()) if b["language"] == "python"
+    ]
+    (text,) = [
+        text for text in blocks if re.search(rf"^(class |(async )?def )?{name}\b", text, re.M)
+    ]
+    names: dict[str, Any] = {}
+    exec(compile(text, f"{ARCHITECTURE.name}: {name}", "exec"), names)  # noqa: S102 - our own page
+    return names
+
+
+def test_the_sketch_of_a_strategy_moves_traffic_node_by_node() -> None:
+    settings = Settings(service=Service(command=("./serve",)), health=Health(http="http://x/"))
+    revision = t.Revision(digest="sha256:1", config="sha256:2")
+    release = t.Release(version="1", revision=revision, size_bytes=1, settings=settings)
+    state, nodes, pace = t.State(), ("a", "b", "c"), Pace()
+    plan = sketch("steps")["steps"](state, release, nodes, pace, "deploy")
+    whole = blue_green.steps(state, release, nodes, pace, "deploy")
+    assert len({step.id for step in plan}) == len(plan)
+    moves = [step.works[0].weights for step in plan if step.id.startswith("shift")]
+    served = [[place for place, share in move.items() if share] for move in moves]
+    assert served == [["a/blue"], ["a/blue", "b/blue"], ["a/blue", "b/blue", "c/blue"]]
+    assert [step for step in plan if step in whole] == list(whole)
+
+
+def test_the_sketch_of_a_step_is_one() -> None:
+    assert isinstance(sketch("rest")["rest"], t.Step)
+
+
+async def test_the_sketch_of_an_adapter_moves_traffic(tmp_path: Path) -> None:
+    program = tmp_path / "traffic"
+    balancer = sketch("Program")["Program"](Traffic(adapter="caddy", directory=str(tmp_path)))
+    with pytest.raises(TrafficError):
+        await balancer.check()
+    program.write_text(
+        '#!/bin/sh\nif [ $1 = read ]; then cat "$0.is"; else echo "$2" > "$0.is"; fi'
+    )
+    program.chmod(0o755)
+    (tmp_path / "traffic.is").write_text("{}")
+    await balancer.check()
+    await balancer.shift({"127.0.0.1:1": 100, "127.0.0.1:2": 0})
+    assert await balancer.state() == {"127.0.0.1:1": 100}
+    program.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(TrafficError, match="exited with 3"):
+        await balancer.shift({})
+
+
+async def test_the_sketch_of_a_command_goes_on_from_what_it_finds(tmp_path: Path) -> None:
+    class Slot:
+        folder = tmp_path
+
+        async def stop(self, grace_seconds: float) -> str:
+            return "nothing ran here"
+
+    class App:
+        def slot(self, name: str) -> Slot:
+            assert name == "blue"
+            return Slot()
+
+    (tmp_path / "release").symlink_to("elsewhere")
+    command = pb.Command(remove_slot=pb.RemoveSlot(slot="blue"))
+    remove_slot = sketch("remove_slot")["remove_slot"]
+    for _ in range(2):
+        assert isinstance(await remove_slot(App(), command), Slot)
+        assert list(tmp_path.iterdir()) == []
