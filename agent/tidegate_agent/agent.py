@@ -13,6 +13,7 @@ import psutil
 
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
+from tidegate_agent.errors import AgentError
 from tidegate_agent.executor import Executor
 from tidegate_agent.journal import Journal
 from tidegate_agent.slot import Slot
@@ -95,18 +96,26 @@ class Agent:
     def take(self, instruction: pb.Instruction) -> None:
         """One instruction from the controller."""
         kind = instruction.WhichOneof("kind")
-        if kind == "acknowledge":
-            self._journal.forget(instruction.acknowledge.command_id)
-        elif kind == "command":
-            self._take_command(instruction.command)
+        try:
+            if kind == "acknowledge":
+                self._journal.forget(instruction.acknowledge.command_id)
+            elif kind == "command":
+                self._take_command(instruction.command)
+        except (AgentError, OSError) as error:
+            log.exception("an instruction could not be taken")
+            if kind == "command":
+                self._refuse(instruction.command, pb.OUTCOME_FAILED, str(error))
 
     def _take_command(self, command: pb.Command) -> None:
         if problem := self._problem(command):
             log.warning("refused command %s: %s", command.id, problem)
-            finished = pb.Finished(command_id=command.id, outcome=pb.OUTCOME_REFUSED, error=problem)
-            self.report(pb.Report(finished=finished))
+            self._refuse(command, pb.OUTCOME_REFUSED, problem)
         else:
             self._executor(command.app).submit(command)
+
+    def _refuse(self, command: pb.Command, outcome: pb.Outcome, error: str) -> None:
+        finished = pb.Finished(command_id=command.id, outcome=outcome, error=error)
+        self.report(pb.Report(finished=finished))
 
     def _problem(self, command: pb.Command) -> str:
         """Why the command is not for this agent; empty when it is."""

@@ -39,6 +39,14 @@ class App:
             raise ServiceError(f"there is no slot {name[:80]!r}; slots: {', '.join(SLOTS)}")
         return self.slots[name]
 
+    def own_slot(self, name: str, environment: str) -> Slot:
+        """The slot, unless it serves another environment. Raises `ServiceError` then."""
+        slot = self.slot(name)
+        holder = slot.record.environment if slot.record else environment
+        if holder != environment and slot.runs():
+            raise ServiceError(f"slot {name} on this node serves environment {holder}")
+        return slot
+
     async def recover(self, records: list[SlotRecord]) -> None:
         """After a start of the agent: take up what each slot was running."""
         await asyncio.gather(*(self.slots[record.slot].recover(record) for record in records))
@@ -64,9 +72,9 @@ class App:
         if inspect.port and not ours and (holder := ports.holder(inspect.port)):
             raise ServiceError(f"port {inspect.port} is in use by {holder}")
 
-    def switch(self, name: str) -> None:
+    def switch(self, name: str, environment: str) -> None:
         """Let `current` name the slot."""
-        slot = self.slot(name)
+        slot = self.own_slot(name, environment)
         if not (slot.folder / "release").exists():
             raise ServiceError(f"slot {name} holds no release")
         replace_link(self._home / "current", f"slots/{name}")

@@ -29,7 +29,7 @@ async def prepare_slot(app: App, command: pb.Command) -> Slot:
 
 async def start_slot(app: App, command: pb.Command) -> Slot:
     start = command.start_slot
-    slot = app.slot(start.slot)
+    slot = app.own_slot(start.slot, command.environment)
     if start.service.manager != "process":
         raise AgentError(f"this agent has no service manager {start.service.manager!r}")
     release = app.releases.path(start.revision.digest)
@@ -43,12 +43,12 @@ async def start_slot(app: App, command: pb.Command) -> Slot:
 async def switch_slot(app: App, command: pb.Command) -> Slot:
     if command.switch_slot.lease_seconds:
         raise AgentError("this agent cannot move traffic itself, so it gives no lease")
-    app.switch(command.switch_slot.slot)
+    app.switch(command.switch_slot.slot, command.environment)
     return app.slot(command.switch_slot.slot)
 
 
 async def stop_slot(app: App, command: pb.Command) -> Slot:
-    slot = app.slot(command.stop_slot.slot)
+    slot = app.own_slot(command.stop_slot.slot, command.environment)
     await slot.stop(command.stop_slot.grace_seconds)
     return slot
 

@@ -44,11 +44,11 @@ class Executor:
         if command.WhichOneof("work") == "inspect":
             self._looking.add(self._spawn(command, ()))
             return
-        if self._journal.known(command.id):  # its result could not be recorded
-            self._begin(command)
-            return
         fence = (command.fence.epoch, command.fence.version)
         highest = self._journal.fence(command.app, command.environment)
+        if fence == highest and self._journal.known(command.id):
+            self._begin(command)  # done before, but its result could not be recorded
+            return
         if fence <= highest:
             error = f"fence {fence} is not above {highest}, which this node has seen"
             self._answer(command, pb.OUTCOME_SUPERSEDED, error)
@@ -65,11 +65,13 @@ class Executor:
         self._begin(command)
 
     def resume(self, commands: list[pb.Command]) -> None:
-        """After a start: only the newest unfinished command counts, the others were overtaken."""
-        *overtaken, newest = commands
-        for command in overtaken:
-            self._finish(command, pb.OUTCOME_SUPERSEDED, "overtaken by a later command")
-        self._begin(newest)
+        """After a start: what was overtaken by a higher fence stays undone, the rest is done."""
+        for command in commands:
+            fence = (command.fence.epoch, command.fence.version)
+            if fence < self._journal.fence(command.app, command.environment):
+                self._finish(command, pb.OUTCOME_SUPERSEDED, "overtaken by a later command")
+            else:
+                self._begin(command)
 
     async def leave(self) -> None:
         """The agent stops: what is unfinished is done at its next start."""

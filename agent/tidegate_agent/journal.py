@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tidegate_agent.errors import AgentError
 from tidegate_agent.processes import Instance
@@ -57,6 +58,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
+            path.chmod(0o600)  # it holds what operators set in the apps' environment
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -91,15 +93,22 @@ class Journal:
                 self._db.execute("ROLLBACK")
             raise AgentError(f"the journal cannot be written: {error}") from error
 
+    def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, tuple(parameters)).fetchall()
+        except sqlite3.Error as error:
+            raise AgentError(f"the journal cannot be read: {error}") from error
+
     # --- Commands -----------------------------------------------------------------------------
 
     def fence(self, app: str, environment: str) -> tuple[int, int]:
         """The highest (epoch, version) that was accepted; (0, 0) if none."""
         sql = "SELECT epoch, version FROM fences WHERE app = ? AND environment = ?"
-        return self._db.execute(sql, (app, environment)).fetchone() or (0, 0)
+        rows = self._read(sql, (app, environment))
+        return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
 
     def highest_epoch(self) -> int:
-        return int(self._db.execute("SELECT coalesce(max(epoch), 0) FROM fences").fetchone()[0])
+        return int(self._read("SELECT coalesce(max(epoch), 0) FROM fences")[0][0])
 
     def accept(self, command: pb.Command) -> None:
         """Record the command and its fence, before anything of it is done."""
@@ -130,28 +139,27 @@ class Journal:
 
     def known(self, command_id: str) -> bool:
         sql = "SELECT 1 FROM commands WHERE id = ?"
-        return self._db.execute(sql, (command_id,)).fetchone() is not None
+        return bool(self._read(sql, (command_id,)))
 
     def result(self, command_id: str) -> pb.Finished | None:
         sql = "SELECT result FROM commands WHERE id = ? AND result IS NOT NULL"
-        row = self._db.execute(sql, (command_id,)).fetchone()
-        return pb.Finished.FromString(row[0]) if row else None
+        rows = self._read(sql, (command_id,))
+        return pb.Finished.FromString(rows[0][0]) if rows else None
 
     def unfinished(self) -> list[pb.Command]:
         """Commands that were accepted and have no result, in the order they came."""
         sql = "SELECT command FROM commands WHERE result IS NULL ORDER BY number"
-        return [pb.Command.FromString(row[0]) for row in self._db.execute(sql)]
+        return [pb.Command.FromString(row[0]) for row in self._read(sql)]
 
     def forget(self, command_id: str) -> None:
         """The controller has the result."""
-        sql = "DELETE FROM commands WHERE id = ? AND result IS NOT NULL"
-        self.write((sql, (command_id,)))
+        self.write(("DELETE FROM commands WHERE id = ?", (command_id,)))
 
     # --- Slots --------------------------------------------------------------------------------
 
     def slots(self) -> list[SlotRecord]:
         sql = "SELECT app, slot, environment, start, port, wanted, token, pid, started_ticks, "
-        rows = self._db.execute(sql + "boot_id FROM slots ORDER BY app, slot")
+        rows = self._read(sql + "boot_id FROM slots ORDER BY app, slot")
         return [_slot_record(*row) for row in rows]
 
     def save_slot(self, record: SlotRecord) -> None:

@@ -51,6 +51,10 @@ class Link:
                     error.code().name,
                     error.details(),
                 )
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise  # the agent stops; otherwise the stream alone was given up
             if self._welcomed:
                 pause = RETRY_SECONDS_MIN
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311

@@ -58,13 +58,20 @@ class Slot:
         if record is None:
             state.running = state.healthy = pb.TRI_NO
             return state
-        running = record.instance is not None and processes.alive(record.instance)
+        running = self.runs()
         state.app, state.environment = record.app, record.environment
         state.revision.CopyFrom(record.start.revision)
         state.version, state.port = record.start.version, record.port
         state.running = TRI[running]
         state.healthy = TRI[self._healthy if running else False]
         return state
+
+    def runs(self) -> bool:
+        """Whether a process runs here, by what the machine says."""
+        record = self.record
+        return (
+            record is not None and record.instance is not None and processes.alive(record.instance)
+        )
 
     @property
     def folder(self) -> Path:
@@ -186,7 +193,7 @@ class Slot:
             stop_grace_seconds=service.stop_grace_seconds,
         )
         instance = processes.spawn(launch, record.token)
-        return self._save(replace(record, instance=instance))
+        return self._hold(replace(record, instance=instance))
 
     def _words(self, record: SlotRecord) -> Mapping[str, str]:
         return {
@@ -209,6 +216,16 @@ class Slot:
             deadline_seconds=health.deadline_seconds,
         )
 
+    def _hold(self, record: SlotRecord) -> SlotRecord:
+        """Remember what runs, in the journal too if it can be written: it is found again by its
+        token in any case."""
+        self.record = record
+        try:
+            self._journal.save_slot(record)
+        except AgentError:
+            log.exception("the process of slot %s could not be recorded", self.name)
+        return record
+
     def _save(self, record: SlotRecord) -> SlotRecord:
         self._journal.save_slot(record)
         self.record = record
@@ -226,7 +243,7 @@ class Slot:
             self._healthy, self._detail = False, "had ended while no agent ran"
             self._keep(healthy=False)
             return
-        self._save(replace(record, instance=instance))
+        self._hold(replace(record, instance=instance))
         problem = await probe(self._check(record))
         self._healthy = True if problem is None else None
         self._detail = problem or "healthy"
@@ -258,7 +275,7 @@ class Slot:
                 await self._end_leftovers()
                 fresh = replace(self.record, token=uuid.uuid4().hex, instance=None)
                 self._spawn(self._save(fresh))
-            except AgentError as error:
+            except (AgentError, OSError) as error:
                 self._changed(False, str(error))
 
     async def _end_leftovers(self) -> None:

@@ -41,10 +41,11 @@ class AgentService(AgentLinkServicer):
         await self._engine.ready.wait()
         reports = aiter(request_iterator)
         session = await self._welcome(reports, context)
-        reader = asyncio.create_task(self._read(reports, session))
-        reader.add_done_callback(lambda _: session.end())
+        reader: asyncio.Task[None] | None = None
         try:
             await self._engine.node_joined(session)
+            reader = asyncio.create_task(self._read(reports, session))  # nothing before its Hello
+            reader.add_done_callback(lambda _: session.end())
             log.info("node %s connected", session.hello.node)
             welcome = pb.Welcome(epoch=self._engine.epoch, heartbeat_seconds=HEARTBEAT_SECONDS)
             yield pb.Instruction(welcome=welcome)
@@ -55,7 +56,8 @@ class AgentService(AgentLinkServicer):
                 grpc.StatusCode.ALREADY_EXISTS, f"{refusal.message}; {refusal.hint}"
             )
         finally:
-            reader.cancel()
+            if reader is not None:
+                reader.cancel()
             await self._engine.node_left(session)
             log.info("node %s disconnected", session.hello.node)
 
@@ -68,8 +70,7 @@ class AgentService(AgentLinkServicer):
         if problem := _hello_problem(hello, self._engine.epoch):
             log.warning("refused an agent: %s", problem)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
-        now = wall_now()
-        return Session(hello=hello, transport="grpc", connected_at=now, last_seen=now)
+        return Session(hello=hello, transport="grpc", last_seen=wall_now())
 
     async def _read(self, reports: AsyncIterator[pb.Report], session: Session) -> None:
         """Until the agent hangs up, falls silent, or its session has ended."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from tidegate_controller.errors import TidegateError, UsageError
+from tidegate_controller.threads import to_the_end
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ARTIFACT_BYTES_MAX = 10 * 1024**3
@@ -68,8 +69,8 @@ class ArtifactStore:
             size += len(chunk)
             if size > ARTIFACT_BYTES_MAX:
                 raise UsageError(f"the artifact is larger than {ARTIFACT_BYTES_MAX} bytes")
-            await asyncio.to_thread(_write, file, chunk, hasher)
-        await asyncio.to_thread(os.fsync, file)
+            await to_the_end(asyncio.to_thread(_write, file, chunk, hasher))
+        await to_the_end(asyncio.to_thread(os.fsync, file))
         if f"sha256:{hasher.hexdigest()}" != digest:
             raise UsageError("the artifact changed while it was uploaded", "upload it again")
 

@@ -6,8 +6,9 @@ simply done again; the engine never assumes what an unfinished one has done.
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
@@ -16,6 +17,7 @@ from tidegate_controller.core.evolve import place_of
 from tidegate_controller.core.inputs import Input, Result
 from tidegate_controller.errors import TidegateError, TrafficError
 from tidegate_controller.traffic import ADAPTERS, Traffic
+from tidegate_controller.wire import split_stream
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +56,13 @@ class Effects:
     async def _run(self, stream: str, state: t.State, action: t.Action) -> None:
         traffic = state.rollout.traffic if state.rollout else state.traffic
         assert traffic is not None
-        balancer = f"{traffic.adapter}:{traffic.directory}"
+        balancer = f"{traffic.adapter}:{os.path.realpath(traffic.directory)}"
         lock = self._balancers.setdefault(balancer, asyncio.Lock())
         outcome: t.Outcome = "ok"
         error = ""
         try:
             async with lock, asyncio.timeout(EFFECT_SECONDS):
-                await self._perform(ADAPTERS[traffic.adapter](traffic), state, action)
+                await self._perform(ADAPTERS[traffic.adapter](traffic), stream, state, action)
         except TidegateError as failure:
             outcome, error = "failed", failure.message
         except TimeoutError:
@@ -71,7 +73,9 @@ class Effects:
         self._running.pop(action.id, None)
         await self._submit(stream, Result(action=action.id, outcome=outcome, error=error))
 
-    async def _perform(self, balancer: Traffic, state: t.State, action: t.Action) -> None:
+    async def _perform(
+        self, balancer: Traffic, stream: str, state: t.State, action: t.Action
+    ) -> None:
         await balancer.check()
         weights = action.work.weights
         if action.work.verb == "query" or weights is None:
@@ -80,7 +84,12 @@ class Effects:
         addresses = {place: _address(state, place) for place in shares}
         if action.work.prove:
             gaining = [place for place in shares if not state.settled.get(place)]
-            await asyncio.gather(*(_prove(state, place, addresses[place]) for place in gaining))
+            assert state.rollout is not None
+            release = state.rollout.release
+            urls = [check_url(stream, release, place, addresses[place]) for place in gaining]
+            seconds = release.settings.health.timeout_seconds
+            proofs = zip(gaining, urls, strict=True)
+            await asyncio.gather(*(_prove(place, url, seconds) for place, url in proofs))
         await balancer.shift({addresses[place]: share for place, share in shares.items()})
 
 
@@ -91,12 +100,30 @@ def _address(state: t.State, place: t.Place) -> str:
     return address
 
 
-async def _prove(state: t.State, place: t.Place, address: str) -> None:
+def check_url(stream: str, release: t.Release, place: t.Place, address: str) -> str:
+    """The place's health check as it is asked from here: the node's address in place of the
+    host, which on the node itself is mostly the loopback address."""
+    host, _, port = address.rpartition(":")
+    app, environment = split_stream(stream)
+    words = {
+        "{port}": port,
+        "{slot}": place.slot,
+        "{app}": app,
+        "{environment}": environment,
+        "{version}": release.version,
+        "{node}": place.node,
+    }
+    url = release.settings.health.http
+    for word, value in words.items():
+        url = url.replace(word, value)
+    parts = urlsplit(url)
+    netloc = host if parts.port is None else f"{host}:{parts.port}"
+    return urlunsplit(parts._replace(netloc=netloc, path=parts.path or "/"))
+
+
+async def _prove(place: t.Place, url: str, timeout_seconds: float) -> None:
     """Raise unless the place answers its health check from here, where the balancer is."""
-    assert state.rollout is not None
-    check = urlsplit(state.rollout.release.settings.health.http)
-    url = f"{check.scheme}://{address}{check.path or '/'}"
-    timeout = aiohttp.ClientTimeout(total=state.rollout.release.settings.health.timeout_seconds)
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     last = ""
     async with aiohttp.ClientSession(timeout=timeout) as client:
         for _ in range(PROBE_TRIES):

@@ -9,6 +9,7 @@ load the log, evolve, send what is pending. Called by the services (`agent_servi
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 from tidegate_controller.clock import EngineClock, wall_now
 from tidegate_controller.core import types as t
@@ -44,6 +45,13 @@ class Stream:
         return self.state.rollout is not None or bool(self.state.chores)
 
 
+class RolloutPlace(NamedTuple):
+    """Where a rollout is in the log."""
+
+    stream: str
+    started_seq: int
+
+
 class Engine:
     """Owns all streams. `run()` loads the log and works until cancelled or the log fails."""
 
@@ -53,7 +61,7 @@ class Engine:
         self.log = event_log
         self.fleet = fleet
         self.streams: dict[str, Stream] = {}
-        self.rollouts: dict[str, str] = {}  # rollout id -> stream
+        self.rollouts: dict[str, RolloutPlace] = {}
         self._last_number = 0  # of the rollouts r1, r2, …
         self.epoch = 0
         self.ready = asyncio.Event()
@@ -77,7 +85,7 @@ class Engine:
             self.started_at = self._clock.now()
             began = t.EpochBegan(epoch=self.epoch, log_id=self.log.log_id)
             await self._record_own(CONTROLLER_STREAM, began)
-            for stream in self.streams.values():
+            for stream in tuple(self.streams.values()):
                 if stream.busy:
                     await self._adopt(stream)
             self.ready.set()
@@ -99,23 +107,23 @@ class Engine:
             stream = self.streams.setdefault(record.stream, Stream(record.stream))
             stream.state = evolve(stream.state, event, record.clock)
             if isinstance(event, t.Started):
-                self._note_rollout(event.rollout, record.stream)
+                self._note_rollout(event.rollout, record)
 
-    def _note_rollout(self, rollout: str, stream: str) -> None:
-        self.rollouts[rollout] = stream
+    def _note_rollout(self, rollout: str, started: Record) -> None:
+        self.rollouts[rollout] = RolloutPlace(started.stream, started.seq)
         self._last_number = max(self._last_number, int(rollout[1:]))
 
     async def _adopt(self, stream: Stream) -> None:
         """Make the stream this epoch's own before anything else is decided in it."""
-        if stream.state.epoch == self.epoch:
-            return
-        start = ControllerStart(
-            epoch=self.epoch,
-            log_id=self.log.log_id,
-            connected=self.fleet.connected(),
-            grace_seconds=RECONNECT_GRACE_SECONDS,
-        )
         async with stream.lock:
+            if stream.state.epoch == self.epoch:
+                return
+            start = ControllerStart(
+                epoch=self.epoch,
+                log_id=self.log.log_id,
+                connected=self.fleet.connected(),
+                grace_seconds=RECONNECT_GRACE_SECONDS,
+            )
             issued_before = pending(stream.state)
             await self._decide(stream, start)
             for action in issued_before:
@@ -163,22 +171,23 @@ class Engine:
         events = decide(stream.state, input_, now)
         if events:
             batch = Batch(stream.name, stream.state.version, wall_now(), now, events, input_)
-            await self._append(batch)
-            for event in events:
+            records = await self._append(batch)
+            for event, record in zip(events, records, strict=True):
                 stream.state = evolve(stream.state, event, now)
-                self._follow_up(stream, event)
+                self._follow_up(stream, event, record)
         self._set_timer(stream, idle_tick=isinstance(input_, Tick) and not events)
 
-    async def _append(self, batch: Batch) -> None:
+    async def _append(self, batch: Batch) -> list[Record]:
         records = await self._writer.append(batch)
         for record in records:
             log.debug("%d %s %s", record.seq, record.stream, record.kind)
         appended, self._appended = self._appended, asyncio.Event()
         appended.set()
+        return records
 
-    def _follow_up(self, stream: Stream, event: t.Event) -> None:
+    def _follow_up(self, stream: Stream, event: t.Event, record: Record) -> None:
         if isinstance(event, t.Started):
-            self._note_rollout(event.rollout, stream.name)
+            self._note_rollout(event.rollout, record)
         elif isinstance(event, t.ActionEnded):
             self._effects.cancel(event.action)
         elif isinstance(event, t.ActionIssued) and find_action(stream.state, event.action.id):
@@ -208,9 +217,20 @@ class Engine:
             return
         session = self.fleet.sessions.get(action.work.at)
         if session is not None:
-            now = self._clock.now()
+            self._send(stream, action, session)
+
+    def _send(self, stream: Stream, action: t.Action, session: Session) -> None:
+        """An action that cannot be put into a command ends as failed, not the engine."""
+        now = self._clock.now()
+        try:
             command = to_command(stream.name, stream.state, action, self._artifact_url, now)
-            session.send(pb.Instruction(command=command))
+        except (ValueError, TypeError, AssertionError) as error:
+            log.exception("no command could be made of %s", action.id)
+            assert self._tasks is not None
+            failed = Result(action=action.id, outcome="failed", error=f"no command: {error}")
+            self._tasks.create_task(self._answer(stream, failed))
+            return
+        session.send(pb.Instruction(command=command))
 
     # --- Nodes --------------------------------------------------------------------------------
 
@@ -223,7 +243,7 @@ class Engine:
             await self._record_own(FLEET_STREAM, registered)
         for name, seen in to_observations(session.hello, self._streams_with(node)).items():
             await self.observed(name, seen)
-        for stream in self.streams.values():
+        for stream in tuple(self.streams.values()):
             for action in pending(stream.state):
                 if action.work.at == node:
                     self._dispatch(stream, action)
@@ -237,10 +257,11 @@ class Engine:
 
     async def finished(self, node: str, result: Result) -> None:
         """A result from a node: it can speak for its own actions alone."""
-        for stream in self.streams.values():
+        for stream in tuple(self.streams.values()):
             action = find_action(stream.state, result.action)
             if action is not None and action.work.at == node:
                 await self.submit(stream.name, result)
+                return
 
     async def observed(self, name: str, seen: Observation) -> None:
         """A node reports a change of a slot; of streams that this log knows."""

@@ -24,7 +24,6 @@ class Session:
 
     hello: pb.Hello
     transport: str
-    connected_at: str
     last_seen: str
     queue: asyncio.Queue[pb.Instruction | None] = field(
         default_factory=lambda: asyncio.Queue(QUEUE_MAX)
@@ -104,6 +103,8 @@ class Fleet:
 
     def select(self, spec: Spec) -> list[str]:
         """Names of the environment's nodes. `UsageError` when none, or an unknown one, matches."""
+        if not spec.nodes:
+            raise UsageError(f"environment {spec.environment} selects no node at all")
         if isinstance(spec.nodes, Mapping):
             return self._by_labels(spec.environment, spec.nodes)
         unknown = [name for name in spec.nodes if name not in self.registered]

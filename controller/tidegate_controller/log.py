@@ -9,6 +9,7 @@ import hashlib
 import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import sqlite_utils
 from sqlite_utils.db import Table
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.inputs import AnyInput, Input
+from tidegate_controller.core.inputs import Input
 from tidegate_controller.errors import TidegateError
 
 SCHEMA_VERSION = 1
@@ -66,16 +67,11 @@ def _from_text(kind: type, value: Any) -> Any:
 _event_decoder: msgspec.json.Decoder[t.Event] = msgspec.json.Decoder(
     t.AnyEvent, dec_hook=_from_text
 )
-_input_decoder: msgspec.json.Decoder[Input] = msgspec.json.Decoder(AnyInput, dec_hook=_from_text)
 
 
 def encode(value: object) -> bytes:
     """JSON of a value of the core; mappings keep their order."""
     return msgspec.json.encode(value, enc_hook=str)
-
-
-def decode_input(data: bytes) -> Input:
-    return _input_decoder.decode(data)
 
 
 def decode_event(record: Record) -> t.Event:
@@ -222,21 +218,15 @@ class EventLog:
             raise LogError(f"the event log {self.path} is damaged: {error}") from error
 
 
-class LogReader:
-    """Reads the log beside its writer, from any thread that owns this reader."""
-
-    def __init__(self, path: Path) -> None:
-        uri = f"file:{path}?mode=ro"
-        self._db = sqlite_utils.Database(sqlite3.connect(uri, uri=True, check_same_thread=False))
-
-    def read(self, after_seq: int = 0, stream: str = "", limit: int = 1000) -> list[Record]:
-        """Up to `limit` records after the cursor, oldest first; of one stream or of all."""
-        sql = "SELECT * FROM events WHERE seq > ? AND (? = '' OR stream = ?) ORDER BY seq LIMIT ?"
-        rows = self._db.conn.execute(sql, (after_seq, stream, stream, limit))
-        return [_from_row(row) for row in rows]
-
-    def close(self) -> None:
-        self._db.close()
+def read_log(path: Path, after_seq: int = 0, stream: str = "", limit: int = 1000) -> list[Record]:
+    """Up to `limit` records (-1: all) after the cursor, oldest first, of one stream or of all.
+    Blocking; may run in any thread beside the writer, since it opens and closes for itself."""
+    sql = "SELECT * FROM events WHERE seq > ? AND (? = '' OR stream = ?) ORDER BY seq LIMIT ?"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    with closing(connection):
+        return [
+            _from_row(row) for row in connection.execute(sql, (after_seq, stream, stream, limit))
+        ]
 
 
 def _to_row(record: Record) -> tuple[object, ...]:

@@ -10,15 +10,16 @@ import grpc
 import msgspec
 
 from tidegate_controller import views
+from tidegate_controller.admission import gathered, refuse_shared, rollback_nodes
 from tidegate_controller.agent_service import NAME
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.config import render_digest
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Deploy, Rollback
 from tidegate_controller.core.spec import Spec
-from tidegate_controller.engine import RECONNECT_GRACE_SECONDS, Engine
+from tidegate_controller.engine import Engine, RolloutPlace
 from tidegate_controller.errors import Refused, TidegateError, UsageError
-from tidegate_controller.log import LogReader, Record
+from tidegate_controller.log import Record, read_log
 from tidegate_controller.wire import split_stream
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
@@ -26,7 +27,6 @@ from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 HINT_KEY = "tidegate-hint-bin"  # trailing metadata: what to type next, UTF-8
 READ_CHUNK = 500  # records read from the log at a time
-POLL_SECONDS = 0.2
 
 CODES: dict[type[TidegateError], grpc.StatusCode] = {
     UsageError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -70,6 +70,7 @@ class OperatorService(OperatorServicer):
     def __init__(self, engine: Engine, store: ArtifactStore) -> None:
         self.engine = engine
         self._store = store
+        self._admission = asyncio.Lock()
 
     # --- Artifacts ----------------------------------------------------------------------------
 
@@ -114,10 +115,7 @@ class OperatorService(OperatorServicer):
             settings=spec.settings,
         )
         stream = f"{spec.app}@{spec.environment}"
-        names = await self._gathered(spec)
-        self._refuse_shared_nodes(stream, names)
-        self._refuse_shared_traffic(stream, spec)
-        seq = self.engine.log.last_seq
+        names = await gathered(self.engine, spec)
         deploy = Deploy(
             request_id=request.request_id,
             rollout=self.engine.next_rollout_id(),
@@ -126,74 +124,39 @@ class OperatorService(OperatorServicer):
             members=self.engine.fleet.members(names),
             requested_by=request.requested_by[:200],
         )
-        state = await self.engine.submit(stream, deploy)
+        async with self._admission:
+            refuse_shared(self.engine, stream, names, spec)
+            state = await self.engine.submit(stream, deploy)
         nothing = (
             f"{spec.app} {release.version} is already active on all {len(names)} nodes "
             f"of {spec.environment}"
         )
-        return self._reply(state, request.request_id, stream, seq, nothing)
+        return self._reply(state, request.request_id, stream, nothing)
 
     @_answering
     async def Rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
         stream = self._find_stream(request.app, request.environment)
         state = self.engine.streams[stream].state
-        names = sorted({place.node for place in (*state.places, *state.settled)})
-        seq = self.engine.log.last_seq
+        names = rollback_nodes(state)
         rollback = Rollback(
             request_id=request.request_id,
             rollout=self.engine.next_rollout_id(),
             members=self.engine.fleet.members(names),
             requested_by=request.requested_by[:200],
         )
-        state = await self.engine.submit(stream, rollback)
+        async with self._admission:
+            refuse_shared(self.engine, stream, names, None)
+            state = await self.engine.submit(stream, rollback)
         nothing = "the earlier release is already active everywhere"
-        return self._reply(state, request.request_id, stream, seq, nothing)
+        return self._reply(state, request.request_id, stream, nothing)
 
-    @staticmethod
-    def _reply(
-        state: t.State, request_id: str, stream: str, seq: int, nothing: str
-    ) -> pb.RolloutReply:
+    def _reply(self, state: t.State, request_id: str, stream: str, nothing: str) -> pb.RolloutReply:
+        """The rollout that the request began, now or when it was first made."""
         known_id, rollout = state.last_request
         if known_id != request_id:
-            return pb.RolloutReply(stream=stream, seq=seq, message=nothing)
+            return pb.RolloutReply(stream=stream, message=nothing)
+        seq = self._place_of(rollout).started_seq - 1
         return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq)
-
-    async def _gathered(self, spec: Spec) -> list[str]:
-        """The environment's nodes; after a start, agents get time to come back first."""
-        while True:
-            try:
-                names = self.engine.fleet.select(spec)
-                missing = [name for name in names if name not in self.engine.fleet.sessions]
-            except UsageError:
-                if self.engine.seconds_up() > POLL_SECONDS * 10:
-                    raise
-                missing = ["any"]
-            if not missing or self.engine.seconds_up() > RECONNECT_GRACE_SECONDS / 2:
-                return names
-            await asyncio.sleep(POLL_SECONDS)
-
-    def _refuse_shared_nodes(self, stream: str, names: list[str]) -> None:
-        """A node serves one environment of an app: slots and ports have room for one."""
-        app, _ = split_stream(stream)
-        for other in self.engine.streams.values():
-            if other.name == stream or split_stream(other.name)[0] != app:
-                continue
-            used = {place.node for place, share in other.state.settled.items() if share}
-            if shared := sorted(used.intersection(names)):
-                raise Refused(
-                    f"{', '.join(shared)} already serves {app} in {split_stream(other.name)[1]}",
-                    "give each environment nodes of its own",
-                )
-
-    def _refuse_shared_traffic(self, stream: str, spec: Spec) -> None:
-        """Lanes belong to one app in one environment: two would overwrite each other."""
-        for other in self.engine.streams.values():
-            theirs = other.state.traffic
-            if other.name != stream and theirs and theirs.directory == spec.traffic.directory:
-                raise Refused(
-                    f"{other.name} already moves the traffic in {theirs.directory}",
-                    "give each app and environment a `directory` of its own under [traffic]",
-                )
 
     def _find_stream(self, app: str, environment: str) -> str:
         found = [
@@ -240,63 +203,63 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ShowRollout(self, request: pb.ShowRolloutRequest) -> pb.Document:
-        stream = self._stream_of(request.rollout)
+        stream = self._place_of(request.rollout).stream
         for view in views.rollouts(await self._read_all(0, stream)):
             if view.rollout == request.rollout:
                 return _document(view)
         raise UsageError(f"there is no rollout {request.rollout}", "see: tidegate rollout list")
 
-    def _stream_of(self, rollout: str) -> str:
-        stream = self.engine.rollouts.get(rollout)
-        if stream is None:
+    def _place_of(self, rollout: str) -> RolloutPlace:
+        place = self.engine.rollouts.get(rollout)
+        if place is None:
             raise UsageError(f"there is no rollout {rollout[:80]}", "see: tidegate rollout list")
-        return stream
+        return place
 
     async def _read_all(self, after_seq: int, stream: str) -> list[Record]:
-        reader = LogReader(self.engine.log.path)
-        try:
-            return await asyncio.to_thread(reader.read, after_seq, stream, -1)
-        finally:
-            reader.close()
+        return await asyncio.to_thread(read_log, self.engine.log.path, after_seq, stream, -1)
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Any) -> AsyncIterator[pb.Document]:
         """Records after the cursor; with `follow` it goes on, with a rollout until that ends."""
         await self.engine.ready.wait()
         try:
-            stream = self._stream_of(request.rollout) if request.rollout else request.stream
-        except UsageError as error:
-            await _abort(context, error)
-            return
-        reader = LogReader(self.engine.log.path)
-        try:
-            async for record in self._records(reader, request, stream):
+            stream = self._place_of(request.rollout).stream if request.rollout else request.stream
+            async for record in self._records(request, stream):
                 yield _document(views.event_view(record))
-        finally:
-            reader.close()
+        except TidegateError as error:
+            await _abort(context, error)
 
-    async def _records(
-        self, reader: LogReader, request: pb.ReadLogRequest, stream: str
-    ) -> AsyncIterator[Record]:
+    async def _records(self, request: pb.ReadLogRequest, stream: str) -> AsyncIterator[Record]:
         cursor = request.after_seq
-        inside = not request.rollout or (cursor > 0 and request.follow)
+        if request.rollout:  # it begins with its Started, and nothing after its Ended is its own
+            cursor = max(cursor, self._place_of(request.rollout).started_seq - 1)
         while True:
             last = self.engine.log.last_seq
-            records = await asyncio.to_thread(reader.read, cursor, stream, READ_CHUNK)
+            may_grow = request.follow and self._is_open(request.rollout)
+            records = await asyncio.to_thread(
+                read_log, self.engine.log.path, cursor, stream, READ_CHUNK
+            )
             for record in records:
                 cursor = record.seq
                 event = record.event
-                if isinstance(event, t.Started) and request.rollout:
-                    inside = event.rollout == request.rollout
-                if inside:
-                    yield record
+                another = isinstance(event, t.Started) and event.rollout != request.rollout
+                if request.rollout and another:
+                    return
+                yield record
                 if isinstance(event, t.Ended) and event.rollout == request.rollout:
                     return
             if len(records) == READ_CHUNK:
                 continue
-            if not request.follow:
+            if not may_grow:
                 return
             cursor = max(cursor, last)
             await self.engine.wait_for_append(cursor)
+
+    def _is_open(self, rollout: str) -> bool:
+        """Whether more can come: always of the whole log, of a rollout until it has ended."""
+        if not rollout:
+            return True
+        present = self.engine.stream(self._place_of(rollout).stream).state.rollout
+        return present is not None and present.id == rollout
 
 
 def _checked_spec(data: bytes) -> Spec:

@@ -87,24 +87,29 @@ async def run(options: Options) -> None:
         base = f"http://{_url_host(http_host)}:{artifacts.port}/artifacts/"
         engine = Engine(event_log, Fleet(), lambda digest: base + digest)
         server = _server(engine, store, host, port, options.socket)
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(engine.run())
-            await _ready_or_failed(engine, running)
+        running = asyncio.create_task(engine.run())
+        stopped = asyncio.create_task(_stop_signal())
+        ready = asyncio.create_task(engine.ready.wait())
+        await asyncio.wait([running, stopped, ready], return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
             await server.start()
             log.info("controller ready on %s (epoch %d)", options.listen, engine.epoch)
-            stopped = tasks.create_task(_stop_signal())
             await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
             await server.stop(SHUTDOWN_SECONDS)
-            stopped.cancel()
-            running.cancel()
+        for task in (stopped, ready, running):
+            task.cancel()
+        await asyncio.wait([running])
+        if not running.cancelled():
+            _raise_cause(running)
 
 
-async def _ready_or_failed(engine: Engine, running: asyncio.Task[None]) -> None:
-    ready = asyncio.create_task(engine.ready.wait())
-    await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
-    ready.cancel()
-    if running.done():
-        await running
+def _raise_cause(ended: asyncio.Task[None]) -> None:
+    """Raise what ended the engine: where it is one of ours, without the groups around it."""
+    error = ended.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if error is not None:
+        raise error
 
 
 def _server(

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.draft import pending
 from tidegate_controller.core.evolve import place_of
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.engine import Engine, Stream
@@ -170,7 +169,7 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         digest=release.revision.digest if release else None,
         rollout=reference,
         nodes=[_node_status(engine, state, node) for node in nodes],
-        unfinished=len(pending(state)) + len(state.chores),
+        unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
     )
 
 

@@ -160,6 +160,13 @@ class Client:
                 "start one: tidegate controller run --data DIR --listen 127.0.0.1:7420; or name "
                 "the one that runs: --controller HOST:PORT, or TIDEGATE_CONTROLLER",
             )
+        if code == grpc.StatusCode.ABORTED:
+            return TidegateError(message, hint)
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return NotReachable(
+                f"the controller at {self.target} did not answer in time",
+                "the request may have been carried out: see tidegate rollout list",
+            )
         return TidegateError(f"{code.name}: {message}", hint)
 
 

@@ -1,7 +1,6 @@
 """What all commands share: options, columns, text that is safe to print."""
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,7 +86,3 @@ def clock_time(at: str) -> str:
 
 def yes_no(value: bool | None) -> str:
     return {True: "yes", False: "no", None: "unknown"}[value]
-
-
-def at_terminal() -> bool:
-    return sys.stdout.isatty()

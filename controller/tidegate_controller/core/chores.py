@@ -20,6 +20,13 @@ def _stopping(state: t.State) -> set[t.Place | None]:
     return {chore.work.place for chore in state.chores if chore.work.verb == "stop"}
 
 
+def _may_run(state: t.State, place: t.Place, known: t.Known) -> bool:
+    """A process that has died is started again by its agent, unless it was stopped by command."""
+    if known.revision is None:
+        return known.running is not False
+    return place not in state.stopped
+
+
 def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
     """Retire every slot that runs without traffic, after it was kept for a while."""
     assert state.rollout is not None
@@ -27,7 +34,7 @@ def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
     return tuple(
         _stop(state.rollout, place, now + state.pace.keep_old_seconds)
         for place, known in sorted(state.places.items())
-        if not state.settled.get(place) and known.running is not False and place not in stopping
+        if not state.settled.get(place) and _may_run(state, place, known) and place not in stopping
     )
 
 
@@ -44,7 +51,7 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
             chores.append(t.Chore(id=f"{rollout.id}/switch/{place}", work=work, not_before=now))
     left_alone = _stopping(state).union(served)
     for place, known in sorted(state.places.items()):
-        if place in left_alone or known.running is False:
+        if place in left_alone or not _may_run(state, place, known):
             continue
         keep = 0.0 if place in rollout.begun else state.pace.keep_old_seconds
         chores.append(_stop(rollout, place, now + keep))

@@ -151,6 +151,7 @@ def _(event: t.ActionIssued, state: t.State, clock: float) -> t.State:
     if work.verb in ("start", "stop") and work.place is not None:
         revision = work.revision or place_of(state, work.place).revision
         known = t.Known(revision=revision)
+        state = replace(state, stopped=state.stopped - {work.place})
         state = replace(state, places=_with(state.places, work.place, known))
     rollout = state.rollout
     if rollout is None or rollout.cursor >= len(rollout.plan) or not _owns(rollout, action):
@@ -208,6 +209,8 @@ def _apply_outcome(state: t.State, action: t.Action, event: t.ActionEnded, clock
         if ok:
             known = replace(known, running=work.verb == "start", healthy=work.verb == "start")
     state = replace(state, places=_with(state.places, work.place, known))
+    if work.verb == "stop" and ok:
+        return replace(state, stopped=state.stopped | {work.place})
     if work.verb == "start" and ok and state.rollout and action.id in state.rollout.open:
         return _in_rollout(state, passed=state.rollout.passed | {work.place})
     return state

@@ -4,9 +4,16 @@ Made by `tidegate_controller.config`, stored in the log with each rollout. All t
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+DAYS_30 = 30 * 86_400.0
+
+# Bounds that hold wherever a spec comes from: decoding refuses what is outside.
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=DAYS_30)]
+Positive = Annotated[float, msgspec.Meta(gt=0.0, le=DAYS_30)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -19,19 +26,19 @@ class Service(Struct, frozen=True, kw_only=True):
     manager: Literal["process"] = "process"
     command: tuple[str, ...]
     environment: Mapping[str, str] = {}
-    ports: Mapping[str, int] | None = None  # slot -> port; None: each agent picks free ones
-    stop_grace_seconds: float = 10.0
+    ports: Mapping[str, Port] | None = None  # slot -> port; None: each agent picks free ones
+    stop_grace_seconds: Seconds = 10.0
 
 
 class Health(Struct, frozen=True, kw_only=True):
     """When a slot counts as healthy; checked on the node, during the rollout and ever after."""
 
     http: str
-    every_seconds: float = 2.0
-    timeout_seconds: float = 2.0
-    failures: int = 3
-    healthy_after_seconds: float = 5.0
-    deadline_seconds: float = 300.0
+    every_seconds: Positive = 2.0
+    timeout_seconds: Positive = 2.0
+    failures: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    healthy_after_seconds: Seconds = 5.0
+    deadline_seconds: Positive = 300.0
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -46,17 +53,17 @@ class Traffic(Struct, frozen=True, kw_only=True):
 
     adapter: Literal["caddy"]
     directory: str
-    lanes: int = 20
+    lanes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
 
 
 class Pace(Struct, frozen=True, kw_only=True):
     """How long a rollout waits where it has to wait."""
 
-    prepare_seconds: float = 600.0
-    soak_seconds: float = 10.0
-    drain_seconds: float = 5.0
-    keep_old_seconds: float = 600.0
-    away_seconds: float = 60.0
+    prepare_seconds: Positive = 600.0
+    soak_seconds: Seconds = 10.0
+    drain_seconds: Seconds = 5.0
+    keep_old_seconds: Seconds = 600.0
+    away_seconds: Seconds = 60.0
 
 
 class Spec(Struct, frozen=True, kw_only=True):

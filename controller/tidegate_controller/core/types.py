@@ -166,6 +166,7 @@ class State(Struct, frozen=True, kw_only=True):
     weights: Weights | None = {}  # None while a move is under way or its outcome unknown
     settled: Weights = {}  # the last that read back as written
     idle_since: Mapping[Place, float] = {}  # when a place last lost its traffic
+    stopped: frozenset[Place] = frozenset()  # by command, so that nothing starts them again
     current: Mapping[str, str | None] = {}  # node -> slot that its `current` names
     journals: Mapping[str, str] = {}  # node -> journal id
     away: Mapping[str, float] = {}  # node -> how long it is waited for; only during a rollout

@@ -17,11 +17,12 @@ import asyncio
 import os
 import re
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
+from tidegate_controller.threads import to_the_end
 
 NOWHERE = "127.0.0.1:0"  # nothing can listen on port 0, so this refuses at once, always
 LANE_BYTES = 512  # more than any address; what is longer is not one of ours
@@ -55,7 +56,7 @@ class Caddy:
         one that is cancelled finishes first, so that its thread cannot run into the next one.
         Errors: `TrafficError`; where a new lane cannot be prepared, none has moved."""
         wanted = {address: _checked(address, weight) for address, weight in weights.items()}
-        await _to_the_end(asyncio.to_thread(_shift, self._spec, wanted))
+        await to_the_end(asyncio.to_thread(_shift, self._spec, wanted))
 
 
 def caddyfile_upstreams(spec: Traffic) -> list[str]:
@@ -295,18 +296,3 @@ def _read_strictly(files: Sequence[Path]) -> list[str | None]:
 
 def _is_lane(lane: str | None) -> bool:
     return lane is not None and _ADDRESS.fullmatch(lane) is not None
-
-
-async def _to_the_end(work: Awaitable[None]) -> None:
-    """Await `work`; if cancelled meanwhile, pass that on once the work has ended."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.exception()  # seen; who cancelled no longer asks
-        raise cancelled
-    task.result()

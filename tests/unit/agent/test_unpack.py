@@ -198,6 +198,15 @@ def test_a_tree_wider_than_the_open_files_comes_out_whole(tmp_path: Path) -> Non
 # --- Hostile and damaged ones --------------------------------------------------------------------
 
 
+def unpack_here(folder: Path) -> None:
+    limits = Namespace(**{f"max_{key}": value for key, value in LIMITS.items()})
+    archive_fd = open_archive(str(folder / "a.tar.gz"))
+    try:
+        unpack(archive_fd, str(folder / "tree"), limits)
+    finally:
+        os.close(archive_fd)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_archive_is_refused_by_name_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     """In this process, since the corpus is large; the next test has the whole child."""
@@ -205,11 +214,8 @@ def test_a_hostile_archive_is_refused_by_name_and_leaves_nothing(tmp_path: Path,
     folder = tmp_path / "in/side"
     folder.mkdir(parents=True)
     (folder / "a.tar.gz").write_bytes(data)
-    limits = Namespace(**{f"max_{key}": value for key, value in LIMITS.items()})
-    with pytest.raises(Refused) as refused, contextlib.ExitStack() as stack:
-        archive_fd = open_archive(str(folder / "a.tar.gz"))
-        stack.callback(os.close, archive_fd)
-        unpack(archive_fd, str(folder / "tree"), limits)
+    with pytest.raises(Refused) as refused:
+        unpack_here(folder)
     assert words in str(refused.value)
     assert str(refused.value).isprintable()
     assert seen(tmp_path) == {"in": None, "in/side": None, "in/side/a.tar.gz": data}

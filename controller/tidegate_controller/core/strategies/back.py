@@ -6,7 +6,11 @@ the rollout started is stopped afterwards, by chores that hold no lock.
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.evolve import place_of, replace
-from tidegate_controller.core.strategies.blue_green import route_step, sharing
+from tidegate_controller.core.strategies.blue_green import (
+    reachable,
+    route_step,
+    sharing,
+)
 
 RETRY_SECONDS = 1.0
 
@@ -14,7 +18,7 @@ RETRY_SECONDS = 1.0
 def plan_back(state: t.State) -> tuple[t.Step, ...]:
     """Steps from what each place runs, or may run, to the traffic before the rollout."""
     assert state.rollout is not None
-    weights = safe_weights(state, state.rollout.before)
+    weights = reachable(state, safe_weights(state, state.rollout.before))
     if state.weights is not None and sharing(state.weights) == sharing(weights):
         return ()
     step = route_step("shift-back", "Shift back", weights, state.rollout.pace)

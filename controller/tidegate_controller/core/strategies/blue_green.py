@@ -33,7 +33,7 @@ def steps(
     health = release.settings.health
     plan = [_preflight(release, fresh)]
     if state.weights is None:
-        plan.append(route_step("settle", "Settle", state.settled, pace))
+        plan.append(route_step("settle", "Settle", reachable(state, state.settled), pace))
     if fresh:
         plan += [
             t.Step(
@@ -77,6 +77,11 @@ def steps(
 def sharing(weights: t.Weights) -> dict[t.Place, int]:
     """Who takes traffic: the weights without the zeros."""
     return {place: share for place, share in weights.items() if share}
+
+
+def reachable(state: t.State, weights: t.Weights) -> t.Weights:
+    """The weights without places that lead nowhere, such as those of a disk that was replaced."""
+    return {p: share if place_of(state, p).address else 0 for p, share in weights.items()}
 
 
 def target_place(state: t.State, release: t.Release, node: str) -> t.Place:

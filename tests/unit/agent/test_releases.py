@@ -1,0 +1,459 @@
+"""Releases against a real HTTP server that misbehaves, real disks that fill, real kills."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from hostile_archives import FILE, HOSTILE, SMALL_DISK, archive, bomb_of_headers, member, symlink
+
+from tidegate_agent.errors import ArtifactError
+from tidegate_agent.fetch import Patience
+from tidegate_agent.releases import Releases, UnpackLimits
+
+HASTE = Patience(
+    connect_seconds=2,
+    read_seconds=0.3,
+    first_pause_seconds=0.01,
+    longest_pause_seconds=0.05,
+    progress_every_seconds=0.02,
+)
+ARTIFACT = archive(
+    FILE, symlink(b"l", b"app"), member(b"big", random.Random(1).randbytes(600_000))
+)
+OTHER = ARTIFACT[:300_000] + bytes(len(ARTIFACT) - 300_000)
+
+
+def digest_of(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+DIGEST = digest_of(ARTIFACT)
+NAME = DIGEST.removeprefix("sha256:")
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Server(ThreadingHTTPServer):
+    """Gives the answers in order, the last one for ever; `asked` has each request's Range."""
+
+    daemon_threads = True
+    request_queue_size = 50
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: list[Answer] = [whole()]
+        self.asked: list[str | None] = []
+        self.closing = threading.Event()
+
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{NAME}"
+
+    def handle_error(self, request: object, address: object) -> None:
+        """A client that goes away is what some of these tests are about."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.headers["Range"])
+        answers = self.server.answers
+        (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def whole(
+    data: bytes = ARTIFACT,
+    *,
+    ranges: bool = True,
+    total: int | None = None,
+    length: bool = True,
+    until: int | None = None,
+    then: Callable[[BaseHTTPRequestHandler], None] = lambda _: None,
+) -> Answer:
+    """The artifact; `until` = the server stops after this byte of it and does `then`."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers["Range"] or "") if ranges else None
+        start = int(asked[1]) if asked else 0
+        handler.send_response(206 if asked else 200)
+        if asked:
+            size = total or len(data)
+            handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{size}")
+        if length:
+            handler.send_header("Content-Length", str(len(data) - start))
+        handler.end_headers()
+        handler.wfile.write(data[start:until])
+        handler.wfile.flush()
+        then(handler)
+
+    return answer
+
+
+def status(code: int, **headers: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for key, value in headers.items():
+            handler.send_header(key, value)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+def hang(handler: BaseHTTPRequestHandler) -> None:
+    assert isinstance(handler.server, Server)
+    handler.server.closing.wait(10)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.closing.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Releases:
+    return Releases(tmp_path, UnpackLimits(max_bytes=1 << 20, max_seconds=20), HASTE)
+
+
+def names(root: Path) -> set[str]:
+    folder = root / "releases"
+    return {re.sub(r"\.[0-9a-f]{8}\.tmp", ".tmp", p.name) for p in folder.glob("*")}
+
+
+async def prepare(
+    releases: Releases, server: Server, data: bytes = ARTIFACT, digest: str = "", **more: object
+) -> Path:
+    preparing = releases.prepare(digest or digest_of(data), len(data), server.url, **more)  # type: ignore[arg-type]
+    return await asyncio.wait_for(preparing, 20)
+
+
+PART, TREE, MARKER = f".{NAME}.part", NAME, f"{NAME}.ok"
+
+
+def is_whole(root: Path) -> bool:
+    tree = root / "releases" / TREE
+    content = {str(path.relative_to(tree)) for path in tree.rglob("*")}
+    is_tree = content == {"app", "app/a.txt", "l", "big"} and (tree / "l").readlink() == Path("app")
+    return is_tree and names(root) == {TREE, MARKER} and (tree / "big").stat().st_size == 600_000
+
+
+# --- The good path -------------------------------------------------------------------------------
+
+
+async def test_a_release_is_fetched_once_and_then_there(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    assert releases.path(DIGEST) is None
+    tree = await prepare(releases, server)
+    assert tree == tmp_path / "releases" / TREE == releases.path(DIGEST)
+    assert is_whole(tmp_path)
+    assert json.loads((tmp_path / "releases" / MARKER).read_text()) == {"files": 3, "bytes": 600005}
+    assert await prepare(releases, server) == tree
+    assert server.asked == [None]
+
+
+async def test_progress_ends_at_the_whole_size(server: Server, releases: Releases) -> None:
+    server.answers = [whole(until=1000, then=lambda _: time.sleep(0.1)), whole()]
+    seen: list[tuple[int, int]] = []
+    await prepare(releases, server, progress=lambda done, size: seen.append((done, size)))
+    assert (1000, len(ARTIFACT)) in seen
+    assert seen[-1] == (len(ARTIFACT), len(ARTIFACT))
+    assert seen == sorted(seen)
+
+
+async def test_two_who_want_the_same_release_fetch_it_once(
+    server: Server, releases: Releases
+) -> None:
+    first, second = await asyncio.gather(prepare(releases, server), prepare(releases, server))
+    assert first == second
+    assert server.asked == [None]
+
+
+async def test_a_length_need_not_be_told(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [whole(length=False)]
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+
+
+# --- The network ---------------------------------------------------------------------------------
+
+
+async def test_a_server_that_ends_early_is_asked_for_the_rest(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [whole(until=1000), whole(until=400_000), whole()]
+    notes: list[str] = []
+    await prepare(releases, server, note=notes.append)
+    assert is_whole(tmp_path)
+    assert server.asked == [None, "bytes=1000-", "bytes=400000-"]
+    assert f"{server.url()} ended early, at 1000 of {len(ARTIFACT)} bytes; next" in notes[0]
+
+
+async def test_a_server_that_falls_silent_half_way_is_asked_for_the_rest(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [whole(until=1000, then=hang), whole()]
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+    assert server.asked == [None, "bytes=1000-"]
+
+
+async def test_a_server_that_never_answers_is_given_up_and_asked_again(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [hang, whole()]
+    notes: list[str] = []
+    await prepare(releases, server, note=notes.append)
+    assert is_whole(tmp_path)
+    assert len(notes) == 1
+    assert "timed out" in notes[0]
+
+
+@pytest.mark.parametrize("code", [500, 503, 429, 403])
+async def test_a_server_in_trouble_is_asked_again(
+    tmp_path: Path, server: Server, releases: Releases, code: int
+) -> None:
+    server.answers = [status(code), status(code), whole()]
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+
+
+@pytest.mark.parametrize("code", [404, 410, 400])
+async def test_what_is_not_there_fails_at_once(
+    tmp_path: Path, server: Server, releases: Releases, code: int
+) -> None:
+    server.answers = [status(code)]
+    with pytest.raises(ArtifactError, match=f"answered {code}"):
+        await prepare(releases, server)
+    assert len(server.asked) == 1
+    assert names(tmp_path) == set()
+
+
+async def test_each_attempt_asks_for_the_address_anew(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    addresses = iter(["http://127.0.0.1:1/refused", server.url()])
+    notes: list[str] = []
+    await releases.prepare(DIGEST, len(ARTIFACT), lambda: next(addresses), note=notes.append)
+    assert is_whole(tmp_path)
+    assert notes[0].startswith("cannot fetch http://127.0.0.1:1/refused: ")
+
+
+async def test_an_endless_failure_lasts_until_the_caller_has_enough(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [status(500)]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await prepare(releases, server)
+    assert 5 < len(server.asked) < 100
+
+
+async def test_pauses_grow_and_differ_and_have_a_bound(tmp_path: Path) -> None:
+    from tidegate_agent.fetch import Fetch
+
+    fetch = Fetch(tmp_path / "part", NAME, 1, Patience())
+    assert all(0.25 <= fetch._pause_seconds(1) <= 0.5 for _ in range(50))
+    assert all(2 <= fetch._pause_seconds(4) <= 4 for _ in range(50))
+    assert all(15 <= fetch._pause_seconds(10_000) <= 30 for _ in range(50))
+    assert len({fetch._pause_seconds(4) for _ in range(50)}) > 10
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "/etc/passwd", "http://[", ""]
+)
+async def test_only_http_is_fetched(releases: Releases, url: str) -> None:
+    with pytest.raises(ArtifactError, match="address is (not http|malformed)"):
+        await releases.prepare(DIGEST, len(ARTIFACT), lambda: url)
+
+
+async def test_a_redirect_is_followed_but_only_to_http(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [status(302, Location="file:///etc/passwd")]
+    with pytest.raises(ArtifactError, match="answered 302"):
+        await prepare(releases, server)
+    server.answers = [status(302, Location="/elsewhere"), whole()]
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+
+
+async def test_secrets_in_an_address_are_not_told(server: Server, releases: Releases) -> None:
+    url = server.url().replace("//", "//user:hidden@") + "?signature=hidden"
+    server.answers = [status(404)]
+    with pytest.raises(ArtifactError) as error:
+        await releases.prepare(DIGEST, len(ARTIFACT), lambda: url)
+    assert "hidden" not in str(error.value)
+
+
+# --- Resume --------------------------------------------------------------------------------------
+
+
+def leave_part(root: Path, data: bytes) -> None:
+    (root / "releases").mkdir(exist_ok=True)
+    (root / "releases" / PART).write_bytes(data)
+
+
+async def test_a_download_is_resumed_by_another_process(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    leave_part(tmp_path, ARTIFACT[:5000])
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+    assert server.asked == ["bytes=5000-"]
+
+
+async def test_a_download_that_was_complete_is_not_fetched_again(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    leave_part(tmp_path, ARTIFACT)
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("left", "asked"),
+    [
+        (OTHER[:400_000], ["bytes=400000-", None]),
+        (OTHER, [None]),
+        (ARTIFACT + b"more", [None]),
+    ],
+    ids=["damaged", "damaged and full", "too long"],
+)
+async def test_what_does_not_fit_is_fetched_anew(
+    tmp_path: Path, server: Server, releases: Releases, left: bytes, asked: list[str | None]
+) -> None:
+    leave_part(tmp_path, left)
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+    assert server.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("second", "asked"),
+    [
+        (whole(ranges=False), [None, "bytes=1000-"]),
+        (whole(ARTIFACT + b"more", total=len(ARTIFACT) + 4), [None, "bytes=1000-", None]),
+        (whole(OTHER[::-1]), [None, "bytes=1000-", None]),
+        (status(416), [None, "bytes=1000-", None]),
+        (status(206), [None, "bytes=1000-", None]),
+    ],
+    ids=["no range", "another size", "another file", "range refused", "no content range"],
+)
+async def test_a_server_that_cannot_resume_is_asked_for_all(
+    tmp_path: Path, server: Server, releases: Releases, second: Answer, asked: list[str | None]
+) -> None:
+    server.answers = [whole(until=1000), second, whole()]
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+    assert server.asked == asked
+
+
+# --- What is not the artifact --------------------------------------------------------------------
+
+
+async def test_a_wrong_digest_unpacks_nothing_and_fails_at_once(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [whole(OTHER)]
+    with pytest.raises(ArtifactError, match=f"not {DIGEST}; nothing was unpacked"):
+        await prepare(releases, server)
+    assert server.asked == [None]
+    assert names(tmp_path) == set()
+
+
+async def test_another_file_again_and_again_is_not_fetched_for_ever(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [whole(OTHER, until=1000), whole(OTHER), whole(OTHER, until=10), whole(OTHER)]
+    with pytest.raises(ArtifactError, match="nothing was unpacked"):
+        await prepare(releases, server)
+    assert len(server.asked) == 4
+    assert names(tmp_path) == set()
+
+
+async def test_a_file_of_another_size_fails_at_once(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    server.answers = [whole(b"<html>Please sign in")]
+    with pytest.raises(ArtifactError, match=f"offers 20 bytes, the artifact has {len(ARTIFACT)}"):
+        await prepare(releases, server)
+    assert names(tmp_path) == set()
+
+
+async def test_no_byte_above_the_size_is_read(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    def flood(handler: BaseHTTPRequestHandler) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
+                handler.wfile.write(bytes(1 << 20))
+
+    server.answers = [whole(length=False, then=flood)]
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        *("", NAME, "sha256:", "sha256:" + NAME[:-1], "sha256:" + NAME + "0", DIGEST + "\n"),
+        *("SHA256:" + NAME, "sha256:" + NAME.upper(), "sha256:../../" + NAME[6:]),
+        *("sha512:" + NAME, "sha256:" + NAME[:-1] + "\0", "sha256:" + "\u0661" * 64),
+    ],
+)
+async def test_only_a_digest_becomes_a_path(
+    tmp_path: Path, server: Server, releases: Releases, digest: str
+) -> None:
+    with pytest.raises(ArtifactError, match="is no digest"):
+        await releases.prepare(digest, 10, server.url)
+    with pytest.raises(ArtifactError, match="is no digest"):
+        releases.path(digest)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["parent", "setuid", "lone gzip", "text", "too many bytes"])
+async def test_a_bad_archive_is_refused_in_the_childs_words(
+    tmp_path: Path, server: Server, releases: Releases, name: str
+) -> None:
+    data, words = HOSTILE[name]
+    server.answers = [whole(data)]
+    with pytest.raises(ArtifactError, match=re.escape(words)):
+        await prepare(releases, server, data)
+    assert names(tmp_path) == set()
+
+
+async def test_an_empty_artifact_cannot_be(server: Server, releases: Releases) -> None:
+    with pytest.raises(ArtifactError, match="an artifact of 0 bytes"):
+        await prepare(releases, server, b"")
+
+
+async def test_a_child_that_dies_is_reported(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegate_agent.releases.START_UNPACK", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(ArtifactError, match="unpacking process failed: killed by SIGKILL"):
+        await prepare(Releases(tmp_path, None, HASTE), server)
+    assert names(tmp_path) == set()
