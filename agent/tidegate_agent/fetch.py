@@ -1,8 +1,7 @@
 """Fetch one artifact by its digest over HTTP(S) into a file that a later attempt can resume.
 
-Used by releases.py. The network is the standard library's, in a thread of its own: fastest
-measured, no dependency. A URL is only a place to look; what counts is the digest, which is
-computed while the bytes arrive. Network trouble is retried until the caller's deadline cancels.
+Used by releases.py. The network is the standard library's, in a thread: fastest measured. A URL
+is a place to look; the digest counts. Trouble is retried until the caller's deadline cancels.
 """
 
 import asyncio
@@ -344,8 +343,8 @@ def disk_errors(doing: str, folder: Path, needed_bytes: int) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             there = next(place for place in (folder, *folder.parents) if place.exists())
-            free = shutil.disk_usage(there).free
-            text = f"disk full while {doing}: {free} bytes free, {needed_bytes} needed"
+            free = f"{shutil.disk_usage(there).free} bytes free"
+            text = f"disk full while {doing}: {free}, {needed_bytes} needed"
         else:
             text = f"disk error while {doing}: {error.strerror} ({error.filename or folder})"
         raise ArtifactError(text) from error

@@ -64,7 +64,7 @@ class Effects:
             async with lock, asyncio.timeout(EFFECT_SECONDS):
                 await self._perform(ADAPTERS[traffic.adapter](traffic), stream, state, action)
         except TidegateError as failure:
-            outcome, error = "failed", failure.message
+            outcome, error = "failed", "; ".join(filter(None, (failure.message, failure.hint)))
         except TimeoutError:
             outcome, error = "failed", f"the balancer did not answer within {EFFECT_SECONDS:.0f} s"
         except Exception as failure:

@@ -1,4 +1,4 @@
-"""A desk to type at: a fleet on this machine, apps to deploy onto it, commands as people type them."""
+"""A desk to type at: a fleet on this machine, apps for it, commands as people type them."""
 
 import json
 import os
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
 from tidegate_controller.demo.local_fleet import MARK, LocalFleet
 from tidegate_controller.demo.show import example_app
 
@@ -99,8 +100,10 @@ class Desk:
         data = self.folder / "nodes" / node
         with (self.folder / f"{node}.log").open("ab") as output:
             self.agents[node] = subprocess.Popen(
-                [AGENT, "run", "--node", node, "--data", str(data)]
-                + ["--controller", self.fleet.address, *options],
+                [
+                    *(AGENT, "run", "--node", node, "--data", str(data)),
+                    *("--controller", self.fleet.address, *options),
+                ],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -213,7 +216,10 @@ class AppFolder:
 
 def answer_of(process: subprocess.Popen[str]) -> Answer:
     """What the command says and how it ends."""
-    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    try:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
     assert "Traceback" not in out + err, out + err
     return Answer(process.returncode, out, err)
 

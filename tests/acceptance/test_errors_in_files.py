@@ -6,7 +6,7 @@ Nothing is sent, so no controller is needed: the address that is given here woul
 import gzip
 import io
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,16 @@ NOBODY = "127.0.0.1:9"
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[AppFolder]:
+def app(tmp_path: Path) -> AppFolder:
     """An app to deploy, and no controller."""
-    yield Desk(tmp_path).app("shop")
+    return Desk(tmp_path).app("shop")
 
 
-def both(app: AppFolder, *words: str, code: int, message: str = "error: ") -> str:
-    """What stderr says, with --json and without; stdout is empty."""
-    for options in ((), ("--json",)):
-        answer = app.desk.type(*words, *options, cwd=app.folder, TIDEGATE_CONTROLLER=NOBODY)
-        assert (answer.code, answer.out) == (code, ""), answer
-        assert answer.err.startswith(message), answer
+def refusal(app: AppFolder, *words: str, code: int = 2) -> str:
+    """What stderr says; stdout is empty, as --json promises."""
+    answer = app.desk.type(*words, "--json", cwd=app.folder, TIDEGATE_CONTROLLER=NOBODY)
+    assert (answer.code, answer.out) == (code, ""), answer
+    assert answer.err.startswith("error: "), answer
     return answer.err
 
 
@@ -48,7 +47,7 @@ def line_with(app: AppFolder, words: str) -> int:
 
 def test_a_misspelt_key_is_named_with_its_line_and_the_nearest_key(app: AppFolder) -> None:
     change(app, "healthy_after", "healty_after")
-    said = both(app, *app.words("1"), code=2)
+    said = refusal(app, *app.words("1"))
     line = line_with(app, "healty_after")
     assert f"tidegate.toml:{line}: [health] healty_after: unknown key" in said
     assert 'did you mean "healthy_after"?' in said
@@ -59,7 +58,7 @@ def test_all_that_is_wrong_with_a_file_is_said_at_once(app: AppFolder) -> None:
     change(app, "deadline =", "dedline =")
     change(app, 'soak = "0s"', 'soak = "5 parsecs"')
     change(app, "lanes = 4", "lanes = 0")
-    said = both(app, *app.words("1"), code=2)
+    said = refusal(app, *app.words("1"))
     for words in ("dedline", "5 parsecs", "lanes = 0"):
         assert f"tidegate.toml:{line_with(app, words)}: " in said
     assert said.count("tidegate.toml:") == 3
@@ -67,19 +66,19 @@ def test_all_that_is_wrong_with_a_file_is_said_at_once(app: AppFolder) -> None:
 
 def test_a_file_that_is_no_toml_is_said_with_the_line(app: AppFolder) -> None:
     change(app, "[health]", "[health")
-    said = both(app, *app.words("1"), code=2)
+    said = refusal(app, *app.words("1"))
     assert f"tidegate.toml:{line_with(app, '[health')}: not TOML" in said
 
 
 def test_a_missing_configuration_is_said_with_the_option_that_names_it(app: AppFolder) -> None:
     words = app.words("1")
-    said = both(app, *words, "-c", "elsewhere.toml", code=2)
+    said = refusal(app, *words, "-c", "elsewhere.toml")
     assert "elsewhere.toml: no such file" in said
     assert "  next: name the file with -c PATH" in said
 
 
 def test_an_unknown_environment_is_said_with_those_that_are_known(app: AppFolder) -> None:
-    said = both(app, *app.words("1"), "-e", "tset", code=2)
+    said = refusal(app, *app.words("1"), "-e", "tset")
     assert 'no environment "tset"; did you mean "test"?' in said
     assert "  next: name one with -e: test" in said
 
@@ -87,7 +86,7 @@ def test_an_unknown_environment_is_said_with_those_that_are_known(app: AppFolder
 def test_of_several_environments_one_has_to_be_named(app: AppFolder) -> None:
     with (app.folder / "tidegate.toml").open("a") as file:
         file.write('[environments.production]\nnodes = { role = "web" }\n')
-    said = both(app, *app.words("1"), code=2)
+    said = refusal(app, *app.words("1"))
     assert "has several environments: test, production" in said
     assert "  next: name one with -e" in said
 
@@ -151,7 +150,7 @@ def test_what_is_no_artifact_is_refused_with_what_was_found(
 ) -> None:
     artifact = app.folder / "release.tar.gz"
     make(artifact)
-    said = both(app, *app.words("1", artifact), code=2)
+    said = refusal(app, *app.words("1", artifact))
     assert found in said
     assert str(artifact) in said
     assert f"  next: {next_step}" in said
@@ -166,7 +165,7 @@ def test_an_artifact_that_ends_early_is_refused_however_large_it_is(app: AppFold
         archive.add(app.folder / "serve.py", "serve.py")
         archive.add(noise, "noise")
     whole.write_bytes(whole.read_bytes()[:-2000])
-    said = both(app, *app.words("1", whole), code=2)
+    said = refusal(app, *app.words("1", whole))
     assert "is damaged" in said
 
 
@@ -176,19 +175,10 @@ def test_an_artifact_that_ends_early_is_refused_however_large_it_is(app: AppFold
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["deploy"], "--artifact"),
-        (["deploy", "--artifact"], "--artifact"),
-        (["deploy", "--artefact", "a.tar.gz"], "--artefact"),
-        (["stauts"], "stauts"),
-        (["rollout", "shwo", "r1"], "shwo"),
-        (["rollout", "show"], "ID"),
-        (["rollout", "list", "--limit", "many"], "many"),
-        (["rollback"], "APP"),
-        (["node", "list", "web-1"], "web-1"),
-        (["demo", "--nodes", "0"], "0"),
-        (["demo", "--stop", "/nowhere/at/all"], "/nowhere/at/all"),
-        (["controller", "run"], "--data"),
-        (["--controler", "127.0.0.1:7420", "status"], "--controler"),
+        (["deploy"], "Missing option '--artifact'"),
+        (["stauts"], "Did you mean 'status'?"),
+        (["--controler", "127.0.0.1:7420", "status"], "Did you mean '--controller'?"),
+        (["rollout", "list", "--limit", "-3"], "-3"),
     ],
 )
 def test_wrong_words_are_answered_with_what_was_wrong_and_where_to_look(
@@ -197,33 +187,15 @@ def test_wrong_words_are_answered_with_what_was_wrong_and_where_to_look(
     answer = Desk(tmp_path).type(*words)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("Usage: ")
-    assert "-h' for help" in answer.err
+    assert "--help' for help" in answer.err
     assert named in answer.err
-
-
-@pytest.mark.parametrize("version", ["", "1 2", "../1", "1\n", "x" * 64, "{{7*7}}"])
-def test_a_version_that_is_no_name_is_refused_before_anything_is_sent(
-    app: AppFolder, version: str
-) -> None:
-    artifact = app.build("1")
-    said = both(app, "deploy", "--artifact", str(artifact), "--version", version, code=2)
-    assert "version" in said
 
 
 # --- Nobody there --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        ["status"],
-        ["node", "list"],
-        ["rollout", "list"],
-        ["rollout", "show", "r1"],
-        ["log"],
-        ["log", "--follow", "--rollout", "r1"],
-        ["rollback", "shop"],
-    ],
+    "words", [["status"], ["rollback", "shop"], ["log", "--follow", "--rollout", "r1"]]
 )
 def test_where_no_controller_answers_each_command_says_how_to_start_one(
     app: AppFolder, words: list[str]
@@ -232,7 +204,7 @@ def test_where_no_controller_answers_each_command_says_how_to_start_one(
 
 
 def test_a_deploy_without_a_controller_is_given_up_at_once(app: AppFolder) -> None:
-    said = both(app, *app.words("1"), code=3)
+    said = refusal(app, *app.words("1"), code=3)
     assert f"no controller answers at {NOBODY}" in said
 
 

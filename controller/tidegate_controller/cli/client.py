@@ -49,6 +49,8 @@ class Client:
     def __init__(self, address: str | None) -> None:
         address = address or os.environ.get("TIDEGATE_CONTROLLER")
         self.target = address or f"unix:{default_socket()}"
+        if not address:
+            _refuse_foreign(default_socket())
         self._channel = grpc.insecure_channel(self.target, options=OPTIONS)
         self._reached = False
         self._stub = OperatorStub(self._channel)
@@ -100,14 +102,15 @@ class Client:
             try:
                 for reply in self._stub.ReadLog(request):
                     event = _parse(reply, views.EventView)
-                    after_seq, away_since = event.seq, None
+                    after_seq, away_since, self._reached = event.seq, None, True
                     yield event
                 return
             except grpc.RpcError as error:
                 failure = self._to_error(error)
                 away_since = away_since or time.monotonic()
                 waited = time.monotonic() - away_since
-                if not follow or not isinstance(failure, NotReachable):
+                waiting = follow and self._reached and isinstance(failure, NotReachable)
+                if not waiting:
                     raise failure from error
                 if waited > PATIENCE_SECONDS:
                     raise failure from error
@@ -168,6 +171,15 @@ class Client:
                 "the request may have been carried out: see tidegate rollout list",
             )
         return TidegateError(f"{code.name}: {message}", hint)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """In a folder that others may write to, anybody could pretend to be the controller."""
+    if path.exists() and path.stat().st_uid not in (os.geteuid(), 0):
+        raise UsageError(
+            f"the local socket {path} belongs to another user",
+            "name the controller: --controller HOST:PORT",
+        )
 
 
 def _parse(reply: pb.Document, kind: type[D]) -> D:

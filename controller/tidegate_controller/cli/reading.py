@@ -79,7 +79,9 @@ def rollout() -> None:
 
 @rollout.command("list")
 @click.argument("app", default="")
-@click.option("--limit", default=20, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1), help="The newest so many."
+)
 @json_option
 @with_controller
 def rollout_list(client: Client, app: str, limit: int, as_json: bool) -> None:

@@ -24,7 +24,7 @@ def _may_run(state: t.State, place: t.Place, known: t.Known) -> bool:
     """A process that has died is started again by its agent, unless it was stopped by command."""
     if known.revision is None:
         return known.running is not False
-    return place not in state.stopped
+    return known.running is True or place not in state.stopped
 
 
 def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:

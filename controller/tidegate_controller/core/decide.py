@@ -282,10 +282,11 @@ def _finish(draft: Draft) -> None:
         chores = chores_after_commit(draft.state, draft.now)
         draft.emit(t.Ended(rollout=rollout.id, state="succeeded", chores=chores))
         return
+    serving = any(draft.state.settled.values())
     draft.emit(
         t.Ended(
             rollout=rollout.id,
-            state="rolled_back" if rollout.previous else "failed",
+            state="rolled_back" if rollout.previous and serving else "failed",
             reason=rollout.reason,
             chores=chores_after_undo(draft.state, draft.now),
             debts=debts_after_undo(draft.state),

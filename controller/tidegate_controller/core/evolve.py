@@ -209,7 +209,8 @@ def _apply_outcome(state: t.State, action: t.Action, event: t.ActionEnded, clock
         if ok:
             known = replace(known, running=work.verb == "start", healthy=work.verb == "start")
     state = replace(state, places=_with(state.places, work.place, known))
-    if work.verb == "stop" and ok:
+    ended_by_agent = work.verb == "start" and not ok and known.running is False
+    if ended_by_agent or (work.verb == "stop" and ok):
         return replace(state, stopped=state.stopped | {work.place})
     if work.verb == "start" and ok and state.rollout and action.id in state.rollout.open:
         return _in_rollout(state, passed=state.rollout.passed | {work.place})

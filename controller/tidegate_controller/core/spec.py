@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-DAYS_30 = 30 * 86_400.0
+SECONDS_MAX = 1e15  # sums of such stay finite; config.py has the bounds for people
 
 # Bounds that hold wherever a spec comes from: decoding refuses what is outside.
-Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=DAYS_30)]
-Positive = Annotated[float, msgspec.Meta(gt=0.0, le=DAYS_30)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=SECONDS_MAX)]
+Positive = Annotated[float, msgspec.Meta(gt=0.0, le=SECONDS_MAX)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 

@@ -30,9 +30,7 @@ HASTE = Patience(
     longest_pause_seconds=0.05,
     progress_every_seconds=0.02,
 )
-ARTIFACT = archive(
-    FILE, symlink(b"l", b"app"), member(b"big", random.Random(1).randbytes(600_000))
-)
+ARTIFACT = archive(FILE, symlink(b"l", b"app"), member(b"big", random.Random(1).randbytes(600_000)))
 OTHER = ARTIFACT[:300_000] + bytes(len(ARTIFACT) - 300_000)
 
 
@@ -453,7 +451,304 @@ async def test_an_empty_artifact_cannot_be(server: Server, releases: Releases) -
 async def test_a_child_that_dies_is_reported(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate_agent.releases.START_UNPACK", "import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(
+        "tidegate_agent.releases.START_UNPACK", "import os; os.kill(os.getpid(), 9)"
+    )
     with pytest.raises(ArtifactError, match="unpacking process failed: killed by SIGKILL"):
         await prepare(Releases(tmp_path, None, HASTE), server)
     assert names(tmp_path) == set()
+
+
+# --- Cancellation --------------------------------------------------------------------------------
+
+
+async def cancel(task: asyncio.Task[Path]) -> float:
+    """How many seconds the task took to end."""
+    start = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return time.monotonic() - start
+
+
+async def until(condition: Callable[[], object], seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def fetching() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("fetch ")]
+
+
+@pytest.mark.parametrize("sent", [None, 0, 5000], ids=["no answer", "headers", "some bytes"])
+async def test_a_cancelled_fetch_ends_at_once_and_can_be_resumed(
+    tmp_path: Path, server: Server, sent: int | None
+) -> None:
+    releases = Releases(tmp_path, None, Patience())  # with its long waits
+    server.answers = [hang if sent is None else whole(until=sent, then=hang), whole()]
+    task = asyncio.create_task(prepare(releases, server))
+    part = tmp_path / "releases" / PART
+    await until(lambda: server.asked and part.exists() and part.stat().st_size == (sent or 0))
+    await asyncio.sleep(0.05)
+    assert await cancel(task) < 0.3
+    await until(lambda: not fetching(), 1)
+    assert names(tmp_path) == {PART}
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+    assert server.asked == [None, f"bytes={sent}-" if sent else None]
+
+
+async def test_a_cancelled_fetch_never_writes_again(tmp_path: Path, server: Server) -> None:
+    """Cancelled and begun again many times, the file is what one of them wrote at a time."""
+    releases = Releases(tmp_path, None, HASTE)
+    for size in range(0, len(ARTIFACT), 100_000):
+        server.answers = [whole(until=size, then=hang)]
+        task = asyncio.create_task(prepare(releases, server))
+        await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311
+        await cancel(task)
+    server.answers = [whole()]
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+
+
+def children() -> list[str]:
+    found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "unpack"], capture_output=True)
+    return found.stdout.decode().split()
+
+
+async def test_a_cancelled_unpacking_kills_the_child_and_keeps_the_download(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    data = bomb_of_headers(10 << 30)
+    server.answers = [whole(data)]
+    task = asyncio.create_task(prepare(releases, server, data))
+    await until(lambda: any(name.endswith(".tmp") for name in names(tmp_path)))
+    assert children()
+    assert await cancel(task) < 0.3
+    assert not children()
+    name = digest_of(data).removeprefix("sha256:")
+    assert names(tmp_path) == {f".{name}.part"}
+
+
+async def test_a_prepare_cancelled_at_any_moment_can_be_done_again(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    chance = random.Random(7)
+    for _ in range(25):
+        task = asyncio.create_task(prepare(releases, server))
+        await asyncio.sleep(chance.uniform(0, 0.09))
+        task.cancel()
+        await asyncio.wait({task})
+        assert names(tmp_path) <= {PART, TREE, MARKER}
+        assert (TREE in names(tmp_path)) == (MARKER in names(tmp_path))
+        shutil.rmtree(tmp_path / "releases", ignore_errors=chance.random() < 0.5)
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+
+
+async def test_a_child_past_its_time_is_stopped(tmp_path: Path, server: Server) -> None:
+    data = bomb_of_headers(10 << 30)
+    server.answers = [whole(data)]
+    releases = Releases(tmp_path, UnpackLimits(max_seconds=0.2), HASTE)
+    with pytest.raises(ArtifactError, match="unpacking took more than 0.2 seconds"):
+        await prepare(releases, server, data)
+    assert names(tmp_path) == set()
+
+
+# --- The disk ------------------------------------------------------------------------------------
+
+ALONE = """
+import asyncio, sys
+from pathlib import Path
+from tidegate_agent.errors import ArtifactError
+from tidegate_agent.releases import Releases
+root, digest, size, url, sweep = sys.argv[1:]
+async def main():
+    releases = Releases(Path(root))
+    if sweep == "sweep":
+        releases.sweep()
+    try:
+        print(await releases.prepare(digest, int(size), lambda: url, unpacked_bytes=1))
+    except ArtifactError as error:
+        print("ArtifactError:", error)
+asyncio.run(main())
+"""
+
+
+def alone(root: Path, server: Server, data: bytes = ARTIFACT, sweep: str = "") -> list[str]:
+    """A process of its own that prepares the release."""
+    digest, size = digest_of(data), str(len(data))
+    return [sys.executable, "-c", ALONE, str(root), digest, size, server.url(), sweep]
+
+
+def run(line: list[str]) -> str:
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=20, check=False)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.stdout
+
+
+SMALL = [*SMALL_DISK, "/mnt", "64k", "true"]
+needs_namespaces = pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run(SMALL, check=False).returncode != 0,
+    reason="needs user and mount namespaces",
+)
+needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+LISTING = '"$@"; echo; find . -mindepth 2'
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ("300k", "not enough disk for the release: 307200 bytes free, about"),
+        ("900k", "disk full while unpacking 'big': "),
+    ],
+)
+def test_a_full_disk_is_said_so_and_left_as_it_was(
+    tmp_path: Path, server: Server, size: str, words: str
+) -> None:
+    line = [*SMALL_DISK, str(tmp_path), size, f"cd {tmp_path}; {LISTING}"]
+    output, _, left = run([*line, *alone(tmp_path, server)]).partition("\n\n")
+    assert output.startswith("ArtifactError: " + words)
+    assert " bytes free" in output
+    assert left == ""
+
+
+@needs_namespaces
+def test_a_disk_that_fills_during_the_fetch_is_said_so(tmp_path: Path, server: Server) -> None:
+    """Another process takes the place that was free when the fetch began."""
+    taken = threading.Event()
+
+    def fill(_: BaseHTTPRequestHandler) -> None:
+        (tmp_path / "go").touch()
+        taken.wait(0.4)
+
+    server.answers = [whole(until=1000, then=fill), whole()]
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    filler = f"(while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; head -c 2M /dev/zero > fill) &"
+    script = f"cd {disk}; {filler} {LISTING}"
+    output = run([*SMALL_DISK, str(disk), "1300k", script, *alone(disk, server)])
+    assert output.startswith("ArtifactError: disk full while fetching the artifact: 0 bytes free, ")
+    assert output.partition("\n\n")[2] == ""
+
+
+async def test_a_disk_that_is_too_small_is_not_even_tried(
+    server: Server, releases: Releases
+) -> None:
+    with pytest.raises(ArtifactError, match=r"not enough disk .* about 4000000000000000 needed"):
+        await releases.prepare(DIGEST, 10**15, server.url)
+    assert server.asked == []
+
+
+async def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtifactError, match="disk error while preparing the release: Not a dir"):
+        await prepare(Releases(tmp_path / "file", None, HASTE), server)
+
+
+async def test_a_download_is_never_written_through_a_link(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    (tmp_path / "releases").mkdir()
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "releases" / PART).symlink_to(tmp_path / "victim")
+    with pytest.raises(ArtifactError, match="disk error"):
+        await prepare(releases, server)
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+# --- Crashes -------------------------------------------------------------------------------------
+
+
+async def test_a_sweep_removes_what_is_incomplete_and_nothing_else(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    releases.sweep()
+    await prepare(releases, server)
+    folder = tmp_path / "releases"
+    other = "ab" * 32
+    for name in (f".{other}.0a1b2c3d.tmp", other):
+        (folder / name / "deep").mkdir(parents=True)
+        (folder / name / "deep/file").touch()
+    for name in (f".{other}.part", PART, f".{other}.ok.tmp", f"{'cd' * 32}.ok", "README", "x.tmp"):
+        (folder / name).touch()
+    releases.sweep()
+    assert names(tmp_path) == {TREE, MARKER, f".{other}.part", "README", "x.tmp"}
+    assert releases.path(DIGEST) == folder / TREE
+
+
+async def test_a_tree_without_its_marker_counts_for_nothing(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    (tmp_path / "releases" / TREE / "half").mkdir(parents=True)
+    (tmp_path / "releases" / f".{NAME}.00000000.tmp").mkdir()
+    assert releases.path(DIGEST) is None
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+
+
+async def test_a_marker_without_its_tree_counts_for_nothing(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    (tmp_path / "releases").mkdir()
+    (tmp_path / "releases" / MARKER).touch()
+    assert releases.path(DIGEST) is None
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    "call", ["rename:1", "fsync:1", "fsync:2", "rename:2", "fsync:3", "unlink:1"]
+)
+def test_a_kill_between_any_two_names_is_made_good(
+    tmp_path: Path, server: Server, call: str
+) -> None:
+    name, _, when = call.partition(":")
+    kill = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}"]
+    kill += ["-e", f"inject={name}:signal=KILL:when={when}"]
+    assert run([*kill, *alone(tmp_path, server)]) == ""
+    assert not is_whole(tmp_path)
+    assert (Releases(tmp_path).path(DIGEST) is not None) == (call in ("fsync:3", "unlink:1"))
+    assert run(alone(tmp_path, server, sweep="sweep")).strip() == f"{tmp_path}/releases/{TREE}"
+    assert is_whole(tmp_path)
+    assert server.asked == [None]
+
+
+def test_a_kill_at_any_moment_is_made_good(tmp_path: Path, server: Server) -> None:
+    chance = random.Random(3)
+    for _ in range(6):
+        line = alone(tmp_path, server, sweep=chance.choice(["", "sweep"]))
+        with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
+            time.sleep(chance.uniform(0.1, 0.35))
+            process.kill()
+    run(alone(tmp_path, server, sweep="sweep"))
+    assert is_whole(tmp_path)
+
+
+@needs_strace
+def test_what_a_name_shows_was_synced_before(tmp_path: Path, server: Server) -> None:
+    trace = tmp_path / "trace"
+    strace = ["strace", "-f", "-o", str(trace), "-y", "-e", "trace=rename,fsync,syncfs,unlink"]
+    run([*strace, *alone(tmp_path, server)])
+    calls = re.findall(r"(rename|fsync|syncfs|unlink)\((.*)\) += 0", trace.read_text())
+    short = [
+        (
+            call,
+            re.sub(
+                r"\.[0-9a-f]{8}\.tmp", ".tmp", text.replace(NAME, "X").replace(str(tmp_path), "")
+            ),
+        )
+        for call, text in calls
+    ]
+    assert [(call, re.findall(r"/releases/?([^>\"]*)", text)) for call, text in short] == [
+        ("syncfs", [".X.tmp"]),
+        ("rename", [".X.tmp", "X"]),
+        ("fsync", [""]),
+        ("fsync", [".X.ok.tmp"]),
+        ("rename", [".X.ok.tmp", "X.ok"]),
+        ("fsync", [""]),
+        ("unlink", [".X.part"]),
+    ]

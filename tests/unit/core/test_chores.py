@@ -266,6 +266,25 @@ def test_a_replaced_disk_makes_an_open_chore_unknown() -> None:
     assert [e.outcome for e in events if isinstance(e, t.ActionEnded)] == ["unknown"]
 
 
+def test_a_stopped_slot_that_is_found_running_is_stopped_after_the_next_rollout() -> None:
+    world = World(["a"]).deployed("1", "2")
+    world.rest()
+    world.report("a/blue", running=True)
+    world.nodes.append("b")
+    world.journals["b"] = "journal-b"
+    world.deployed("2")
+    world.rest()
+    assert world.running() == {"a/green": "2", "b/blue": "2"}
+
+
+def test_an_idle_slot_that_has_crashed_is_stopped_so_that_its_agent_lets_it_be() -> None:
+    world = World().deployed("1", "2")
+    world.report("a/blue", running=False, healthy=False)
+    seen = len(world.log)
+    world.rest()
+    assert sorted(world.issued("stop", seen)) == ["a/blue", "b/blue"]
+
+
 def test_chores_outlive_the_controller() -> None:
     world = World().deployed("1", "2")
     world.restart()

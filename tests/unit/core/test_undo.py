@@ -176,6 +176,17 @@ def test_where_all_old_slots_are_down_traffic_goes_back_to_them_all_the_same() -
     assert world.traffic == BEFORE
 
 
+def test_an_undo_that_finds_no_old_slot_left_at_all_does_not_call_itself_rolled_back() -> None:
+    world = World(["a"]).deployed("1")
+    world.deploy("2")
+    world.until("soak")
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    assert world.finish() == "failed"
+    assert world.traffic == {}
+    assert world.owing() == {"a"}
+
+
 def test_moving_traffic_back_is_tried_again_until_it_works() -> None:
     world = World().deployed("1")
     world.deploy("2")
