@@ -192,13 +192,12 @@ class Fetch:
                 while left := self._size - self.done:
                     # read1: what has arrived, so that a break loses nothing
                     if not (data := response.read1(min(left, CHUNK_BYTES))):
-                        end = f"{self.done} of {self._size} bytes"
-                        raise _Retry(f"{where} ended early, at {end}")
+                        raise _Retry(f"{where} ended early, {left} bytes of {self._size} missing")
                     self._store(fd, data)
         except urllib.error.HTTPError as error:
             self._judge(fd, error, where)
         except http.client.InvalidURL as error:
-            raise ArtifactError(f"the artifact's address {where} is malformed") from error
+            raise ArtifactError(f"the artifact's address is malformed: {where}") from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or str(error) or type(error).__name__
             raise _Retry(f"cannot fetch {where}: {reason}") from error
@@ -311,10 +310,7 @@ class _Handler(urllib.request.AbstractHTTPHandler):
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(partial(self._connect, _Tls), request)
 
-    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
-        return self.do_request_(request)
-
-    https_request = http_request
+    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
 
     def _connect(self, kind: type[_Plain | _Tls], host: str, /, **options: Any) -> _Plain | _Tls:
         connection = kind(host, **options)
@@ -323,16 +319,18 @@ class _Handler(urllib.request.AbstractHTTPHandler):
 
 
 def public(url: str) -> str:
-    """The URL as messages may show it: without user, password and query. Raises ArtifactError."""
+    """The URL as messages may show it: a query can hold a secret. Raises ArtifactError."""
     try:
         parts = urllib.parse.urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
+        where = f"{parts.scheme}://{parts.netloc}{parts.path}"
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError as error:
         raise ArtifactError(f"the artifact's address is malformed: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ArtifactError(f"the artifact's address is not http or https: {url[:80]!r}")
-    shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
-    return shown if shown.isprintable() else repr(shown)
+    if not usable:
+        raise ArtifactError(f"the artifact's address is not http or https: {where[:80]!r}")
+    if "@" in parts.netloc:
+        raise ArtifactError("the artifact's address has a user or password in it, unsupported")
+    return where if where.isprintable() else repr(where)
 
 
 @contextlib.contextmanager

@@ -127,7 +127,7 @@ def _health(at: At) -> object:
     found = table(HEALTH)(at)
     waits = ("healthy_after_seconds", "deadline_seconds")
     given = {wait: found[wait] for wait in waits if isinstance(found.get(wait), float)}
-    health = msgspec.convert({"http": "", **given}, Health)  # what is not given has its default
+    health = msgspec.structs.replace(Health(http=""), **given)  # the rest has its default
     if health.healthy_after_seconds >= health.deadline_seconds:
         at.inner("healthy_after" if waits[0] in given else "deadline").wrong(
             f"healthy_after ({spell_duration(health.healthy_after_seconds)}) must be shorter than "

@@ -14,15 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
+from tidegate_controller.cli.client import Client
 from tidegate_controller.demo.local_fleet import MARK, LocalFleet
 from tidegate_controller.demo.show import example_app
+from tidegate_controller.errors import UsageError
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 AGENT = str(Path(sys.executable).with_name("tidegate-agent"))
 PATIENCE_SECONDS = 60.0  # of every wait; only ever reached where a test fails
 FORMER = ("TIDEGATE_", "XDG_RUNTIME_DIR")  # what the person who runs the tests has set
+
+# As the example app, but it takes its time where its release.json says so.
+SLOWLY = (
+    "import json, runpy, sys, time; "
+    "time.sleep(json.load(open('release.json')).get('starts_after_seconds', 0)); "
+    "sys.argv = ['serve.py', '--port', sys.argv[1]]; "
+    "runpy.run_path('serve.py', run_name='__main__')"
+)
 
 SETTINGS: dict[str, dict[str, object]] = {
     "service": {"command": ["python3", "serve.py", "--port", "{port}"], "stop_grace": "5s"},
@@ -117,8 +128,8 @@ class Desk:
         self.agents.pop(node).wait(PATIENCE_SECONDS)
 
     def is_connected(self, node: str) -> bool:
-        nodes = self.type("node", "list", "--json").json["nodes"]
-        return any(each["node"] == node and each["connected"] for each in nodes)
+        with Client(self.fleet.address) as client:
+            return any(each.node == node and each.connected for each in client.nodes().nodes)
 
     def app(self, name: str, nodes: object = None, **settings: dict[str, object]) -> "AppFolder":
         """A folder with the example app and its `tidegate.toml`; `settings` by table."""
@@ -172,18 +183,30 @@ class AppFolder:
 
     def rollouts(self) -> list[dict[str, Any]]:
         """Newest first; none where the app is not known."""
-        answer = self.desk.type("rollout", "list", self.name, "--json")
-        return answer.json["rollouts"] if answer.code == 0 else []
+        with Client(self.desk.fleet.address) as client:
+            try:
+                return [
+                    msgspec.to_builtins(each) for each in client.rollouts(self.name, 0).rollouts
+                ]
+            except UsageError:
+                return []
 
     def status(self) -> dict[str, Any]:
-        (app,) = self.desk.type("status", self.name, "--json").json["apps"]
-        return app
+        """The app's part of `tidegate status --json`."""
+        with Client(self.desk.fleet.address) as client:
+            (app,) = client.status(self.name).apps
+        return msgspec.to_builtins(app)
+
+    def slot(self, node: str) -> dict[str, Any]:
+        """The active slot of the node."""
+        (status,) = (each for each in self.status()["nodes"] if each["node"] == node)
+        return status["slots"][status["active_slot"]]
 
     def wait_for_step(self, name: str) -> None:
         """Until the rollout that runs is in this step."""
 
         def entered() -> bool:
-            steps = self.rollouts()[0]["steps"] if self.rollouts() else []
+            steps = [step for rollout in self.rollouts()[:1] for step in rollout["steps"]]
             return any(step["name"] == name and step["state"] == "running" for step in steps)
 
         until(entered, f"the step {name}")

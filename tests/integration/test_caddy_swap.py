@@ -27,7 +27,7 @@ DEADLINE_SECONDS = 30  # of each wait; only ever reached where a test fails
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - counters come without an event
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -60,7 +60,7 @@ def answering(*answers: bytes, close: bool = False) -> Handler:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - counters come without an event
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-SECONDS_MAX = 1e15  # sums of such stay finite; config.py has the bounds for people
+SECONDS_MAX = 1e9  # sums of such stay finite; config.py has the bounds for people
 
 # Bounds that hold wherever a spec comes from: decoding refuses what is outside.
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=SECONDS_MAX)]

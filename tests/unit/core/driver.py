@@ -56,6 +56,7 @@ class World:
         self.currents: dict[str, str] = {}
         self.journals = {node: f"journal-{node}" for node in self.nodes}
         self.may_serve: set[t.Place] = set()  # places that the balancer may be sending to
+        self.idle_since: dict[t.Place, float] = {}  # when one of them surely ceased to be
         self.numbers = {"rollout": 0, "epoch": 0, "feed": 0}
         self.restart_after, self.reconnect = restart_after, reconnect
         self.restart()
@@ -110,7 +111,7 @@ class World:
             assert state.weights is not None, "traffic unknown"
             assert not state.weights.get(work.place), f"{work.verb} under traffic"
             assert work.place not in self.may_serve, f"{work.verb}: may still get traffic"
-            idle_since = state.idle_since.get(work.place, float("-inf"))
+            idle_since = self.idle_since.get(work.place, float("-inf"))
             paces = [state.pace, *([state.rollout.pace] if state.rollout else [])]
             drain_seconds = min(pace.drain_seconds for pace in paces)
             assert self.now >= idle_since + drain_seconds, "not drained"
@@ -128,6 +129,7 @@ class World:
         if not rollout.undoing:
             gained = {p for p in shares if not rollout.before.get(p)}
             assert gained <= rollout.passed, "traffic went to a place that never passed"
+        self.idle_since |= dict.fromkeys(self.may_serve - shares, self.now)
         self.may_serve = shares
 
     def _check_rest(self, input_: i.Input) -> None:

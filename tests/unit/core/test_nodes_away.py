@@ -198,6 +198,14 @@ def test_actions_carry_the_journal_that_they_are_meant_for() -> None:
     assert journals == {"controller": "", "a": "journal-a-new", "b": "journal-b"}
 
 
+def test_a_rollout_takes_the_journals_of_its_members_from_the_request() -> None:
+    world = World().deployed("1")
+    world.journals["a"] = "journal-a-unheard-of"
+    world.deploy("2")
+    (query,) = (action for action in world.open() if action.work.at == "a")
+    assert query.journal_id == "journal-a-unheard-of"
+
+
 def test_an_absent_node_is_a_deadline_of_its_own() -> None:
     world = at_step("prepare")
     world.leave("a")

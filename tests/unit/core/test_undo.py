@@ -187,6 +187,28 @@ def test_an_undo_that_finds_no_old_slot_left_at_all_does_not_call_itself_rolled_
     assert world.owing() == {"a"}
 
 
+def test_a_switch_that_may_have_happened_is_made_good_after_the_undo() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("switch")
+    world.currents["a"] = "green"
+    world.finish(switch=SILENCE)
+    world.rest()
+    assert world.currents == {"a": "blue", "b": "blue"}
+
+
+def test_a_slot_that_got_traffic_twice_drains_after_the_last_time() -> None:
+    world = World().deployed("1", "2")
+    world.wait(60.0)
+    world.deploy("3")
+    world.until("soak")
+    world.report("a/blue", healthy=False)
+    assert world.finish() == "rolled_back"
+    seen = len(world.log)
+    world.answer_all()
+    assert world.issued("stop", seen) == []
+
+
 def test_moving_traffic_back_is_tried_again_until_it_works() -> None:
     world = World().deployed("1")
     world.deploy("2")
