@@ -1,13 +1,14 @@
 """A world around the core: nodes and a balancer that answer, a clock that moves when told to.
 
-Every input goes through `World.feed`, which also checks what must hold after each decision: the
-events alone lead to the draft's state, they survive JSON, nothing is stopped that may take traffic,
-a late result changes nothing. Tests say what happens; `World` does the rest.
+Every input goes through `World.feed`, which also checks what must hold whatever happens: the
+events alone lead to the draft's state, they survive JSON, and `core_rules` is not broken. Tests say
+what happens; `World` does the rest.
 """
 
 from collections.abc import Callable, Iterable
 
 import msgspec
+from core_rules import Rules, check_rest
 from core_values import (
     DOWN,
     GRACE_SECONDS,
@@ -25,7 +26,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
 from tidegate_controller.core.draft import Draft, pending
-from tidegate_controller.core.evolve import evolve, place_of
+from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.spec import Pace, Spec, Traffic
 
 MOVES_MAX = 2000
@@ -55,8 +56,7 @@ class World:
         self.machines: dict[t.Place, t.Known] = {}  # what really runs
         self.currents: dict[str, str] = {}
         self.journals = {node: f"journal-{node}" for node in self.nodes}
-        self.may_serve: set[t.Place] = set()  # places that the balancer may be sending to
-        self.idle_since: dict[t.Place, float] = {}  # when one of them surely ceased to be
+        self._rules = Rules(self._is_well)
         self.numbers = {"rollout": 0, "epoch": 0, "feed": 0}
         self.restart_after, self.reconnect = restart_after, reconnect
         self.restart()
@@ -71,80 +71,20 @@ class World:
         _advance(draft)
         for event in events:
             assert reread(event) == event
-            self._watch(event)
+            self._rules.see(self.state, event, self.now)
             self.state = evolve(self.state, reread(event), self.now)
             self.log.append((self.now, event))
         assert self.state == draft.state
         assert reread(self.state) == self.state
-        self._check_rest(input_)
+        check_rest(self.state, input_, self.now)
         self.numbers["feed"] += 1
         if self.numbers["feed"] == self.restart_after:
             self.restart(connected=None if self.reconnect else ())
         return events
 
-    def _watch(self, event: t.Event) -> None:
-        """What must hold at the moment of an event; keeps `may_serve`."""
-        if isinstance(event, t.Started):
-            assert self.state.rollout is None, "two rollouts at a time"
-        if isinstance(event, t.ActionIssued):
-            self._watch_action(event.action)
-        if isinstance(event, t.Committed):
-            unwell = [p for p in self.state.rollout.passed if not self._is_well(p)]
-            assert unwell == [], "committed to what does not work"
-        if isinstance(event, t.ActionEnded) and event.outcome == "ok":
-            action = next(a for a in pending(self.state) if a.id == event.action)
-            if action.work.weights is not None:
-                self._watch_route(action.work)
-
     def _is_well(self, here: t.Place) -> bool:
         """What the slot's agent would say, if it can."""
         return here.node in self.gone or self.machines[here].healthy is True
-
-    def _watch_action(self, action: t.Action) -> None:
-        state, work = self.state, action.work
-        opened = pending(state)
-        assert action.fence == (state.epoch, state.version + 1)
-        assert action.id not in {other.id for other in opened}
-        assert work.at == t.CONTROLLER or work.at not in {other.work.at for other in opened}
-        assert action.deadline > self.now
-        if work.verb in ("start", "stop"):
-            assert state.weights is not None, "traffic unknown"
-            assert not state.weights.get(work.place), f"{work.verb} under traffic"
-            assert work.place not in self.may_serve, f"{work.verb}: may still get traffic"
-            idle_since = self.idle_since.get(work.place, float("-inf"))
-            paces = [state.pace, *([state.rollout.pace] if state.rollout else [])]
-            drain_seconds = min(pace.drain_seconds for pace in paces)
-            assert self.now >= idle_since + drain_seconds, "not drained"
-        if work.verb == "route":
-            shares = {p for p, share in work.weights.items() if share}
-            if work.prove:
-                gaining = [p for p in shares if not state.settled.get(p)]
-                assert all(place_of(state, p).healthy is True for p in gaining), "not proven"
-            self.may_serve |= shares
-
-    def _watch_route(self, work: t.Work) -> None:
-        rollout = self.state.rollout
-        assert rollout is not None
-        shares = {p for p, share in work.weights.items() if share}
-        if not rollout.undoing:
-            gained = {p for p in shares if not rollout.before.get(p)}
-            assert gained <= rollout.passed, "traffic went to a place that never passed"
-        self.idle_since |= dict.fromkeys(self.may_serve - shares, self.now)
-        self.may_serve = shares
-
-    def _check_rest(self, input_: i.Input) -> None:
-        """After a decision nothing is left to do at this moment."""
-        again = decide(self.state, i.Result(action="never-issued", outcome="failed"), self.now)
-        assert again == (), f"a stale result did {[describe(event) for event in again]}"
-        known = {chore.id for chore in self.state.chores}
-        assert {action.step for action in self.state.chores_open.values()} <= known
-        assert len(known) == len(self.state.chores), "two chores of one name"
-        if isinstance(input_, i.Tick):
-            due = next_deadline(self.state)
-            assert due is None or due > self.now, "a busy loop"
-            assert decide(self.state, i.Tick(), self.now) == ()
-        if self.state.rollout is not None:
-            assert next_deadline(self.state) is not None, "a rollout that waits for ever"
 
     # --- What operators and controllers do ----------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: the rules of `driver.World.feed` hold, and when all is well
+"""Whatever happens in whatever order: `core_rules` holds, and when all is well
 again every rollout ends, nothing stays open, and only what serves still runs."""
 
 from contextlib import suppress
@@ -120,7 +120,7 @@ class Life:
             self.world.come_back(name)
 
 
-briefly = settings(max_examples=80, deadline=None, derandomize=True)
+briefly = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 @briefly

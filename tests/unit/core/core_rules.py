@@ -1,0 +1,88 @@
+"""What must hold at every event and after every decision, whatever happens.
+
+Called by `driver.World` with each event before it is applied. What the balancer may be doing is
+kept here from the events alone, so that the core's own idea of it is not taken on trust.
+"""
+
+from collections.abc import Callable
+
+from core_values import describe
+
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.decide import decide, next_deadline
+from tidegate_controller.core.draft import pending
+from tidegate_controller.core.evolve import place_of
+
+
+class Rules:
+    """`is_well` says whether a place really works, as far as anybody can know."""
+
+    def __init__(self, is_well: Callable[[t.Place], bool]) -> None:
+        self._is_well = is_well
+        self._may_serve: set[t.Place] = set()  # places that the balancer may be sending to
+        self._idle_since: dict[t.Place, float] = {}  # when one of them surely ceased to be
+
+    def see(self, state: t.State, event: t.Event, now: float) -> None:
+        """Check the event against the state before it."""
+        if isinstance(event, t.Started):
+            assert state.rollout is None, "two rollouts at a time"
+        if isinstance(event, t.ActionIssued):
+            self._see_issued(state, event.action, now)
+        if isinstance(event, t.Committed):
+            unwell = [p for p in state.rollout.passed if not self._is_well(p)]
+            assert unwell == [], "committed to what does not work"
+        if isinstance(event, t.ActionEnded) and event.outcome == "ok":
+            action = next(a for a in pending(state) if a.id == event.action)
+            if action.work.weights is not None:
+                self._see_routed(state, action.work, now)
+
+    def _see_issued(self, state: t.State, action: t.Action, now: float) -> None:
+        work, opened = action.work, pending(state)
+        assert action.fence == (state.epoch, state.version + 1)
+        assert action.id not in {other.id for other in opened}
+        assert work.at == t.CONTROLLER or work.at not in {other.work.at for other in opened}
+        assert action.deadline > now
+        if work.verb in ("start", "stop"):
+            self._see_disturbed(state, work, now)
+        if work.verb == "route":
+            shares = {p for p, share in work.weights.items() if share}
+            if work.prove:
+                gaining = [p for p in shares if not state.settled.get(p)]
+                assert all(place_of(state, p).healthy is True for p in gaining), "not proven"
+            self._may_serve |= shares
+
+    def _see_disturbed(self, state: t.State, work: t.Work, now: float) -> None:
+        """A place is started or stopped: it must be free of traffic, for certain."""
+        assert state.weights is not None, "traffic unknown"
+        assert not state.weights.get(work.place), f"{work.verb} under traffic"
+        assert work.place not in self._may_serve, f"{work.verb}: may still get traffic"
+        idle_since = self._idle_since.get(work.place, float("-inf"))
+        paces = [state.pace, *([state.rollout.pace] if state.rollout else [])]
+        drain_seconds = min(pace.drain_seconds for pace in paces)
+        assert now >= idle_since + drain_seconds, "not drained"
+
+    def _see_routed(self, state: t.State, work: t.Work, now: float) -> None:
+        rollout = state.rollout
+        assert rollout is not None
+        shares = {p for p, share in work.weights.items() if share}
+        if not rollout.undoing:
+            gained = {p for p in shares if not rollout.before.get(p)}
+            assert gained <= rollout.passed, "traffic went to a place that never passed"
+        self._idle_since |= dict.fromkeys(self._may_serve - shares, now)
+        self._may_serve = shares
+
+
+def check_rest(state: t.State, input_: i.Input, now: float) -> None:
+    """After a decision nothing is left to do at this moment, and something is awaited."""
+    again = decide(state, i.Result(action="never-issued", outcome="failed"), now)
+    assert again == (), f"a stale result did {[describe(event) for event in again]}"
+    known = {chore.id for chore in state.chores}
+    assert {action.step for action in state.chores_open.values()} <= known
+    assert len(known) == len(state.chores), "two chores of one name"
+    if isinstance(input_, i.Tick):
+        due = next_deadline(state)
+        assert due is None or due > now, "a busy loop"
+        assert decide(state, i.Tick(), now) == ()
+    if state.rollout is not None:
+        assert next_deadline(state) is not None, "a rollout that waits for ever"
