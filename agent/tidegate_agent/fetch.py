@@ -156,13 +156,11 @@ class Fetch:
     # --- From here on in the thread --------------------------------------------------------------
 
     def _attempt(self, url: str) -> None:
-        with self._disk():
+        with self._writing():
             fd = os.open(self._part, PART_FLAGS, 0o600)
         try:
-            if not self._loaded:
+            if not self._loaded or os.fstat(fd).st_size != self.done:
                 self._load(fd)
-            if self._is_cut:
-                raise _Cut
             if self.done < self._size:
                 self._download(fd, url)
             self._verify(fd)
@@ -170,11 +168,12 @@ class Fetch:
             os.close(fd)
 
     def _load(self, fd: int) -> None:
-        """Hash what an earlier process left."""
-        with self._disk():
-            if os.fstat(fd).st_size > self._size:
-                self._restart(fd)
-            while not self._is_cut and (data := os.pread(fd, CHUNK_BYTES, self.done)):
+        """Hash what an earlier process left, or somebody has put in its place meanwhile."""
+        self.done, self._hash = 0, hashlib.sha256()
+        if os.fstat(fd).st_size > self._size:
+            self._restart(fd)
+        while data := os.pread(fd, CHUNK_BYTES, self.done):
+            with self._writing():
                 self._hash.update(data)
                 self.done += len(data)
         self._loaded = True
@@ -199,7 +198,8 @@ class Fetch:
         except http.client.InvalidURL as error:
             raise ArtifactError(f"the artifact's address is malformed: {where}") from error
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+            reason = str(getattr(error, "reason", "") or error or type(error).__name__)[:200]
+            reason = reason if reason.isprintable() else repr(reason)
             raise _Retry(f"cannot fetch {where}: {reason}") from error
 
     def _opener(self) -> urllib.request.OpenerDirector:
@@ -226,17 +226,17 @@ class Fetch:
             self._restart(fd)
             raise _Retry(f"{where} resumes with something else; starting over")
         if response.status != 200:
-            raise _Retry(f"{where} answered {response.status} {response.reason}")
+            raise _Retry(f"{where} answered {response.status}")
         if response.length not in (None, self._size):
-            raise ArtifactError(
-                f"{where} offers {response.length} bytes, the artifact has {self._size}"
-            )
+            offered = f"{where} offers {response.length} bytes"
+            raise ArtifactError(f"{offered}, the artifact has {self._size}")
         if self.done:  # the server knows no Range
             self._restart(fd)
 
     def _judge(self, fd: int, error: urllib.error.HTTPError, where: str) -> None:
         with error:
-            answer = f"{where} answered {error.code} {error.reason}"
+            meaning = http.client.responses.get(error.code, "")  # not the server's words
+            answer = f"{where} answered {error.code} {meaning}".rstrip()
         if error.code == 416 and self.done:
             self._restart(fd)
             raise _Retry(f"{answer}; starting over") from error
@@ -247,9 +247,7 @@ class Fetch:
         raise ArtifactError(f"the artifact cannot be fetched: {answer}") from error
 
     def _store(self, fd: int, data: bytes) -> None:
-        with self._lock, self._disk():
-            if self._is_cut:
-                raise _Cut
+        with self._writing():
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(fd, rest, self.done)
@@ -258,9 +256,7 @@ class Fetch:
                 rest = rest[written:]
 
     def _restart(self, fd: int) -> None:
-        with self._lock, self._disk():
-            if self._is_cut:
-                raise _Cut
+        with self._writing():
             os.ftruncate(fd, 0)
             self.done, self._hash, self._resumed = 0, hashlib.sha256(), False
 
@@ -277,8 +273,14 @@ class Fetch:
             "nothing was unpacked"
         )
 
-    def _disk(self) -> contextlib.AbstractContextManager[None]:
-        return disk_errors("fetching the artifact", self._part.parent, self._size - self.done)
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Alone with the file, unless the fetch was cut; its disk errors are not the network's."""
+        folder, missing = self._part.parent, self._size - self.done
+        with self._lock, disk_errors("fetching the artifact", folder, missing):
+            if self._is_cut:
+                raise _Cut
+            yield
 
 
 class _Plain(http.client.HTTPConnection):

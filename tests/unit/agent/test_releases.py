@@ -20,11 +20,11 @@ import pytest
 from hostile_archives import FILE, HOSTILE, SMALL_DISK, archive, bomb_of_headers, member, symlink
 
 from tidegate_agent.errors import ArtifactError
-from tidegate_agent.fetch import Patience
-from tidegate_agent.releases import PACKAGE_FOLDER, Releases, UnpackLimits
+from tidegate_agent.fetch import Fetch, Patience, _Cut
+from tidegate_agent.releases import PACKAGE_FOLDER, Releases, UnpackLimits, to_the_end
 
 HASTE = Patience(
-    connect_seconds=2,
+    connect_seconds=30,  # longer than any test: what falls silent must be seen by the next
     read_seconds=0.3,
     first_pause_seconds=0.01,
     longest_pause_seconds=0.05,
@@ -246,7 +246,7 @@ async def test_what_is_not_there_fails_at_once(
     tmp_path: Path, server: Server, releases: Releases, code: int
 ) -> None:
     server.answers = [status(code)]
-    with pytest.raises(ArtifactError, match=f"answered {code}"):
+    with pytest.raises(ArtifactError, match=f"answered {code} [A-Z]"):
         await prepare(releases, server)
     assert len(server.asked) == 1
     assert names(tmp_path) == set()
@@ -273,8 +273,6 @@ async def test_an_endless_failure_lasts_until_the_caller_has_enough(
 
 
 async def test_pauses_grow_and_differ_and_have_a_bound(tmp_path: Path) -> None:
-    from tidegate_agent.fetch import Fetch
-
     fetch = Fetch(tmp_path / "part", NAME, 1, Patience())
     assert all(0.25 <= fetch._pause_seconds(1) <= 0.5 for _ in range(50))
     assert all(2 <= fetch._pause_seconds(4) <= 4 for _ in range(50))
@@ -365,6 +363,18 @@ async def test_what_does_not_fit_is_fetched_anew(
     assert server.asked == asked
 
 
+async def test_a_download_that_somebody_takes_away_is_begun_anew(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    def take(_: BaseHTTPRequestHandler) -> None:
+        (tmp_path / "releases" / PART).unlink()
+
+    server.answers = [whole(until=1000, then=take), whole()]
+    await prepare(releases, server)
+    assert is_whole(tmp_path)
+    assert server.asked == [None, None]
+
+
 @pytest.mark.parametrize(
     ("second", "asked"),
     [
@@ -383,6 +393,22 @@ async def test_a_server_that_cannot_resume_is_asked_for_all(
     await prepare(releases, server)
     assert is_whole(tmp_path)
     assert server.asked == asked
+
+
+async def test_a_server_that_resumes_at_another_byte_is_noticed_at_once(
+    tmp_path: Path, server: Server, releases: Releases
+) -> None:
+    def from_the_start(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 0-{len(ARTIFACT) - 1}/{len(ARTIFACT)}")
+        handler.end_headers()
+        handler.wfile.write(ARTIFACT)
+
+    server.answers = [whole(until=1000), from_the_start, whole()]
+    notes: list[str] = []
+    await prepare(releases, server, note=notes.append)
+    assert is_whole(tmp_path)
+    assert "resumes with something else" in notes[1]
 
 
 # --- What is not the artifact --------------------------------------------------------------------
@@ -526,6 +552,37 @@ async def test_a_cancelled_fetch_never_writes_again(tmp_path: Path, server: Serv
     server.answers = [whole()]
     await prepare(releases, server)
     assert is_whole(tmp_path)
+
+
+async def test_a_thread_that_wakes_after_the_cancel_writes_nothing(tmp_path: Path) -> None:
+    """Its bytes were on their way when the fetch ended; the next one may have the file open."""
+    fetch = Fetch(tmp_path / "part", NAME, 10, HASTE)
+    with (tmp_path / "part").open("w+b") as file:
+        fetch._store(file.fileno(), b"before")
+        fetch._cut()
+        with pytest.raises(_Cut):
+            fetch._store(file.fileno(), b"late")
+        with pytest.raises(_Cut):
+            fetch._restart(file.fileno())
+    assert (tmp_path / "part").read_bytes() == b"before"
+
+
+async def test_work_on_the_names_is_done_before_a_cancel_goes_on() -> None:
+    begun, free = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        free.wait(5)
+
+    task = asyncio.create_task(to_the_end(asyncio.to_thread(work)))
+    await until(begun.is_set)
+    for _ in range(3):
+        task.cancel("leave")
+        await asyncio.sleep(0.02)
+        assert not task.done()
+    free.set()
+    with pytest.raises(asyncio.CancelledError, match="leave"):
+        await task
 
 
 def children() -> list[str]:

@@ -120,7 +120,7 @@ class Life:
             self.world.come_back(name)
 
 
-briefly = settings(max_examples=60, deadline=None, derandomize=True)
+briefly = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 @briefly
