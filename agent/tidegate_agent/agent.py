@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +16,10 @@ from tidegate_agent.errors import AgentError
 from tidegate_agent.executor import Executor
 from tidegate_agent.journal import Journal
 from tidegate_agent.slot import Slot
+from tidegate_protos.rules import NAME
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
-
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Agent:

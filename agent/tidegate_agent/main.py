@@ -4,21 +4,20 @@ import argparse
 import asyncio
 import fcntl
 import logging
-import re
 import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tidegate_agent.agent import NAME, Agent
+from tidegate_agent.agent import Agent
 from tidegate_agent.errors import AgentError
 from tidegate_agent.link import Link
+from tidegate_protos.rules import LABEL, NAME
 
 EXAMPLE = """example:
   tidegate-agent run --node web-1 --data /var/lib/tidegate --controller 127.0.0.1:7420 \\
       --label role=web --label zone=a
 """
-LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,62})=([A-Za-z0-9][A-Za-z0-9._/-]{0,62})")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -70,10 +69,10 @@ def _node(text: str) -> str:
 
 
 def _label(text: str) -> tuple[str, str]:
-    match = LABEL.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return match[1], match[2]
+    key, _, value = text.partition("=")
+    if not LABEL.fullmatch(key) or not LABEL.fullmatch(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as role=web")
+    return key, value
 
 
 def _target(text: str) -> str:

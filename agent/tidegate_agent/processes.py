@@ -31,6 +31,7 @@ from tidegate_agent.procfs import (
     has_variable,
     look,
 )
+from tidegate_protos.rules import CONTROLS
 
 TOKEN_VARIABLE = "TIDEGATE_INSTANCE"  # noqa: S105
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -43,8 +44,6 @@ _ESCAPES = re.compile(
     r"|\x1b[\]PX^_][^\x07\x1b\x9c\n]*(?:\x07|\x9c|\x1b\\)"
     r"|\x1b[ -/]*[0-~]"
 )
-# Control characters but newline and tab, and the marks that reorder a line for its reader.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ def tail(path: Path, lines: int = 20, max_bytes: int = 8192) -> str:
         return ""
     if size > max_bytes and b"\n" in data[:-1]:
         data = data.partition(b"\n")[2]  # the first line lacks its beginning
-    text = _CONTROLS.sub("", _ESCAPES.sub("", data.decode(errors="replace")))
+    text = CONTROLS.sub("", _ESCAPES.sub("", data.decode(errors="replace")))
     return "\n".join(text.rstrip("\n").split("\n")[-lines:]) if lines > 0 else ""
 
 

@@ -27,10 +27,10 @@ from typing import TypeVar
 
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, disk_errors
+from tidegate_protos.rules import DIGEST
 
 log = logging.getLogger(__name__)
 
-DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 ENTRY = re.compile(r"\.?(?P<name>[0-9a-f]{64})(?P<rest>|\.ok|\.part|\.\w+\.tmp)")
 UNPACK_FACTOR = 4  # archive and tree together, in sizes of the archive, where nobody knows better
 STOP_SECONDS = 30.0  # how much longer than its own deadline the child may take, to sync the disk

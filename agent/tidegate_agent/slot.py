@@ -18,7 +18,7 @@ from tidegate_agent.errors import AgentError, ServiceError
 from tidegate_agent.health import Check, Monitor, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.processes import Instance, Launch
-from tidegate_agent.render import render
+from tidegate_protos.rules import render
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -183,10 +183,10 @@ class Slot:
         environment = {
             **{f"TIDEGATE_{key.upper()}": value for key, value in words.items()},
             "PORT": words["port"],
-            **{key: render(value, words) for key, value in service.environment.items()},
+            **{key: _filled(value, words) for key, value in service.environment.items()},
         }
         launch = Launch(
-            command=tuple(render(part, words) for part in service.command),
+            command=tuple(_filled(part, words) for part in service.command),
             environment=environment,
             directory=self.folder / "release",
             output=self.output,
@@ -208,7 +208,7 @@ class Slot:
     def _check(self, record: SlotRecord) -> Check:
         health = record.start.health
         return Check(
-            http=render(health.http, self._words(record)),
+            http=_filled(health.http, self._words(record)),
             every_seconds=health.every_seconds,
             timeout_seconds=health.timeout_seconds,
             failures=health.failures,
@@ -317,6 +317,13 @@ class Slot:
         self._healthy, self._detail = healthy, detail
         log.info("slot %s is %s: %s", self.name, "healthy" if healthy else "unhealthy", detail)
         self._on_change(self)
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    try:
+        return render(text, words)
+    except ValueError as error:
+        raise ServiceError(str(error)) from error
 
 
 def replace_link(link: Path, target: str) -> None:

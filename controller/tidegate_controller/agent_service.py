@@ -13,13 +13,12 @@ from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import Session
 from tidegate_controller.wire import to_report, to_result
+from tidegate_protos.rules import LABEL, NAME
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
 
 log = logging.getLogger(__name__)
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 HELLO_SECONDS = 10.0
 HEARTBEAT_SECONDS = 5.0

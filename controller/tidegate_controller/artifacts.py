@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,8 +11,8 @@ from aiohttp import web
 
 from tidegate_controller.errors import TidegateError, UsageError
 from tidegate_controller.threads import to_the_end
+from tidegate_protos.rules import DIGEST
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ARTIFACT_BYTES_MAX = 10 * 1024**3
 
 

@@ -15,10 +15,8 @@ from typing import NamedTuple
 
 from tidegate_controller.toml_lines import KeyPath
 from tidegate_controller.units import parse_duration, spell_duration
+from tidegate_protos.rules import LABEL, NAME, PLACEHOLDERS
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")  # as agents may have: name and value alike
-PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")
 LONGEST = "30d"  # of any duration
 
 _NAME_FORM = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"

@@ -18,6 +18,7 @@ from tidegate_controller.core.inputs import Input, Result
 from tidegate_controller.errors import TidegateError, TrafficError
 from tidegate_controller.traffic import ADAPTERS, Traffic
 from tidegate_controller.wire import split_stream
+from tidegate_protos.rules import render
 
 log = logging.getLogger(__name__)
 
@@ -106,17 +107,14 @@ def check_url(stream: str, release: t.Release, place: t.Place, address: str) -> 
     host, _, port = address.rpartition(":")
     app, environment = split_stream(stream)
     words = {
-        "{port}": port,
-        "{slot}": place.slot,
-        "{app}": app,
-        "{environment}": environment,
-        "{version}": release.version,
-        "{node}": place.node,
+        "port": port,
+        "slot": place.slot,
+        "app": app,
+        "environment": environment,
+        "version": release.version,
+        "node": place.node,
     }
-    url = release.settings.health.http
-    for word, value in words.items():
-        url = url.replace(word, value)
-    parts = urlsplit(url)
+    parts = urlsplit(render(release.settings.health.http, words))
     netloc = host if parts.port is None else f"{host}:{parts.port}"
     return urlunsplit(parts._replace(netloc=netloc, path=parts.path or "/"))
 

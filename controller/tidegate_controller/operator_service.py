@@ -11,7 +11,6 @@ import msgspec
 
 from tidegate_controller import views
 from tidegate_controller.admission import gathered, refuse_shared, rollback_nodes
-from tidegate_controller.agent_service import NAME
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.config import render_digest
 from tidegate_controller.core import types as t
@@ -21,6 +20,7 @@ from tidegate_controller.engine import Engine, RolloutPlace
 from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.log import Record, read_log
 from tidegate_controller.wire import split_stream
+from tidegate_protos.rules import NAME
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 

@@ -7,9 +7,9 @@ from config_samples import SMALLEST, assert_said, cases, changed, problems, read
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tidegate_agent.render import render
 from tidegate_controller import config
 from tidegate_controller.config_checks import PLACEHOLDERS, At, template
+from tidegate_protos.rules import render
 
 NODES = '{ role = "web" }'
 COMMAND = '["./serve", "--port", "{port}"]'

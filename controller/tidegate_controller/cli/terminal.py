@@ -1,6 +1,5 @@
 """What all commands share: options, columns, text that is safe to print."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +9,9 @@ import click
 import msgspec
 
 from tidegate_controller.cli.client import Client
+from tidegate_protos.rules import CONTROLS
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-# What comes from nodes is text: no escape sequence of theirs reaches the terminal.
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass
@@ -51,7 +48,7 @@ def print_json(document: msgspec.Struct) -> None:
 
 def clean(text: str) -> str:
     """The text without control characters; newlines and tabs stay."""
-    return _UNSAFE.sub("", text)
+    return CONTROLS.sub("", text)
 
 
 def say(text: str) -> None:

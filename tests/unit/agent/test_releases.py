@@ -22,7 +22,9 @@ from hostile_archives import FILE, HOSTILE, SMALL_DISK, archive, bomb_of_headers
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, _Cut
 from tidegate_agent.releases import PACKAGE_FOLDER, Releases, UnpackLimits, to_the_end
+from tidegate_protos import rules
 
+PROTOS_FOLDER = Path(rules.__file__).parents[1]
 HASTE = Patience(
     connect_seconds=30,  # longer than any test: what falls silent must be seen by the next
     read_seconds=0.3,
@@ -634,7 +636,7 @@ async def test_a_child_past_its_time_is_stopped(tmp_path: Path, server: Server) 
 ALONE = """
 import asyncio, sys
 from pathlib import Path
-sys.path.append(sys.argv.pop(1))
+sys.path += sys.argv.pop(1).split(":")
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.releases import Patience, Releases
 root, digest, size, url, sweep = sys.argv[1:]
@@ -653,7 +655,7 @@ asyncio.run(main())
 def alone(root: Path, server: Server, data: bytes = ARTIFACT, sweep: str = "") -> list[str]:
     """A process of its own that prepares the release."""
     digest, size = digest_of(data), str(len(data))
-    start = [sys.executable, "-I", "-S", "-c", ALONE, PACKAGE_FOLDER]
+    start = [sys.executable, "-I", "-S", "-c", ALONE, f"{PACKAGE_FOLDER}:{PROTOS_FOLDER}"]
     return [*start, str(root), digest, size, server.url(), sweep]
 
 

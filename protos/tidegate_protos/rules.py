@@ -1,0 +1,36 @@
+"""What both sides hold to beside the schema: the form of names, and what placeholders stand for.
+
+Used by agent and controller alike, since each checks what the other sends, and both fill in the
+same texts.
+"""
+
+import re
+from collections.abc import Mapping
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # of nodes, apps, environments, slots
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")  # a label's key and its value alike
+DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")
+
+# Control characters but newline and tab, and the marks that reorder a line for its reader: what
+# comes from elsewhere is text, and reaches no terminal with any of these.
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([a-z]+)\}|[{}]")
+
+
+def render(text: str, words: Mapping[str, str]) -> str:
+    """`text` with {word} replaced by its value; `{{` and `}}` stand for braces. Nothing is
+    evaluated. Raises ValueError for a word that is not known, or a single brace."""
+
+    def fill(match: re.Match[str]) -> str:
+        piece = match.group()
+        if piece in ("{{", "}}"):
+            return piece[0]
+        word = match.group(1)
+        if word not in words:
+            known = " ".join(f"{{{name}}}" for name in words)
+            raise ValueError(f"{piece!r} in {text!r} is not known here; known: {known}")
+        return words[word]
+
+    return _PIECE.sub(fill, text)
