@@ -49,7 +49,8 @@ class RolloutPlace(NamedTuple):
     """Where a rollout is in the log."""
 
     stream: str
-    started_seq: int
+    version: int  # of its Started
+    seq: int  # likewise
 
 
 class Engine:
@@ -81,6 +82,7 @@ class Engine:
         self._load()
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._writer.run())
+            self._tasks.create_task(self._clock.pulse())
             self._effects.use(self._tasks)
             self.started_at = self._clock.now()
             began = t.EpochBegan(epoch=self.epoch, log_id=self.log.log_id)
@@ -110,7 +112,7 @@ class Engine:
                 self._note_rollout(event.rollout, record)
 
     def _note_rollout(self, rollout: str, started: Record) -> None:
-        self.rollouts[rollout] = RolloutPlace(started.stream, started.seq)
+        self.rollouts[rollout] = RolloutPlace(started.stream, started.version, started.seq)
         self._last_number = max(self._last_number, int(rollout[1:]))
 
     async def _adopt(self, stream: Stream) -> None:

@@ -218,15 +218,25 @@ class EventLog:
             raise LogError(f"the event log {self.path} is damaged: {error}") from error
 
 
-def read_log(path: Path, after_seq: int = 0, stream: str = "", limit: int = 1000) -> list[Record]:
-    """Up to `limit` records (-1: all) after the cursor, oldest first, of one stream or of all.
-    Blocking; may run in any thread beside the writer, since it opens and closes for itself."""
-    sql = "SELECT * FROM events WHERE seq > ? AND (? = '' OR stream = ?) ORDER BY seq LIMIT ?"
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    with closing(connection):
-        return [
-            _from_row(row) for row in connection.execute(sql, (after_seq, stream, stream, limit))
-        ]
+def read_log(path: Path, after_seq: int, limit: int) -> list[Record]:
+    """Up to `limit` records after the cursor, oldest first, of all streams. Blocking; may run in
+    any thread beside the writer, since it opens and closes for itself. Errors: `LogError`."""
+    return _read(path, "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", after_seq, limit)
+
+
+def read_stream(path: Path, stream: str, after_version: int, limit: int) -> list[Record]:
+    """Likewise of one stream, after that version of it."""
+    sql = "SELECT * FROM events WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
+    return _read(path, sql, stream, after_version, limit)
+
+
+def _read(path: Path, sql: str, *parameters: object) -> list[Record]:
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        with closing(connection):
+            return [_from_row(row) for row in connection.execute(sql, parameters)]
+    except sqlite3.Error as error:
+        raise LogError(f"cannot read the event log {path}: {error}") from error
 
 
 def _to_row(record: Record) -> tuple[object, ...]:

@@ -18,7 +18,9 @@ from tidegate_controller.core.inputs import Deploy, Rollback
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.engine import Engine, RolloutPlace
 from tidegate_controller.errors import Refused, TidegateError, UsageError
-from tidegate_controller.log import Record, read_log
+from tidegate_controller.history import History, find_rollout
+from tidegate_controller.log import Record, read_log, read_stream
+from tidegate_controller.threads import to_the_end
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import NAME
 from tidegate_protos.v1 import operator_pb2 as pb
@@ -71,6 +73,8 @@ class OperatorService(OperatorServicer):
         self.engine = engine
         self._store = store
         self._admission = asyncio.Lock()
+        self._history = History(engine.log.path)
+        self._history_lock = asyncio.Lock()
 
     # --- Artifacts ----------------------------------------------------------------------------
 
@@ -155,7 +159,7 @@ class OperatorService(OperatorServicer):
         known_id, rollout = state.last_request
         if known_id != request_id:
             return pb.RolloutReply(stream=stream, message=nothing)
-        seq = self._place_of(rollout).started_seq - 1
+        seq = self._place_of(rollout).seq - 1
         return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq)
 
     def _find_stream(self, app: str, environment: str) -> str:
@@ -194,7 +198,8 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
-        found = views.rollouts(await self._read_all(0, ""))
+        async with self._history_lock:
+            found = await to_the_end(asyncio.to_thread(self._history.catch_up))
         if request.app:
             self._known_app(request.app)
             found = [view for view in found if view.app == request.app]
@@ -203,11 +208,10 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ShowRollout(self, request: pb.ShowRolloutRequest) -> pb.Document:
-        stream = self._place_of(request.rollout).stream
-        for view in views.rollouts(await self._read_all(0, stream)):
-            if view.rollout == request.rollout:
-                return _document(view)
-        raise UsageError(f"there is no rollout {request.rollout}", "see: tidegate rollout list")
+        place = self._place_of(request.rollout)
+        path = self.engine.log.path
+        view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
+        return _document(view)
 
     def _place_of(self, rollout: str) -> RolloutPlace:
         place = self.engine.rollouts.get(rollout)
@@ -215,51 +219,46 @@ class OperatorService(OperatorServicer):
             raise UsageError(f"there is no rollout {rollout[:80]}", "see: tidegate rollout list")
         return place
 
-    async def _read_all(self, after_seq: int, stream: str) -> list[Record]:
-        return await asyncio.to_thread(read_log, self.engine.log.path, after_seq, stream, -1)
-
     async def ReadLog(self, request: pb.ReadLogRequest, context: Any) -> AsyncIterator[pb.Document]:
         """Records after the cursor; with `follow` it goes on, with a rollout until that ends."""
         await self.engine.ready.wait()
         try:
-            stream = self._place_of(request.rollout).stream if request.rollout else request.stream
-            async for record in self._records(request, stream):
+            found = self._of_rollout(request) if request.rollout else self._of_all(request)
+            async for record in found:
                 yield _document(views.event_view(record))
         except TidegateError as error:
             await _abort(context, error)
 
-    async def _records(self, request: pb.ReadLogRequest, stream: str) -> AsyncIterator[Record]:
-        cursor = request.after_seq
-        if request.rollout:  # it begins with its Started, and nothing after its Ended is its own
-            cursor = max(cursor, self._place_of(request.rollout).started_seq - 1)
+    async def _of_all(self, request: pb.ReadLogRequest) -> AsyncIterator[Record]:
+        path, cursor = self.engine.log.path, request.after_seq
         while True:
-            last = self.engine.log.last_seq
-            may_grow = request.follow and self._is_open(request.rollout)
-            records = await asyncio.to_thread(
-                read_log, self.engine.log.path, cursor, stream, READ_CHUNK
-            )
+            records = await asyncio.to_thread(read_log, path, cursor, READ_CHUNK)
             for record in records:
-                cursor = record.seq
-                event = record.event
-                another = isinstance(event, t.Started) and event.rollout != request.rollout
-                if request.rollout and another:
-                    return
                 yield record
+                cursor = record.seq
+            if not records:
+                if not request.follow:
+                    return
+                await self.engine.wait_for_append(cursor)
+
+    async def _of_rollout(self, request: pb.ReadLogRequest) -> AsyncIterator[Record]:
+        """From its Started to its Ended, and what else happened in its stream meanwhile."""
+        place = self._place_of(request.rollout)
+        path, version = self.engine.log.path, place.version - 1
+        while True:
+            last_seq = self.engine.log.last_seq
+            records = await asyncio.to_thread(read_stream, path, place.stream, version, READ_CHUNK)
+            for record in records:
+                version = record.version
+                if record.seq > request.after_seq:
+                    yield record
+                event = record.event
                 if isinstance(event, t.Ended) and event.rollout == request.rollout:
                     return
-            if len(records) == READ_CHUNK:
-                continue
-            if not may_grow:
-                return
-            cursor = max(cursor, last)
-            await self.engine.wait_for_append(cursor)
-
-    def _is_open(self, rollout: str) -> bool:
-        """Whether more can come: always of the whole log, of a rollout until it has ended."""
-        if not rollout:
-            return True
-        present = self.engine.stream(self._place_of(rollout).stream).state.rollout
-        return present is not None and present.id == rollout
+            if not records:
+                if not request.follow:
+                    return
+                await self.engine.wait_for_append(last_seq)
 
 
 def _checked_spec(data: bytes) -> Spec:

@@ -4,7 +4,6 @@ Both ends use these types: the controller fills them from log and state, the CLI
 Fields may be added, none taken away.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -41,7 +40,9 @@ class StepView(Document, kw_only=True):
     seconds: float | None = None
 
 
-class RolloutView(Document, kw_only=True):
+class RolloutSummary(Document, kw_only=True):
+    """A rollout as `rollout list` has it."""
+
     rollout: str
     app: str
     environment: str
@@ -52,14 +53,19 @@ class RolloutView(Document, kw_only=True):
     waiting_for: str | None
     release: ReleaseView
     previous: ReleaseView | None
-    steps: list[StepView]
     requested_by: str
     started_at: str
     ended_at: str | None
 
 
+class RolloutView(RolloutSummary, kw_only=True):
+    """A rollout with its steps, as `rollout show` has it."""
+
+    steps: list[StepView]
+
+
 class RolloutList(Document, kw_only=True):
-    rollouts: list[RolloutView]
+    rollouts: list[RolloutSummary]
 
 
 class SlotView(Document, kw_only=True):
@@ -220,77 +226,3 @@ def _node_view(engine: Engine, node: t.NodeRegistered) -> NodeView:
         view.memory_used_bytes = session.heartbeat.memory_used_bytes
         view.disk_free_bytes = session.heartbeat.disk_free_bytes
     return view
-
-
-def rollouts(records: Iterable[Record]) -> list[RolloutView]:
-    """Every rollout that the records tell of, oldest first. A view is nothing but a fold."""
-    folds: list[_RolloutFold] = []
-    open_in: dict[str, _RolloutFold] = {}
-    for record in records:
-        event = record.event
-        if isinstance(event, t.Started):
-            open_in[record.stream] = _RolloutFold(record, event)
-            folds.append(open_in[record.stream])
-        elif fold := open_in.get(record.stream):
-            fold.take(record.at, record.clock, event)
-            if isinstance(event, t.Ended):
-                del open_in[record.stream]
-    return [fold.view for fold in folds]
-
-
-class _RolloutFold:
-    """Adds up the events of one rollout to its view."""
-
-    def __init__(self, record: Record, event: t.Started) -> None:
-        app, environment = split_stream(record.stream)
-        self._steps: dict[str, StepView] = {}
-        self._actions: dict[str, NodeStepView] = {}
-        self._entered = 0.0
-        self.view = RolloutView(
-            rollout=event.rollout,
-            app=app,
-            environment=environment,
-            strategy=event.strategy,
-            kind=event.kind,
-            state="running",
-            reason="",
-            waiting_for=None,
-            release=release_view(event.release),
-            previous=release_view(event.previous) if event.previous else None,
-            steps=[],
-            requested_by=event.requested_by,
-            started_at=record.at,
-            ended_at=None,
-        )
-        self._plan(event.plan)
-
-    def _plan(self, plan: tuple[t.Step, ...]) -> None:
-        self._steps = {step.id: StepView(name=step.name) for step in plan}
-        self.view.steps += self._steps.values()
-
-    def take(self, at: str, clock: float, event: t.Event) -> None:
-        match event:
-            case t.StepEntered():
-                step = self._steps[event.step]
-                step.state, step.started_at = "running", at
-                self._entered = clock
-            case t.ActionIssued() if event.action.step in self._steps:
-                node = NodeStepView(state="running")
-                self._steps[event.action.step].nodes[event.action.work.at] = node
-                self._actions[event.action.id] = node
-            case t.ActionEnded() if event.action in self._actions:
-                ended = self._actions[event.action]
-                ended.state, ended.error = event.outcome, event.error
-                ended.output_tail = event.output_tail
-            case t.StepEnded():
-                step = self._steps[event.step]
-                step.state, step.ended_at = event.outcome, at
-                step.seconds = round(clock - self._entered, 3)
-            case t.Replanned():
-                self.view.state, self.view.reason = "rolling_back", event.reason
-                self._plan(event.plan)
-            case t.Ended():
-                self.view.state, self.view.ended_at = event.state, at
-                self.view.reason = event.reason
-            case _:
-                return

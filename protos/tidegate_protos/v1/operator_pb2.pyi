@@ -99,13 +99,11 @@ class ListNodesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ReadLogRequest(_message.Message):
-    __slots__ = ("after_seq", "stream", "rollout", "follow")
+    __slots__ = ("after_seq", "rollout", "follow")
     AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
-    STREAM_FIELD_NUMBER: _ClassVar[int]
     ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     after_seq: int
-    stream: str
     rollout: str
     follow: bool
-    def __init__(self, after_seq: _Optional[int] = ..., stream: _Optional[str] = ..., rollout: _Optional[str] = ..., follow: _Optional[bool] = ...) -> None: ...
+    def __init__(self, after_seq: _Optional[int] = ..., rollout: _Optional[str] = ..., follow: _Optional[bool] = ...) -> None: ...

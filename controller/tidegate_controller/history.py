@@ -1,0 +1,137 @@
+"""Rollouts as people read them: folded from the events, and from nothing else.
+
+Called by `operator_service`. Blocking where it reads the log, so it is called in a thread.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from tidegate_controller.core import types as t
+from tidegate_controller.log import Record, read_log, read_stream
+from tidegate_controller.views import (
+    NodeStepView,
+    RolloutSummary,
+    RolloutView,
+    StepView,
+    release_view,
+)
+from tidegate_controller.wire import split_stream
+
+CHUNK = 500  # records read from the log at a time
+
+
+def find_rollout(path: Path, stream: str, started_version: int) -> RolloutView:
+    """The rollout that the stream's event of this version has started. Errors: `LogError`."""
+    version = started_version - 1
+    fold: Fold | None = None
+    while records := read_stream(path, stream, version, CHUNK):
+        for record in records:
+            event = record.event
+            if fold is not None:
+                fold.take(record)
+            elif isinstance(event, t.Started):
+                fold = Fold(record, event)
+            if fold is not None and fold.ended:
+                return fold.view
+        version = records[-1].version
+    assert fold is not None, "no rollout was started there"
+    return fold.view
+
+
+class History:
+    """Every rollout in short, oldest first. It reads on where it was, so that asking again costs
+    what is new; steps are kept of no rollout that has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seq = 0
+        self._summaries: dict[str, RolloutSummary] = {}
+        self._open: dict[str, Fold] = {}  # by stream
+
+    def catch_up(self) -> list[RolloutSummary]:
+        """All of them, as the log has them now. One thread at a time. Errors: `LogError`."""
+        while records := read_log(self._path, self._seq, CHUNK):
+            for record in records:
+                self._take(record)
+            self._seq = records[-1].seq
+        self._summaries |= {fold.view.rollout: summary(fold.view) for fold in self._open.values()}
+        return list(self._summaries.values())
+
+    def _take(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, t.Started):
+            fold = self._open[record.stream] = Fold(record, event)
+            self._summaries[event.rollout] = summary(fold.view)
+        elif fold_open := self._open.get(record.stream):
+            fold_open.take(record)
+            if fold_open.ended:
+                view = self._open.pop(record.stream).view
+                self._summaries[view.rollout] = summary(view)
+
+
+def summary(view: RolloutView) -> RolloutSummary:
+    fields = msgspec.structs.asdict(view)
+    del fields["steps"]
+    return RolloutSummary(**fields)
+
+
+class Fold:
+    """Adds up the events of one rollout, from its `Started` on, to its view."""
+
+    def __init__(self, record: Record, event: t.Started) -> None:
+        self.ended = False
+        app, environment = split_stream(record.stream)
+        self._steps: dict[str, StepView] = {}
+        self._actions: dict[str, NodeStepView] = {}
+        self._entered = 0.0
+        self.view = RolloutView(
+            rollout=event.rollout,
+            app=app,
+            environment=environment,
+            strategy=event.strategy,
+            kind=event.kind,
+            state="running",
+            reason="",
+            waiting_for=None,
+            release=release_view(event.release),
+            previous=release_view(event.previous) if event.previous else None,
+            steps=[],
+            requested_by=event.requested_by,
+            started_at=record.at,
+            ended_at=None,
+        )
+        self._plan(event.plan)
+
+    def _plan(self, plan: tuple[t.Step, ...]) -> None:
+        self._steps = {step.id: StepView(name=step.name) for step in plan}
+        self.view.steps += self._steps.values()
+
+    def take(self, record: Record) -> None:
+        at, clock, event = record.at, record.clock, record.event
+        match event:
+            case t.StepEntered():
+                step = self._steps[event.step]
+                step.state, step.started_at = "running", at
+                self._entered = clock
+            case t.ActionIssued() if event.action.step in self._steps:
+                node = NodeStepView(state="running")
+                self._steps[event.action.step].nodes[event.action.work.at] = node
+                self._actions[event.action.id] = node
+            case t.ActionEnded() if event.action in self._actions:
+                ended = self._actions[event.action]
+                ended.state, ended.error = event.outcome, event.error
+                ended.output_tail = event.output_tail
+            case t.StepEnded():
+                step = self._steps[event.step]
+                step.state, step.ended_at = event.outcome, at
+                step.seconds = round(clock - self._entered, 3)
+            case t.Replanned():
+                self.view.state, self.view.reason = "rolling_back", event.reason
+                self._plan(event.plan)
+            case t.Ended():
+                self.ended = True
+                self.view.state, self.view.ended_at = event.state, at
+                self.view.reason = event.reason
+            case _:
+                return
