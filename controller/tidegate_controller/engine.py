@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tidegate_controller.clock import EngineClock, wall_now
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import decide, next_deadline
 from tidegate_controller.core.draft import pending
@@ -85,7 +86,7 @@ class Engine:
             self._tasks.create_task(self._clock.pulse())
             self._effects.use(self._tasks)
             self.started_at = self._clock.now()
-            began = t.EpochBegan(epoch=self.epoch, log_id=self.log.log_id)
+            began = ev.EpochBegan(epoch=self.epoch, log_id=self.log.log_id)
             await self._record_own(CONTROLLER_STREAM, began)
             for stream in tuple(self.streams.values()):
                 if stream.busy:
@@ -101,14 +102,14 @@ class Engine:
 
     def _fold(self, record: Record) -> None:
         event = record.event
-        if isinstance(event, t.EpochBegan):
+        if isinstance(event, ev.EpochBegan):
             self.epoch = event.epoch
-        elif isinstance(event, t.NodeRegistered):
+        elif isinstance(event, ev.NodeRegistered):
             self.fleet.fold(event, record.at)
         else:
             stream = self.streams.setdefault(record.stream, Stream(record.stream))
             stream.state = evolve(stream.state, event, record.clock)
-            if isinstance(event, t.Started):
+            if isinstance(event, ev.Started):
                 self._note_rollout(event.rollout, record)
 
     def _note_rollout(self, rollout: str, started: Record) -> None:
@@ -187,12 +188,12 @@ class Engine:
         appended.set()
         return records
 
-    def _follow_up(self, stream: Stream, event: t.Event, record: Record) -> None:
-        if isinstance(event, t.Started):
+    def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:
+        if isinstance(event, ev.Started):
             self._note_rollout(event.rollout, record)
-        elif isinstance(event, t.ActionEnded):
+        elif isinstance(event, ev.ActionEnded):
             self._effects.cancel(event.action)
-        elif isinstance(event, t.ActionIssued) and find_action(stream.state, event.action.id):
+        elif isinstance(event, ev.ActionIssued) and find_action(stream.state, event.action.id):
             self._dispatch(stream, event.action)
 
     def _set_timer(self, stream: Stream, *, idle_tick: bool) -> None:
@@ -278,13 +279,13 @@ class Engine:
             or any(place.node == node for place in stream.state.places)
         }
 
-    async def _record_own(self, name: str, event: t.EpochBegan | t.NodeRegistered) -> None:
+    async def _record_own(self, name: str, event: ev.EpochBegan | ev.NodeRegistered) -> None:
         """Append to a stream that no rollout lives in."""
         async with self._own_lock:
             at = wall_now()
             batch = Batch(name, self.log.version(name), at, self._clock.now(), (event,), None)
             await self._append(batch)
-            if isinstance(event, t.NodeRegistered):
+            if isinstance(event, ev.NodeRegistered):
                 self.fleet.fold(event, at)
 
     # --- Readers ------------------------------------------------------------------------------

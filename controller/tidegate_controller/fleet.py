@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tidegate_controller.core import types as t
+from tidegate_controller.core import events as ev
 from tidegate_controller.core.inputs import Member
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.errors import Refused, UsageError
@@ -49,17 +49,17 @@ class Fleet:
     """All nodes that ever registered, by name."""
 
     def __init__(self) -> None:
-        self.registered: dict[str, t.NodeRegistered] = {}
+        self.registered: dict[str, ev.NodeRegistered] = {}
         self.sessions: dict[str, Session] = {}
         self.last_seen: dict[str, str] = {}
 
-    def fold(self, event: t.NodeRegistered, at: str) -> None:
+    def fold(self, event: ev.NodeRegistered, at: str) -> None:
         self.registered[event.node] = event
         self.last_seen[event.node] = at
 
-    def registration(self, hello: pb.Hello) -> t.NodeRegistered | None:
+    def registration(self, hello: pb.Hello) -> ev.NodeRegistered | None:
         """The event that records this Hello; None when nothing about the node is new."""
-        event = t.NodeRegistered(
+        event = ev.NodeRegistered(
             node=hello.node,
             labels=dict(sorted(hello.labels.items())),
             address=hello.address,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.views import (
@@ -30,7 +31,7 @@ def find_rollout(path: Path, stream: str, started_version: int) -> RolloutView:
             event = record.event
             if fold is not None:
                 fold.take(record)
-            elif isinstance(event, t.Started):
+            elif isinstance(event, ev.Started):
                 fold = Fold(record, event)
             if fold is not None and fold.ended:
                 return fold.view
@@ -60,7 +61,7 @@ class History:
 
     def _take(self, record: Record) -> None:
         event = record.event
-        if isinstance(event, t.Started):
+        if isinstance(event, ev.Started):
             fold = self._open[record.stream] = Fold(record, event)
             self._summaries[event.rollout] = summary(fold.view)
         elif fold_open := self._open.get(record.stream):
@@ -79,7 +80,7 @@ def summary(view: RolloutView) -> RolloutSummary:
 class Fold:
     """Adds up the events of one rollout, from its `Started` on, to its view."""
 
-    def __init__(self, record: Record, event: t.Started) -> None:
+    def __init__(self, record: Record, event: ev.Started) -> None:
         self.ended = False
         app, environment = split_stream(record.stream)
         self._steps: dict[str, StepView] = {}
@@ -110,26 +111,26 @@ class Fold:
     def take(self, record: Record) -> None:
         at, clock, event = record.at, record.clock, record.event
         match event:
-            case t.StepEntered():
+            case ev.StepEntered():
                 step = self._steps[event.step]
                 step.state, step.started_at = "running", at
                 self._entered = clock
-            case t.ActionIssued() if event.action.step in self._steps:
+            case ev.ActionIssued() if event.action.step in self._steps:
                 node = NodeStepView(state="running")
                 self._steps[event.action.step].nodes[event.action.work.at] = node
                 self._actions[event.action.id] = node
-            case t.ActionEnded() if event.action in self._actions:
+            case ev.ActionEnded() if event.action in self._actions:
                 ended = self._actions[event.action]
                 ended.state, ended.error = event.outcome, event.error
                 ended.output_tail = event.output_tail
-            case t.StepEnded():
+            case ev.StepEnded():
                 step = self._steps[event.step]
                 step.state, step.ended_at = event.outcome, at
                 step.seconds = round(clock - self._entered, 3)
-            case t.Replanned():
+            case ev.Replanned():
                 self.view.state, self.view.reason = "rolling_back", event.reason
                 self._plan(event.plan)
-            case t.Ended():
+            case ev.Ended():
                 self.ended = True
                 self.view.state, self.view.ended_at = event.state, at
                 self.view.reason = event.reason

@@ -17,7 +17,7 @@ import msgspec
 import sqlite_utils
 from sqlite_utils.db import Table
 
-from tidegate_controller.core import types as t
+from tidegate_controller.core import events as ev
 from tidegate_controller.core.inputs import Input
 from tidegate_controller.errors import TidegateError
 
@@ -45,7 +45,7 @@ class Record(NamedTuple):
     hash: str
 
     @property
-    def event(self) -> t.Event:
+    def event(self) -> ev.Event:
         return decode_event(self)
 
 
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
     expected_version: int
     at: str
     clock: float
-    events: Sequence[t.Event]
+    events: Sequence[ev.Event]
     cause: Input | None
 
 
@@ -64,8 +64,8 @@ def _from_text(kind: type, value: Any) -> Any:
     return kind(value)
 
 
-_event_decoder: msgspec.json.Decoder[t.Event] = msgspec.json.Decoder(
-    t.AnyEvent, dec_hook=_from_text
+_event_decoder: msgspec.json.Decoder[ev.Event] = msgspec.json.Decoder(
+    ev.AnyEvent, dec_hook=_from_text
 )
 
 
@@ -74,7 +74,7 @@ def encode(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=str)
 
 
-def decode_event(record: Record) -> t.Event:
+def decode_event(record: Record) -> ev.Event:
     """Raises `LogError` that names the event when its kind or shape is not known here."""
     try:
         return _event_decoder.decode(record.data)

@@ -13,6 +13,7 @@ from tidegate_controller import views
 from tidegate_controller.admission import gathered, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.config import render_digest
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Deploy, Rollback
 from tidegate_controller.core.spec import Spec
@@ -253,7 +254,7 @@ class OperatorService(OperatorServicer):
                 if record.seq > request.after_seq:
                     yield record
                 event = record.event
-                if isinstance(event, t.Ended) and event.rollout == request.rollout:
+                if isinstance(event, ev.Ended) and event.rollout == request.rollout:
                     return
             if not records:
                 if not request.follow:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.evolve import place_of
 from tidegate_controller.core.requests import active_release
@@ -210,7 +211,7 @@ def nodes(engine: Engine) -> NodeList:
     )
 
 
-def _node_view(engine: Engine, node: t.NodeRegistered) -> NodeView:
+def _node_view(engine: Engine, node: ev.NodeRegistered) -> NodeView:
     session = engine.fleet.sessions.get(node.node)
     view = NodeView(
         node=node.node,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from core_values import PACE, TRAFFIC, release
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Tick
 from tidegate_controller.history import History, find_rollout
@@ -20,16 +21,16 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
     log.close()
 
 
-def left(node: str) -> t.Event:
-    return t.NodeLeft(node=node)
+def left(node: str) -> ev.Event:
+    return ev.NodeLeft(node=node)
 
 
-def append(log: EventLog, stream: str, *events: t.Event) -> None:
+def append(log: EventLog, stream: str, *events: ev.Event) -> None:
     log.append([Batch(stream, log.version(stream), "2026-01-01T00:00:00Z", 1.0, events, Tick())])
 
 
-def started(rollout: str, version: str) -> t.Started:
-    return t.Started(
+def started(rollout: str, version: str) -> ev.Started:
+    return ev.Started(
         rollout=rollout,
         kind="deploy",
         strategy="blue-green",
@@ -45,8 +46,8 @@ def started(rollout: str, version: str) -> t.Started:
     )
 
 
-def ended(rollout: str) -> t.Ended:
-    return t.Ended(rollout=rollout, state="succeeded")
+def ended(rollout: str) -> ev.Ended:
+    return ev.Ended(rollout=rollout, state="succeeded")
 
 
 def reopened(path: Path) -> EventLog:
@@ -143,10 +144,10 @@ def test_a_log_of_another_schema_is_refused(log: EventLog) -> None:
 def test_the_history_reads_on_where_it_was(log: EventLog) -> None:
     history = History(log.path)
     assert history.catch_up() == []
-    append(log, "a@x", started("r1", "1"), t.StepEntered(rollout="r1", step="soak"))
+    append(log, "a@x", started("r1", "1"), ev.StepEntered(rollout="r1", step="soak"))
     assert [(s.rollout, s.state) for s in history.catch_up()] == [("r1", "running")]
     append(log, "b@x", started("r2", "7"))
-    append(log, "a@x", t.StepEnded(rollout="r1", step="soak", outcome="ok"), ended("r1"))
+    append(log, "a@x", ev.StepEnded(rollout="r1", step="soak", outcome="ok"), ended("r1"))
     append(log, "a@x", started("r3", "2"), ended("r3"))
     assert [(s.rollout, s.app, s.state) for s in history.catch_up()] == [
         ("r1", "a", "succeeded"),
@@ -158,7 +159,7 @@ def test_the_history_reads_on_where_it_was(log: EventLog) -> None:
 
 def test_a_rollout_is_found_with_its_steps_and_nothing_of_the_next(log: EventLog) -> None:
     append(log, "a@x", left("n1"))
-    append(log, "a@x", started("r1", "1"), t.StepEntered(rollout="r1", step="soak"), ended("r1"))
+    append(log, "a@x", started("r1", "1"), ev.StepEntered(rollout="r1", step="soak"), ended("r1"))
     append(log, "a@x", started("r2", "2"))
     first = find_rollout(log.path, "a@x", 2)
     assert (first.rollout, first.state, [s.state for s in first.steps]) == (

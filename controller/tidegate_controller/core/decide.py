@@ -9,6 +9,7 @@ time in seconds, ids come with the input or from the stream's version. A wrong r
 from collections.abc import Callable
 from typing import Any
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import (
@@ -26,7 +27,7 @@ from tidegate_controller.core.requests import on_deploy, on_rollback
 from tidegate_controller.core.strategies.back import plan_back
 
 
-def decide(state: t.State, input_: i.Input, now: float) -> tuple[t.Event, ...]:
+def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:
     """The events that follow from `input_`, in order. Raises `Refused` for a wrong request."""
     draft = Draft(state, now)
     HANDLERS[type(input_)](draft, input_)
@@ -55,7 +56,7 @@ def _on_result(draft: Draft, result: i.Result) -> None:
     if find_action(draft.state, result.action) is None:
         return
     draft.emit(
-        t.ActionEnded(
+        ev.ActionEnded(
             action=result.action,
             outcome=result.outcome,
             error=result.error,
@@ -69,16 +70,16 @@ def _on_observation(draft: Draft, seen: i.Observation) -> None:
     state = draft.state
     if not seen.connected:
         if state.rollout and seen.node in state.rollout.nodes and seen.node not in state.away:
-            draft.emit(t.NodeLeft(node=seen.node))
+            draft.emit(ev.NodeLeft(node=seen.node))
         return
     if seen.node in state.away:
-        draft.emit(t.NodeReturned(node=seen.node))
+        draft.emit(ev.NodeReturned(node=seen.node))
     if seen.complete and state.journals.get(seen.node, seen.journal_id) != seen.journal_id:
-        draft.emit(t.JournalReplaced(node=seen.node, journal_id=seen.journal_id))
+        draft.emit(ev.JournalReplaced(node=seen.node, journal_id=seen.journal_id))
         for action in pending(draft.state):
             if action.work.at == seen.node:
                 error = f"{seen.node} came back with an empty journal: its disk was replaced"
-                draft.emit(t.ActionEnded(action=action.id, outcome="unknown", error=error))
+                draft.emit(ev.ActionEnded(action=action.id, outcome="unknown", error=error))
     _observe_slots(draft, seen)
 
 
@@ -94,7 +95,7 @@ def _observe_slots(draft: Draft, seen: i.Observation) -> None:
             report = i.SlotReport(known=t.Known(running=False, healthy=False), current=False)
         if place not in busy and report.known != place_of(draft.state, place):
             draft.emit(
-                t.Observed(
+                ev.Observed(
                     place=place, known=report.known, current=report.current, detail=report.detail
                 )
             )
@@ -108,12 +109,12 @@ def _on_tick(draft: Draft, tick: i.Tick) -> None:
         error = f"no answer from {node} in time"
         if node in draft.state.away:
             error = f"{node} went away and did not come back in time"
-        draft.emit(t.ActionEnded(action=action.id, outcome="expired", error=error))
+        draft.emit(ev.ActionEnded(action=action.id, outcome="expired", error=error))
 
 
 def _on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
     draft.emit(
-        t.ControllerStarted(
+        ev.ControllerStarted(
             epoch=start.epoch,
             log_id=start.log_id,
             connected=start.connected,
@@ -151,7 +152,7 @@ def _move(draft: Draft) -> bool:
         return True
     step = rollout.plan[rollout.cursor]
     if rollout.entered_at is None:
-        draft.emit(t.StepEntered(rollout=rollout.id, step=step.id))
+        draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
     if _issue(draft, step):
         return True
@@ -159,7 +160,7 @@ def _move(draft: Draft) -> bool:
         _fail(draft, step, fault)
         return True
     if _satisfied(draft, step):
-        draft.emit(t.StepEnded(rollout=rollout.id, step=step.id, outcome="ok"))
+        draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="ok"))
         return True
     return False
 
@@ -235,7 +236,7 @@ def _fault(draft: Draft, step: t.Step) -> str:
 
 def _detail(draft: Draft, place: t.Place) -> str:
     """What was just said of the place, if this decision is about that."""
-    said = [e.detail for e in draft.events if isinstance(e, t.Observed) and e.place == place]
+    said = [e.detail for e in draft.events if isinstance(e, ev.Observed) and e.place == place]
     return f": {said[-1]}" if said and said[-1] else ""
 
 
@@ -265,26 +266,26 @@ def _fail(draft: Draft, step: t.Step, fault: str) -> None:
     rollout = draft.rollout
     reason = f"{step.name} failed: {fault}"
     for action_id in list(rollout.open):
-        draft.emit(t.ActionEnded(action=action_id, outcome="cancelled", error=reason))
-    draft.emit(t.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))
+        draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
+    draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))
     if rollout.undoing:
         reason = f"{rollout.reason}; and it could not be undone: {reason}"
-        draft.emit(t.Ended(rollout=rollout.id, state="failed", reason=reason))
+        draft.emit(ev.Ended(rollout=rollout.id, state="failed", reason=reason))
     else:
         plan = plan_back(draft.state)
-        draft.emit(t.Replanned(rollout=rollout.id, reason=reason, plan=plan))
+        draft.emit(ev.Replanned(rollout=rollout.id, reason=reason, plan=plan))
 
 
 def _finish(draft: Draft) -> None:
     rollout = draft.rollout
     if not rollout.undoing:
-        draft.emit(t.Committed(rollout=rollout.id))
+        draft.emit(ev.Committed(rollout=rollout.id))
         chores = chores_after_commit(draft.state, draft.now)
-        draft.emit(t.Ended(rollout=rollout.id, state="succeeded", chores=chores))
+        draft.emit(ev.Ended(rollout=rollout.id, state="succeeded", chores=chores))
         return
     serving = any(draft.state.settled.values())
     draft.emit(
-        t.Ended(
+        ev.Ended(
             rollout=rollout.id,
             state="rolled_back" if rollout.previous and serving else "failed",
             reason=rollout.reason,

@@ -1,5 +1,6 @@
 """A decision in the making, and the only place where an action comes to be."""
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.evolve import evolve
 
@@ -10,9 +11,9 @@ class Draft:
     def __init__(self, state: t.State, now: float) -> None:
         self.state = state
         self.now = now
-        self.events: list[t.Event] = []
+        self.events: list[ev.Event] = []
 
-    def emit(self, event: t.Event) -> None:
+    def emit(self, event: ev.Event) -> None:
         self.events.append(event)
         self.state = evolve(self.state, event, self.now)
 
@@ -35,7 +36,7 @@ class Draft:
             attempt=attempt,
             journal_id=state.journals.get(work.at, ""),
         )
-        self.emit(t.ActionIssued(action=action))
+        self.emit(ev.ActionIssued(action=action))
 
 
 def pending(state: t.State) -> tuple[t.Action, ...]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 
 RELEASES_KEPT = 20  # committed releases that a stream remembers
@@ -18,7 +19,7 @@ V = TypeVar("V")
 replace = msgspec.structs.replace
 
 
-def evolve(state: t.State, event: t.Event, clock: float) -> t.State:
+def evolve(state: t.State, event: ev.Event, clock: float) -> t.State:
     """The state after `event`, which was recorded at engine time `clock`."""
     after = _evolve(event, state, clock)
     return replace(_watch_health(after, clock), version=state.version + 1)
@@ -71,12 +72,12 @@ def _forget_health(state: t.State, keep: Callable[[str], bool]) -> t.State:
 
 
 @singledispatch
-def _evolve(event: t.Event, state: t.State, clock: float) -> t.State:
+def _evolve(event: ev.Event, state: t.State, clock: float) -> t.State:
     raise NotImplementedError(f"no evolver for {type(event).__name__}")
 
 
 @_evolve.register
-def _(event: t.ControllerStarted, state: t.State, clock: float) -> t.State:
+def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
     state = _forget_health(state, lambda node: node in event.connected)
     floor = clock + event.grace_seconds
 
@@ -100,7 +101,7 @@ def _(event: t.ControllerStarted, state: t.State, clock: float) -> t.State:
 
 
 @_evolve.register
-def _(event: t.Started, state: t.State, clock: float) -> t.State:
+def _(event: ev.Started, state: t.State, clock: float) -> t.State:
     works = [work for step in event.plan for work in step.works]
     treated = {work.at for work in works}
     started = {work.place for work in works if work.verb == "start"}
@@ -135,12 +136,12 @@ def _(event: t.Started, state: t.State, clock: float) -> t.State:
 
 
 @_evolve.register
-def _(event: t.StepEntered, state: t.State, clock: float) -> t.State:
+def _(event: ev.StepEntered, state: t.State, clock: float) -> t.State:
     return _in_rollout(state, entered_at=clock, done={})
 
 
 @_evolve.register
-def _(event: t.ActionIssued, state: t.State, clock: float) -> t.State:
+def _(event: ev.ActionIssued, state: t.State, clock: float) -> t.State:
     action = event.action
     work = action.work
     if work.verb == "route":
@@ -168,7 +169,7 @@ def _owns(rollout: t.Rollout, action: t.Action) -> bool:
 
 
 @_evolve.register
-def _(event: t.ActionEnded, state: t.State, clock: float) -> t.State:
+def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
     action = find_action(state, event.action)
     if action is None:
         return state
@@ -193,7 +194,9 @@ def _(event: t.ActionEnded, state: t.State, clock: float) -> t.State:
     )
 
 
-def _apply_outcome(state: t.State, action: t.Action, event: t.ActionEnded, clock: float) -> t.State:
+def _apply_outcome(
+    state: t.State, action: t.Action, event: ev.ActionEnded, clock: float
+) -> t.State:
     work, ok = action.work, event.outcome == "ok"
     if work.verb == "route" and ok:
         weights = work.weights or {}
@@ -218,14 +221,14 @@ def _apply_outcome(state: t.State, action: t.Action, event: t.ActionEnded, clock
 
 
 @_evolve.register
-def _(event: t.StepEnded, state: t.State, clock: float) -> t.State:
+def _(event: ev.StepEnded, state: t.State, clock: float) -> t.State:
     if state.rollout is None or event.outcome != "ok":
         return state
     return _in_rollout(state, cursor=state.rollout.cursor + 1, entered_at=None, done={})
 
 
 @_evolve.register
-def _(event: t.Replanned, state: t.State, clock: float) -> t.State:
+def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
     return _in_rollout(
         state,
         plan=event.plan,
@@ -239,7 +242,7 @@ def _(event: t.Replanned, state: t.State, clock: float) -> t.State:
 
 
 @_evolve.register
-def _(event: t.Committed, state: t.State, clock: float) -> t.State:
+def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
     assert state.rollout is not None
     rollout = state.rollout
     unpaid = {k: debt for k, debt in state.debts.items() if t.Place(k).node not in rollout.nodes}
@@ -253,7 +256,7 @@ def _(event: t.Committed, state: t.State, clock: float) -> t.State:
 
 
 @_evolve.register
-def _(event: t.Ended, state: t.State, clock: float) -> t.State:
+def _(event: ev.Ended, state: t.State, clock: float) -> t.State:
     return replace(
         state,
         rollout=None,
@@ -264,7 +267,7 @@ def _(event: t.Ended, state: t.State, clock: float) -> t.State:
 
 
 @_evolve.register
-def _(event: t.Observed, state: t.State, clock: float) -> t.State:
+def _(event: ev.Observed, state: t.State, clock: float) -> t.State:
     place = event.place
     current = state.current
     if event.current:
@@ -273,19 +276,19 @@ def _(event: t.Observed, state: t.State, clock: float) -> t.State:
 
 
 @_evolve.register
-def _(event: t.NodeLeft, state: t.State, clock: float) -> t.State:
+def _(event: ev.NodeLeft, state: t.State, clock: float) -> t.State:
     state = _forget_health(state, lambda node: node != event.node)
     wait = state.rollout.pace.away_seconds if state.rollout else 0.0
     return replace(state, away=_with(state.away, event.node, clock + wait))
 
 
 @_evolve.register
-def _(event: t.NodeReturned, state: t.State, clock: float) -> t.State:
+def _(event: ev.NodeReturned, state: t.State, clock: float) -> t.State:
     return replace(state, away=_without(state.away, event.node))
 
 
 @_evolve.register
-def _(event: t.JournalReplaced, state: t.State, clock: float) -> t.State:
+def _(event: ev.JournalReplaced, state: t.State, clock: float) -> t.State:
     empty = t.Known(running=False, healthy=False)
     places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
     journals = _with(state.journals, event.node, event.journal_id)

@@ -3,6 +3,7 @@
 A request can be wrong: then it raises `Refused` and changes nothing.
 """
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
@@ -62,9 +63,9 @@ def _start(
     treated = {work.at for step in plan for work in step.works}
     for action in state.chores_open.values():
         if action.work.at in treated:
-            draft.emit(t.ActionEnded(action=action.id, outcome="cancelled"))
+            draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
     draft.emit(
-        t.Started(
+        ev.Started(
             rollout=request.rollout,
             kind=kind,
             strategy=strategy,

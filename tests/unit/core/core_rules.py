@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from core_values import describe
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import decide, next_deadline
@@ -23,16 +24,16 @@ class Rules:
         self._may_serve: set[t.Place] = set()  # places that the balancer may be sending to
         self._idle_since: dict[t.Place, float] = {}  # when one of them surely ceased to be
 
-    def see(self, state: t.State, event: t.Event, now: float) -> None:
+    def see(self, state: t.State, event: ev.Event, now: float) -> None:
         """Check the event against the state before it."""
-        if isinstance(event, t.Started):
+        if isinstance(event, ev.Started):
             assert state.rollout is None, "two rollouts at a time"
-        if isinstance(event, t.ActionIssued):
+        if isinstance(event, ev.ActionIssued):
             self._see_issued(state, event.action, now)
-        if isinstance(event, t.Committed):
+        if isinstance(event, ev.Committed):
             unwell = [p for p in state.rollout.passed if not self._is_well(p)]
             assert unwell == [], "committed to what does not work"
-        if isinstance(event, t.ActionEnded) and event.outcome == "ok":
+        if isinstance(event, ev.ActionEnded) and event.outcome == "ok":
             action = next(a for a in pending(state) if a.id == event.action)
             if action.work.weights is not None:
                 self._see_routed(state, action.work, now)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Health, Pace, Service, Settings, Traffic
 
@@ -27,9 +28,9 @@ def release(version: str, digest: str | None = None) -> t.Release:
     return t.Release(version=version, revision=revision, size_bytes=7, settings=SETTINGS)
 
 
-def reread(value: t.Event | t.State) -> t.Event | t.State:
+def reread(value: ev.Event | t.State) -> ev.Event | t.State:
     """What the log would give back for an event, or a snapshot for a state."""
-    kind = t.State if isinstance(value, t.State) else t.AnyEvent
+    kind = t.State if isinstance(value, t.State) else ev.AnyEvent
     data = msgspec.json.encode(value, enc_hook=str)
     return msgspec.json.decode(data, type=kind, dec_hook=lambda type_, text: type_(text))
 
@@ -39,16 +40,16 @@ def sharing(weights: t.Weights | None) -> dict[str, int] | None:
     return None if weights is None else {str(p): share for p, share in weights.items() if share}
 
 
-def describe(event: t.Event) -> str:
+def describe(event: ev.Event) -> str:
     """An event in a word or three, for tests that tell a whole story."""
     match event:
-        case t.ActionIssued(action=action):
+        case ev.ActionIssued(action=action):
             return f"issue {action.work.verb} {action.work.place or action.work.at}"
-        case t.StepEntered(step=step) | t.StepEnded(step=step):
+        case ev.StepEntered(step=step) | ev.StepEnded(step=step):
             ended = getattr(event, "outcome", "")
             return f"{step} {ended}" if ended else f"enter {step}"
-        case t.Ended(state=state):
+        case ev.Ended(state=state):
             return f"ended {state}"
-        case t.ActionEnded(outcome=outcome):
+        case ev.ActionEnded(outcome=outcome):
             return f"answer {outcome}"
     return type(event).__name__

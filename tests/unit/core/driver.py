@@ -22,6 +22,7 @@ from core_values import (
     sharing,
 )
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
@@ -50,7 +51,7 @@ class World:
         self.pace = pace
         self.state = t.State()
         self.now = 1000.0
-        self.log: list[tuple[float, t.Event]] = []
+        self.log: list[tuple[float, ev.Event]] = []
         self.fates: Fates = {}
         self.gone: set[str] = set()
         self.machines: dict[t.Place, t.Known] = {}  # what really runs
@@ -63,7 +64,7 @@ class World:
 
     # --- One input ----------------------------------------------------------------------------
 
-    def feed(self, input_: i.Input) -> tuple[t.Event, ...]:
+    def feed(self, input_: i.Input) -> tuple[ev.Event, ...]:
         """Decide and evolve; the events. Checks everything that must hold whatever the input."""
         events = decide(self.state, input_, self.now)
         draft = Draft(self.state, self.now)
@@ -101,7 +102,7 @@ class World:
         digest: str | None = None,
         request_id: str | None = None,
         traffic: Traffic = TRAFFIC,
-    ) -> tuple[t.Event, ...]:
+    ) -> tuple[ev.Event, ...]:
         chosen = tuple(self.nodes if nodes is None else nodes)
         rollout = self._next_rollout()
         spec = Spec(
@@ -123,7 +124,7 @@ class World:
             )
         )
 
-    def rollback(self) -> tuple[t.Event, ...]:
+    def rollback(self) -> tuple[ev.Event, ...]:
         rollout = self._next_rollout()
         return self.feed(
             i.Rollback(
@@ -157,11 +158,11 @@ class World:
 
     # --- What nodes do ------------------------------------------------------------------------
 
-    def leave(self, node: str) -> tuple[t.Event, ...]:
+    def leave(self, node: str) -> tuple[ev.Event, ...]:
         self.gone.add(node)
         return self.feed(i.Observation(node=node, connected=False))
 
-    def come_back(self, node: str, *, disk_replaced: bool = False) -> tuple[t.Event, ...]:
+    def come_back(self, node: str, *, disk_replaced: bool = False) -> tuple[ev.Event, ...]:
         self.gone.discard(node)
         if disk_replaced:
             self.journals[node] += "-new"
@@ -170,7 +171,7 @@ class World:
             self.currents.pop(node, None)
         return self.hello(node)
 
-    def hello(self, node: str) -> tuple[t.Event, ...]:
+    def hello(self, node: str) -> tuple[ev.Event, ...]:
         slots = {
             p.slot: i.SlotReport(known=known, current=self.currents.get(node) == p.slot)
             for p, known in self.machines.items()
@@ -186,7 +187,7 @@ class World:
             )
         )
 
-    def report(self, where: str, **changes: bool | None) -> tuple[t.Event, ...]:
+    def report(self, where: str, **changes: bool | None) -> tuple[ev.Event, ...]:
         """A slot changes by itself, and its agent says so."""
         here = place(where)
         known = msgspec.structs.replace(self.machines.get(here, DOWN), **changes)
@@ -201,7 +202,7 @@ class World:
             )
         )
 
-    def answer(self, action: t.Action, outcome: t.Outcome = "ok") -> tuple[t.Event, ...]:
+    def answer(self, action: t.Action, outcome: t.Outcome = "ok") -> tuple[ev.Event, ...]:
         """The agent or the effect says how the action ended; the machine is as it says."""
         known = self._perform(action.work) if outcome == "ok" else None
         error = "" if outcome == "ok" else f"{action.work.verb} did not work"
@@ -247,7 +248,7 @@ class World:
         for action in self.open():
             self.answer(action, self.fate(action))
 
-    def tick(self, seconds: float = 0.0) -> tuple[t.Event, ...]:
+    def tick(self, seconds: float = 0.0) -> tuple[ev.Event, ...]:
         self.now += seconds
         return self.feed(i.Tick())
 
@@ -315,8 +316,8 @@ class World:
         return rollout.plan[rollout.cursor].id
 
     @property
-    def ending(self) -> t.Ended:
-        return [event for _, event in self.log if isinstance(event, t.Ended)][-1]
+    def ending(self) -> ev.Ended:
+        return [event for _, event in self.log if isinstance(event, ev.Ended)][-1]
 
     @property
     def traffic(self) -> dict[str, int] | None:
@@ -339,7 +340,7 @@ class World:
         return [line.removeprefix(prefix) for line in self.story(since) if line.startswith(prefix)]
 
     def steps(self, since: int = 0) -> list[str]:
-        return [e.step for _, e in self.log[since:] if isinstance(e, t.StepEntered)]
+        return [e.step for _, e in self.log[since:] if isinstance(e, ev.StepEntered)]
 
     def chores(self) -> list[tuple[str, str, float]]:
         """(verb, place, seconds until it may be issued) of each chore."""

@@ -4,6 +4,7 @@ import pytest
 from core_values import PACE, place
 from driver import SILENCE, World
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import CHORE_SECONDS
 from tidegate_controller.core.decide import next_deadline
@@ -53,7 +54,7 @@ def test_an_open_chore_is_cancelled_by_a_new_rollout_on_its_node() -> None:
     first, second = pending(world.state)
     seen = len(world.log)
     world.deploy("3", nodes=["a"])
-    ends = [(e.action, e.outcome) for _, e in world.log[seen:] if isinstance(e, t.ActionEnded)]
+    ends = [(e.action, e.outcome) for _, e in world.log[seen:] if isinstance(e, ev.ActionEnded)]
     assert ends == [(first.id, "cancelled")]
     assert second in pending(world.state)
 
@@ -124,7 +125,7 @@ def test_a_node_that_had_switched_is_switched_back_before_its_slot_is_stopped() 
 
 
 def issued_on(world: World, node: str) -> list[t.Action]:
-    issued = [e.action for _, e in world.log if isinstance(e, t.ActionIssued)]
+    issued = [e.action for _, e in world.log if isinstance(e, ev.ActionIssued)]
     return [action for action in issued if action.work.at == node]
 
 
@@ -263,7 +264,7 @@ def test_a_replaced_disk_makes_an_open_chore_unknown() -> None:
     world = World().deployed("1", "2")
     world.wait(KEEP)
     events = world.come_back("a", disk_replaced=True)
-    assert [e.outcome for e in events if isinstance(e, t.ActionEnded)] == ["unknown"]
+    assert [e.outcome for e in events if isinstance(e, ev.ActionEnded)] == ["unknown"]
 
 
 def test_a_stopped_slot_that_is_found_running_is_stopped_after_the_next_rollout() -> None:

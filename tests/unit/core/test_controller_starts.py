@@ -6,6 +6,7 @@ import pytest
 from core_values import GRACE_SECONDS, PACE
 from driver import SILENCE, World
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
@@ -76,7 +77,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 def how_it_ended(world: World) -> dict[str, object]:
     return {
-        "endings": [e.state for _, e in world.log if isinstance(e, t.Ended)],
+        "endings": [e.state for _, e in world.log if isinstance(e, ev.Ended)],
         "traffic": world.traffic,
         "running": world.running(),
         "currents": world.currents,
@@ -123,7 +124,7 @@ def test_a_start_issues_nothing_twice(step: str) -> None:
     world = at_step(step)
     seen = len(world.log)
     world.restart()
-    assert not [e for _, e in world.log[seen:] if isinstance(e, t.ActionIssued)]
+    assert not [e for _, e in world.log[seen:] if isinstance(e, ev.ActionIssued)]
 
 
 def test_actions_after_a_start_carry_the_new_epoch() -> None:
@@ -137,7 +138,7 @@ def test_ids_of_two_lives_of_the_controller_never_meet() -> None:
     world = at_step("prepare")
     world.restart()
     world.finish()
-    ids = [e.action.id for _, e in world.log if isinstance(e, t.ActionIssued)]
+    ids = [e.action.id for _, e in world.log if isinstance(e, ev.ActionIssued)]
     assert len(ids) == len(set(ids))
 
 

@@ -4,6 +4,7 @@ import pytest
 from core_values import PACE, place, release
 from driver import World
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 
 
@@ -71,7 +72,7 @@ def test_a_node_that_is_left_out_is_told_nothing_during_the_rollout() -> None:
     seen = len(world.log)
     world.deploy("2", nodes=["a"])
     world.finish()
-    told = {e.action.work.at for _, e in world.log[seen:] if isinstance(e, t.ActionIssued)}
+    told = {e.action.work.at for _, e in world.log[seen:] if isinstance(e, ev.ActionIssued)}
     assert told == {"a", "controller"}
 
 
@@ -157,7 +158,7 @@ def test_the_rollout_names_the_release_that_was_active_before() -> None:
 def test_the_fence_of_an_action_is_the_epoch_and_its_place_in_the_stream() -> None:
     world = World().deployed("1")
     for number, (_, event) in enumerate(world.log, start=1):
-        if isinstance(event, t.ActionIssued):
+        if isinstance(event, ev.ActionIssued):
             assert event.action.fence == (1, number)
 
 

@@ -4,6 +4,7 @@ import pytest
 from core_values import PACE, place
 from driver import World
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 
@@ -111,7 +112,7 @@ def test_what_was_known_of_an_absent_nodes_health_is_not_known_any_more() -> Non
 
 def test_a_node_leaves_only_once() -> None:
     world = at_step("prepare")
-    assert [type(e) for e in world.leave("a")] == [t.NodeLeft]
+    assert [type(e) for e in world.leave("a")] == [ev.NodeLeft]
     assert world.leave("a") == ()
 
 
@@ -166,7 +167,7 @@ def test_a_replaced_disk_makes_the_nodes_open_actions_unknown() -> None:
     lost = next(action for action in world.open() if action.work.at == "a")
     world.leave("a")
     events = world.come_back("a", disk_replaced=True)
-    ends = {e.action: e.outcome for e in events if isinstance(e, t.ActionEnded)}
+    ends = {e.action: e.outcome for e in events if isinstance(e, ev.ActionEnded)}
     assert ends[lost.id] == "unknown"
 
 

@@ -8,6 +8,7 @@ from driver import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
@@ -76,7 +77,7 @@ class Life:
     def answer_late(self, index: int, outcome: t.Outcome) -> None:
         world = self.world
         opened = {action.id for action in pending(world.state)}
-        issued = [e.action for _, e in world.log if isinstance(e, t.ActionIssued)]
+        issued = [e.action for _, e in world.log if isinstance(e, ev.ActionIssued)]
         ended = [action for action in issued if action.id not in opened]
         if ended:
             assert world.feed(world.result(ended[index % len(ended)], outcome, DOWN)) == ()

@@ -4,7 +4,7 @@ import pytest
 from core_values import release
 from driver import World
 
-from tidegate_controller.core import types as t
+from tidegate_controller.core import events as ev
 from tidegate_controller.errors import Refused
 
 
@@ -149,5 +149,5 @@ def test_each_refusal_says_what_to_do_next() -> None:
 def test_who_asked_is_on_record() -> None:
     world = World()
     (started, *_) = world.deploy("1")
-    assert isinstance(started, t.Started)
+    assert isinstance(started, ev.Started)
     assert (started.requested_by, started.release) == ("ada", release("1"))

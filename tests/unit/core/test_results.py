@@ -4,6 +4,7 @@ import pytest
 from core_values import place
 from driver import SILENCE, World
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
@@ -60,9 +61,9 @@ def test_pending_is_what_was_issued_and_has_not_ended() -> None:
     opened: set[str] = set()
     state = t.State()
     for clock, event in world.log:
-        if isinstance(event, t.ActionIssued):
+        if isinstance(event, ev.ActionIssued):
             opened.add(event.action.id)
-        if isinstance(event, t.ActionEnded):
+        if isinstance(event, ev.ActionEnded):
             opened.remove(event.action)
         state = evolve(state, event, clock)
         assert {action.id for action in pending(state)} == opened
@@ -70,7 +71,7 @@ def test_pending_is_what_was_issued_and_has_not_ended() -> None:
 
 def test_evolve_ignores_the_end_of_an_action_that_is_not_open() -> None:
     world = World().deployed("1")
-    after = evolve(world.state, t.ActionEnded(action="gone", outcome="ok"), world.now)
+    after = evolve(world.state, ev.ActionEnded(action="gone", outcome="ok"), world.now)
     assert after.version == world.state.version + 1
     assert after.places == world.state.places
 

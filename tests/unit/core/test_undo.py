@@ -4,6 +4,7 @@ import pytest
 from core_values import place, release
 from driver import SILENCE, World
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic
 
@@ -278,7 +279,7 @@ def test_open_actions_are_cancelled_when_their_step_fails() -> None:
     first, second = world.until("start")
     seen = len(world.log)
     world.answer(first, "failed")
-    ends = [e for _, e in world.log[seen:] if isinstance(e, t.ActionEnded)]
+    ends = [e for _, e in world.log[seen:] if isinstance(e, ev.ActionEnded)]
     assert [(e.action, e.outcome) for e in ends] == [
         (first.id, "failed"),
         (second.id, "cancelled"),
@@ -296,7 +297,7 @@ def test_the_reason_names_three_places_and_counts_the_rest() -> None:
     world.deploy("1")
     world.until("prepare")
     events = world.answer(world.open()[0], "failed")
-    assert any(isinstance(event, t.Replanned) for event in events)
+    assert any(isinstance(event, ev.Replanned) for event in events)
     assert "n0/blue: prepare did not work" in world.ending.reason
 
 

@@ -1,0 +1,145 @@
+"""Events: what has happened. The event log is made of them, and the state is what they add up to.
+
+Immutable data that survives a round trip through JSON. What each means: `core/evolve.py`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.spec import Pace, Struct, Traffic
+
+
+class Event(Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all events; the tag is the class's name and the `kind` column of the log."""
+
+
+class ControllerStarted(Event, frozen=True, kw_only=True):
+    """Another life of the controller. Open deadlines get at least `grace_seconds` more."""
+
+    epoch: int
+    log_id: str
+    connected: tuple[str, ...]
+    grace_seconds: float
+
+
+class Started(Event, frozen=True, kw_only=True):
+    rollout: str
+    kind: t.Kind
+    strategy: str
+    release: t.Release
+    previous: t.Release | None
+    nodes: tuple[str, ...]
+    journals: Mapping[str, str]
+    plan: tuple[t.Step, ...]
+    pace: Pace
+    traffic: Traffic
+    request_id: str
+    requested_by: str
+    absent: Mapping[str, str] = {}
+
+
+class StepEntered(Event, frozen=True, kw_only=True):
+    rollout: str
+    step: str
+
+
+class ActionIssued(Event, frozen=True, kw_only=True):
+    action: t.Action
+
+
+class ActionEnded(Event, frozen=True, kw_only=True):
+    action: str
+    outcome: t.Outcome
+    error: str = ""
+    output_tail: str = ""
+    known: t.Known | None = None  # of the action's place, as reported with the result
+
+
+class StepEnded(Event, frozen=True, kw_only=True):
+    rollout: str
+    step: str
+    outcome: Literal["ok", "failed"]
+    reason: str = ""
+
+
+class Replanned(Event, frozen=True, kw_only=True):
+    """From here on the rollout is being undone by this plan."""
+
+    rollout: str
+    reason: str
+    plan: tuple[t.Step, ...]
+
+
+class Committed(Event, frozen=True, kw_only=True):
+    """The rollout has succeeded: from here on its release is the one to come back to."""
+
+    rollout: str
+
+
+class Ended(Event, frozen=True, kw_only=True):
+    rollout: str
+    state: t.Ending
+    reason: str = ""
+    chores: tuple[t.Chore, ...] = ()
+    debts: Mapping[str, str] = {}
+
+
+class Observed(Event, frozen=True, kw_only=True):
+    """A place changed by itself, or was found otherwise than thought."""
+
+    place: t.Place
+    known: t.Known
+    current: bool
+    detail: str = ""
+
+
+class NodeLeft(Event, frozen=True, kw_only=True):
+    node: str
+
+
+class NodeReturned(Event, frozen=True, kw_only=True):
+    node: str
+
+
+class JournalReplaced(Event, frozen=True, kw_only=True):
+    """The node's agent has a new journal: its disk was replaced or wiped."""
+
+    node: str
+    journal_id: str
+
+
+class EpochBegan(Event, frozen=True, kw_only=True):
+    """Stream "controller": this life of the controller; all its fences carry the epoch."""
+
+    epoch: int
+    log_id: str
+
+
+class NodeRegistered(Event, frozen=True, kw_only=True):
+    """Stream "fleet": a node said who it is, for the first time or anew."""
+
+    node: str
+    labels: Mapping[str, str]
+    address: str
+    agent_version: str
+    journal_id: str
+
+
+AnyEvent = (
+    ControllerStarted
+    | Started
+    | StepEntered
+    | ActionIssued
+    | ActionEnded
+    | StepEnded
+    | Replanned
+    | Committed
+    | Ended
+    | Observed
+    | NodeLeft
+    | NodeReturned
+    | JournalReplaced
+    | EpochBegan
+    | NodeRegistered
+)
