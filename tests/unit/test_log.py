@@ -10,6 +10,7 @@ from core_values import PACE, TRAFFIC, release
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Tick
+from tidegate_controller.core.spec import Keep
 from tidegate_controller.history import History, find_rollout
 from tidegate_controller.log import Batch, EventLog, LogError, read_log, read_stream
 
@@ -41,6 +42,7 @@ def started(rollout: str, version: str) -> ev.Started:
         plan=(t.Step(id="soak", name="Soak", deadline_seconds=1.0),),
         pace=PACE,
         traffic=TRAFFIC,
+        keep=Keep(),
         request_id=rollout,
         requested_by="ada",
     )

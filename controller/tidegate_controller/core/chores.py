@@ -1,5 +1,7 @@
 """Work after a rollout: it holds no lock and waits for its node as long as it takes."""
 
+from collections.abc import Iterable
+
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.guards import opens_at
@@ -16,6 +18,18 @@ def _stop(rollout: t.Rollout, place: t.Place, not_before: float) -> t.Chore:
     )
 
 
+def cleanup_chores(
+    state: t.State, reason: str, nodes: Iterable[str], now: float
+) -> tuple[t.Chore, ...]:
+    """Remove what need not be kept from each node, unless that is to be done anyway."""
+    waiting = {chore.work.at for chore in state.chores if chore.work.verb == "cleanup"}
+    return tuple(
+        t.Chore(id=f"{reason}/cleanup/{node}", work=t.Work(verb="cleanup", at=node), not_before=now)
+        for node in nodes
+        if node not in waiting
+    )
+
+
 def _stopping(state: t.State) -> set[t.Place | None]:
     return {chore.work.place for chore in state.chores if chore.work.verb == "stop"}
 
@@ -29,13 +43,15 @@ def _may_run(state: t.State, place: t.Place, known: t.Known) -> bool:
 
 def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
     """Retire every slot that runs without traffic, after it was kept for a while."""
-    assert state.rollout is not None
+    rollout = state.rollout
+    assert rollout is not None
     stopping = _stopping(state)
-    return tuple(
-        _stop(state.rollout, place, now + state.pace.keep_old_seconds)
+    retire = tuple(
+        _stop(rollout, place, now + state.pace.keep_old_seconds)
         for place, known in sorted(state.places.items())
         if not state.settled.get(place) and _may_run(state, place, known) and place not in stopping
     )
+    return retire + cleanup_chores(state, rollout.id, rollout.nodes, now)
 
 
 def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
@@ -55,6 +71,9 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
             continue
         keep = 0.0 if place in rollout.begun else state.pace.keep_old_seconds
         chores.append(_stop(rollout, place, now + keep))
+    stopped_by = now + state.pace.drain_seconds
+    begun = sorted({place.node for place in rollout.begun})
+    chores += cleanup_chores(state, rollout.id, begun, stopped_by)
     return tuple(chores)
 
 

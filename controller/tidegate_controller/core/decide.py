@@ -22,9 +22,19 @@ from tidegate_controller.core.chores import (
 )
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import find_action, place_of
-from tidegate_controller.core.guards import opens_at
-from tidegate_controller.core.requests import on_deploy, on_rollback
+from tidegate_controller.core.requests import on_answer, on_clean_up, on_deploy, on_rollback
+from tidegate_controller.core.steps import (
+    deadline_of,
+    fault_of,
+    held_at,
+    is_satisfied,
+    may_issue_at,
+    question,
+    to_issue,
+)
 from tidegate_controller.core.strategies.back import plan_back
+
+ANSWERS: tuple[t.Answer, ...] = ("retry", "continue", "abort")
 
 
 def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:
@@ -41,11 +51,12 @@ def next_deadline(state: t.State) -> float | None:
     times += [chore_opens_at(state, chore) for chore in waiting_chores(state)]
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
-        times += [_deadline(state, action) for action in rollout.open.values()]
-        times.append(rollout.entered_at + step.deadline_seconds)
+        times += [deadline_of(state, action) for action in rollout.open.values()]
+        if rollout.waiting is None:
+            times.append(rollout.entered_at + step.deadline_seconds)
         if step.hold_seconds:
-            times.append(_held_at(rollout, step))
-        times += [_may_issue_at(state, step, index) for index in _to_issue(rollout, step)]
+            times.append(held_at(rollout, step))
+        times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
 
@@ -103,13 +114,24 @@ def _observe_slots(draft: Draft, seen: i.Observation) -> None:
 
 def _on_tick(draft: Draft, tick: i.Tick) -> None:
     for action in pending(draft.state):
-        if draft.now < _deadline(draft.state, action):
+        if draft.now < deadline_of(draft.state, action):
             continue
         node = action.work.at
         error = f"no answer from {node} in time"
         if node in draft.state.away:
             error = f"{node} went away and did not come back in time"
-        draft.emit(ev.ActionEnded(action=action.id, outcome="expired", error=error))
+        outcome: t.Outcome = "unknown" if action.work.on_unknown == "ask" else "expired"
+        draft.emit(ev.ActionEnded(action=action.id, outcome=outcome, error=error))
+
+
+def _on_answer(draft: Draft, answer: i.Answer) -> None:
+    """`retry` and `continue` change what counts as done; `abort` is a failure of the step."""
+    rollout = draft.state.rollout
+    on_answer(draft, answer)
+    if rollout is None or draft.state.rollout is rollout or answer.answer != "abort":
+        return
+    why = rollout.waiting.why if rollout.waiting else ""
+    _fail(draft, rollout.plan[rollout.cursor], f"aborted by {answer.answered_by}: {why}")
 
 
 def _on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
@@ -126,6 +148,8 @@ def _on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
 HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Deploy: on_deploy,
     i.Rollback: on_rollback,
+    i.Answer: _on_answer,
+    i.CleanUp: on_clean_up,
     i.Result: _on_result,
     i.Observation: _on_observation,
     i.Tick: _on_tick,
@@ -156,44 +180,25 @@ def _move(draft: Draft) -> bool:
         return True
     if _issue(draft, step):
         return True
-    if fault := _fault(draft, step):
+    if fault := fault_of(draft, step):
         _fail(draft, step, fault)
         return True
-    if _satisfied(draft, step):
+    if rollout.waiting is None and not rollout.open and (why := question(rollout, step)):
+        draft.emit(ev.Waiting(rollout=rollout.id, why=why, answers=ANSWERS))
+        return True
+    if is_satisfied(draft, step):
         draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="ok"))
         return True
     return False
 
 
-def _to_issue(rollout: t.Rollout, step: t.Step) -> list[int]:
-    """Works of the step that were not issued yet, or failed and may be tried again."""
-    opened = {action.index for action in rollout.open.values()}
-    room = max(0, step.parallel - len(opened))
-    waiting = []
-    for index in range(len(step.works)):
-        done = rollout.done.get(index)
-        again = done is not None and done.outcome != "ok" and step.retry_seconds is not None
-        if index not in opened and (done is None or again):
-            waiting.append(index)
-    return waiting[:room]
-
-
-def _may_issue_at(state: t.State, step: t.Step, index: int) -> float:
-    """Engine time from which the work may be issued, if nothing else changes."""
-    assert state.rollout is not None
-    times = [opens_at(state, guard, step.works[index]) for guard in step.guards]
-    if done := state.rollout.done.get(index):
-        times.append(done.at + (step.retry_seconds or 0.0))
-    return max(times, default=0.0)
-
-
 def _issue(draft: Draft, step: t.Step) -> bool:
-    if _fault(draft, step):
+    if fault_of(draft, step):
         return False
     ready = [
         index
-        for index in _to_issue(draft.rollout, step)
-        if _may_issue_at(draft.state, step, index) <= draft.now
+        for index in to_issue(draft.rollout, step)
+        if may_issue_at(draft.state, step, index) <= draft.now
     ]
     for index in ready:
         done = draft.rollout.done.get(index)
@@ -202,63 +207,6 @@ def _issue(draft: Draft, step: t.Step) -> bool:
         deadline = max(draft.rollout.entered_at, draft.now) + step.deadline_seconds
         draft.issue(step.id, index, step.works[index], deadline, attempt)
     return bool(ready)
-
-
-def _deadline(state: t.State, action: t.Action) -> float:
-    """A rollout does not wait to the end for a node that has gone; a chore does."""
-    rollout = state.rollout
-    until = state.away.get(action.work.at)
-    if rollout is None or action.id not in rollout.open or until is None:
-        return action.deadline
-    return min(action.deadline, until)
-
-
-def _fault(draft: Draft, step: t.Step) -> str:
-    """Why the step cannot succeed any more; empty while it can."""
-    state, rollout = draft.state, draft.rollout
-    bad = {index: done for index, done in rollout.done.items() if done.outcome != "ok"}
-    if len(bad) > step.failures_allowed and step.retry_seconds is None:
-        errors = [
-            f"{_where(step.works[index])}: {done.error}" for index, done in sorted(bad.items())
-        ]
-        return "; ".join(errors[:3]) + (f" and {len(errors) - 3} more" if errors[3:] else "")
-    for place in sorted(rollout.passed):
-        known = place_of(state, place)
-        if known.healthy is False or known.running is False:
-            return f"{place} had passed its checks and failed again{_detail(draft, place)}"
-    assert rollout.entered_at is not None
-    if draft.now >= rollout.entered_at + step.deadline_seconds and not _satisfied(draft, step):
-        last = "; ".join(done.error for done in bad.values())
-        away = "".join(f"; {node} is away" for node in sorted(state.away))
-        return f"not done within {step.deadline_seconds:.0f} s{away}" + (last and f": {last}")
-    return ""
-
-
-def _detail(draft: Draft, place: t.Place) -> str:
-    """What was just said of the place, if this decision is about that."""
-    said = [e.detail for e in draft.events if isinstance(e, ev.Observed) and e.place == place]
-    return f": {said[-1]}" if said and said[-1] else ""
-
-
-def _where(work: t.Work) -> str:
-    return str(work.place) if work.place is not None else work.at
-
-
-def _satisfied(draft: Draft, step: t.Step) -> bool:
-    rollout = draft.rollout
-    ok = [index for index, done in rollout.done.items() if done.outcome == "ok"]
-    if rollout.open or len(ok) + step.failures_allowed < len(step.works):
-        return False
-    return draft.now >= _held_at(rollout, step)
-
-
-def _held_at(rollout: t.Rollout, step: t.Step) -> float:
-    """Engine time at which the step's hold is over, if all that passed stay healthy until then."""
-    if not step.hold_seconds:
-        return 0.0
-    if rollout.healthy_since is None or rollout.entered_at is None:
-        return float("inf")
-    return max(rollout.healthy_since, rollout.entered_at) + step.hold_seconds
 
 
 def _fail(draft: Draft, step: t.Step, fault: str) -> None:

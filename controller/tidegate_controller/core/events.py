@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Pace, Struct, Traffic
+from tidegate_controller.core.spec import Keep, Pace, Struct, Traffic
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True):
@@ -34,6 +34,7 @@ class Started(Event, frozen=True, kw_only=True):
     plan: tuple[t.Step, ...]
     pace: Pace
     traffic: Traffic
+    keep: Keep
     request_id: str
     requested_by: str
     absent: Mapping[str, str] = {}
@@ -69,6 +70,29 @@ class Replanned(Event, frozen=True, kw_only=True):
     rollout: str
     reason: str
     plan: tuple[t.Step, ...]
+
+
+class Waiting(Event, frozen=True, kw_only=True):
+    """The rollout stands still until a person has answered."""
+
+    rollout: str
+    why: str
+    answers: tuple[t.Answer, ...]
+
+
+class Answered(Event, frozen=True, kw_only=True):
+    rollout: str
+    answer: t.Answer
+    request_id: str
+    answered_by: str
+
+
+class ChoresAdded(Event, frozen=True, kw_only=True):
+    """An operator asked for work that holds no lock."""
+
+    chores: tuple[t.Chore, ...]
+    request_id: str
+    requested_by: str
 
 
 class Committed(Event, frozen=True, kw_only=True):
@@ -134,6 +158,9 @@ AnyEvent = (
     | ActionEnded
     | StepEnded
     | Replanned
+    | Waiting
+    | Answered
+    | ChoresAdded
     | Committed
     | Ended
     | Observed

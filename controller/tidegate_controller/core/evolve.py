@@ -121,6 +121,7 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         absent=event.absent,
         pace=event.pace,
         traffic=event.traffic,
+        keep=event.keep,
         before=state.settled,
         plan=event.plan,
         passed=frozenset(gaining),
@@ -173,11 +174,11 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
     action = find_action(state, event.action)
     if action is None:
         return state
-    state = _apply_outcome(state, action, event, clock)
+    state = _apply_outcome(state, action.work, event.outcome == "ok", event.known, clock)
     if action.id in state.chores_open:
-        key = str(action.work.place)
+        key = str(action.work.place or "")  # a node that could not be cleaned up owes nothing
         debts = _without(state.debts, key)
-        if event.outcome not in ("ok", "cancelled"):
+        if key and event.outcome not in ("ok", "cancelled"):
             debts = _with(debts, key, f"{action.work.verb} {key}: {event.error}")
         return replace(
             state,
@@ -195,9 +196,9 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
 
 
 def _apply_outcome(
-    state: t.State, action: t.Action, event: ev.ActionEnded, clock: float
+    state: t.State, work: t.Work, ok: bool, known: t.Known | None, clock: float
 ) -> t.State:
-    work, ok = action.work, event.outcome == "ok"
+    """What the world is like now that the work has ended. `known`: the place, as reported."""
     if work.verb == "route" and ok:
         weights = work.weights or {}
         idle = {p: state.idle_since.get(p, clock) for p in state.places if not weights.get(p)}
@@ -206,7 +207,6 @@ def _apply_outcome(
         return replace(state, current=_with(state.current, work.at, work.place.slot))
     if work.verb not in ("start", "stop") or work.place is None:
         return state
-    known = event.known
     if known is None:
         known = place_of(state, work.place)
         if ok:
@@ -215,7 +215,7 @@ def _apply_outcome(
     ended_by_agent = work.verb == "start" and not ok and known.running is False
     if ended_by_agent or (work.verb == "stop" and ok):
         return replace(state, stopped=state.stopped | {work.place})
-    if work.verb == "start" and ok and state.rollout and action.id in state.rollout.open:
+    if work.verb == "start" and ok and state.rollout:
         return _in_rollout(state, passed=state.rollout.passed | {work.place})
     return state
 
@@ -236,8 +236,44 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
         entered_at=None,
         done={},
         passed=frozenset(),
+        waiting=None,
         undoing=True,
         reason=event.reason,
+    )
+
+
+@_evolve.register
+def _(event: ev.Waiting, state: t.State, clock: float) -> t.State:
+    wait = t.Wait(why=event.why, answers=event.answers, since=clock)
+    return _in_rollout(state, waiting=wait)
+
+
+@_evolve.register
+def _(event: ev.Answered, state: t.State, clock: float) -> t.State:
+    """Works in doubt count as done, or as to be done again; their step has its time anew."""
+    rollout = state.rollout
+    assert rollout is not None
+    state = replace(state, last_request=(event.request_id, event.rollout))
+    state = _in_rollout(state, waiting=None, entered_at=clock)
+    step = rollout.plan[rollout.cursor]
+    for index, done in rollout.done.items():
+        if done.outcome != "unknown" or step.works[index].on_unknown != "ask":
+            continue
+        settled = replace(done, again=event.answer == "retry")
+        if event.answer == "continue":
+            settled = replace(done, outcome="ok")
+            state = _apply_outcome(state, step.works[index], True, None, clock)
+        assert state.rollout is not None
+        state = _in_rollout(state, done=_with(state.rollout.done, index, settled))
+    return state
+
+
+@_evolve.register
+def _(event: ev.ChoresAdded, state: t.State, clock: float) -> t.State:
+    return replace(
+        state,
+        chores=(*state.chores, *event.chores),
+        last_request=(event.request_id, state.last_request[1]),
     )
 
 
@@ -252,6 +288,7 @@ def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
         debts={**unpaid, **rollout.absent},
         pace=rollout.pace,
         traffic=rollout.traffic,
+        keep=rollout.keep,
     )
 
 

@@ -28,6 +28,7 @@ class Deploy(Input, frozen=True, kw_only=True):
     spec: Spec
     members: tuple[Member, ...]
     requested_by: str
+    again: bool = False  # also where the release is active already
 
 
 class Rollback(Input, frozen=True, kw_only=True):
@@ -35,6 +36,23 @@ class Rollback(Input, frozen=True, kw_only=True):
 
     request_id: str
     rollout: str
+    members: tuple[Member, ...]
+    requested_by: str
+
+
+class Answer(Input, frozen=True, kw_only=True):
+    """A person has decided how a rollout that waits goes on."""
+
+    request_id: str
+    rollout: str
+    answer: t.Answer
+    answered_by: str
+
+
+class CleanUp(Input, frozen=True, kw_only=True):
+    """Remove from these nodes the releases that need not be kept."""
+
+    request_id: str
     members: tuple[Member, ...]
     requested_by: str
 
@@ -80,4 +98,4 @@ class ControllerStart(Input, frozen=True, kw_only=True):
     grace_seconds: float
 
 
-AnyInput = Deploy | Rollback | Result | Observation | Tick | ControllerStart
+AnyInput = Deploy | Rollback | Answer | CleanUp | Result | Observation | Tick | ControllerStart

@@ -6,19 +6,68 @@ A request can be wrong: then it raises `Refused` and changes nothing.
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.spec import Pace, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.errors import Refused
 
 
 def on_deploy(draft: Draft, request: i.Deploy) -> None:
-    if _is_repeated(draft.state, request):
+    if not _is_repeated(draft.state, request.request_id):
+        _start(draft, request, deploy_goal(draft.state, request))
+
+
+def on_rollback(draft: Draft, request: i.Rollback) -> None:
+    if not _is_repeated(draft.state, request.request_id):
+        _start(draft, request, rollback_goal(draft.state, request))
+
+
+def on_answer(draft: Draft, request: i.Answer) -> None:
+    state = draft.state
+    if _is_repeated(state, request.request_id):
         return
-    _refuse_if_busy(draft.state)
+    wait = state.rollout.waiting if state.rollout else None
+    if state.rollout is None or state.rollout.id != request.rollout or wait is None:
+        raise Refused(
+            f"rollout {request.rollout} does not wait for anybody",
+            f"see how it stands: tidegate rollout show {request.rollout}",
+        )
+    if request.answer not in wait.answers:
+        raise Refused(
+            f"rollout {request.rollout} cannot be answered with {request.answer} now",
+            f"what it waits for: {wait.why}; possible: {', '.join(wait.answers)}",
+        )
+    draft.emit(
+        ev.Answered(
+            rollout=request.rollout,
+            answer=request.answer,
+            request_id=request.request_id,
+            answered_by=request.answered_by,
+        )
+    )
+
+
+def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
+    state = draft.state
+    if _is_repeated(state, request.request_id):
+        return
+    _refuse_if_busy(state)
+    nodes = [member.node for member in request.members if member.connected]
+    chores = cleanup_chores(state, request.request_id, nodes, draft.now)
+    if chores:
+        draft.emit(
+            ev.ChoresAdded(
+                chores=chores, request_id=request.request_id, requested_by=request.requested_by
+            )
+        )
+
+
+def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
+    """What the request asks for. Raises `Refused` where it may not be begun now."""
+    _refuse_if_busy(state)
     if not request.members:
         raise Refused("the environment has no node", "see: tidegate node list")
-    _refuse_another_artifact(draft.state, request.release)
+    _refuse_another_artifact(state, request.release)
     away = [member.node for member in request.members if not member.connected]
     if away:
         raise Refused(
@@ -26,13 +75,19 @@ def on_deploy(draft: Draft, request: i.Deploy) -> None:
             "start the agent there (see: tidegate node list), or take the node out of the "
             "environment's `nodes`; then deploy again",
         )
-    _start(draft, request, "deploy", request.release, request.spec.pace, request.spec.traffic)
+    return t.Goal(
+        kind="deploy",
+        release=request.release,
+        nodes=tuple(member.node for member in request.members),
+        pace=request.spec.pace,
+        traffic=request.spec.traffic,
+        keep=request.spec.keep,
+        again=request.again,
+    )
 
 
-def on_rollback(draft: Draft, request: i.Rollback) -> None:
-    state = draft.state
-    if _is_repeated(state, request):
-        return
+def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
+    """Likewise; nodes that are away are left out."""
     _refuse_if_busy(state)
     target = previous_release(state)
     if target is None or state.traffic is None:
@@ -40,24 +95,29 @@ def on_rollback(draft: Draft, request: i.Rollback) -> None:
             "there is no earlier release to go back to",
             "a rollback needs two releases that have succeeded: see tidegate rollout list",
         )
-    if not any(member.connected for member in request.members):
-        raise Refused("none of the environment's nodes is connected", "see: tidegate node list")
-    _start(draft, request, "rollback", target, state.pace, state.traffic)
-
-
-def _start(
-    draft: Draft,
-    request: i.Deploy | i.Rollback,
-    kind: t.Kind,
-    release: t.Release,
-    pace: Pace,
-    traffic: Traffic,
-) -> None:
-    """Begin a rollout; no event at all when every node has and serves the release already."""
-    state = draft.state
     nodes = tuple(member.node for member in request.members if member.connected)
+    if not nodes:
+        raise Refused("none of the environment's nodes is connected", "see: tidegate node list")
+    return t.Goal(
+        kind="rollback",
+        release=target,
+        nodes=nodes,
+        pace=state.pace,
+        traffic=state.traffic,
+        keep=state.keep,
+    )
+
+
+def plan_of(state: t.State, strategy: str, goal: t.Goal) -> tuple[t.Step, ...]:
+    """The steps to the goal; none when every node has and serves the release already."""
+    return STRATEGIES[strategy](state, goal)
+
+
+def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
+    """Begin a rollout; no event at all when there is nothing to do."""
+    state = draft.state
     strategy = request.spec.strategy if isinstance(request, i.Deploy) else "blue-green"
-    plan = STRATEGIES[strategy](state, release, nodes, pace, kind)
+    plan = plan_of(state, strategy, goal)
     if not plan:
         return
     treated = {work.at for step in plan for work in step.works}
@@ -67,19 +127,21 @@ def _start(
     draft.emit(
         ev.Started(
             rollout=request.rollout,
-            kind=kind,
+            kind=goal.kind,
             strategy=strategy,
-            release=release,
+            release=goal.release,
             previous=active_release(state),
-            nodes=nodes,
+            nodes=goal.nodes,
             journals={member.node: member.journal_id for member in request.members},
             plan=plan,
-            pace=pace,
-            traffic=traffic,
+            pace=goal.pace,
+            traffic=goal.traffic,
+            keep=goal.keep,
             request_id=request.request_id,
             requested_by=request.requested_by,
             absent={
-                member.node: f"away when {release.version} came; takes no traffic until deployed to"
+                member.node: f"away when {goal.release.version} came; takes no traffic until "
+                "deployed to"
                 for member in request.members
                 if not member.connected
             },
@@ -87,9 +149,9 @@ def _start(
     )
 
 
-def _is_repeated(state: t.State, request: i.Deploy | i.Rollback) -> bool:
+def _is_repeated(state: t.State, request_id: str) -> bool:
     """The client did not hear the answer and asked again."""
-    return bool(request.request_id) and state.last_request[0] == request.request_id
+    return bool(request_id) and state.last_request[0] == request_id
 
 
 def _refuse_if_busy(state: t.State) -> None:

@@ -41,19 +41,38 @@ class Health(Struct, frozen=True, kw_only=True):
     deadline_seconds: Positive = 300.0
 
 
+class Hooks(Struct, frozen=True, kw_only=True):
+    """Scripts of the release's own, where it has them: `install.sh` makes a slot ready on each
+    node, `migrate.sh` runs once in a rollout, before the first start."""
+
+    install: bool = True
+    install_seconds: Positive = 300.0
+    migrate: Literal["once", "every-node", "never"] = "once"
+    migrate_seconds: Positive = 1800.0
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """The part of the configuration that a slot runs with; its digest is `Revision.config`."""
 
     service: Service
     health: Health
+    hooks: Hooks = Hooks()
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
     """Which balancer adapter moves traffic, and its own options (all strings)."""
 
-    adapter: Literal["caddy"]
-    directory: str
+    adapter: Literal["caddy", "none"]
+    directory: str = ""
     lanes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+
+class Keep(Struct, frozen=True, kw_only=True):
+    """Which releases stay on a node beside those that are in use: the newest so many, none older
+    than so long. The release to go back to stays in any case."""
+
+    releases: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
+    age_seconds: Positive | None = None
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -76,3 +95,4 @@ class Spec(Struct, frozen=True, kw_only=True):
     settings: Settings
     traffic: Traffic
     pace: Pace = Pace()
+    keep: Keep = Keep()

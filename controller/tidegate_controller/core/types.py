@@ -7,12 +7,13 @@ is made of it. Times are engine seconds (see `tidegate_controller.clock`) unless
 from collections.abc import Mapping
 from typing import Literal
 
-from tidegate_controller.core.spec import Pace, Settings, Struct, Traffic
+from tidegate_controller.core.spec import Keep, Pace, Settings, Struct, Traffic
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
 Kind = Literal["deploy", "rollback"]
 Ending = Literal["succeeded", "rolled_back", "failed"]
-Verb = Literal["query", "prepare", "start", "route", "switch", "stop"]
+Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
+Answer = Literal["retry", "continue", "abort"]
 
 CONTROLLER = "controller"
 SLOTS = ("blue", "green")
@@ -84,6 +85,10 @@ class Work(Struct, frozen=True, kw_only=True):
     revision: Revision | None = None
     weights: Weights | None = None
     prove: bool = False  # route: every place that gains traffic must answer first
+    task: str = ""  # task: which of the release's own scripts
+    # Where nobody knows whether it was done: sent again to an agent, which knows; done again
+    # after a look at a balancer; or a person is asked, since a script may not run twice.
+    on_unknown: Literal["resend", "observe", "ask"] = "resend"
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -114,12 +119,21 @@ class Action(Struct, frozen=True, kw_only=True):
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """How a work of the current step ended, and when."""
+    """How a work of the current step ended, and when. `again`: an operator wants it repeated."""
 
     outcome: Outcome
     error: str
     at: float
     attempt: int
+    again: bool = False
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile."""
+
+    why: str
+    answers: tuple[Answer, ...]
+    since: float
 
 
 class Chore(Struct, frozen=True, kw_only=True):
@@ -129,6 +143,18 @@ class Chore(Struct, frozen=True, kw_only=True):
     work: Work
     not_before: float
     guards: tuple[Guard, ...] = ()
+
+
+class Goal(Struct, frozen=True, kw_only=True):
+    """What a plan is to reach: this release on these nodes. `again`: also where it is active."""
+
+    kind: Kind
+    release: Release
+    nodes: tuple[str, ...]
+    pace: Pace
+    traffic: Traffic
+    keep: Keep
+    again: bool = False
 
 
 class Rollout(Struct, frozen=True, kw_only=True):
@@ -143,6 +169,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     absent: Mapping[str, str]  # node -> what it will owe once this has succeeded without it
     pace: Pace
     traffic: Traffic
+    keep: Keep
     before: Weights
     plan: tuple[Step, ...]
     cursor: int = 0
@@ -152,6 +179,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     begun: frozenset[Place] = frozenset()  # places whose start was issued
     passed: frozenset[Place] = frozenset()  # places that became healthy and must stay so
     healthy_since: float | None = None  # all that passed have been healthy since then
+    waiting: Wait | None = None
     undoing: bool = False
     reason: str = ""
 
@@ -177,4 +205,5 @@ class State(Struct, frozen=True, kw_only=True):
     debts: Mapping[str, str] = {}  # node or place -> what it still owes, in words
     pace: Pace = Pace()  # of the release that was committed last
     traffic: Traffic | None = None  # likewise
+    keep: Keep = Keep()  # likewise
     last_request: tuple[str, str] = ("", "")  # request id, rollout

@@ -85,5 +85,5 @@ def check_rest(state: t.State, input_: i.Input, now: float) -> None:
         due = next_deadline(state)
         assert due is None or due > now, "a busy loop"
         assert decide(state, i.Tick(), now) == ()
-    if state.rollout is not None:
+    if state.rollout is not None and state.rollout.waiting is None:
         assert next_deadline(state) is not None, "a rollout that waits for ever"

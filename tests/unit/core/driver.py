@@ -102,6 +102,7 @@ class World:
         digest: str | None = None,
         request_id: str | None = None,
         traffic: Traffic = TRAFFIC,
+        again: bool = False,
     ) -> tuple[ev.Event, ...]:
         chosen = tuple(self.nodes if nodes is None else nodes)
         rollout = self._next_rollout()
@@ -121,6 +122,7 @@ class World:
                 spec=spec,
                 members=self.members(chosen),
                 requested_by="ada",
+                again=again,
             )
         )
 
@@ -133,6 +135,16 @@ class World:
                 members=self.members(),
                 requested_by="ada",
             )
+        )
+
+    def reply(self, answer: t.Answer) -> tuple[ev.Event, ...]:
+        """An operator answers the rollout that waits."""
+        assert self.state.rollout is not None
+        self.numbers["request"] = self.numbers.get("request", 0) + 1
+        request_id = f"answer-{self.numbers['request']}"
+        rollout = self.state.rollout.id
+        return self.feed(
+            i.Answer(request_id=request_id, rollout=rollout, answer=answer, answered_by="ada")
         )
 
     def _next_rollout(self) -> str:
@@ -288,12 +300,23 @@ class World:
         self.go(lambda: self.step == step)
         return list(self.state.rollout.open.values())
 
+    def finish_start(self) -> None:
+        """Go on until every idle slot has passed."""
+        self.go(lambda: self.step == "shift")
+
     def finish(self, **fates: str) -> str:
         """Go on until the rollout has ended; how it did. `fates`: step -> outcome or SILENCE."""
         self.fates = dict(fates)
         self.go(lambda: self.state.rollout is None)
         self.fates = {}
+        self.tidy()
         return self.ending.state
+
+    def tidy(self) -> None:
+        """Answer what nodes are asked to remove: it concerns nothing that runs."""
+        for action in self.open():
+            if action.work.verb == "cleanup":
+                self.answer(action)
 
     def rest(self) -> None:
         """Go on until the rollout and all chores are done."""

@@ -21,7 +21,7 @@ def test_the_steps_of_a_deploy_come_in_their_usual_order() -> None:
     world = World()
     world.deploy("1")
     world.finish()
-    assert world.steps() == ["preflight", "prepare", "start", "shift", "switch", "soak"]
+    assert world.steps() == ["preflight", "prepare", "migrate", "start", "shift", "switch", "soak"]
 
 
 def test_a_second_deploy_uses_the_idle_slots_and_moves_traffic_at_once() -> None:

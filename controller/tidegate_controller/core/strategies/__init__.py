@@ -7,9 +7,8 @@ The engine knows none of them; it only runs plans.
 from collections.abc import Callable
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Pace
 from tidegate_controller.core.strategies import blue_green
 
-Builder = Callable[[t.State, t.Release, tuple[str, ...], Pace, t.Kind], tuple[t.Step, ...]]
+Builder = Callable[[t.State, t.Goal], tuple[t.Step, ...]]
 
 STRATEGIES: dict[str, Builder] = {"blue-green": blue_green.steps}

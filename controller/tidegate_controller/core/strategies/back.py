@@ -21,7 +21,8 @@ def plan_back(state: t.State) -> tuple[t.Step, ...]:
     weights = reachable(state, safe_weights(state, state.rollout.before))
     if state.weights is not None and sharing(state.weights) == sharing(weights):
         return ()
-    step = route_step("shift-back", "Shift back", weights, state.rollout.pace)
+    rollout = state.rollout
+    step = route_step("shift-back", "Shift back", weights, rollout.pace, rollout.traffic)
     return (replace(step, retry_seconds=RETRY_SECONDS),)
 
 

@@ -5,8 +5,8 @@ at once; that is why deploy and rollback are one function.
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.evolve import place_of
-from tidegate_controller.core.spec import Pace
+from tidegate_controller.core.evolve import place_of, replace
+from tidegate_controller.core.spec import Pace, Traffic
 
 QUERY_SECONDS = 30.0
 ROUTE_SECONDS = 30.0
@@ -15,11 +15,10 @@ ANSWER_SECONDS = 15.0  # an agent keeps its own deadline; this long we wait for 
 FULL = 100
 
 
-def steps(
-    state: t.State, release: t.Release, nodes: tuple[str, ...], pace: Pace, kind: t.Kind
-) -> tuple[t.Step, ...]:
-    """The plan that brings `nodes` to `release`. Empty when they all run it and take traffic."""
-    targets = {node: target_place(state, release, node) for node in nodes}
+def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
+    """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
+    release, pace = goal.release, goal.pace
+    targets = {node: target_place(state, goal, node) for node in goal.nodes}
     weights = dict.fromkeys(state.settled, 0)
     for place in targets.values():
         weights |= {place: FULL, place.other: 0}
@@ -28,33 +27,17 @@ def steps(
     fresh = [
         place
         for place in targets.values()
-        if not (state.settled.get(place) or runs(state, release, place))
+        if goal.again or not (state.settled.get(place) or runs(state, release, place))
     ]
-    health = release.settings.health
     plan = [_preflight(release, fresh)]
     if state.weights is None:
-        plan.append(route_step("settle", "Settle", reachable(state, state.settled), pace))
+        plan.append(
+            route_step("settle", "Settle", reachable(state, state.settled), pace, goal.traffic)
+        )
     if fresh:
-        plan += [
-            t.Step(
-                id="prepare",
-                name="Prepare",
-                works=_works("prepare", fresh, release),
-                deadline_seconds=pace.prepare_seconds + ANSWER_SECONDS,
-            ),
-            t.Step(
-                id="start",
-                name="Start",
-                works=_works("start", fresh, release),
-                guards=(t.Guard(kind="no_traffic"),),
-                deadline_seconds=health.deadline_seconds
-                + release.settings.service.stop_grace_seconds
-                + max(pace.drain_seconds, state.pace.drain_seconds)
-                + ANSWER_SECONDS,
-            ),
-        ]
+        plan += _bring_up(state, goal, fresh)
     plan += [
-        route_step("shift", "Shift", weights, pace, prove=True),
+        route_step("shift", "Shift", weights, pace, goal.traffic, prove=True),
         t.Step(
             id="switch",
             name="Switch",
@@ -62,13 +45,15 @@ def steps(
             deadline_seconds=SWITCH_SECONDS + pace.away_seconds,
         ),
     ]
-    if kind == "deploy" and pace.soak_seconds:
+    if goal.kind == "deploy" and pace.soak_seconds:
         plan.append(
             t.Step(
                 id="soak",
                 name="Soak",
                 hold_seconds=pace.soak_seconds,
-                deadline_seconds=pace.soak_seconds + pace.away_seconds + health.deadline_seconds,
+                deadline_seconds=pace.soak_seconds
+                + pace.away_seconds
+                + release.settings.health.deadline_seconds,
             )
         )
     return tuple(plan)
@@ -84,13 +69,14 @@ def reachable(state: t.State, weights: t.Weights) -> t.Weights:
     return {p: share if place_of(state, p).address else 0 for p, share in weights.items()}
 
 
-def target_place(state: t.State, release: t.Release, node: str) -> t.Place:
-    """The slot of `node` that is to run `release`: the active one if it does, else the idle one."""
+def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
+    """The node's slot that is to run the release: the active one if it does, else the idle one."""
     blue, green = (t.Place.of(node, slot) for slot in t.SLOTS)
     if state.settled.get(blue) or state.settled.get(green):
         active = blue if state.settled.get(blue) else green
-        return active if serves(state, release, active) else active.other
-    return green if runs(state, release, green) else blue
+        stays = serves(state, goal.release, active) and not goal.again
+        return active if stays else active.other
+    return green if runs(state, goal.release, green) else blue
 
 
 def runs(state: t.State, release: t.Release, place: t.Place) -> bool:
@@ -107,16 +93,66 @@ def serves(state: t.State, release: t.Release, place: t.Place) -> bool:
 
 
 def route_step(
-    step_id: str, name: str, weights: t.Weights, pace: Pace, *, prove: bool = False
+    step_id: str,
+    name: str,
+    weights: t.Weights,
+    pace: Pace,
+    traffic: Traffic,
+    *,
+    prove: bool = False,
 ) -> t.Step:
     """A step that moves all traffic at once. `prove`: only to places that have passed."""
+    work = t.Work(
+        verb="route",
+        at=t.CONTROLLER,
+        weights=weights,
+        prove=prove,
+        on_unknown="ask" if traffic.adapter == "none" else "observe",
+    )
     return t.Step(
         id=step_id,
         name=name,
-        works=(t.Work(verb="route", at=t.CONTROLLER, weights=weights, prove=prove),),
+        works=(work,),
         guards=(t.Guard(kind="proven"),) if prove else (),
         deadline_seconds=ROUTE_SECONDS + pace.away_seconds,
     )
+
+
+def _bring_up(state: t.State, goal: t.Goal, fresh: list[t.Place]) -> list[t.Step]:
+    """Bring the release to these idle places and start it there."""
+    release, pace, settings = goal.release, goal.pace, goal.release.settings
+    plan = [
+        t.Step(
+            id="prepare",
+            name="Prepare",
+            works=_works("prepare", fresh, release),
+            deadline_seconds=pace.prepare_seconds + settings.hooks.install_seconds + ANSWER_SECONDS,
+        )
+    ]
+    if goal.kind == "deploy" and settings.hooks.migrate != "never":
+        chosen = fresh if settings.hooks.migrate == "every-node" else fresh[:1]
+        migrate = {"task": "migrate", "on_unknown": "ask"}
+        plan.append(
+            t.Step(
+                id="migrate",
+                name="Migrate",
+                works=tuple(replace(work, **migrate) for work in _works("task", chosen, release)),
+                deadline_seconds=settings.hooks.migrate_seconds + ANSWER_SECONDS,
+            )
+        )
+    plan.append(
+        t.Step(
+            id="start",
+            name="Start",
+            works=_works("start", fresh, release),
+            guards=(t.Guard(kind="no_traffic"),),
+            deadline_seconds=settings.health.deadline_seconds
+            + settings.service.stop_grace_seconds
+            + max(pace.drain_seconds, state.pace.drain_seconds)
+            + ANSWER_SECONDS,
+        )
+    )
+    return plan
 
 
 def _preflight(release: t.Release, fresh: list[t.Place]) -> t.Step:

@@ -1,0 +1,116 @@
+"""Questions about the step that a rollout is at: what may be issued, what is wrong, what is done.
+
+Only `decide` asks them, and acts on the answers.
+"""
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.guards import opens_at
+
+
+def to_issue(rollout: t.Rollout, step: t.Step) -> list[int]:
+    """Works of the step that were not issued yet, or failed and may be tried again."""
+    opened = {action.index for action in rollout.open.values()}
+    room = max(0, step.parallel - len(opened))
+    waiting = []
+    for index in range(len(step.works)):
+        done = rollout.done.get(index)
+        again = done is not None and (done.again or _is_retried(step, index, done))
+        if index not in opened and (done is None or again):
+            waiting.append(index)
+    return waiting[:room]
+
+
+def _is_retried(step: t.Step, index: int, done: t.Done) -> bool:
+    """Whether what has failed is tried again without anybody asking for it."""
+    failed = done.outcome != "ok" and not _is_asked(step.works[index], done)
+    return failed and step.retry_seconds is not None
+
+
+def _is_asked(work: t.Work, done: t.Done) -> bool:
+    """Nobody knows whether it was done, and it must not be done twice: a person decides."""
+    return done.outcome == "unknown" and work.on_unknown == "ask" and not done.again
+
+
+def question(rollout: t.Rollout, step: t.Step) -> str:
+    """What a person has to decide; empty when there is nothing."""
+    return "; ".join(
+        done.error
+        for index, done in sorted(rollout.done.items())
+        if _is_asked(step.works[index], done)
+    )
+
+
+def may_issue_at(state: t.State, step: t.Step, index: int) -> float:
+    """Engine time from which the work may be issued, if nothing else changes."""
+    assert state.rollout is not None
+    times = [opens_at(state, guard, step.works[index]) for guard in step.guards]
+    done = state.rollout.done.get(index)
+    if done is not None and not done.again:
+        times.append(done.at + (step.retry_seconds or 0.0))
+    return max(times, default=0.0)
+
+
+def deadline_of(state: t.State, action: t.Action) -> float:
+    """A rollout does not wait to the end for a node that has gone; a chore does."""
+    rollout = state.rollout
+    until = state.away.get(action.work.at)
+    if rollout is None or action.id not in rollout.open or until is None:
+        return action.deadline
+    return min(action.deadline, until)
+
+
+def fault_of(draft: Draft, step: t.Step) -> str:
+    """Why the step cannot succeed any more; empty while it can."""
+    state, rollout = draft.state, draft.rollout
+    bad = {
+        index: done
+        for index, done in rollout.done.items()
+        if done.outcome != "ok" and not done.again and not _is_asked(step.works[index], done)
+    }
+    if len(bad) > step.failures_allowed and step.retry_seconds is None:
+        errors = [
+            f"{_where(step.works[index])}: {done.error}" for index, done in sorted(bad.items())
+        ]
+        return "; ".join(errors[:3]) + (f" and {len(errors) - 3} more" if errors[3:] else "")
+    for place in sorted(rollout.passed):
+        known = place_of(state, place)
+        if known.healthy is False or known.running is False:
+            return f"{place} had passed its checks and failed again{_detail(draft, place)}"
+    if rollout.waiting is not None:
+        return ""
+    assert rollout.entered_at is not None
+    if draft.now >= rollout.entered_at + step.deadline_seconds and not is_satisfied(draft, step):
+        last = "; ".join(done.error for done in bad.values())
+        away = "".join(f"; {node} is away" for node in sorted(state.away))
+        return f"not done within {step.deadline_seconds:.0f} s{away}" + (last and f": {last}")
+    return ""
+
+
+def _detail(draft: Draft, place: t.Place) -> str:
+    """What was just said of the place, if this decision is about that."""
+    said = [e.detail for e in draft.events if isinstance(e, ev.Observed) and e.place == place]
+    return f": {said[-1]}" if said and said[-1] else ""
+
+
+def _where(work: t.Work) -> str:
+    return str(work.place) if work.place is not None else work.at
+
+
+def is_satisfied(draft: Draft, step: t.Step) -> bool:
+    rollout = draft.rollout
+    ok = [index for index, done in rollout.done.items() if done.outcome == "ok"]
+    if rollout.open or len(ok) + step.failures_allowed < len(step.works):
+        return False
+    return draft.now >= held_at(rollout, step)
+
+
+def held_at(rollout: t.Rollout, step: t.Step) -> float:
+    """Engine time at which the step's hold is over, if all that passed stay healthy until then."""
+    if not step.hold_seconds:
+        return 0.0
+    if rollout.healthy_since is None or rollout.entered_at is None:
+        return float("inf")
+    return max(rollout.healthy_since, rollout.entered_at) + step.hold_seconds

@@ -1,0 +1,185 @@
+"""Where nobody can know whether a script ran or traffic moved, a person is asked, and nobody else
+decides: the rollout waits without a deadline and goes on from the answer."""
+
+import msgspec
+import pytest
+from core_values import TRAFFIC
+from driver import SILENCE, World
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.errors import Refused
+
+BY_HAND = msgspec.structs.replace(TRAFFIC, adapter="none")
+
+
+def in_doubt(outcome: str = "unknown") -> World:
+    """Version 2 is being deployed, and its migration has ended nobody knows how."""
+    world = World().deployed("1")
+    world.deploy("2")
+    (migration,) = world.until("migrate")
+    world.answer(migration, outcome)
+    return world
+
+
+def waiting(world: World) -> t.Wait | None:
+    assert world.state.rollout is not None
+    return world.state.rollout.waiting
+
+
+def test_a_migration_whose_end_is_unknown_waits_for_a_person() -> None:
+    world = in_doubt()
+    wait = waiting(world)
+    assert wait is not None
+    assert wait.why == "task did not work"
+    assert wait.answers == ("retry", "continue", "abort")
+    assert next_deadline(world.state) is None or world.state.chores != ()
+    seen = len(world.log)
+    world.wait(30 * 24 * 3600.0)
+    assert world.step == "migrate"
+    assert not [e for _, e in world.log[seen:] if isinstance(e, ev.StepEnded | ev.Ended)]
+
+
+def test_a_migration_on_a_node_that_stays_away_is_in_doubt_and_not_failed() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("migrate")
+    world.fates = {"migrate": SILENCE}
+    world.leave("a")
+    world.wait(world.pace.away_seconds)
+    assert waiting(world) is not None
+
+
+def test_a_migration_that_failed_is_undone_without_a_question() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    assert world.finish(migrate="failed") == "rolled_back"
+    assert not [e for _, e in world.log if isinstance(e, ev.Waiting)]
+
+
+def test_continue_counts_it_as_done() -> None:
+    world = in_doubt()
+    world.reply("continue")
+    assert world.step == "start"
+    assert world.finish() == "succeeded"
+    assert world.issued("task") == ["a/blue", "a/green"]
+
+
+def test_retry_runs_it_once_more() -> None:
+    world = in_doubt()
+    world.reply("retry")
+    (again,) = world.open()
+    assert (again.work.verb, again.attempt) == ("task", 2)
+    assert world.finish() == "succeeded"
+
+
+def test_a_retry_that_is_in_doubt_too_is_asked_about_again() -> None:
+    world = in_doubt()
+    world.reply("retry")
+    world.answer(world.open()[0], "unknown")
+    assert waiting(world) is not None
+    world.reply("continue")
+    assert world.finish() == "succeeded"
+
+
+def test_abort_undoes_the_rollout_and_names_who_wanted_it() -> None:
+    world = in_doubt()
+    world.reply("abort")
+    assert world.finish() == "rolled_back"
+    assert "aborted by ada" in world.ending.reason
+
+
+def test_an_answer_given_twice_counts_once() -> None:
+    world = in_doubt()
+    world.reply("continue")
+    last = i.Answer(request_id="answer-1", rollout="r2", answer="abort", answered_by="bob")
+    assert world.feed(last) == ()
+
+
+@pytest.mark.parametrize("rollout", ["r1", "r2", "r99"])
+def test_an_answer_that_nobody_waits_for_is_refused(rollout: str) -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    answer = i.Answer(request_id="x", rollout=rollout, answer="continue", answered_by="ada")
+    with pytest.raises(Refused, match="does not wait"):
+        world.feed(answer)
+
+
+def test_a_restart_of_the_controller_goes_on_waiting() -> None:
+    world = in_doubt()
+    world.restart()
+    assert waiting(world) is not None
+    world.reply("continue")
+    assert world.finish() == "succeeded"
+
+
+def test_a_slot_that_had_passed_and_fails_does_not_wait_for_anybody() -> None:
+    world = World()
+    world.deploy("1", traffic=BY_HAND)
+    world.finish_start()
+    world.answer(world.until("shift")[0], "unknown")
+    assert waiting(world) is not None
+    world.report("a/blue", healthy=False)
+    assert world.state.rollout is None or world.state.rollout.undoing
+
+
+def test_traffic_that_a_person_moves_counts_as_moved_from_the_answer_on() -> None:
+    world = World()
+    world.deploy("1", traffic=BY_HAND)
+    world.finish_start()
+    world.answer(world.until("shift")[0], "unknown")
+    assert world.traffic is None
+    world.reply("continue")
+    assert world.traffic == {"a/blue": 100, "b/blue": 100}
+    assert world.finish() == "succeeded"
+
+
+def test_traffic_that_a_person_is_to_move_back_waits_as_well() -> None:
+    world = World()
+    world.deploy("1", traffic=BY_HAND)
+    world.finish_start()
+    world.answer(world.until("shift")[0], "unknown")
+    world.reply("continue")
+    world.finish()
+    world.deploy("2", traffic=BY_HAND)
+    world.finish_start()
+    world.answer(world.until("shift")[0], "unknown")
+    world.reply("continue")
+    world.until("soak")
+    world.report("a/green", healthy=False)
+    (back,) = world.until("shift-back")
+    world.answer(back, "unknown")
+    assert waiting(world) is not None
+    world.wait(3600.0)
+    world.reply("continue")
+    assert world.finish() == "rolled_back"
+    assert world.traffic == {"a/blue": 100, "b/blue": 100}
+
+
+def test_again_starts_what_is_active_once_more_beside_itself() -> None:
+    world = World().deployed("1")
+    assert world.deploy("1") == ()
+    world.deploy("1", again=True)
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/green": 100, "b/green": 100}
+
+
+def test_each_node_is_cleaned_up_after_a_rollout_and_on_request() -> None:
+    world = World().deployed("1")
+    assert world.issued("cleanup") == ["a", "b"]
+    world.feed(i.CleanUp(request_id="c1", members=world.members(), requested_by="ada"))
+    assert world.issued("cleanup") == ["a", "b", "a", "b"]
+    world.tidy()
+    assert world.feed(i.CleanUp(request_id="c1", members=(), requested_by="ada")) == ()
+
+
+def test_a_clean_up_that_fails_is_no_debt() -> None:
+    world = World()
+    world.deploy("1")
+    world.go(lambda: world.state.rollout is None)
+    for action in world.open():
+        world.answer(action, "failed")
+    assert world.state.debts == {}
+    assert world.state.chores == ()
