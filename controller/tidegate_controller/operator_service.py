@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
-from tidegate_controller import views
+from tidegate_controller import documents, views
 from tidegate_controller.admission import gathered, refuse_shared, rollback_nodes
 from tidegate_controller.agent_service import NAME
 from tidegate_controller.artifacts import ArtifactStore
@@ -60,7 +60,7 @@ def _answering(
     return answer
 
 
-def _document(view: views.Document) -> pb.Document:
+def _document(view: documents.Document) -> pb.Document:
     return pb.Document(json=msgspec.json.encode(view))
 
 
@@ -199,7 +199,7 @@ class OperatorService(OperatorServicer):
             self._known_app(request.app)
             found = [view for view in found if view.app == request.app]
         newest = list(reversed(found))[: request.limit or None]
-        return _document(views.RolloutList(rollouts=newest))
+        return _document(documents.RolloutList(rollouts=newest))
 
     @_answering
     async def ShowRollout(self, request: pb.ShowRolloutRequest) -> pb.Document:

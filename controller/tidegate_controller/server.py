@@ -15,7 +15,8 @@ from pathlib import Path
 import grpc
 
 from tidegate_controller.agent_service import AgentService
-from tidegate_controller.artifacts import ArtifactServer, ArtifactStore
+from tidegate_controller.artifact_server import ArtifactServer
+from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.fleet import Fleet

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
-from tidegate_controller import views
+from tidegate_controller import documents
 from tidegate_controller.errors import NotReachable, Refused, TidegateError, UsageError
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
@@ -30,7 +30,7 @@ OPTIONS = [
 HINT_KEY = "tidegate-hint-bin"
 
 A = TypeVar("A")
-D = TypeVar("D", bound=views.Document)
+D = TypeVar("D", bound=documents.Document)
 
 
 def default_socket() -> Path:
@@ -77,23 +77,23 @@ class Client:
     def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Rollback, request))
 
-    def status(self, app: str) -> views.Status:
-        return self._read(self._stub.GetStatus, pb.StatusRequest(app=app), views.Status)
+    def status(self, app: str) -> documents.Status:
+        return self._read(self._stub.GetStatus, pb.StatusRequest(app=app), documents.Status)
 
-    def rollouts(self, app: str, limit: int) -> views.RolloutList:
+    def rollouts(self, app: str, limit: int) -> documents.RolloutList:
         request = pb.ListRolloutsRequest(app=app, limit=limit)
-        return self._read(self._stub.ListRollouts, request, views.RolloutList)
+        return self._read(self._stub.ListRollouts, request, documents.RolloutList)
 
-    def rollout(self, rollout: str) -> views.RolloutView:
+    def rollout(self, rollout: str) -> documents.RolloutView:
         request = pb.ShowRolloutRequest(rollout=rollout)
-        return self._read(self._stub.ShowRollout, request, views.RolloutView)
+        return self._read(self._stub.ShowRollout, request, documents.RolloutView)
 
-    def nodes(self) -> views.NodeList:
-        return self._read(self._stub.ListNodes, pb.ListNodesRequest(), views.NodeList)
+    def nodes(self) -> documents.NodeList:
+        return self._read(self._stub.ListNodes, pb.ListNodesRequest(), documents.NodeList)
 
     def events(
         self, after_seq: int = 0, rollout: str = "", *, follow: bool = False
-    ) -> Iterator[views.EventView]:
+    ) -> Iterator[documents.EventView]:
         """Events after the cursor. When following, a controller that goes away is waited for,
         and the reading goes on where it was."""
         away_since: float | None = None
@@ -101,7 +101,7 @@ class Client:
             request = pb.ReadLogRequest(after_seq=after_seq, rollout=rollout, follow=follow)
             try:
                 for reply in self._stub.ReadLog(request):
-                    event = _parse(reply, views.EventView)
+                    event = _parse(reply, documents.EventView)
                     after_seq, away_since, self._reached = event.seq, None, True
                     yield event
                 return

@@ -11,7 +11,7 @@ import click
 
 from tidegate_controller.cli.deploy import tell
 from tidegate_controller.cli.terminal import columns, print_json, say
-from tidegate_controller.views import Document
+from tidegate_controller.documents import Document
 
 if TYPE_CHECKING:
     from tidegate_controller.demo.background_load import Count

@@ -24,8 +24,8 @@ from tidegate_controller.cli.terminal import (
     say,
     with_controller,
 )
+from tidegate_controller.documents import Document
 from tidegate_controller.errors import UsageError
-from tidegate_controller.views import Document
 from tidegate_protos.v1 import operator_pb2 as pb
 
 

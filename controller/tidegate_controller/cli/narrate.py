@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from tidegate_controller.views import EventView
+from tidegate_controller.documents import EventView
 
 VERBS = {
     "query": "check",

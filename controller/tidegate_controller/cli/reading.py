@@ -13,7 +13,7 @@ from tidegate_controller.cli.terminal import (
     with_controller,
     yes_no,
 )
-from tidegate_controller.views import AppStatus, EventView, NodeStatus, RolloutView, SlotView
+from tidegate_controller.documents import AppStatus, EventView, NodeStatus, RolloutView, SlotView
 
 
 @click.command()

@@ -7,8 +7,8 @@ import click
 from tidegate_controller import config
 from tidegate_controller.cli.deploy import config_option, environment_option
 from tidegate_controller.cli.terminal import json_option, print_json, say
+from tidegate_controller.documents import Document
 from tidegate_controller.traffic.caddyfile import caddyfile
-from tidegate_controller.views import Document
 
 
 class CaddyfileView(Document, kw_only=True):
