@@ -17,11 +17,13 @@ from tidegate_controller.toml_lines import KeyPath
 from tidegate_controller.units import parse_duration, spell_duration
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")  # as agents may have: name and value alike
 PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")
 LONGEST = "30d"  # of any duration
+NAME_FORM = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+VERSION_FORM = "1 to 63 of A-Z, a-z, 0-9, '.', '_', '+' and '-', beginning with a letter or digit"
 
-_NAME_FORM = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
 _LABEL_FORM = (
     "a label such as role = \"web\", both sides 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/' and '-', "
     "beginning with a letter or digit"
@@ -95,9 +97,9 @@ def string(at: At, what: str) -> str | None:
 
 
 def name(at: At) -> str | None:
-    text = string(at, f"a name ({_NAME_FORM})")
+    text = string(at, f"a name ({NAME_FORM})")
     if text is not None and not NAME.fullmatch(text):
-        at.expected(f"a name ({_NAME_FORM})")
+        at.expected(f"a name ({NAME_FORM})")
     return text
 
 

@@ -1,7 +1,6 @@
 """The operators' side of the controller: what the CLI calls, over the local socket or TCP."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from tidegate_controller.admission import gathered, refuse_shared, rollback_node
 from tidegate_controller.agent_service import NAME
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.config import render_digest
+from tidegate_controller.config_checks import VERSION, VERSION_FORM
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Deploy, Rollback
 from tidegate_controller.core.spec import Spec
@@ -24,7 +24,6 @@ from tidegate_controller.wire import split_stream
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 HINT_KEY = "tidegate-hint-bin"  # trailing metadata: what to type next, UTF-8
 READ_CHUNK = 500  # records read from the log at a time
 
@@ -102,7 +101,7 @@ class OperatorService(OperatorServicer):
         spec = _checked_spec(request.spec)
         if not VERSION.fullmatch(request.version):
             raise UsageError(
-                f"the version {request.version[:80]!r} is not of the form {VERSION.pattern}"
+                f"the version {request.version[:80]!r} is not of the form: {VERSION_FORM}"
             )
         path = self._store.path(request.digest)
         if path is None:

@@ -6,6 +6,8 @@ that comes with the extra `controller`; the commands themselves are in `commands
 
 import sys
 
+INTERRUPTED = 130  # by Ctrl-C, as a shell counts it
+
 
 def main() -> None:
     """Run the command line, or say in one line what has to be installed for that."""
@@ -13,6 +15,8 @@ def main() -> None:
         from tidegate_controller.cli import commands  # noqa: PLC0415  (may be what is missing)
 
         commands.main()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except ModuleNotFoundError as error:
         missing = error.name or str(error)
         if missing.startswith("tidegate"):

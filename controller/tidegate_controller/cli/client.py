@@ -10,6 +10,7 @@ import grpc
 import msgspec
 
 from tidegate_controller import documents
+from tidegate_controller.addresses import split_loopback
 from tidegate_controller.errors import NotReachable, Refused, TidegateError, UsageError
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
@@ -47,10 +48,7 @@ class Client:
     """One controller. `address`: "HOST:PORT"; None: TIDEGATE_CONTROLLER, else the local socket."""
 
     def __init__(self, address: str | None) -> None:
-        address = address or os.environ.get("TIDEGATE_CONTROLLER")
-        self.target = address or f"unix:{default_socket()}"
-        if not address:
-            _refuse_foreign(default_socket())
+        self.target = _target(address)
         self._channel = grpc.insecure_channel(self.target, options=OPTIONS)
         self._reached = False
         self._stub = OperatorStub(self._channel)
@@ -171,6 +169,18 @@ class Client:
                 "the request may have been carried out: see tidegate rollout list",
             )
         return TidegateError(f"{code.name}: {message}", hint)
+
+
+def _target(address: str | None) -> str:
+    """What gRPC connects to. `UsageError` for an address that is none."""
+    option = "--controller"
+    if address is None:
+        address, option = os.environ.get("TIDEGATE_CONTROLLER"), "TIDEGATE_CONTROLLER"
+    if not address:
+        _refuse_foreign(default_socket())
+        return f"unix:{default_socket()}"
+    split_loopback(address, option)
+    return address
 
 
 def _refuse_foreign(path: Path) -> None:

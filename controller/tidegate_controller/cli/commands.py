@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from tidegate_controller.cli import INTERRUPTED
 from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
@@ -11,8 +12,6 @@ from tidegate_controller.cli.reading import log, node, rollout, status
 from tidegate_controller.cli.terminal import Choices, announce
 from tidegate_controller.cli.traffic import traffic
 from tidegate_controller.errors import TidegateError
-
-INTERRUPTED = 130
 
 
 class _AsListed(click.Group):
