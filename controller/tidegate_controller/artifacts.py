@@ -1,4 +1,7 @@
-"""The controller's artifacts: files named by digest, written once, served to agents over HTTP."""
+"""The controller's artifacts: files named by digest, written once.
+
+Filled by `operator_service`, served to agents by `artifact_server`.
+"""
 
 import asyncio
 import hashlib
@@ -6,8 +9,6 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-
-from aiohttp import web
 
 from tidegate_controller.errors import TidegateError, UsageError
 from tidegate_controller.threads import to_the_end
@@ -87,34 +88,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-class ArtifactServer:
-    """Serves the store to agents: GET /artifacts/<digest>, with Range. A digest is no secret, an
-    artifact may be: like every listener it stays on loopback until there is mutual TLS."""
-
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
-        application = web.Application()
-        application.router.add_get("/artifacts/{digest}", self._get)
-        self._runner = web.AppRunner(application, access_log=None)
-        self.port = 0
-
-    async def start(self, host: str, port: int) -> None:
-        """Listen; `port` 0 lets the system choose. Raises `OSError` when the port is taken."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        await self._runner.cleanup()
-
-    async def _get(self, request: web.Request) -> web.StreamResponse:
-        try:
-            path = self._store.path(request.match_info["digest"])
-        except UsageError as error:
-            raise web.HTTPBadRequest(text=error.message) from error
-        if path is None:
-            raise web.HTTPNotFound(text="no such artifact")
-        return web.FileResponse(path)

@@ -18,8 +18,9 @@ from tidegate_controller.units import parse_duration, spell_duration
 from tidegate_protos.rules import LABEL, NAME, PLACEHOLDERS
 
 LONGEST = "30d"  # of any duration
+NAME_FORM = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+VERSION_FORM = "1 to 63 of A-Z, a-z, 0-9, '.', '_', '+' and '-', beginning with a letter or digit"
 
-_NAME_FORM = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
 _LABEL_FORM = (
     "a label such as role = \"web\", both sides 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/' and '-', "
     "beginning with a letter or digit"
@@ -93,9 +94,9 @@ def string(at: At, what: str) -> str | None:
 
 
 def name(at: At) -> str | None:
-    text = string(at, f"a name ({_NAME_FORM})")
+    text = string(at, f"a name ({NAME_FORM})")
     if text is not None and not NAME.fullmatch(text):
-        at.expected(f"a name ({_NAME_FORM})")
+        at.expected(f"a name ({NAME_FORM})")
     return text
 
 

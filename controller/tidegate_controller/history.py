@@ -9,14 +9,9 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.documents import NodeStepView, RolloutSummary, RolloutView, StepView
 from tidegate_controller.log import Record, read_log, read_stream
-from tidegate_controller.views import (
-    NodeStepView,
-    RolloutSummary,
-    RolloutView,
-    StepView,
-    release_view,
-)
+from tidegate_controller.views import release_view
 from tidegate_controller.wire import split_stream
 
 CHUNK = 500  # records read from the log at a time
@@ -86,6 +81,7 @@ class Fold:
         self._steps: dict[str, StepView] = {}
         self._actions: dict[str, NodeStepView] = {}
         self._entered = 0.0
+        self._before_wait = "running"
         self.view = RolloutView(
             rollout=event.rollout,
             app=app,
@@ -129,9 +125,16 @@ class Fold:
                 step.seconds = round(clock - self._entered, 3)
             case ev.Replanned():
                 self.view.state, self.view.reason = "rolling_back", event.reason
+                self.view.waiting_for = None
                 self._plan(event.plan)
+            case ev.Waiting():
+                self._before_wait = self.view.state
+                self.view.state, self.view.waiting_for = "paused", event.why
+            case ev.Answered():
+                self.view.state, self.view.waiting_for = self._before_wait, None
             case ev.Ended():
                 self.ended = True
+                self.view.waiting_for = None
                 self.view.state, self.view.ended_at = event.state, at
                 self.view.reason = event.reason
             case _:

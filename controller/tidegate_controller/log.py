@@ -99,7 +99,11 @@ class EventLog:
             self._create()
             meta = {row["key"]: row["value"] for row in Table(self._db, "meta").rows}
         except sqlite3.Error as error:
-            raise LogError(f"cannot open the event log {path}: {error}") from error
+            raise LogError(
+                f"cannot open the event log {path}: {error}",
+                "look at the disk, and at who may write there; a damaged log is restored from a "
+                "backup",
+            ) from error
         if int(meta["schema_version"]) != SCHEMA_VERSION:
             raise LogError(
                 f"{path} has schema version {meta['schema_version']}, this is {SCHEMA_VERSION}"

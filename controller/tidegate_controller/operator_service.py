@@ -1,7 +1,6 @@
 """The operators' side of the controller: what the CLI calls, over the local socket or TCP."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -9,10 +8,11 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
-from tidegate_controller import views
+from tidegate_controller import documents, views
 from tidegate_controller.admission import gathered, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.config import render_digest
+from tidegate_controller.config_checks import VERSION_FORM
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Deploy, Rollback
@@ -23,11 +23,10 @@ from tidegate_controller.history import History, find_rollout
 from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.threads import to_the_end
 from tidegate_controller.wire import split_stream
-from tidegate_protos.rules import NAME
+from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 HINT_KEY = "tidegate-hint-bin"  # trailing metadata: what to type next, UTF-8
 READ_CHUNK = 500  # records read from the log at a time
 
@@ -63,7 +62,7 @@ def _answering(
     return answer
 
 
-def _document(view: views.Document) -> pb.Document:
+def _document(view: documents.Document) -> pb.Document:
     return pb.Document(json=msgspec.json.encode(view))
 
 
@@ -107,7 +106,7 @@ class OperatorService(OperatorServicer):
         spec = _checked_spec(request.spec)
         if not VERSION.fullmatch(request.version):
             raise UsageError(
-                f"the version {request.version[:80]!r} is not of the form {VERSION.pattern}"
+                f"the version {request.version[:80]!r} is not of the form: {VERSION_FORM}"
             )
         path = self._store.path(request.digest)
         if path is None:
@@ -205,7 +204,7 @@ class OperatorService(OperatorServicer):
             self._known_app(request.app)
             found = [view for view in found if view.app == request.app]
         newest = list(reversed(found))[: request.limit or None]
-        return _document(views.RolloutList(rollouts=newest))
+        return _document(documents.RolloutList(rollouts=newest))
 
     @_answering
     async def ShowRollout(self, request: pb.ShowRolloutRequest) -> pb.Document:

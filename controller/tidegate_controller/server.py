@@ -1,8 +1,8 @@
 """`tidegate controller run`: one process that listens, decides and serves artifacts."""
 
 import asyncio
+import errno
 import fcntl
-import ipaddress
 import logging
 import os
 import signal
@@ -14,10 +14,12 @@ from pathlib import Path
 
 import grpc
 
+from tidegate_controller.addresses import split_loopback
 from tidegate_controller.agent_service import AgentService
-from tidegate_controller.artifacts import ArtifactServer, ArtifactStore
+from tidegate_controller.artifact_server import ArtifactServer
+from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, TidegateError, UsageError
+from tidegate_controller.errors import Refused, TidegateError
 from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import EventLog
 from tidegate_controller.operator_service import OperatorService
@@ -50,34 +52,13 @@ class Options:
     socket: Path | None
 
 
-def split_address(text: str, option: str) -> tuple[str, int]:
-    """ "HOST:PORT" on loopback, or `UsageError`."""
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(
-            f"{option} {text!r} is not HOST:PORT", f"for example: {option} 127.0.0.1:7420"
-        )
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise UsageError(
-            f"{option} {text}: without mutual TLS only loopback addresses are accepted",
-            f"use {option} 127.0.0.1:{port}; other machines reach it through a tunnel, "
-            "such as ssh -R or a VPN's proxy",
-        )
-    return host, int(port)
-
-
 async def run(options: Options) -> None:
     """Serve until SIGTERM or SIGINT. Raises `TidegateError` when it cannot start or go on."""
-    host, port = split_address(options.listen, "--listen")
-    http_host, http_port = split_address(options.http or f"{host}:0", "--http")
-    _own_folder(options.data)
+    host, port = split_loopback(options.listen, "--listen")
+    http_host, http_port = split_loopback(options.http, "--http") if options.http else (host, 0)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_locked(options.data))
+        stack.enter_context(_own_folder(options.data))
+        _refuse_taken(host, port)
         event_log = EventLog(options.data / "events.db")
         stack.callback(event_log.close)
         store = ArtifactStore(options.data / "artifacts")
@@ -118,11 +99,6 @@ def _server(
     server = grpc.aio.server(options=OPTIONS)
     add_AgentLinkServicer_to_server(AgentService(engine), server)
     add_OperatorServicer_to_server(OperatorService(engine, store), server)
-    if (holder := _in_use(host, port)) is not None:
-        raise TidegateError(
-            f"{host}:{port} is in use{holder}",
-            "stop what listens there, or choose another port with --listen",
-        )
     server.add_insecure_port(f"{_url_host(host)}:{port}")
     if local is not None:
         _add_socket(server, local)
@@ -133,16 +109,19 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _in_use(host: str, port: int) -> str | None:
-    """None when the port is free to listen on; gRPC's own error would not say why it is not."""
+def _refuse_taken(host: str, port: int) -> None:
+    """Raise unless the port is free to listen on; gRPC's own error would not say why it is not."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            return f" ({error.strerror})"
-    return None
+            what = "is in use" if error.errno == errno.EADDRINUSE else "cannot be listened on"
+            raise TidegateError(
+                f"{host}:{port} {what} ({error.strerror})",
+                "stop what listens there, or choose another port with --listen",
+            ) from error
 
 
 def _add_socket(server: grpc.aio.Server, path: Path) -> None:
@@ -168,17 +147,18 @@ def _add_socket(server: grpc.aio.Server, path: Path) -> None:
         os.umask(mask)
 
 
-def _own_folder(data: Path) -> None:
+@contextmanager
+def _own_folder(data: Path) -> Iterator[None]:
+    """Hold the data folder for this process; the kernel lets go of it when the process ends."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (data / "lock").open("a")
     except OSError as error:
-        raise TidegateError(f"cannot use {data}: {error.strerror}", "choose --data DIR") from error
-
-
-@contextmanager
-def _locked(data: Path) -> Iterator[None]:
-    """Hold the data folder for this process; the kernel lets go of it when the process ends."""
-    with (data / "lock").open("a") as file:
+        raise TidegateError(
+            f"cannot use {data}: {error.strerror}",
+            "choose another --data DIR: a folder that this user may write to",
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -28,9 +28,9 @@ def split_stream(stream: str) -> tuple[str, str]:
 
 
 def release_of(state: t.State, revision: t.Revision | None) -> t.Release | None:
-    """The release with this revision, from the rollout or from what was committed."""
+    """The release with this revision, of the rollout, of those committed or of those undone."""
     current = [state.rollout.release] if state.rollout else []
-    for release in (*current, *reversed(state.committed)):
+    for release in (*current, *reversed(state.committed), *reversed(state.undone)):
         if release.revision == revision:
             return release
     return None

@@ -17,7 +17,7 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.demo.background_load import BackgroundLoad
 from tidegate_controller.demo.local_fleet import LocalFleet
 from tidegate_controller.demo.show import Act, build, deploy, example_app
-from tidegate_controller.views import AppStatus, RolloutView
+from tidegate_controller.documents import AppStatus, RolloutView
 
 HERE = Path(__file__).parent
 CRASHING_CONTROLLER = (sys.executable, str(HERE / "crashing_controller.py"))

@@ -13,7 +13,7 @@ import pytest
 
 from tidegate_agent.main import main as agent_main
 from tidegate_controller import config
-from tidegate_controller.cli import tidegate
+from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.config_checks import Key
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Health, Pace, Service, Settings, Spec, Struct, Traffic

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tidegate_agent import main as agent
-from tidegate_controller.cli import tidegate
+from tidegate_controller.cli.commands import tidegate
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))

@@ -1,63 +1,27 @@
-"""The `tidegate` command. Each module here adds its commands to `COMMANDS`' one list."""
+"""The `tidegate` command: what the entry point of an installation calls.
+
+The base install is the agent's, and `tidegate` is there all the same. So nothing is imported here
+that comes with the extra `controller`; the commands themselves are in `commands`.
+"""
 
 import sys
-from importlib.metadata import version
 
-import click
-
-from tidegate_controller.cli.controller import controller
-from tidegate_controller.cli.demo import demo
-from tidegate_controller.cli.deploy import deploy, rollback
-from tidegate_controller.cli.reading import log, node, rollout, status
-from tidegate_controller.cli.terminal import Choices, announce
-from tidegate_controller.cli.traffic import traffic
-from tidegate_controller.errors import TidegateError
-
-INTERRUPTED = 130
-
-
-class _AsListed(click.Group):
-    """Help shows the commands in the order in which they are added, as people think of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=_AsListed, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("tidegate"), message="tidegate %(version)s")
-@click.option("--controller", "address", metavar="HOST:PORT", help="The controller to talk to.")
-@click.pass_context
-def tidegate(context: click.Context, address: str | None) -> None:
-    """Deploy software onto fleets of Linux servers, and undo it when it is bad.
-
-    First steps: `tidegate demo` shows it all on this machine.
-
-    The controller is found by --controller or TIDEGATE_CONTROLLER, else by the local socket.
-    Exit codes: 0 done, 1 failed or undone, 2 wrong usage, 3 no controller, 4 refused, 5 waiting.
-    """
-    context.obj = Choices(address=address)
-
-
-COMMANDS = (demo, deploy, rollback, status, rollout, node, log, traffic, controller)
-for _command in COMMANDS:
-    tidegate.add_command(_command)
+INTERRUPTED = 130  # by Ctrl-C, as a shell counts it
 
 
 def main() -> None:
-    """Run the command line; turns errors into a message, a next step and an exit code."""
+    """Run the command line, or say in one line what has to be installed for that."""
     try:
-        code = tidegate.main(standalone_mode=False)
-    except TidegateError as error:
-        announce(f"error: {error.message}")
-        if error.hint:
-            announce(f"  next: {error.hint}")
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+        from tidegate_controller.cli import commands  # noqa: PLC0415  (may be what is missing)
+
+        commands.main()
+    except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
+    except ModuleNotFoundError as error:
+        missing = error.name or str(error)
+        if missing.startswith("tidegate"):
+            raise
+        sys.exit(
+            f"error: the tidegate command needs {missing}, which the base install (the agent) does "
+            "not bring: pip install 'tidegate[controller]'"
+        )

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
-from tidegate_controller import views
+from tidegate_controller import documents
+from tidegate_controller.addresses import split_loopback
 from tidegate_controller.errors import NotReachable, Refused, TidegateError, UsageError
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
@@ -30,7 +31,7 @@ OPTIONS = [
 HINT_KEY = "tidegate-hint-bin"
 
 A = TypeVar("A")
-D = TypeVar("D", bound=views.Document)
+D = TypeVar("D", bound=documents.Document)
 
 
 def default_socket() -> Path:
@@ -47,10 +48,7 @@ class Client:
     """One controller. `address`: "HOST:PORT"; None: TIDEGATE_CONTROLLER, else the local socket."""
 
     def __init__(self, address: str | None) -> None:
-        address = address or os.environ.get("TIDEGATE_CONTROLLER")
-        self.target = address or f"unix:{default_socket()}"
-        if not address:
-            _refuse_foreign(default_socket())
+        self.target = _target(address)
         self._channel = grpc.insecure_channel(self.target, options=OPTIONS)
         self._reached = False
         self._stub = OperatorStub(self._channel)
@@ -77,23 +75,23 @@ class Client:
     def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Rollback, request))
 
-    def status(self, app: str) -> views.Status:
-        return self._read(self._stub.GetStatus, pb.StatusRequest(app=app), views.Status)
+    def status(self, app: str) -> documents.Status:
+        return self._read(self._stub.GetStatus, pb.StatusRequest(app=app), documents.Status)
 
-    def rollouts(self, app: str, limit: int) -> views.RolloutList:
+    def rollouts(self, app: str, limit: int) -> documents.RolloutList:
         request = pb.ListRolloutsRequest(app=app, limit=limit)
-        return self._read(self._stub.ListRollouts, request, views.RolloutList)
+        return self._read(self._stub.ListRollouts, request, documents.RolloutList)
 
-    def rollout(self, rollout: str) -> views.RolloutView:
+    def rollout(self, rollout: str) -> documents.RolloutView:
         request = pb.ShowRolloutRequest(rollout=rollout)
-        return self._read(self._stub.ShowRollout, request, views.RolloutView)
+        return self._read(self._stub.ShowRollout, request, documents.RolloutView)
 
-    def nodes(self) -> views.NodeList:
-        return self._read(self._stub.ListNodes, pb.ListNodesRequest(), views.NodeList)
+    def nodes(self) -> documents.NodeList:
+        return self._read(self._stub.ListNodes, pb.ListNodesRequest(), documents.NodeList)
 
     def events(
         self, after_seq: int = 0, rollout: str = "", *, follow: bool = False
-    ) -> Iterator[views.EventView]:
+    ) -> Iterator[documents.EventView]:
         """Events after the cursor. When following, a controller that goes away is waited for,
         and the reading goes on where it was."""
         away_since: float | None = None
@@ -101,7 +99,7 @@ class Client:
             request = pb.ReadLogRequest(after_seq=after_seq, rollout=rollout, follow=follow)
             try:
                 for reply in self._stub.ReadLog(request):
-                    event = _parse(reply, views.EventView)
+                    event = _parse(reply, documents.EventView)
                     after_seq, away_since, self._reached = event.seq, None, True
                     yield event
                 return
@@ -171,6 +169,18 @@ class Client:
                 "the request may have been carried out: see tidegate rollout list",
             )
         return TidegateError(f"{code.name}: {message}", hint)
+
+
+def _target(address: str | None) -> str:
+    """What gRPC connects to. `UsageError` for an address that is none."""
+    option = "--controller"
+    if address is None:
+        address, option = os.environ.get("TIDEGATE_CONTROLLER"), "TIDEGATE_CONTROLLER"
+    if not address:
+        _refuse_foreign(default_socket())
+        return f"unix:{default_socket()}"
+    split_loopback(address, option)
+    return address
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -2,21 +2,25 @@
 
 import signal
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tidegate_controller.cli.deploy import tell
-from tidegate_controller.cli.terminal import columns, print_json, say
-from tidegate_controller.views import Document
+from tidegate_controller.cli.terminal import announce, columns, print_json, say
+from tidegate_controller.documents import Document
+from tidegate_controller.errors import TidegateError
 
 if TYPE_CHECKING:
     from tidegate_controller.demo.background_load import Count
+    from tidegate_controller.demo.local_fleet import LocalFleet
     from tidegate_controller.demo.show import Scene
 
+TERMINATED = 143  # by SIGTERM, as a shell counts it
 STEPS = ("Prepare", "Start", "Shift", "Soak", "Shift back")
 
 
@@ -39,6 +43,14 @@ class DemoResult(Document, kw_only=True):
     requests: RequestsResult
 
 
+class StoppedResult(Document, kw_only=True):
+    """`tidegate demo --stop FOLDER --json`."""
+
+    folder: str
+    stopped: int
+    removed: bool
+
+
 @click.command()
 @click.option("--nodes", default=5, show_default=True, type=click.IntRange(1, 50))
 @click.option("--keep", is_flag=True, help="Leave everything running, to play with.")
@@ -47,40 +59,78 @@ class DemoResult(Document, kw_only=True):
     "stop_folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Stop what --keep has left running, and do nothing else.",
+    help="End all that runs in FOLDER, and do nothing else. A folder that --keep has left is "
+    "removed too, any other one stays.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only the result, as JSON.")
 def demo(nodes: int, keep: bool, stop_folder: Path | None, as_json: bool) -> int:
     """Show a whole Tidegate on this machine: real processes, real load, good and bad releases.
 
+    All of it lives in a temporary folder, and ends with the demo or with Ctrl-C. The folder is
+    removed then, unless something went wrong: the logs of all parts are in it.
+
     \b
     Example:
       tidegate demo --nodes 3 --keep
     """
-    from tidegate_controller.demo import local_fleet, show  # noqa: PLC0415  (heavy)
+    from tidegate_controller.demo import caddy_server, show, temporary  # noqa: PLC0415  (heavy)
 
     if stop_folder is not None:
-        say(f"stopped {local_fleet.stop(stop_folder)} processes")
+        _say_stopped(stop_folder, *temporary.stop(stop_folder), as_json=as_json)
         return 0
+    caddy_server.caddy_binary()
     speak = _silent if as_json else _stamped
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
-    fleet = local_fleet.LocalFleet(folder, nodes)
-    try:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    with temporary.temporary_fleet(nodes, keep=keep) as fleet, _interruptible():
         play = show.Show(fleet, speak, lambda c, rollout, seq: tell(c, rollout, seq, quiet=as_json))
         scenes, total = play.run()
-    except BaseException:
-        fleet.stop()
+        if as_json:
+            print_json(_result(scenes, total))
+        else:
+            _say_result(scenes, total, play.failures)
+        unexpected = _unexpected(scenes, total)
+        if keep:
+            _say_kept(fleet, as_json=as_json)
+        elif unexpected:
+            raise unexpected
+    if unexpected:
+        raise unexpected
+    if not (keep or as_json):
+        say("")
+        say("what next: run it again and play with it:  tidegate demo --keep")
+        say("           do it by hand with your own app: the quickstart in README.md")
+    return 0
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say that Ctrl-C was heard, as the stopping takes a moment."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        announce("\nstopping everything")
         raise
-    if not keep:
-        fleet.stop()
-    good = total.failed == 0 and all(scene.rollout.state == scene.expected for scene in scenes)
+
+
+def _say_stopped(folder: Path, stopped: int, removed: bool, *, as_json: bool) -> None:
     if as_json:
-        print_json(_result(scenes, total))
+        print_json(StoppedResult(folder=str(folder), stopped=stopped, removed=removed))
     else:
-        _say_result(scenes, total, play.failures)
-        _say_next(folder, fleet.address, fleet.url, keep)
-    return 0 if good else 1
+        what = "removed" if removed else "left as it is, for `tidegate demo` did not make it"
+        say(f"stopped {stopped} processes; {folder} was {what}")
+
+
+def _unexpected(scenes: "list[Scene]", total: "Count") -> TidegateError | None:
+    """The error that says what went otherwise than it should; None if nothing did."""
+    ended = [
+        f"rollout {scene.rollout.rollout} {scene.rollout.state.replace('_', ' ')}"
+        for scene in scenes
+        if scene.rollout.state != scene.expected
+    ]
+    failed = [f"{total.failed} requests failed"] if total.failed else []
+    if not ended + failed:
+        return None
+    return TidegateError(f"this is not how it should go: {', '.join(ended + failed)}")
 
 
 def _silent(text: str) -> None:
@@ -138,15 +188,15 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} s"
 
 
-def _say_next(folder: Path, address: str, url: str, keep: bool) -> None:
+def _say_kept(fleet: "LocalFleet", *, as_json: bool) -> None:
+    stop = f"tidegate demo --stop {fleet.folder}"
+    if as_json:
+        announce(f"everything runs on, in {fleet.folder}\n  next: {stop}")
+        return
     say("")
-    if keep:
-        say(f"everything runs on, in {folder}; try:")
-        say(f"  export TIDEGATE_CONTROLLER={address}")
-        for command in ("status", "rollout list", "rollout show r3", "log", "rollback hello"):
-            say(f"  tidegate {command}")
-        say(f"  curl {url}")
-        say(f"and stop it with: tidegate demo --stop {folder}")
-    else:
-        say("what next: run it again and play with it:  tidegate demo --keep")
-        say("           do it by hand with your own app: the quickstart in README.md")
+    say(f"everything runs on, in {fleet.folder}; try:")
+    say(f"  export TIDEGATE_CONTROLLER={fleet.address}")
+    for command in ("status", "rollout list", "rollout show r3", "log", "rollback hello"):
+        say(f"  tidegate {command}")
+    say(f"  curl {fleet.url}")
+    say(f"and end it all with: {stop}")

@@ -1,12 +1,10 @@
 """`tidegate deploy` and `tidegate rollback`: ask for a rollout and follow it to its end."""
 
 import getpass
-import gzip
 import os
 import socket
-import tarfile
 import uuid
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,6 +12,8 @@ import msgspec
 
 from tidegate_controller import config
 from tidegate_controller.artifacts import digest_of
+from tidegate_controller.cli import INTERRUPTED
+from tidegate_controller.cli.artifact import checked_artifact
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.narrate import Narrator
 from tidegate_controller.cli.terminal import (
@@ -24,8 +24,8 @@ from tidegate_controller.cli.terminal import (
     say,
     with_controller,
 )
-from tidegate_controller.errors import UsageError
-from tidegate_controller.views import Document
+from tidegate_controller.cli.words import a_name, a_version
+from tidegate_controller.documents import Document
 from tidegate_protos.v1 import operator_pb2 as pb
 
 
@@ -56,7 +56,9 @@ detach_option = click.option("--detach", is_flag=True, help="Print the rollout's
 @config_option
 @environment_option
 @click.option("--artifact", required=True, metavar="PATH", help="The release, a .tar.gz.")
-@click.option("--version", required=True, help="The release's name, such as 1.4.2.")
+@click.option(
+    "--version", required=True, callback=a_version, help="The release's name, such as 1.4.2."
+)
 @detach_option
 @json_option
 @with_controller
@@ -90,16 +92,19 @@ def deploy(
         spec=msgspec.json.encode(spec),
         requested_by=requested_by(),
     )
-    return _follow(client, client.deploy(request), detach=detach, as_json=as_json)
+    reply = _asked(lambda: client.deploy(request))
+    return _follow(client, reply, detach=detach, as_json=as_json)
 
 
 @click.command()
-@click.argument("app")
-@click.option("-e", "--environment", default="", help="Which environment; not needed if one.")
+@click.argument("app", callback=a_name)
+@click.option(
+    "-e", "--environment", callback=a_name, help="Which environment; not needed if there is one."
+)
 @detach_option
 @json_option
 @with_controller
-def rollback(client: Client, app: str, environment: str, detach: bool, as_json: bool) -> int:
+def rollback(client: Client, app: str, environment: str | None, detach: bool, as_json: bool) -> int:
     """Go back to the release before; at once while its slot still runs.
 
     \b
@@ -109,48 +114,11 @@ def rollback(client: Client, app: str, environment: str, detach: bool, as_json: 
     request = pb.RollbackRequest(
         request_id=uuid.uuid4().hex,
         app=app,
-        environment=environment,
+        environment=environment or "",
         requested_by=requested_by(),
     )
-    return _follow(client, client.rollback(request), detach=detach, as_json=as_json)
-
-
-def checked_artifact(text: str) -> Path:
-    """The artifact's path, if it is a .tar.gz with something in it; `UsageError` otherwise."""
-    path = Path(text)
-    if not path.exists():
-        raise UsageError(f"there is no artifact {path}", "build it first, or correct --artifact")
-    if path.is_dir():
-        raise UsageError(
-            f"the artifact {path} is a folder",
-            f"make an archive of it: tar czf release.tar.gz -C {path} .",
-        )
-    if not path.is_file():
-        raise UsageError(f"the artifact {path} is not a regular file")
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"the artifact {path} may not be read by this user")
-    if problem := _not_an_archive(path):
-        raise UsageError(
-            f"the artifact {path} {problem}",
-            "an artifact is a .tar.gz: tar czf release.tar.gz -C FOLDER .",
-        )
-    return path
-
-
-def _not_an_archive(path: Path) -> str:
-    """What is wrong with the file, in words; empty for an archive with at least one member."""
-    if path.stat().st_size == 0:
-        return "is empty"
-    with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return "is not compressed with gzip"
-    try:
-        with gzip.open(path) as content, tarfile.open(fileobj=content, mode="r|") as archive:
-            return "" if archive.next() is not None else "is an archive with nothing in it"
-    except tarfile.ReadError:
-        return "is compressed with gzip, but it is no tar archive"
-    except (EOFError, OSError, zlib.error) as error:
-        return f"is damaged: {error}"
+    reply = _asked(lambda: client.rollback(request))
+    return _follow(client, reply, detach=detach, as_json=as_json)
 
 
 def requested_by() -> str:
@@ -160,6 +128,16 @@ def requested_by() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def _asked(ask: Callable[[], pb.RolloutReply]) -> pb.RolloutReply:
+    """The controller's answer. Who does not wait for it cannot know whether a rollout began."""
+    try:
+        return ask()
+    except KeyboardInterrupt:
+        announce("\nnot waited for the controller's answer; a rollout may have begun")
+        announce("  next: tidegate rollout list")
+        raise
 
 
 def _follow(client: Client, reply: pb.RolloutReply, *, detach: bool, as_json: bool) -> int:
@@ -178,13 +156,14 @@ def _follow(client: Client, reply: pb.RolloutReply, *, detach: bool, as_json: bo
         return 0
     try:
         tell(client, reply.rollout, reply.seq, quiet=as_json)
+        view = client.rollout(reply.rollout)
     except KeyboardInterrupt:
         announce(
             f"\nstopped following; rollout {reply.rollout} goes on\n"
-            f"  next: tidegate rollout show {reply.rollout}"
+            f"  next: tidegate log --follow --rollout {reply.rollout}; "
+            f"tidegate rollout show {reply.rollout}"
         )
-        return 130
-    view = client.rollout(reply.rollout)
+        return INTERRUPTED
     if as_json:
         print_json(view)
     elif view.state != "succeeded":

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
-from tidegate_controller.views import EventView
+from tidegate_controller.documents import EventView
 
 VERBS = {
     "query": "check",
@@ -16,13 +17,18 @@ VERBS = {
 
 
 class Narrator:
-    """Remembers what the next line needs: names of steps, the work behind an action."""
+    """Remembers what the next line needs: names of steps, the work behind an action, and which
+    places the rollout is about. Of others nothing is told: an old slot may fail as it likes."""
 
     def __init__(self) -> None:
         self._begun = False
         self._steps: dict[str, str] = {}
         self._entered: dict[str, str] = {}
         self._works: dict[str, str] = {}
+        self._moves: dict[str, set[str]] = {}  # action -> places that are to have traffic
+        self._brought: set[str] = set()  # places that this rollout starts, or finds running
+        self._previous: object = None  # revision of the release before
+        self._serving: set[str] | None = None  # None: whatever runs the release before
         self._tellers: dict[str, Callable[[EventView], list[str]]] = {
             "StepEntered": self._step_entered,
             "ActionIssued": self._action_issued,
@@ -48,6 +54,7 @@ class Narrator:
     def _started(self, event: EventView) -> list[str]:
         data = event.data
         self._note_plan(data["plan"])
+        self._note_places(data)
         app, _, environment = event.stream.partition("@")
         previous = data["previous"]["version"] if data["previous"] else "nothing"
         nodes = len(data["nodes"])
@@ -61,6 +68,12 @@ class Narrator:
     def _note_plan(self, plan: list[dict[str, str]]) -> None:
         self._steps = {step["id"]: step["name"] for step in plan}
 
+    def _note_places(self, started: dict[str, Any]) -> None:
+        works = [work for step in started["plan"] for work in step["works"]]
+        to_start = {work["place"] for work in works if work["verb"] == "start"}
+        self._brought = set().union(*map(_gets_traffic, works)) - to_start
+        self._previous = started["previous"] and started["previous"]["revision"]
+
     def _step_entered(self, event: EventView) -> list[str]:
         step = event.data["step"]
         self._entered[step] = event.at
@@ -70,12 +83,18 @@ class Narrator:
         action = event.data["action"]
         work = action["work"]
         where = work["place"] or work["at"]
+        if work["verb"] == "start":
+            self._brought.add(work["place"])
+        elif work["verb"] == "route":
+            self._moves[action["id"]] = _gets_traffic(work)
         self._works[action["id"]] = f"{where}: {VERBS[work['verb']]}"
         again = f", try {action['attempt']}" if action["attempt"] > 1 else ""
         return [f"  {self._works[action['id']]}{again}"] if again else []
 
     def _action_ended(self, event: EventView) -> list[str]:
         data = event.data
+        if data["outcome"] == "ok":
+            self._serving = self._moves.get(data["action"], self._serving)
         if data["outcome"] in ("ok", "cancelled", "superseded"):
             return []
         what = self._works.get(data["action"], data["action"])
@@ -98,15 +117,26 @@ class Narrator:
         return ["undoing: moving traffic back to where it was"]
 
     def _observed(self, event: EventView) -> list[str]:
-        known = event.data["known"]
+        known, place = event.data["known"], event.data["place"]
+        if place not in self._brought and not self._serves(place, known["revision"]):
+            return []
         if known["healthy"] is False or known["running"] is False:
-            return [f"  {event.data['place']}: {event.data['detail'] or 'not healthy'}"]
+            return [f"  {place}: {event.data['detail'] or 'not healthy'}"]
         return []
+
+    def _serves(self, place: str, revision: object) -> bool:
+        if self._serving is not None:
+            return place in self._serving
+        return self._previous is not None and revision == self._previous
 
     def _ended(self, event: EventView) -> list[str]:
         state = event.data["state"].replace("_", " ")
         reason = f": {event.data['reason']}" if event.data["reason"] else ""
         return [f"rollout {event.data['rollout']} {state}{reason}"]
+
+
+def _gets_traffic(work: dict[str, Any]) -> set[str]:
+    return {place for place, share in (work["weights"] or {}).items() if share}
 
 
 def seconds_between(start: str, end: str) -> float:

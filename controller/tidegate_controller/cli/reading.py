@@ -13,21 +13,22 @@ from tidegate_controller.cli.terminal import (
     with_controller,
     yes_no,
 )
-from tidegate_controller.views import AppStatus, EventView, NodeStatus, RolloutView, SlotView
+from tidegate_controller.cli.words import a_name, a_rollout
+from tidegate_controller.documents import AppStatus, EventView, NodeStatus, RolloutView, SlotView
 
 
 @click.command()
-@click.argument("app", default="")
+@click.argument("app", required=False, callback=a_name)
 @json_option
 @with_controller
-def status(client: Client, app: str, as_json: bool) -> None:
+def status(client: Client, app: str | None, as_json: bool) -> None:
     """What runs where: the active release, each node's slots, the rollout under way.
 
     \b
     Example:
       tidegate status shop
     """
-    view = client.status(app)
+    view = client.status(app or "")
     if as_json:
         print_json(view)
         return
@@ -78,15 +79,15 @@ def rollout() -> None:
 
 
 @rollout.command("list")
-@click.argument("app", default="")
+@click.argument("app", required=False, callback=a_name)
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(1), help="The newest so many."
 )
 @json_option
 @with_controller
-def rollout_list(client: Client, app: str, limit: int, as_json: bool) -> None:
+def rollout_list(client: Client, app: str | None, limit: int, as_json: bool) -> None:
     """Who brought what where, newest first."""
-    view = client.rollouts(app, limit)
+    view = client.rollouts(app or "", limit)
     if as_json:
         print_json(view)
         return
@@ -107,7 +108,7 @@ def rollout_list(client: Client, app: str, limit: int, as_json: bool) -> None:
 
 
 @rollout.command("show")
-@click.argument("rollout_id", metavar="ID")
+@click.argument("rollout_id", metavar="ID", callback=a_rollout)
 @json_option
 @with_controller
 def rollout_show(client: Client, rollout_id: str, as_json: bool) -> None:
@@ -173,12 +174,14 @@ def node_list(client: Client, as_json: bool) -> None:
 
 @click.command()
 @click.option("--follow", is_flag=True, help="Go on as events come.")
-@click.option("--rollout", "rollout_id", default="", metavar="ID", help="Of one rollout alone.")
+@click.option(
+    "--rollout", "rollout_id", callback=a_rollout, metavar="ID", help="Of one rollout alone."
+)
 @json_option
 @with_controller
-def log(client: Client, follow: bool, rollout_id: str, as_json: bool) -> None:
+def log(client: Client, follow: bool, rollout_id: str | None, as_json: bool) -> None:
     """The event log, oldest first; with --json one event a line."""
-    for event in client.events(0, rollout_id, follow=follow):
+    for event in client.events(0, rollout_id or "", follow=follow):
         if as_json:
             print_json(event)
         else:

@@ -5,10 +5,12 @@ from pathlib import Path
 import click
 
 from tidegate_controller import config
+from tidegate_controller.addresses import split_address
 from tidegate_controller.cli.deploy import config_option, environment_option
 from tidegate_controller.cli.terminal import json_option, print_json, say
+from tidegate_controller.documents import Document
+from tidegate_controller.errors import TidegateError
 from tidegate_controller.traffic.caddyfile import caddyfile
-from tidegate_controller.views import Document
 
 
 class CaddyfileView(Document, kw_only=True):
@@ -23,7 +25,13 @@ def traffic() -> None:
 @traffic.command("caddyfile")
 @config_option
 @environment_option
-@click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--listen",
+    default="127.0.0.1:8080",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where Caddy takes requests; :PORT for every interface.",
+)
 @json_option
 def traffic_caddyfile(
     config_path: Path, environment: str | None, listen: str, as_json: bool
@@ -35,10 +43,17 @@ def traffic_caddyfile(
       tidegate traffic caddyfile --listen 127.0.0.1:8080 > Caddyfile
       caddy run --config Caddyfile
     """
+    split_address(listen, "--listen", "127.0.0.1:8080")
     spec = config.load(config_path).environment(environment)
     directory = Path(spec.traffic.directory)
-    directory.mkdir(parents=True, exist_ok=True)
     text = caddyfile(listen, spec.traffic, directory / "caddy-data")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TidegateError(
+            f"the traffic directory {directory} cannot be made: {error.strerror}",
+            "choose another `directory` under [traffic]",
+        ) from error
     if as_json:
         print_json(CaddyfileView(caddyfile=text))
     else:

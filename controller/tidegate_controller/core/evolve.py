@@ -12,7 +12,7 @@ import msgspec
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 
-RELEASES_KEPT = 20  # committed releases that a stream remembers
+RELEASES_KEPT = 20  # releases that a stream remembers, of the committed and of the undone
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -294,9 +294,13 @@ def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.Ended, state: t.State, clock: float) -> t.State:
+    undone = state.undone
+    if state.rollout is not None and event.state != "succeeded":
+        undone = (*undone, state.rollout.release)[-RELEASES_KEPT:]
     return replace(
         state,
         rollout=None,
+        undone=undone,
         away={},
         chores=(*state.chores, *event.chores),
         debts={**state.debts, **event.debts},

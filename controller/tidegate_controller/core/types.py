@@ -199,6 +199,7 @@ class State(Struct, frozen=True, kw_only=True):
     journals: Mapping[str, str] = {}  # node -> journal id
     away: Mapping[str, float] = {}  # node -> how long it is waited for; only during a rollout
     committed: tuple[Release, ...] = ()
+    undone: tuple[Release, ...] = ()  # of rollouts that failed: what their slots ran
     rollout: Rollout | None = None
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}

@@ -22,6 +22,7 @@ from tidegate_controller.errors import NotReachable, TidegateError
 MARK = "TIDEGATE_DEMO"  # in the environment of each process, with the folder as its value
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+STOP_ROUNDS = 3  # an agent may start an app while others are being stopped
 POLL_SECONDS = 0.1
 
 CONTROLLER = (sys.executable, "-m", "tidegate_controller")
@@ -140,14 +141,19 @@ def free_port() -> int:
 
 def stop(folder: Path) -> int:
     """End every process of the fleet in `folder`; how many there were. Leaves the files."""
-    found = list(_processes(folder.resolve()))
-    for process in found:
-        _signal(process, process.terminate)
-    _, left = psutil.wait_procs(found, timeout=STOP_SECONDS)
-    for process in left:
-        _signal(process, process.kill)
-    psutil.wait_procs(left, timeout=STOP_SECONDS)
-    return len(found)
+    ended: set[int] = set()
+    for _ in range(STOP_ROUNDS):
+        found = list(_processes(folder.resolve()))
+        if not found:
+            break
+        ended |= {process.pid for process in found}
+        for process in found:
+            _signal(process, process.terminate)
+        _, left = psutil.wait_procs(found, timeout=STOP_SECONDS)
+        for process in left:
+            _signal(process, process.kill)
+        psutil.wait_procs(left, timeout=STOP_SECONDS)
+    return len(ended)
 
 
 def _processes(folder: Path) -> Iterator[psutil.Process]:

@@ -17,8 +17,8 @@ from tidegate_controller.cli.narrate import seconds_between
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.demo.background_load import BackgroundLoad, Count
 from tidegate_controller.demo.local_fleet import LocalFleet
+from tidegate_controller.documents import RolloutView
 from tidegate_controller.errors import TidegateError
-from tidegate_controller.views import RolloutView
 from tidegate_protos.v1 import operator_pb2 as pb
 
 REQUESTS_PER_SECOND = 250.0

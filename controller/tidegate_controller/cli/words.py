@@ -1,0 +1,32 @@
+"""The words of a command that have a form, looked at before anything is sent.
+
+Whoever mistypes one is told so whether a controller answers or not. Each is the `callback` of a
+click option or argument.
+"""
+
+import re
+from collections.abc import Callable
+
+import click
+
+from tidegate_controller.config_checks import NAME_FORM, VERSION_FORM
+from tidegate_protos.rules import NAME, VERSION
+
+ROLLOUT = re.compile(r"r[1-9][0-9]{0,17}")
+_SHOWN_CHARS = 80
+
+Callback = Callable[[click.Context, click.Parameter, str | None], str | None]
+
+
+def _of_form(pattern: re.Pattern[str], what: str) -> Callback:
+    def checked(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not pattern.fullmatch(value):
+            raise click.BadParameter(f"{value[:_SHOWN_CHARS]!r} is not {what}")
+        return value
+
+    return checked
+
+
+a_name = _of_form(NAME, f"a name: {NAME_FORM}")
+a_version = _of_form(VERSION, f"a version: {VERSION_FORM}")
+a_rollout = _of_form(ROLLOUT, "a rollout such as r12; see: tidegate rollout list")

@@ -1,0 +1,122 @@
+"""What people and scripts read: the JSON documents that `--json` promises.
+
+The controller fills them (`views`), the command line draws them. Fields may be added, none taken
+away. Times are RFC 3339 in UTC.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Document(msgspec.Struct, kw_only=True):
+    """Base of all documents."""
+
+
+class ReleaseView(Document, kw_only=True):
+    version: str
+    digest: str
+
+
+class NodeStepView(Document, kw_only=True):
+    state: str  # running, ok, or another outcome
+    error: str = ""
+    output_tail: str = ""
+
+
+class StepView(Document, kw_only=True):
+    name: str
+    state: str = "pending"  # running, ok, failed
+    nodes: dict[str, NodeStepView] = {}
+    started_at: str | None = None
+    ended_at: str | None = None
+    seconds: float | None = None
+
+
+class RolloutSummary(Document, kw_only=True):
+    """A rollout as `rollout list` has it."""
+
+    rollout: str
+    app: str
+    environment: str
+    strategy: str
+    kind: str
+    state: str
+    reason: str
+    waiting_for: str | None
+    release: ReleaseView
+    previous: ReleaseView | None
+    requested_by: str
+    started_at: str
+    ended_at: str | None
+
+
+class RolloutView(RolloutSummary, kw_only=True):
+    """A rollout with its steps, as `rollout show` has it."""
+
+    steps: list[StepView]
+
+
+class RolloutList(Document, kw_only=True):
+    rollouts: list[RolloutSummary]
+
+
+class SlotView(Document, kw_only=True):
+    version: str | None
+    digest: str | None
+    running: bool | None
+    healthy: bool | None
+    address: str | None
+
+
+class NodeStatus(Document, kw_only=True):
+    node: str
+    connected: bool
+    active_slot: str | None
+    slots: dict[str, SlotView]
+    debt: str | None
+
+
+class RolloutRef(Document, kw_only=True):
+    id: str
+    state: str
+
+
+class AppStatus(Document, kw_only=True):
+    app: str
+    environment: str
+    version: str | None
+    digest: str | None
+    rollout: RolloutRef | None
+    nodes: list[NodeStatus]
+    unfinished: int  # actions and chores still to be done
+
+
+class Status(Document, kw_only=True):
+    apps: list[AppStatus]
+
+
+class NodeView(Document, kw_only=True):
+    node: str
+    connected: bool
+    labels: dict[str, str]
+    transport: str | None
+    agent_version: str
+    last_seen: str | None
+    address: str
+    cpu_percent: float | None = None
+    memory_used_bytes: int | None = None
+    disk_free_bytes: int | None = None
+
+
+class NodeList(Document, kw_only=True):
+    nodes: list[NodeView]
+
+
+class EventView(Document, kw_only=True):
+    seq: int
+    stream: str
+    version: int
+    at: str
+    kind: str
+    data: dict[str, Any]
