@@ -16,10 +16,12 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import decide
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.evolve import evolve
-from tidegate_controller.core.spec import Health, Service, Settings, Spec, Traffic
+from tidegate_controller.core.spec import Health, HttpProbe, Service, Settings, Spec, Traffic
 from tidegate_controller.log import encode
 
-SETTINGS = Settings(service=Service(command=("./serve",)), health=Health(http="http://127.0.0.1/"))
+SETTINGS = Settings(
+    service=Service(command=("./serve",)), health=Health(probe=HttpProbe(url="http://127.0.0.1/"))
+)
 REVISION = t.Revision(digest=f"sha256:{'1' * 64}", config=f"sha256:{'2' * 64}")
 RELEASE = t.Release(version="1", revision=REVISION, size_bytes=1, settings=SETTINGS)
 STARTED = t.Known(revision=REVISION, running=True, healthy=True, address="127.0.0.1:20000")

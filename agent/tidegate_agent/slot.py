@@ -208,7 +208,7 @@ class Slot:
     def _check(self, record: SlotRecord) -> Check:
         health = record.start.health
         return Check(
-            http=_filled(health.http, self._words(record)),
+            http=_filled(health.http.url, self._words(record)),
             every_seconds=health.every_seconds,
             timeout_seconds=health.timeout_seconds,
             failures=health.failures,

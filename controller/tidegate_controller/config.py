@@ -31,7 +31,16 @@ from tidegate_controller.config_checks import (
     url,
     variables,
 )
-from tidegate_controller.core.spec import Health, Pace, Service, Settings, Spec, Struct, Traffic
+from tidegate_controller.core.spec import (
+    Health,
+    HttpProbe,
+    Pace,
+    Service,
+    Settings,
+    Spec,
+    Struct,
+    Traffic,
+)
 from tidegate_controller.errors import UsageError
 from tidegate_controller.toml_lines import KeyPath, find_lines, line_of
 from tidegate_controller.units import spell_duration
@@ -125,9 +134,12 @@ def _ports(at: At) -> object:
 
 def _health(at: At) -> object:
     found = table(HEALTH)(at)
+    found["probe"] = {"type": "http", "url": found.pop("http", None)}
     waits = ("healthy_after_seconds", "deadline_seconds")
     given = {wait: found[wait] for wait in waits if isinstance(found.get(wait), float)}
-    health = msgspec.structs.replace(Health(http=""), **given)  # the rest has its default
+    health = msgspec.structs.replace(
+        Health(probe=HttpProbe(url="")), **given
+    )  # the rest has its default
     if health.healthy_after_seconds >= health.deadline_seconds:
         at.inner("healthy_after" if waits[0] in given else "deadline").wrong(
             f"healthy_after ({spell_duration(health.healthy_after_seconds)}) must be shorter than "

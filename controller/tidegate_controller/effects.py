@@ -114,7 +114,7 @@ def check_url(stream: str, release: t.Release, place: t.Place, address: str) -> 
         "version": release.version,
         "node": place.node,
     }
-    parts = urlsplit(render(release.settings.health.http, words))
+    parts = urlsplit(render(release.settings.health.probe.url, words))
     netloc = host if parts.port is None else f"{host}:{parts.port}"
     return urlunsplit(parts._replace(netloc=netloc, path=parts.path or "/"))
 

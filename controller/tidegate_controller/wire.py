@@ -105,7 +105,7 @@ def _start_slot(release: t.Release, slot: str, revision: pb.Revision, port: int)
             stop_grace_seconds=service.stop_grace_seconds,
         ),
         health=pb.HealthCheck(
-            http=health.http,
+            http=pb.HttpCheck(url=health.probe.url),
             every_seconds=health.every_seconds,
             timeout_seconds=health.timeout_seconds,
             failures=health.failures,

@@ -9,7 +9,7 @@ from config_samples import SMALLEST, assert_said, cases, changed, problems, read
 from tidegate_controller import config
 from tidegate_controller.config import load
 from tidegate_controller.config_checks import Key
-from tidegate_controller.core.spec import Health, Pace, Service, Settings, Spec, Traffic
+from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Spec, Traffic
 from tidegate_controller.errors import UsageError
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/tidegate.toml"))
@@ -63,7 +63,7 @@ def test_what_is_not_written_has_the_default_of_the_spec(tmp_path: Path) -> None
         nodes={"role": "web"},
         settings=Settings(
             service=Service(command=("./serve", "--port", "{port}")),
-            health=Health(http="http://127.0.0.1:{port}/health"),
+            health=Health(probe=HttpProbe(url="http://127.0.0.1:{port}/health")),
         ),
         traffic=Traffic(adapter="caddy", directory="/srv/upstreams"),
     )

@@ -16,7 +16,16 @@ from tidegate_controller import config
 from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.config_checks import Key
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Health, Pace, Service, Settings, Spec, Struct, Traffic
+from tidegate_controller.core.spec import (
+    Health,
+    HttpProbe,
+    Pace,
+    Service,
+    Settings,
+    Spec,
+    Struct,
+    Traffic,
+)
 from tidegate_controller.core.strategies import blue_green
 from tidegate_controller.errors import TrafficError
 from tidegate_controller.units import spell_duration
@@ -183,7 +192,9 @@ def sketch(name: str) -> dict[str, Any]:
 
 
 def test_the_sketch_of_a_strategy_moves_traffic_node_by_node() -> None:
-    settings = Settings(service=Service(command=("./serve",)), health=Health(http="http://x/"))
+    settings = Settings(
+        service=Service(command=("./serve",)), health=Health(probe=HttpProbe(url="http://x/"))
+    )
     revision = t.Revision(digest="sha256:1", config="sha256:2")
     release = t.Release(version="1", revision=revision, size_bytes=1, settings=settings)
     state, nodes, pace = t.State(), ("a", "b", "c"), Pace()

@@ -6,14 +6,17 @@ import msgspec
 from config_samples import SMALLEST, changed, read
 
 from tidegate_controller.config import render_digest
-from tidegate_controller.core.spec import Health, Service, Settings
+from tidegate_controller.core.spec import Health, HttpProbe, Service, Settings
 
 
 def test_equal_settings_have_equal_digests_wherever_they_come_from(tmp_path: Path) -> None:
     settings = read(tmp_path, SMALLEST).environment().settings
     decoded = msgspec.json.decode(msgspec.json.encode(settings), type=Settings)
     assert render_digest(settings) == render_digest(decoded)
-    whole = Settings(service=Service(command=("a",), stop_grace_seconds=2), health=Health(http="b"))
+    whole = Settings(
+        service=Service(command=("a",), stop_grace_seconds=2),
+        health=Health(probe=HttpProbe(url="b")),
+    )
     exact = msgspec.json.decode(msgspec.json.encode(whole), type=Settings)
     assert render_digest(whole) == render_digest(exact)
 
@@ -28,7 +31,9 @@ def test_the_order_of_keys_does_not_matter_and_their_values_do(tmp_path: Path) -
 
 
 def test_a_digest_is_written_as_all_digests_are() -> None:
-    digest = render_digest(Settings(service=Service(command=("a",)), health=Health(http="b")))
+    digest = render_digest(
+        Settings(service=Service(command=("a",)), health=Health(probe=HttpProbe(url="b")))
+    )
     algorithm, _, digits = digest.partition(":")
     assert algorithm == "sha256"
     assert len(digits) == 64

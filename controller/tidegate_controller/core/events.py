@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Keep, Pace, Struct, Traffic
+from tidegate_controller.core.spec import Spec, Struct
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True):
@@ -32,9 +32,7 @@ class Started(Event, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
     journals: Mapping[str, str]
     plan: tuple[t.Step, ...]
-    pace: Pace
-    traffic: Traffic
-    keep: Keep
+    spec: Spec
     request_id: str
     requested_by: str
     absent: Mapping[str, str] = {}

@@ -119,9 +119,7 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         previous=event.previous,
         nodes=event.nodes,
         absent=event.absent,
-        pace=event.pace,
-        traffic=event.traffic,
-        keep=event.keep,
+        spec=event.spec,
         before=state.settled,
         plan=event.plan,
         passed=frozenset(gaining),
@@ -286,9 +284,7 @@ def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
         state,
         committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
         debts={**unpaid, **rollout.absent},
-        pace=rollout.pace,
-        traffic=rollout.traffic,
-        keep=rollout.keep,
+        spec=rollout.spec,
     )
 
 

@@ -8,6 +8,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.evolve import replace
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.errors import Refused
 
@@ -79,9 +80,7 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
         kind="deploy",
         release=request.release,
         nodes=tuple(member.node for member in request.members),
-        pace=request.spec.pace,
-        traffic=request.spec.traffic,
-        keep=request.spec.keep,
+        spec=request.spec,
         again=request.again,
     )
 
@@ -90,7 +89,7 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
     _refuse_if_busy(state)
     target = previous_release(state)
-    if target is None or state.traffic is None:
+    if target is None or state.spec is None:
         raise Refused(
             "there is no earlier release to go back to",
             "a rollback needs two releases that have succeeded: see tidegate rollout list",
@@ -102,22 +101,19 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
         kind="rollback",
         release=target,
         nodes=nodes,
-        pace=state.pace,
-        traffic=state.traffic,
-        keep=state.keep,
+        spec=replace(state.spec, settings=target.settings),
     )
 
 
-def plan_of(state: t.State, strategy: str, goal: t.Goal) -> tuple[t.Step, ...]:
+def plan_of(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The steps to the goal; none when every node has and serves the release already."""
-    return STRATEGIES[strategy](state, goal)
+    return STRATEGIES[goal.spec.strategy](state, goal)
 
 
 def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
     """Begin a rollout; no event at all when there is nothing to do."""
     state = draft.state
-    strategy = request.spec.strategy if isinstance(request, i.Deploy) else "blue-green"
-    plan = plan_of(state, strategy, goal)
+    plan = plan_of(state, goal)
     if not plan:
         return
     treated = {work.at for step in plan for work in step.works}
@@ -128,15 +124,13 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
         ev.Started(
             rollout=request.rollout,
             kind=goal.kind,
-            strategy=strategy,
+            strategy=goal.spec.strategy,
             release=goal.release,
             previous=active_release(state),
             nodes=goal.nodes,
             journals={member.node: member.journal_id for member in request.members},
             plan=plan,
-            pace=goal.pace,
-            traffic=goal.traffic,
-            keep=goal.keep,
+            spec=goal.spec,
             request_id=request.request_id,
             requested_by=request.requested_by,
             absent={

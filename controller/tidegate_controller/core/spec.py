@@ -30,10 +30,19 @@ class Service(Struct, frozen=True, kw_only=True):
     stop_grace_seconds: Seconds = 10.0
 
 
+class HttpProbe(Struct, frozen=True, kw_only=True, tag="http"):
+    """A request that a healthy slot answers; texts may hold the placeholders."""
+
+    url: str
+
+
+Probe = HttpProbe
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """When a slot counts as healthy; checked on the node, during the rollout and ever after."""
 
-    http: str
+    probe: Probe
     every_seconds: Positive = 2.0
     timeout_seconds: Positive = 2.0
     failures: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
@@ -92,6 +101,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     environment: str
     strategy: Literal["blue-green"] = "blue-green"
     nodes: Mapping[str, str] | tuple[str, ...]  # labels that must all match, or names
+    protected: bool = False  # whoever deploys here is asked whether it is meant
     settings: Settings
     traffic: Traffic
     pace: Pace = Pace()

@@ -7,7 +7,7 @@ is made of it. Times are engine seconds (see `tidegate_controller.clock`) unless
 from collections.abc import Mapping
 from typing import Literal
 
-from tidegate_controller.core.spec import Keep, Pace, Settings, Struct, Traffic
+from tidegate_controller.core.spec import Keep, Pace, Settings, Spec, Struct, Traffic
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
 Kind = Literal["deploy", "rollback"]
@@ -151,9 +151,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     kind: Kind
     release: Release
     nodes: tuple[str, ...]
-    pace: Pace
-    traffic: Traffic
-    keep: Keep
+    spec: Spec
     again: bool = False
 
 
@@ -167,9 +165,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     previous: Release | None
     nodes: tuple[str, ...]
     absent: Mapping[str, str]  # node -> what it will owe once this has succeeded without it
-    pace: Pace
-    traffic: Traffic
-    keep: Keep
+    spec: Spec
     before: Weights
     plan: tuple[Step, ...]
     cursor: int = 0
@@ -182,6 +178,10 @@ class Rollout(Struct, frozen=True, kw_only=True):
     waiting: Wait | None = None
     undoing: bool = False
     reason: str = ""
+
+    @property
+    def pace(self) -> Pace:
+        return self.spec.pace
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -204,7 +204,18 @@ class State(Struct, frozen=True, kw_only=True):
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}
     debts: Mapping[str, str] = {}  # node or place -> what it still owes, in words
-    pace: Pace = Pace()  # of the release that was committed last
-    traffic: Traffic | None = None  # likewise
-    keep: Keep = Keep()  # likewise
+    spec: Spec | None = None  # what was asked for when a deployment last succeeded
     last_request: tuple[str, str] = ("", "")  # request id, rollout
+
+    @property
+    def pace(self) -> Pace:
+        """How long to wait, as the spec has it: where there is none yet, as usual."""
+        return self.spec.pace if self.spec else Pace()
+
+    @property
+    def traffic(self) -> Traffic | None:
+        return self.spec.traffic if self.spec else None
+
+    @property
+    def keep(self) -> Keep:
+        return self.spec.keep if self.spec else Keep()

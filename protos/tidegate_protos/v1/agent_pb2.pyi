@@ -16,6 +16,12 @@ class Tri(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRI_YES: _ClassVar[Tri]
     TRI_NO: _ClassVar[Tri]
 
+class Blame(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BLAME_UNSPECIFIED: _ClassVar[Blame]
+    BLAME_RELEASE: _ClassVar[Blame]
+    BLAME_ENVIRONMENT: _ClassVar[Blame]
+
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
@@ -29,6 +35,9 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 TRI_UNKNOWN: Tri
 TRI_YES: Tri
 TRI_NO: Tri
+BLAME_UNSPECIFIED: Blame
+BLAME_RELEASE: Blame
+BLAME_ENVIRONMENT: Blame
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_OK: Outcome
 OUTCOME_FAILED: Outcome
@@ -49,12 +58,14 @@ class Instruction(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("epoch", "heartbeat_seconds")
+    __slots__ = ("epoch", "heartbeat_seconds", "log_id")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     heartbeat_seconds: float
-    def __init__(self, epoch: _Optional[int] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
+    log_id: str
+    def __init__(self, epoch: _Optional[int] = ..., heartbeat_seconds: _Optional[float] = ..., log_id: _Optional[str] = ...) -> None: ...
 
 class Acknowledge(_message.Message):
     __slots__ = ("command_id",)
@@ -121,26 +132,42 @@ class Revision(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., config: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
-    __slots__ = ("digest", "size_bytes", "url")
+    __slots__ = ("digest", "size_bytes", "url", "strip_components")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
+    STRIP_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     digest: str
     size_bytes: int
     url: str
-    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., url: _Optional[str] = ...) -> None: ...
+    strip_components: int
+    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., url: _Optional[str] = ..., strip_components: _Optional[int] = ...) -> None: ...
 
 class PrepareSlot(_message.Message):
-    __slots__ = ("slot", "revision", "version", "artifact")
+    __slots__ = ("slot", "revision", "version", "artifact", "service", "hooks")
     SLOT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    HOOKS_FIELD_NUMBER: _ClassVar[int]
     slot: str
     revision: Revision
     version: str
     artifact: Artifact
-    def __init__(self, slot: _Optional[str] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ..., version: _Optional[str] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ...) -> None: ...
+    service: Service
+    hooks: Hooks
+    def __init__(self, slot: _Optional[str] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ..., version: _Optional[str] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., hooks: _Optional[_Union[Hooks, _Mapping]] = ...) -> None: ...
+
+class Hooks(_message.Message):
+    __slots__ = ("install", "install_seconds", "migrate_seconds")
+    INSTALL_FIELD_NUMBER: _ClassVar[int]
+    INSTALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MIGRATE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    install: bool
+    install_seconds: float
+    migrate_seconds: float
+    def __init__(self, install: _Optional[bool] = ..., install_seconds: _Optional[float] = ..., migrate_seconds: _Optional[float] = ...) -> None: ...
 
 class StartSlot(_message.Message):
     __slots__ = ("slot", "revision", "version", "service", "health")
@@ -157,7 +184,7 @@ class StartSlot(_message.Message):
     def __init__(self, slot: _Optional[str] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ..., version: _Optional[str] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., health: _Optional[_Union[HealthCheck, _Mapping]] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("manager", "command", "environment", "port", "stop_grace_seconds")
+    __slots__ = ("manager", "command", "environment", "port", "stop_grace_seconds", "user", "environment_file", "unit")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -170,28 +197,93 @@ class Service(_message.Message):
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     STOP_GRACE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FILE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     manager: str
     command: _containers.RepeatedScalarFieldContainer[str]
     environment: _containers.ScalarMap[str, str]
     port: int
     stop_grace_seconds: float
-    def __init__(self, manager: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., port: _Optional[int] = ..., stop_grace_seconds: _Optional[float] = ...) -> None: ...
+    user: str
+    environment_file: str
+    unit: str
+    def __init__(self, manager: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., port: _Optional[int] = ..., stop_grace_seconds: _Optional[float] = ..., user: _Optional[str] = ..., environment_file: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class HealthCheck(_message.Message):
-    __slots__ = ("http", "every_seconds", "timeout_seconds", "failures", "healthy_after_seconds", "deadline_seconds")
-    HTTP_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("every_seconds", "timeout_seconds", "failures", "healthy_after_seconds", "deadline_seconds", "start_grace_seconds", "http", "tcp", "exec", "grpc", "unit")
     EVERY_SECONDS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
     HEALTHY_AFTER_SECONDS_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_SECONDS_FIELD_NUMBER: _ClassVar[int]
-    http: str
+    START_GRACE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FIELD_NUMBER: _ClassVar[int]
+    TCP_FIELD_NUMBER: _ClassVar[int]
+    EXEC_FIELD_NUMBER: _ClassVar[int]
+    GRPC_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     every_seconds: float
     timeout_seconds: float
     failures: int
     healthy_after_seconds: float
     deadline_seconds: float
-    def __init__(self, http: _Optional[str] = ..., every_seconds: _Optional[float] = ..., timeout_seconds: _Optional[float] = ..., failures: _Optional[int] = ..., healthy_after_seconds: _Optional[float] = ..., deadline_seconds: _Optional[float] = ...) -> None: ...
+    start_grace_seconds: float
+    http: HttpCheck
+    tcp: TcpCheck
+    exec: ExecCheck
+    grpc: GrpcCheck
+    unit: UnitCheck
+    def __init__(self, every_seconds: _Optional[float] = ..., timeout_seconds: _Optional[float] = ..., failures: _Optional[int] = ..., healthy_after_seconds: _Optional[float] = ..., deadline_seconds: _Optional[float] = ..., start_grace_seconds: _Optional[float] = ..., http: _Optional[_Union[HttpCheck, _Mapping]] = ..., tcp: _Optional[_Union[TcpCheck, _Mapping]] = ..., exec: _Optional[_Union[ExecCheck, _Mapping]] = ..., grpc: _Optional[_Union[GrpcCheck, _Mapping]] = ..., unit: _Optional[_Union[UnitCheck, _Mapping]] = ...) -> None: ...
+
+class HttpCheck(_message.Message):
+    __slots__ = ("url", "status", "body", "headers", "insecure", "ca_file")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    URL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    INSECURE_FIELD_NUMBER: _ClassVar[int]
+    CA_FILE_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    status: _containers.RepeatedScalarFieldContainer[str]
+    body: str
+    headers: _containers.ScalarMap[str, str]
+    insecure: bool
+    ca_file: str
+    def __init__(self, url: _Optional[str] = ..., status: _Optional[_Iterable[str]] = ..., body: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., insecure: _Optional[bool] = ..., ca_file: _Optional[str] = ...) -> None: ...
+
+class TcpCheck(_message.Message):
+    __slots__ = ("address",)
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    def __init__(self, address: _Optional[str] = ...) -> None: ...
+
+class ExecCheck(_message.Message):
+    __slots__ = ("command",)
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    command: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, command: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GrpcCheck(_message.Message):
+    __slots__ = ("address", "service", "tls")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    service: str
+    tls: bool
+    def __init__(self, address: _Optional[str] = ..., service: _Optional[str] = ..., tls: _Optional[bool] = ...) -> None: ...
+
+class UnitCheck(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class SwitchSlot(_message.Message):
     __slots__ = ("slot", "lease_seconds")
@@ -222,18 +314,30 @@ class RemoveSlot(_message.Message):
     def __init__(self, slot: _Optional[str] = ...) -> None: ...
 
 class RunTask(_message.Message):
-    __slots__ = ("slot", "task")
+    __slots__ = ("slot", "task", "revision", "version", "service", "hooks")
     SLOT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    HOOKS_FIELD_NUMBER: _ClassVar[int]
     slot: str
     task: str
-    def __init__(self, slot: _Optional[str] = ..., task: _Optional[str] = ...) -> None: ...
+    revision: Revision
+    version: str
+    service: Service
+    hooks: Hooks
+    def __init__(self, slot: _Optional[str] = ..., task: _Optional[str] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ..., version: _Optional[str] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., hooks: _Optional[_Union[Hooks, _Mapping]] = ...) -> None: ...
 
 class Cleanup(_message.Message):
-    __slots__ = ("keep_digests",)
+    __slots__ = ("keep_digests", "releases", "age_seconds")
     KEEP_DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    RELEASES_FIELD_NUMBER: _ClassVar[int]
+    AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     keep_digests: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, keep_digests: _Optional[_Iterable[str]] = ...) -> None: ...
+    releases: int
+    age_seconds: float
+    def __init__(self, keep_digests: _Optional[_Iterable[str]] = ..., releases: _Optional[int] = ..., age_seconds: _Optional[float] = ...) -> None: ...
 
 class ReadLogs(_message.Message):
     __slots__ = ("slot", "lines")
@@ -244,14 +348,20 @@ class ReadLogs(_message.Message):
     def __init__(self, slot: _Optional[str] = ..., lines: _Optional[int] = ...) -> None: ...
 
 class Inspect(_message.Message):
-    __slots__ = ("slot", "artifact_bytes", "port")
+    __slots__ = ("slot", "artifact_bytes", "port", "digest", "probe", "service")
     SLOT_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_BYTES_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
     slot: str
     artifact_bytes: int
     port: int
-    def __init__(self, slot: _Optional[str] = ..., artifact_bytes: _Optional[int] = ..., port: _Optional[int] = ...) -> None: ...
+    digest: str
+    probe: bool
+    service: Service
+    def __init__(self, slot: _Optional[str] = ..., artifact_bytes: _Optional[int] = ..., port: _Optional[int] = ..., digest: _Optional[str] = ..., probe: _Optional[bool] = ..., service: _Optional[_Union[Service, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("hello", "accepted", "progress", "finished", "health", "heartbeat", "logs")
@@ -272,8 +382,15 @@ class Report(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., logs: _Optional[_Union[Logs, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("node", "journal_id", "agent_version", "labels", "address", "highest_epoch", "capabilities", "slots")
+    __slots__ = ("node", "journal_id", "agent_version", "labels", "address", "highest_epoch", "capabilities", "slots", "facts", "boot_id", "log_id")
     class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class FactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -288,6 +405,9 @@ class Hello(_message.Message):
     HIGHEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
     node: str
     journal_id: str
     agent_version: str
@@ -296,7 +416,10 @@ class Hello(_message.Message):
     highest_epoch: int
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     slots: _containers.RepeatedCompositeFieldContainer[SlotState]
-    def __init__(self, node: _Optional[str] = ..., journal_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., address: _Optional[str] = ..., highest_epoch: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., slots: _Optional[_Iterable[_Union[SlotState, _Mapping]]] = ...) -> None: ...
+    facts: _containers.ScalarMap[str, str]
+    boot_id: str
+    log_id: str
+    def __init__(self, node: _Optional[str] = ..., journal_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., address: _Optional[str] = ..., highest_epoch: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., slots: _Optional[_Iterable[_Union[SlotState, _Mapping]]] = ..., facts: _Optional[_Mapping[str, str]] = ..., boot_id: _Optional[str] = ..., log_id: _Optional[str] = ...) -> None: ...
 
 class SlotState(_message.Message):
     __slots__ = ("app", "environment", "slot", "revision", "version", "running", "healthy", "port", "current", "detail")
@@ -341,18 +464,20 @@ class Progress(_message.Message):
     def __init__(self, command_id: _Optional[str] = ..., text: _Optional[str] = ..., done_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("command_id", "outcome", "error", "output_tail", "slot")
+    __slots__ = ("command_id", "outcome", "error", "output_tail", "slot", "blame")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TAIL_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
+    BLAME_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     outcome: Outcome
     error: str
     output_tail: str
     slot: SlotState
-    def __init__(self, command_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error: _Optional[str] = ..., output_tail: _Optional[str] = ..., slot: _Optional[_Union[SlotState, _Mapping]] = ...) -> None: ...
+    blame: Blame
+    def __init__(self, command_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error: _Optional[str] = ..., output_tail: _Optional[str] = ..., slot: _Optional[_Union[SlotState, _Mapping]] = ..., blame: _Optional[_Union[Blame, str]] = ...) -> None: ...
 
 class Health(_message.Message):
     __slots__ = ("slot",)

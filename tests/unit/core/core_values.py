@@ -4,7 +4,7 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Health, Pace, Service, Settings, Traffic
+from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Traffic
 
 PACE = Pace(
     prepare_seconds=600.0,
@@ -14,7 +14,9 @@ PACE = Pace(
     away_seconds=60.0,
 )
 TRAFFIC = Traffic(adapter="caddy", directory="/run/lanes")
-SETTINGS = Settings(service=Service(command=("serve",)), health=Health(http="http://x/health"))
+SETTINGS = Settings(
+    service=Service(command=("serve",)), health=Health(probe=HttpProbe(url="http://x/health"))
+)
 GRACE_SECONDS = 30.0
 DOWN = t.Known(running=False, healthy=False)
 

@@ -22,7 +22,7 @@ def plan_back(state: t.State) -> tuple[t.Step, ...]:
     if state.weights is not None and sharing(state.weights) == sharing(weights):
         return ()
     rollout = state.rollout
-    step = route_step("shift-back", "Shift back", weights, rollout.pace, rollout.traffic)
+    step = route_step("shift-back", "Shift back", weights, rollout.spec)
     return (replace(step, retry_seconds=RETRY_SECONDS),)
 
 

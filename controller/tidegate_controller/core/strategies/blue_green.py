@@ -6,7 +6,7 @@ at once; that is why deploy and rollback are one function.
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.evolve import place_of, replace
-from tidegate_controller.core.spec import Pace, Traffic
+from tidegate_controller.core.spec import Spec
 
 QUERY_SECONDS = 30.0
 ROUTE_SECONDS = 30.0
@@ -17,7 +17,7 @@ FULL = 100
 
 def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
-    release, pace = goal.release, goal.pace
+    release, pace = goal.release, goal.spec.pace
     targets = {node: target_place(state, goal, node) for node in goal.nodes}
     weights = dict.fromkeys(state.settled, 0)
     for place in targets.values():
@@ -37,7 +37,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     if fresh:
         plan += _bring_up(state, goal, fresh)
     plan += [
-        route_step("shift", "Shift", weights, pace, goal.traffic, prove=True),
+        route_step("shift", "Shift", weights, goal.spec, prove=True),
         t.Step(
             id="switch",
             name="Switch",
@@ -96,8 +96,7 @@ def route_step(
     step_id: str,
     name: str,
     weights: t.Weights,
-    pace: Pace,
-    traffic: Traffic,
+    spec: Spec,
     *,
     prove: bool = False,
 ) -> t.Step:
@@ -107,20 +106,20 @@ def route_step(
         at=t.CONTROLLER,
         weights=weights,
         prove=prove,
-        on_unknown="ask" if traffic.adapter == "none" else "observe",
+        on_unknown="ask" if spec.traffic.adapter == "none" else "observe",
     )
     return t.Step(
         id=step_id,
         name=name,
         works=(work,),
         guards=(t.Guard(kind="proven"),) if prove else (),
-        deadline_seconds=ROUTE_SECONDS + pace.away_seconds,
+        deadline_seconds=ROUTE_SECONDS + spec.pace.away_seconds,
     )
 
 
 def _bring_up(state: t.State, goal: t.Goal, fresh: list[t.Place]) -> list[t.Step]:
     """Bring the release to these idle places and start it there."""
-    release, pace, settings = goal.release, goal.pace, goal.release.settings
+    release, pace, settings = goal.release, goal.spec.pace, goal.release.settings
     plan = [
         t.Step(
             id="prepare",
