@@ -34,9 +34,8 @@ async def gathered(engine: Engine, spec: Spec) -> list[str]:
 
 
 def rollback_nodes(state: t.State) -> list[str]:
-    """Nodes that serve the environment, or owe it that."""
-    serving = {place.node for place, share in state.settled.items() if share}
-    return sorted(serving | {t.Place(key).node for key in state.debts})
+    """Nodes that a rollback is about: those of the last deployment, and whoever takes traffic."""
+    return sorted({place.node for place in state.settled}.union(state.members))
 
 
 def refuse_shared(engine: Engine, stream: str, names: list[str], spec: Spec | None) -> None:
@@ -67,7 +66,7 @@ def _refuse_nodes(other: str, used: set[str], names: list[str]) -> None:
 
 
 def _refuse_lanes(other: str, state: t.State, spec: Spec) -> None:
-    traffics = [state.traffic, state.rollout.traffic if state.rollout else None]
+    traffics = [state.traffic, state.rollout.spec.traffic if state.rollout else None]
     mine = os.path.realpath(spec.traffic.directory)
     if any(theirs and os.path.realpath(theirs.directory) == mine for theirs in traffics):
         raise Refused(

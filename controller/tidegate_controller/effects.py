@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Input, Result
 from tidegate_controller.errors import TidegateError, TrafficError
 from tidegate_controller.traffic import ADAPTERS, Traffic
@@ -55,7 +55,7 @@ class Effects:
             task.cancel()
 
     async def _run(self, stream: str, state: t.State, action: t.Action) -> None:
-        traffic = state.rollout.traffic if state.rollout else state.traffic
+        traffic = action.work.traffic
         assert traffic is not None
         balancer = f"{traffic.adapter}:{os.path.realpath(traffic.directory)}"
         lock = self._balancers.setdefault(balancer, asyncio.Lock())

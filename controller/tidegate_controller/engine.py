@@ -16,7 +16,8 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import decide, next_deadline
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.evolve import evolve, find_action
+from tidegate_controller.core.evolve import evolve
+from tidegate_controller.core.facts import find_action
 from tidegate_controller.core.inputs import ControllerStart, Input, Observation, Result, Tick
 from tidegate_controller.effects import Effects
 from tidegate_controller.errors import Refused

@@ -7,7 +7,7 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import (
     AppStatus,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
 from tidegate_protos.v1 import agent_pb2 as pb
 

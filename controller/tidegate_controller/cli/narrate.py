@@ -9,10 +9,12 @@ from tidegate_controller.documents import EventView
 VERBS = {
     "query": "check",
     "prepare": "prepare",
+    "task": "run the script",
     "start": "start",
     "route": "move traffic",
     "switch": "switch",
     "stop": "stop",
+    "cleanup": "clean up",
 }
 
 

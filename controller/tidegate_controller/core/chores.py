@@ -66,23 +66,28 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
             work = t.Work(verb="switch", at=place.node, place=place)
             chores.append(t.Chore(id=f"{rollout.id}/switch/{place}", work=work, not_before=now))
     left_alone = _stopping(state).union(served)
+    moved = bool(rollout.plan)  # traffic had to be moved back, so it has to drain
+    drained = now + (rollout.pace.drain_seconds if moved else 0.0)
+    ours = {release.revision for release in (*state.committed, *state.undone)}
     for place, known in sorted(state.places.items()):
         if place in left_alone or not _may_run(state, place, known):
             continue
-        keep = 0.0 if place in rollout.begun else state.pace.keep_old_seconds
-        chores.append(_stop(rollout, place, now + keep))
-    stopped_by = now + state.pace.drain_seconds
+        if place in rollout.begun:
+            chores.append(_stop(rollout, place, drained))
+        elif known.revision in ours:  # what somebody else has put there is not ours to stop
+            chores.append(_stop(rollout, place, now + state.pace.keep_old_seconds))
+    stopped_by = drained + state.pace.drain_seconds
     begun = sorted({place.node for place in rollout.begun})
     chores += cleanup_chores(state, rollout.id, begun, stopped_by)
     return tuple(chores)
 
 
 def debts_after_undo(state: t.State) -> dict[str, str]:
-    """Nodes that took traffic before the rollout and were not well enough to get it back."""
+    """Nodes that took traffic before the rollout and could not get it back."""
     assert state.rollout is not None
     return {
-        place.node: f"{place} was not healthy when traffic moved back; it takes none until the "
-        "release is deployed again"
+        place.node: f"{place} was away or not healthy when traffic moved back; it takes none "
+        "until the release is deployed again"
         for place, share in sorted(state.rollout.before.items())
         if share and not state.settled.get(place)
     }

@@ -21,7 +21,7 @@ from tidegate_controller.core.chores import (
     waiting_chores,
 )
 from tidegate_controller.core.draft import Draft, pending
-from tidegate_controller.core.evolve import find_action, place_of
+from tidegate_controller.core.facts import find_action, known_nodes, place_of
 from tidegate_controller.core.requests import on_answer, on_clean_up, on_deploy, on_rollback
 from tidegate_controller.core.steps import (
     deadline_of,
@@ -30,6 +30,8 @@ from tidegate_controller.core.steps import (
     is_satisfied,
     may_issue_at,
     question,
+    room_of,
+    step_ends_at,
     to_issue,
 )
 from tidegate_controller.core.strategies.back import plan_back
@@ -53,7 +55,7 @@ def next_deadline(state: t.State) -> float | None:
         step = rollout.plan[rollout.cursor]
         times += [deadline_of(state, action) for action in rollout.open.values()]
         if rollout.waiting is None:
-            times.append(rollout.entered_at + step.deadline_seconds)
+            times.append(step_ends_at(rollout, step))
         if step.hold_seconds:
             times.append(held_at(rollout, step))
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
@@ -64,14 +66,18 @@ def next_deadline(state: t.State) -> float | None:
 
 
 def _on_result(draft: Draft, result: i.Result) -> None:
-    if find_action(draft.state, result.action) is None:
+    action = find_action(draft.state, result.action)
+    if action is None:
         return
+    if action.work.at in draft.state.away:
+        draft.emit(ev.NodeReturned(node=action.work.at))
     draft.emit(
         ev.ActionEnded(
             action=result.action,
             outcome=result.outcome,
             error=result.error,
             output_tail=result.output_tail,
+            blame=result.blame,
             known=result.known,
         )
     )
@@ -80,7 +86,9 @@ def _on_result(draft: Draft, result: i.Result) -> None:
 def _on_observation(draft: Draft, seen: i.Observation) -> None:
     state = draft.state
     if not seen.connected:
-        if state.rollout and seen.node in state.rollout.nodes and seen.node not in state.away:
+        serving = {place.node for place in state.settled}
+        concerned = state.rollout and seen.node in serving.union(state.rollout.nodes)
+        if concerned and seen.node not in state.away:
             draft.emit(ev.NodeLeft(node=seen.node))
         return
     if seen.node in state.away:
@@ -112,6 +120,11 @@ def _observe_slots(draft: Draft, seen: i.Observation) -> None:
             )
 
 
+def _on_node_removed(draft: Draft, removed: i.NodeRemoved) -> None:
+    if removed.node in known_nodes(draft.state):
+        draft.emit(ev.NodeForgotten(node=removed.node))
+
+
 def _on_tick(draft: Draft, tick: i.Tick) -> None:
     for action in pending(draft.state):
         if draft.now < deadline_of(draft.state, action):
@@ -126,17 +139,19 @@ def _on_tick(draft: Draft, tick: i.Tick) -> None:
 
 def _on_answer(draft: Draft, answer: i.Answer) -> None:
     """`retry` and `continue` change what counts as done; `abort` is a failure of the step."""
-    rollout = draft.state.rollout
+    before = draft.state.rollout
     on_answer(draft, answer)
-    if rollout is None or draft.state.rollout is rollout or answer.answer != "abort":
-        return
-    why = rollout.waiting.why if rollout.waiting else ""
-    _fail(draft, rollout.plan[rollout.cursor], f"aborted by {answer.answered_by}: {why}")
+    if before is None or draft.state.rollout is before:
+        return  # the same answer once more
+    why = before.waiting.why if before.waiting else ""
+    if answer.answer == "abort":
+        _fail(draft, before.plan[before.cursor], f"aborted by {answer.answered_by}: {why}")
 
 
 def _on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
     draft.emit(
         ev.ControllerStarted(
+            stream=start.stream,
             epoch=start.epoch,
             log_id=start.log_id,
             connected=start.connected,
@@ -152,6 +167,7 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.CleanUp: on_clean_up,
     i.Result: _on_result,
     i.Observation: _on_observation,
+    i.NodeRemoved: _on_node_removed,
     i.Tick: _on_tick,
     i.ControllerStart: _on_controller_start,
 }
@@ -183,7 +199,7 @@ def _move(draft: Draft) -> bool:
     if fault := fault_of(draft, step):
         _fail(draft, step, fault)
         return True
-    if rollout.waiting is None and not rollout.open and (why := question(rollout, step)):
+    if rollout.waiting is None and (why := question(draft, step)):
         draft.emit(ev.Waiting(rollout=rollout.id, why=why, answers=ANSWERS))
         return True
     if is_satisfied(draft, step):
@@ -200,6 +216,7 @@ def _issue(draft: Draft, step: t.Step) -> bool:
         for index in to_issue(draft.rollout, step)
         if may_issue_at(draft.state, step, index) <= draft.now
     ]
+    ready = ready[: room_of(draft.rollout, step)]
     for index in ready:
         done = draft.rollout.done.get(index)
         attempt = done.attempt + 1 if done else 1
@@ -217,8 +234,18 @@ def _fail(draft: Draft, step: t.Step, fault: str) -> None:
         draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
     draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))
     if rollout.undoing:
-        reason = f"{rollout.reason}; and it could not be undone: {reason}"
-        draft.emit(ev.Ended(rollout=rollout.id, state="failed", reason=reason))
+        draft.emit(
+            ev.Ended(
+                rollout=rollout.id,
+                state="failed",
+                reason=f"{rollout.reason}; and it could not be undone: {reason}",
+                chores=chores_after_undo(draft.state, draft.now),
+                debts={
+                    t.CONTROLLER: "nobody knows where traffic goes; the next deploy or rollback "
+                    "settles that first"
+                },
+            )
+        )
     else:
         plan = plan_back(draft.state)
         draft.emit(ev.Replanned(rollout=rollout.id, reason=reason, plan=plan))

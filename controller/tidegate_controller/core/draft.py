@@ -23,11 +23,11 @@ class Draft:
         return self.state.rollout
 
     def issue(self, step: str, index: int, work: t.Work, deadline: float, attempt: int = 1) -> None:
-        """Intend a work. The action's id and fence are the place of this event in its stream."""
+        """Intend a work. The action's id and fence are the place of this event in the log."""
         state = self.state
         version = state.version + 1
         action = t.Action(
-            id=f"{state.log_id}-{state.epoch}-{version}",
+            id=f"{state.log_id}-{state.stream}-{state.epoch}-{version}",
             fence=(state.epoch, version),
             step=step,
             index=index,

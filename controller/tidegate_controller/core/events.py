@@ -17,6 +17,7 @@ class Event(Struct, frozen=True, kw_only=True, tag=True):
 class ControllerStarted(Event, frozen=True, kw_only=True):
     """Another life of the controller. Open deadlines get at least `grace_seconds` more."""
 
+    stream: str
     epoch: int
     log_id: str
     connected: tuple[str, ...]
@@ -52,6 +53,7 @@ class ActionEnded(Event, frozen=True, kw_only=True):
     outcome: t.Outcome
     error: str = ""
     output_tail: str = ""
+    blame: t.Blame = ""
     known: t.Known | None = None  # of the action's place, as reported with the result
 
 
@@ -83,6 +85,20 @@ class Answered(Event, frozen=True, kw_only=True):
     answer: t.Answer
     request_id: str
     answered_by: str
+
+
+class Configured(Event, frozen=True, kw_only=True):
+    """A deployment left nothing to do but to take over what its spec says otherwise."""
+
+    spec: Spec
+    request_id: str
+    requested_by: str
+
+
+class NodeForgotten(Event, frozen=True, kw_only=True):
+    """An operator has removed the node: nothing is awaited from it any more."""
+
+    node: str
 
 
 class ChoresAdded(Event, frozen=True, kw_only=True):
@@ -138,6 +154,13 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     log_id: str
 
 
+class NodeRemoved(Event, frozen=True, kw_only=True):
+    """Stream "fleet": the node will not come back; if it does, it is a new one."""
+
+    node: str
+    removed_by: str
+
+
 class NodeRegistered(Event, frozen=True, kw_only=True):
     """Stream "fleet": a node said who it is, for the first time or anew."""
 
@@ -159,6 +182,8 @@ AnyEvent = (
     | Waiting
     | Answered
     | ChoresAdded
+    | Configured
+    | NodeForgotten
     | Committed
     | Ended
     | Observed
@@ -167,4 +192,5 @@ AnyEvent = (
     | JournalReplaced
     | EpochBegan
     | NodeRegistered
+    | NodeRemoved
 )

@@ -11,7 +11,9 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import find_action, gaining, place_of
 
+REQUESTS_KEPT = 20  # whose repetition is recognised
 RELEASES_KEPT = 20  # releases that a stream remembers, of the committed and of the undone
 
 K = TypeVar("K")
@@ -23,17 +25,6 @@ def evolve(state: t.State, event: ev.Event, clock: float) -> t.State:
     """The state after `event`, which was recorded at engine time `clock`."""
     after = _evolve(event, state, clock)
     return replace(_watch_health(after, clock), version=state.version + 1)
-
-
-def place_of(state: t.State, place: t.Place) -> t.Known:
-    return state.places.get(place, t.Known())
-
-
-def find_action(state: t.State, action_id: str) -> t.Action | None:
-    """The open action of this id, of the rollout or of a chore."""
-    if state.rollout and action_id in state.rollout.open:
-        return state.rollout.open[action_id]
-    return state.chores_open.get(action_id)
 
 
 def _with(mapping: Mapping[K, V], key: K, value: V) -> dict[K, V]:
@@ -88,7 +79,11 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
         }
 
     state = replace(
-        state, epoch=event.epoch, log_id=event.log_id, chores_open=extend(state.chores_open)
+        state,
+        stream=event.stream,
+        epoch=event.epoch,
+        log_id=event.log_id,
+        chores_open=extend(state.chores_open),
     )
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
@@ -105,11 +100,12 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
     works = [work for step in event.plan for work in step.works]
     treated = {work.at for work in works}
     started = {work.place for work in works if work.verb == "start"}
-    gaining = {
+    proven = {
         place
         for work in works
-        for place, share in (work.weights or {}).items()
-        if share and work.prove and not state.settled.get(place) and place not in started
+        if work.verb == "route" and work.prove
+        for place in gaining(state, work.weights or {})
+        if place not in started
     }
     rollout = t.Rollout(
         id=event.rollout,
@@ -122,7 +118,7 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         spec=event.spec,
         before=state.settled,
         plan=event.plan,
-        passed=frozenset(gaining),
+        passed=frozenset(proven),
     )
     return replace(
         state,
@@ -130,8 +126,13 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         journals={**state.journals, **event.journals},
         away={},
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
-        last_request=(event.request_id, event.rollout),
+        requests=_remembered(state, event.request_id, event.rollout),
     )
+
+
+def _remembered(state: t.State, request_id: str, rollout: str) -> Mapping[str, str]:
+    known = {**state.requests, request_id: rollout}
+    return dict(list(known.items())[-REQUESTS_KEPT:])
 
 
 @_evolve.register
@@ -144,8 +145,8 @@ def _(event: ev.ActionIssued, state: t.State, clock: float) -> t.State:
     action = event.action
     work = action.work
     if work.verb == "route":
-        gaining = [place for place, share in (work.weights or {}).items() if share]
-        state = replace(state, weights=None, idle_since=_without(state.idle_since, *gaining))
+        taking = [place for place, share in (work.weights or {}).items() if share]
+        state = replace(state, weights=None, idle_since=_without(state.idle_since, *taking))
     if work.verb == "switch":
         state = replace(state, current=_with(state.current, work.at, None))
     if work.verb in ("start", "stop") and work.place is not None:
@@ -185,7 +186,13 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
             debts=debts,
         )
     assert state.rollout is not None
-    done = t.Done(outcome=event.outcome, error=event.error, at=clock, attempt=action.attempt)
+    done = t.Done(
+        outcome=event.outcome,
+        error=event.error,
+        blame=event.blame,
+        at=clock,
+        attempt=action.attempt,
+    )
     return _in_rollout(
         state,
         open=_without(state.rollout.open, action.id),
@@ -198,11 +205,21 @@ def _apply_outcome(
 ) -> t.State:
     """What the world is like now that the work has ended. `known`: the place, as reported."""
     if work.verb == "route" and ok:
-        weights = work.weights or {}
-        idle = {p: state.idle_since.get(p, clock) for p in state.places if not weights.get(p)}
-        return replace(state, weights=weights, settled=weights, idle_since=idle)
+        weights = {place: share for place, share in (work.weights or {}).items() if share}
+        idle = {p: state.idle_since.get(p, clock) for p in state.places if p not in weights}
+        routed = {place: place_of(state, place).address or "" for place in weights}
+        return replace(
+            state,
+            weights=weights,
+            settled=weights,
+            routed=routed,
+            idle_since=idle,
+            debts=_without(state.debts, t.CONTROLLER),
+        )
     if work.verb == "switch" and ok and work.place is not None:
         return replace(state, current=_with(state.current, work.at, work.place.slot))
+    if work.verb == "query" and known is not None and work.place is not None:
+        return replace(state, places=_with(state.places, work.place, known))
     if work.verb not in ("start", "stop") or work.place is None:
         return state
     if known is None:
@@ -251,11 +268,11 @@ def _(event: ev.Answered, state: t.State, clock: float) -> t.State:
     """Works in doubt count as done, or as to be done again; their step has its time anew."""
     rollout = state.rollout
     assert rollout is not None
-    state = replace(state, last_request=(event.request_id, event.rollout))
+    state = replace(state, requests=_remembered(state, event.request_id, event.rollout))
     state = _in_rollout(state, waiting=None, entered_at=clock)
     step = rollout.plan[rollout.cursor]
     for index, done in rollout.done.items():
-        if done.outcome != "unknown" or step.works[index].on_unknown != "ask":
+        if done.outcome == "ok":
             continue
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":
@@ -271,7 +288,35 @@ def _(event: ev.ChoresAdded, state: t.State, clock: float) -> t.State:
     return replace(
         state,
         chores=(*state.chores, *event.chores),
-        last_request=(event.request_id, state.last_request[1]),
+        requests=_remembered(state, event.request_id, ""),
+    )
+
+
+@_evolve.register
+def _(event: ev.Configured, state: t.State, clock: float) -> t.State:
+    requests = _remembered(state, event.request_id, "")
+    return replace(state, spec=event.spec, requests=requests)
+
+
+@_evolve.register
+def _(event: ev.NodeForgotten, state: t.State, clock: float) -> t.State:
+    """Traffic that still leads there stays on record: the next rollout takes it away."""
+    node = event.node
+
+    def of_others(mapping: Mapping[t.Place, V]) -> dict[t.Place, V]:
+        return {place: value for place, value in mapping.items() if place.node != node}
+
+    return replace(
+        state,
+        places=of_others(state.places),
+        idle_since=of_others(state.idle_since),
+        stopped=frozenset(place for place in state.stopped if place.node != node),
+        current=_without(state.current, node),
+        journals=_without(state.journals, node),
+        members=tuple(member for member in state.members if member != node),
+        chores=tuple(chore for chore in state.chores if chore.work.at != node),
+        chores_open={k: a for k, a in state.chores_open.items() if a.work.at != node},
+        debts={k: debt for k, debt in state.debts.items() if t.Place(k).node != node},
     )
 
 
@@ -279,9 +324,14 @@ def _(event: ev.ChoresAdded, state: t.State, clock: float) -> t.State:
 def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
     assert state.rollout is not None
     rollout = state.rollout
-    unpaid = {k: debt for k, debt in state.debts.items() if t.Place(k).node not in rollout.nodes}
+    unpaid: dict[str, str] = {}
+    members = (*rollout.nodes, *rollout.absent)
+    if rollout.kind == "rollback":  # it may leave out nodes; a deployment treats all there are
+        others = (k for k in state.debts if t.Place(k).node not in rollout.nodes)
+        unpaid, members = {k: state.debts[k] for k in others}, state.members
     return replace(
         state,
+        members=members,
         committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
         debts={**unpaid, **rollout.absent},
         spec=rollout.spec,

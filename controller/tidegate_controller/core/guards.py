@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.facts import gaining, place_of
 
 NOW = 0.0  # a guard that holds: it has held since ever
 NEVER = float("inf")  # a guard that no passing of time alone will satisfy
@@ -19,17 +19,15 @@ def _no_traffic(state: t.State, work: t.Work) -> float:
     if state.weights is None or work.place is None or state.weights.get(work.place):
         return NEVER
     idle_since = state.idle_since.get(work.place)
-    return NOW if idle_since is None else idle_since + state.pace.drain_seconds
+    paces = [state.pace, *([state.rollout.pace] if state.rollout else [])]
+    drain_seconds = max(pace.drain_seconds for pace in paces)
+    return NOW if idle_since is None else idle_since + drain_seconds
 
 
 def _proven(state: t.State, work: t.Work) -> float:
     """Every place that gains traffic by this move is healthy now."""
-    gaining = [
-        place
-        for place, share in (work.weights or {}).items()
-        if share and not state.settled.get(place)
-    ]
-    return NOW if all(place_of(state, place).healthy for place in gaining) else NEVER
+    places = gaining(state, work.weights or {})
+    return NOW if all(place_of(state, place).healthy for place in places) else NEVER
 
 
 GUARDS: dict[str, Callable[[t.State, t.Work], float]] = {

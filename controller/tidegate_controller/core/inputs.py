@@ -13,12 +13,22 @@ class Input(Struct, frozen=True, kw_only=True, tag=True):
     """Base of all inputs; recorded as the `cause` of the events that it led to."""
 
 
+class SlotReport(Struct, frozen=True, kw_only=True):
+    """A slot as its agent sees it."""
+
+    known: t.Known
+    current: bool
+    detail: str = ""
+
+
 class Member(Struct, frozen=True, kw_only=True):
-    """A node as the controller knows it at the time of a request."""
+    """A node as the controller knows it at the time of a request. `slots`: what it holds of the
+    app, for a stream that has never heard of it."""
 
     node: str
     connected: bool
     journal_id: str
+    slots: Mapping[str, SlotReport] = {}
 
 
 class Deploy(Input, frozen=True, kw_only=True):
@@ -29,6 +39,7 @@ class Deploy(Input, frozen=True, kw_only=True):
     members: tuple[Member, ...]
     requested_by: str
     again: bool = False  # also where the release is active already
+    balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
 
 
 class Rollback(Input, frozen=True, kw_only=True):
@@ -38,6 +49,7 @@ class Rollback(Input, frozen=True, kw_only=True):
     rollout: str
     members: tuple[Member, ...]
     requested_by: str
+    without_absent: bool = False  # also if nodes that take traffic are away
 
 
 class Answer(Input, frozen=True, kw_only=True):
@@ -57,14 +69,6 @@ class CleanUp(Input, frozen=True, kw_only=True):
     requested_by: str
 
 
-class SlotReport(Struct, frozen=True, kw_only=True):
-    """A slot as its agent sees it."""
-
-    known: t.Known
-    current: bool
-    detail: str = ""
-
-
 class Result(Input, frozen=True, kw_only=True):
     """How an action ended. Late, duplicate and unknown ones change nothing."""
 
@@ -72,6 +76,7 @@ class Result(Input, frozen=True, kw_only=True):
     outcome: t.Outcome
     error: str = ""
     output_tail: str = ""
+    blame: t.Blame = ""
     known: t.Known | None = None
 
 
@@ -85,6 +90,12 @@ class Observation(Input, frozen=True, kw_only=True):
     complete: bool = False  # slots that are not named are empty
 
 
+class NodeRemoved(Input, frozen=True, kw_only=True):
+    """An operator says that the node will not come back."""
+
+    node: str
+
+
 class Tick(Input, frozen=True, kw_only=True):
     """Time has passed."""
 
@@ -92,10 +103,21 @@ class Tick(Input, frozen=True, kw_only=True):
 class ControllerStart(Input, frozen=True, kw_only=True):
     """The controller has started; `connected` nodes are there already."""
 
+    stream: str
     epoch: int
     log_id: str
     connected: tuple[str, ...]
     grace_seconds: float
 
 
-AnyInput = Deploy | Rollback | Answer | CleanUp | Result | Observation | Tick | ControllerStart
+AnyInput = (
+    Deploy
+    | Rollback
+    | Answer
+    | CleanUp
+    | Result
+    | Observation
+    | NodeRemoved
+    | Tick
+    | ControllerStart
+)

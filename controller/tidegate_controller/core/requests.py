@@ -9,13 +9,25 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.evolve import replace
+from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.errors import Refused
 
 
 def on_deploy(draft: Draft, request: i.Deploy) -> None:
     if not _is_repeated(draft.state, request.request_id):
+        _meet(draft, request.members)
         _start(draft, request, deploy_goal(draft.state, request))
+
+
+def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
+    """A stream without a past takes note of what its nodes hold of the app already."""
+    if draft.state.committed or draft.state.places:
+        return
+    for member in members:
+        for slot, report in member.slots.items():
+            place = t.Place.of(member.node, slot)
+            draft.emit(ev.Observed(place=place, known=report.known, current=report.current))
 
 
 def on_rollback(draft: Draft, request: i.Rollback) -> None:
@@ -38,6 +50,8 @@ def on_answer(draft: Draft, request: i.Answer) -> None:
             f"rollout {request.rollout} cannot be answered with {request.answer} now",
             f"what it waits for: {wait.why}; possible: {', '.join(wait.answers)}",
         )
+    for action in list(state.rollout.open):  # a try that is under way no longer counts
+        draft.emit(ev.ActionEnded(action=action, outcome="cancelled", error="a person decided"))
     draft.emit(
         ev.Answered(
             rollout=request.rollout,
@@ -69,6 +83,8 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     if not request.members:
         raise Refused("the environment has no node", "see: tidegate node list")
     _refuse_another_artifact(state, request.release)
+    _refuse_another_version(state, request)
+    _refuse_another_balancer(state, request.spec.traffic)
     away = [member.node for member in request.members if not member.connected]
     if away:
         raise Refused(
@@ -82,13 +98,15 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
         nodes=tuple(member.node for member in request.members),
         spec=request.spec,
         again=request.again,
+        balancer=request.balancer,
     )
 
 
 def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
     _refuse_if_busy(state)
-    target = previous_release(state)
+    # Where the last move of traffic could not be undone, back is where it was meant to be.
+    target = previous_release(state) if state.weights is not None else active_release(state)
     if target is None or state.spec is None:
         raise Refused(
             "there is no earlier release to go back to",
@@ -97,6 +115,14 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     nodes = tuple(member.node for member in request.members if member.connected)
     if not nodes:
         raise Refused("none of the environment's nodes is connected", "see: tidegate node list")
+    serving = {place.node for place in state.settled}
+    lost = [m.node for m in request.members if not m.connected and m.node in serving]
+    if lost and not request.without_absent:
+        raise Refused(
+            f"{_listed(lost)} not connected and would lose its traffic, so nothing was started",
+            "wait for the agent there (see: tidegate node list), or go on without it: "
+            "tidegate rollback APP --without-absent",
+        )
     return t.Goal(
         kind="rollback",
         release=target,
@@ -115,6 +141,7 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
     state = draft.state
     plan = plan_of(state, goal)
     if not plan:
+        _configure(draft, request, goal.spec)
         return
     treated = {work.at for step in plan for work in step.works}
     for action in state.chores_open.values():
@@ -143,9 +170,19 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
     )
 
 
+def _configure(draft: Draft, request: i.Deploy | i.Rollback, spec: Spec) -> None:
+    """What runs stays as it is; how long to wait, what to keep and the like may have changed."""
+    if isinstance(request, i.Deploy) and spec != draft.state.spec:
+        draft.emit(
+            ev.Configured(
+                spec=spec, request_id=request.request_id, requested_by=request.requested_by
+            )
+        )
+
+
 def _is_repeated(state: t.State, request_id: str) -> bool:
     """The client did not hear the answer and asked again."""
-    return bool(request_id) and state.last_request[0] == request_id
+    return bool(request_id) and request_id in state.requests
 
 
 def _refuse_if_busy(state: t.State) -> None:
@@ -167,6 +204,39 @@ def _refuse_another_artifact(state: t.State, release: t.Release) -> None:
                 f"({known.revision.digest[:19]}…, now {release.revision.digest[:19]}…)",
                 "a release never changes: give the new artifact a version of its own",
             )
+
+
+def _refuse_another_version(state: t.State, request: i.Deploy) -> None:
+    """Somebody has forgotten to build: the new version is the old one to the last byte."""
+    active, release = active_release(state), request.release
+    if active is None or request.again or active.version == release.version:
+        return
+    if active.revision == release.revision:
+        raise Refused(
+            f"version {release.version} is the artifact of version {active.version} "
+            f"({release.revision.digest[:19]}…), which is active, with the same settings",
+            f"build it again; or start version {active.version} anew, under the new name: --force",
+        )
+
+
+def _refuse_another_balancer(state: t.State, traffic: Traffic) -> None:
+    """Traffic that one balancer holds is not moved by another: the old one would go on sending
+    to slots that are stopped."""
+    known = state.traffic
+    if known is None or not state.settled:
+        return
+    if (known.adapter, known.directory) != (traffic.adapter, traffic.directory):
+        raise Refused(
+            f"traffic is moved by {_spelled(known)} so far, and would be by {_spelled(traffic)}: "
+            "the former balancer would go on sending to slots that are then stopped",
+            "give [traffic] as it was; a relative directory is seen from where the file is, so "
+            "write it in full if you deploy from several places. For another balancer take "
+            "another environment",
+        )
+
+
+def _spelled(traffic: Traffic) -> str:
+    return f"{traffic.adapter} in {traffic.directory}" if traffic.directory else traffic.adapter
 
 
 def _listed(nodes: list[str]) -> str:

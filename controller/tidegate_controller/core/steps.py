@@ -6,21 +6,29 @@ Only `decide` asks them, and acts on the answers.
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.guards import opens_at
+
+RETRY_SECONDS_MAX = 30.0
 
 
 def to_issue(rollout: t.Rollout, step: t.Step) -> list[int]:
     """Works of the step that were not issued yet, or failed and may be tried again."""
     opened = {action.index for action in rollout.open.values()}
-    room = max(0, step.parallel - len(opened))
+    if room_of(rollout, step) == 0:
+        return []
     waiting = []
     for index in range(len(step.works)):
         done = rollout.done.get(index)
         again = done is not None and (done.again or _is_retried(step, index, done))
         if index not in opened and (done is None or again):
             waiting.append(index)
-    return waiting[:room]
+    return waiting
+
+
+def room_of(rollout: t.Rollout, step: t.Step) -> int:
+    """How many more works of the step may run now."""
+    return max(0, step.parallel - len(rollout.open))
 
 
 def _is_retried(step: t.Step, index: int, done: t.Done) -> bool:
@@ -34,13 +42,16 @@ def _is_asked(work: t.Work, done: t.Done) -> bool:
     return done.outcome == "unknown" and work.on_unknown == "ask" and not done.again
 
 
-def question(rollout: t.Rollout, step: t.Step) -> str:
+def question(draft: Draft, step: t.Step) -> str:
     """What a person has to decide; empty when there is nothing."""
-    return "; ".join(
-        done.error
-        for index, done in sorted(rollout.done.items())
-        if _is_asked(step.works[index], done)
-    )
+    rollout = draft.rollout
+    asked = [d.error for i, d in sorted(rollout.done.items()) if _is_asked(step.works[i], d)]
+    if asked and not rollout.open:
+        return "; ".join(asked)
+    if rollout.undoing and _is_late(draft, step):
+        tried = "; ".join(done.error for done in rollout.done.values())
+        return f"{step.name} does not succeed, and is tried again and again: {tried or 'no answer'}"
+    return ""
 
 
 def may_issue_at(state: t.State, step: t.Step, index: int) -> float:
@@ -49,7 +60,8 @@ def may_issue_at(state: t.State, step: t.Step, index: int) -> float:
     times = [opens_at(state, guard, step.works[index]) for guard in step.guards]
     done = state.rollout.done.get(index)
     if done is not None and not done.again:
-        times.append(done.at + (step.retry_seconds or 0.0))
+        pause = (step.retry_seconds or 0.0) * 2.0 ** min(done.attempt - 1, 10)
+        times.append(done.at + min(pause, RETRY_SECONDS_MAX))
     return max(times, default=0.0)
 
 
@@ -79,14 +91,26 @@ def fault_of(draft: Draft, step: t.Step) -> str:
         known = place_of(state, place)
         if known.healthy is False or known.running is False:
             return f"{place} had passed its checks and failed again{_detail(draft, place)}"
-    if rollout.waiting is not None:
-        return ""
-    assert rollout.entered_at is not None
-    if draft.now >= rollout.entered_at + step.deadline_seconds and not is_satisfied(draft, step):
+    if _is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
         last = "; ".join(done.error for done in bad.values())
         away = "".join(f"; {node} is away" for node in sorted(state.away))
-        return f"not done within {step.deadline_seconds:.0f} s{away}" + (last and f": {last}")
+        seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
+        return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
     return ""
+
+
+def step_ends_at(rollout: t.Rollout, step: t.Step) -> float:
+    """Engine time at which the step is late: works that cannot run all at once take longer."""
+    assert rollout.entered_at is not None
+    batches = max(1, -(-len(step.works) // step.parallel))
+    return rollout.entered_at + step.deadline_seconds * batches
+
+
+def _is_late(draft: Draft, step: t.Step) -> bool:
+    rollout = draft.rollout
+    if rollout.waiting is not None or draft.now < step_ends_at(rollout, step):
+        return False
+    return not is_satisfied(draft, step)
 
 
 def _detail(draft: Draft, place: t.Place) -> str:

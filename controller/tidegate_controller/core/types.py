@@ -14,6 +14,7 @@ Kind = Literal["deploy", "rollback"]
 Ending = Literal["succeeded", "rolled_back", "failed"]
 Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
 Answer = Literal["retry", "continue", "abort"]
+Blame = Literal["", "release", "environment"]  # for a failure, as far as it is known
 
 CONTROLLER = "controller"
 SLOTS = ("blue", "green")
@@ -84,7 +85,8 @@ class Work(Struct, frozen=True, kw_only=True):
     place: Place | None = None
     revision: Revision | None = None
     weights: Weights | None = None
-    prove: bool = False  # route: every place that gains traffic must answer first
+    prove: bool = False  # route: what gains traffic must answer first; query: the place must
+    traffic: Traffic | None = None  # query and route: the balancer that is meant
     task: str = ""  # task: which of the release's own scripts
     # Where nobody knows whether it was done: sent again to an agent, which knows; done again
     # after a look at a balancer; or a person is asked, since a script may not run twice.
@@ -123,6 +125,7 @@ class Done(Struct, frozen=True, kw_only=True):
 
     outcome: Outcome
     error: str
+    blame: Blame
     at: float
     attempt: int
     again: bool = False
@@ -153,6 +156,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
     spec: Spec
     again: bool = False
+    balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
 
 
 class Rollout(Struct, frozen=True, kw_only=True):
@@ -187,12 +191,14 @@ class Rollout(Struct, frozen=True, kw_only=True):
 class State(Struct, frozen=True, kw_only=True):
     """One stream, "app@environment": at most one rollout at a time, which is the lock."""
 
+    stream: str = ""
     version: int = 0
     epoch: int = 0
     log_id: str = ""
     places: Mapping[Place, Known] = {}
     weights: Weights | None = {}  # None while a move is under way or its outcome unknown
     settled: Weights = {}  # the last that read back as written
+    routed: Mapping[Place, str] = {}  # the addresses that these led to
     idle_since: Mapping[Place, float] = {}  # when a place last lost its traffic
     stopped: frozenset[Place] = frozenset()  # by command, so that nothing starts them again
     current: Mapping[str, str | None] = {}  # node -> slot that its `current` names
@@ -205,7 +211,8 @@ class State(Struct, frozen=True, kw_only=True):
     chores_open: Mapping[str, Action] = {}
     debts: Mapping[str, str] = {}  # node or place -> what it still owes, in words
     spec: Spec | None = None  # what was asked for when a deployment last succeeded
-    last_request: tuple[str, str] = ("", "")  # request id, rollout
+    members: tuple[str, ...] = ()  # nodes of the last deployment that succeeded
+    requests: Mapping[str, str] = {}  # request id -> rollout, of the last ones
 
     @property
     def pace(self) -> Pace:

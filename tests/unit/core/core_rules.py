@@ -13,7 +13,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import decide, next_deadline
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.evolve import place_of
+from tidegate_controller.core.facts import place_of
 
 
 class Rules:
@@ -35,7 +35,7 @@ class Rules:
             assert unwell == [], "committed to what does not work"
         if isinstance(event, ev.ActionEnded) and event.outcome == "ok":
             action = next(a for a in pending(state) if a.id == event.action)
-            if action.work.weights is not None:
+            if action.work.verb == "route":
                 self._see_routed(state, action.work, now)
 
     def _see_issued(self, state: t.State, action: t.Action, now: float) -> None:

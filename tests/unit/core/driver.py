@@ -91,7 +91,12 @@ class World:
 
     def members(self, nodes: Iterable[str] | None = None) -> tuple[i.Member, ...]:
         return tuple(
-            i.Member(node=node, connected=node not in self.gone, journal_id=self.journals[node])
+            i.Member(
+                node=node,
+                connected=node not in self.gone,
+                journal_id=self.journals[node],
+                slots=self.slots_of(node),
+            )
             for node in (self.nodes if nodes is None else nodes)
         )
 
@@ -103,6 +108,7 @@ class World:
         request_id: str | None = None,
         traffic: Traffic = TRAFFIC,
         again: bool = False,
+        balancer: dict[str, int] | None = None,
     ) -> tuple[ev.Event, ...]:
         chosen = tuple(self.nodes if nodes is None else nodes)
         rollout = self._next_rollout()
@@ -123,10 +129,11 @@ class World:
                 members=self.members(chosen),
                 requested_by="ada",
                 again=again,
+                balancer=balancer,
             )
         )
 
-    def rollback(self) -> tuple[ev.Event, ...]:
+    def rollback(self, *, without_absent: bool = False) -> tuple[ev.Event, ...]:
         rollout = self._next_rollout()
         return self.feed(
             i.Rollback(
@@ -134,8 +141,16 @@ class World:
                 rollout=rollout,
                 members=self.members(),
                 requested_by="ada",
+                without_absent=without_absent,
             )
         )
+
+    def give_up(self) -> str:
+        """Go on until the undo has to ask a person, who gives up; how the rollout ended."""
+        self.go(lambda: self.state.rollout is None or self.state.rollout.waiting is not None)
+        self.reply("abort")
+        self.fates = {}
+        return self.ending.state
 
     def reply(self, answer: t.Answer) -> tuple[ev.Event, ...]:
         """An operator answers the rollout that waits."""
@@ -158,6 +173,7 @@ class World:
         at_once = here if connected is None else [node for node in here if node in connected]
         self.feed(
             i.ControllerStart(
+                stream="shop@test",
                 epoch=self.numbers["epoch"],
                 log_id="log",
                 connected=tuple(at_once),
@@ -183,18 +199,20 @@ class World:
             self.currents.pop(node, None)
         return self.hello(node)
 
-    def hello(self, node: str) -> tuple[ev.Event, ...]:
-        slots = {
+    def slots_of(self, node: str) -> dict[str, i.SlotReport]:
+        return {
             p.slot: i.SlotReport(known=known, current=self.currents.get(node) == p.slot)
             for p, known in self.machines.items()
             if p.node == node
         }
+
+    def hello(self, node: str) -> tuple[ev.Event, ...]:
         return self.feed(
             i.Observation(
                 node=node,
                 connected=True,
                 journal_id=self.journals[node],
-                slots=slots,
+                slots=self.slots_of(node),
                 complete=True,
             )
         )
@@ -235,6 +253,8 @@ class World:
             self.machines[here] = t.Known(
                 revision=work.revision, running=True, healthy=True, address=address
             )
+        if work.verb == "query":
+            return self.machines.get(here)
         if work.verb == "stop":
             known = self.machines.get(here, t.Known())
             self.machines[here] = t.Known(revision=known.revision, running=False, healthy=False)

@@ -163,7 +163,8 @@ def test_nothing_is_stopped_while_traffic_is_unknown() -> None:
 def test_stops_that_waited_for_a_move_of_traffic_are_done_after_it() -> None:
     world = World().deployed("1", "2")
     world.deploy("3", nodes=["a"])
-    world.finish(**{"shift": "failed", "shift-back": "failed"})
+    world.fates = {"shift": "failed", "shift-back": "failed"}
+    world.give_up()
     world.wait(KEEP)
     world.deploy("3", nodes=["a"])
     assert world.finish() == "succeeded"

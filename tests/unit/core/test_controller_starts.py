@@ -177,7 +177,7 @@ def test_agents_that_do_not_come_back_after_a_start_undo_the_rollout() -> None:
     world.gone = {"a"}
     world.restart()
     assert world.finish() == "rolled_back"
-    assert world.traffic == {"a/blue": 100, "b/blue": 100}
+    assert world.traffic == {"b/blue": 100}
 
 
 def test_the_soak_starts_again_with_the_controller() -> None:

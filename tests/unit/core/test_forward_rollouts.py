@@ -21,7 +21,16 @@ def test_the_steps_of_a_deploy_come_in_their_usual_order() -> None:
     world = World()
     world.deploy("1")
     world.finish()
-    assert world.steps() == ["preflight", "prepare", "migrate", "start", "shift", "switch", "soak"]
+    assert world.steps() == [
+        "preflight",
+        "prepare",
+        "migrate",
+        "start",
+        "shift",
+        "switch",
+        "soak",
+        "verify",
+    ]
 
 
 def test_a_second_deploy_uses_the_idle_slots_and_moves_traffic_at_once() -> None:
@@ -64,7 +73,6 @@ def test_a_node_that_is_left_out_takes_no_traffic_afterwards() -> None:
     world.deploy("2", nodes=["a"])
     assert world.finish() == "succeeded"
     assert world.traffic == {"a/green": 100}
-    assert world.state.weights["b/blue"] == 0
 
 
 def test_a_node_that_is_left_out_is_told_nothing_during_the_rollout() -> None:
@@ -121,7 +129,7 @@ def test_the_soak_lasts_its_whole_time_from_when_it_is_entered() -> None:
     world.wait(PACE.soak_seconds - 0.5)
     assert world.step == "soak"
     world.wait(0.5)
-    assert world.state.rollout is None
+    assert world.step == "verify"
 
 
 def test_without_a_soak_time_there_is_no_soak() -> None:

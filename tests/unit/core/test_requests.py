@@ -92,7 +92,16 @@ def test_a_repeated_request_starts_nothing_even_when_its_rollout_has_failed() ->
 def test_the_state_names_the_rollout_of_the_last_request() -> None:
     world = World()
     world.deploy("1", request_id="q1")
-    assert world.state.last_request == ("q1", "r1")
+    assert world.state.requests["q1"] == "r1"
+
+
+def test_a_request_is_recognised_also_if_others_came_since() -> None:
+    world = World().deployed("1")
+    world.deploy("2", request_id="q2")
+    world.finish()
+    world.rollback()
+    world.finish()
+    assert world.deploy("2", request_id="q2") == ()
 
 
 def test_a_request_without_an_id_is_no_repetition() -> None:

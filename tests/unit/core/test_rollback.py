@@ -4,6 +4,8 @@ import pytest
 from core_values import place
 from driver import World
 
+from tidegate_controller.errors import Refused
+
 NEW = {"a/green": 100, "b/green": 100}
 OLD = {"a/blue": 100, "b/blue": 100}
 
@@ -101,10 +103,19 @@ def test_an_old_slot_that_fails_before_the_shift_stops_an_instant_rollback() -> 
     assert world.traffic == NEW
 
 
-def test_a_rollback_takes_absent_nodes_out_of_traffic() -> None:
+def test_a_rollback_that_would_take_traffic_from_an_absent_node_is_refused() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
-    world.rollback()
+    with pytest.raises(Refused, match="b is not connected and would lose its traffic"):
+        world.rollback()
+    assert world.traffic == NEW
+    assert world.state.rollout is None
+
+
+def test_a_rollback_may_take_absent_nodes_out_of_traffic() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback(without_absent=True)
     assert world.finish() == "succeeded"
     assert world.traffic == {"a/blue": 100}
     assert "b" in world.owing()
@@ -113,7 +124,7 @@ def test_a_rollback_takes_absent_nodes_out_of_traffic() -> None:
 def test_what_an_absent_node_owes_is_not_paid_by_a_chore() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
-    world.rollback()
+    world.rollback(without_absent=True)
     world.finish()
     world.come_back("b")
     world.rest()
@@ -123,7 +134,7 @@ def test_what_an_absent_node_owes_is_not_paid_by_a_chore() -> None:
 def test_an_absent_nodes_debt_is_paid_by_the_next_deploy() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
-    world.rollback()
+    world.rollback(without_absent=True)
     world.finish()
     world.come_back("b")
     world.deploy("3")
@@ -135,7 +146,7 @@ def test_an_absent_nodes_debt_is_paid_by_the_next_deploy() -> None:
 def test_a_debt_is_not_paid_by_a_deploy_that_was_undone() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
-    world.rollback()
+    world.rollback(without_absent=True)
     world.finish()
     world.come_back("b")
     world.deploy("3")
@@ -147,7 +158,7 @@ def test_a_debt_is_not_paid_by_a_deploy_that_was_undone() -> None:
 def test_a_rollback_that_was_undone_leaves_absent_nodes_no_debt() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
-    world.rollback()
+    world.rollback(without_absent=True)
     assert world.finish(switch="failed") == "rolled_back"
     assert world.traffic == NEW
     assert world.state.debts == {}
@@ -156,7 +167,7 @@ def test_a_rollback_that_was_undone_leaves_absent_nodes_no_debt() -> None:
 def test_both_slots_of_a_node_that_was_away_are_stopped_when_it_is_back() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
-    world.rollback()
+    world.rollback(without_absent=True)
     world.finish()
     world.wait(world.state.pace.keep_old_seconds)
     world.come_back("b")
@@ -167,7 +178,7 @@ def test_both_slots_of_a_node_that_was_away_are_stopped_when_it_is_back() -> Non
 def test_a_node_that_returns_in_mid_rollback_is_not_drawn_in() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
-    world.rollback()
+    world.rollback(without_absent=True)
     world.come_back("b")
     assert world.finish() == "succeeded"
     assert world.traffic == {"a/blue": 100}

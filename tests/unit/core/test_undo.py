@@ -1,7 +1,7 @@
 """A rollout that fails is undone: traffic goes back to exactly where it was."""
 
 import pytest
-from core_values import place, release
+from core_values import TRAFFIC, place, release
 from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
@@ -242,15 +242,50 @@ def test_each_new_try_counts_as_an_attempt_and_waits_a_little() -> None:
 def test_a_rollout_that_cannot_be_undone_has_failed_and_traffic_is_unknown(fate: str) -> None:
     world = World().deployed("1")
     world.deploy("2")
-    assert world.finish(**{"shift": "failed", "shift-back": fate}) == "failed"
+    world.fates = {"shift": "failed", "shift-back": fate}
+    assert world.give_up() == "failed"
+    assert "controller" in world.owing()
     assert "could not be undone" in world.ending.reason
     assert world.state.weights is None
+
+
+def test_an_undo_that_does_not_succeed_asks_a_person_and_goes_on_trying() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.fates = {"shift": "failed", "shift-back": "failed"}
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.wait(3600.0)
+    assert world.state.rollout.waiting is not None
+    world.fates = {}
+    assert world.finish() == "rolled_back"
+    assert world.traffic == BEFORE
+
+
+def test_traffic_that_a_person_has_moved_back_ends_the_undo() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.fates = {"shift": "failed", "shift-back": "failed"}
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.reply("continue")
+    assert world.ending.state == "rolled_back"
+    assert world.traffic == BEFORE
+
+
+def test_a_rollback_after_an_undo_that_was_given_up_goes_to_what_was_committed() -> None:
+    world = World().deployed("0", "1")
+    world.deploy("2")
+    world.fates = dict(UNKNOWN_TRAFFIC)
+    world.give_up()
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.state.committed[-1].version == "1"
 
 
 def test_after_an_unknown_shift_the_next_deploy_settles_traffic_before_it_touches_a_slot() -> None:
     world = World().deployed("1")
     world.deploy("2")
-    world.finish(**UNKNOWN_TRAFFIC)
+    world.fates = dict(UNKNOWN_TRAFFIC)
+    world.give_up()
     seen = len(world.log)
     world.deploy("3")
     assert world.finish() == "succeeded"
@@ -262,7 +297,8 @@ def test_after_an_unknown_shift_the_next_deploy_settles_traffic_before_it_touche
 def test_a_settling_that_fails_is_undone_to_where_traffic_was_last_seen() -> None:
     world = World().deployed("1")
     world.deploy("2")
-    world.finish(**UNKNOWN_TRAFFIC)
+    world.fates = dict(UNKNOWN_TRAFFIC)
+    world.give_up()
     world.deploy("3")
     assert world.finish(settle="failed") == "rolled_back"
     assert world.traffic == BEFORE
@@ -305,7 +341,7 @@ def test_a_failed_deploy_leaves_the_pace_and_the_balancer_of_the_release_that_se
     world = World().deployed("1")
     before = (world.state.pace, world.state.traffic)
     world.pace = t.Pace(drain_seconds=99.0)
-    world.deploy("2", traffic=Traffic(adapter="caddy", directory="/nowhere"))
+    world.deploy("2", traffic=Traffic(adapter="caddy", directory=TRAFFIC.directory, lanes=7))
     world.finish(preflight="failed")
     assert (world.state.pace, world.state.traffic) == before
 

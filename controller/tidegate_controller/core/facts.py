@@ -1,0 +1,34 @@
+"""What the state says: questions with one answer, asked all over the core and by its views."""
+
+from tidegate_controller.core import types as t
+
+
+def place_of(state: t.State, place: t.Place) -> t.Known:
+    return state.places.get(place, t.Known())
+
+
+def known_nodes(state: t.State) -> set[str]:
+    """Nodes that the stream knows anything about."""
+    places = {place.node for place in (*state.places, *state.settled)}
+    chores = {chore.work.at for chore in state.chores}
+    debts = {t.Place(key).node for key in state.debts}
+    return places | chores | debts | set(state.journals) | set(state.members)
+
+
+def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:
+    """Places that take traffic by these weights and do not, or elsewhere, by the last ones."""
+    return [
+        place
+        for place, share in weights.items()
+        if share
+        and not (
+            state.settled.get(place) and state.routed.get(place) == place_of(state, place).address
+        )
+    ]
+
+
+def find_action(state: t.State, action_id: str) -> t.Action | None:
+    """The open action of this id, of the rollout or of a chore."""
+    if state.rollout and action_id in state.rollout.open:
+        return state.rollout.open[action_id]
+    return state.chores_open.get(action_id)

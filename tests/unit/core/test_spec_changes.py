@@ -1,0 +1,165 @@
+"""What a request says otherwise than the one before: other settings, names, balancers, nodes."""
+
+import msgspec
+import pytest
+from core_values import GRACE_SECONDS, TRAFFIC, place
+from driver import World
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import pending
+from tidegate_controller.core.spec import Pace
+from tidegate_controller.errors import Refused
+
+
+def test_another_pace_alone_is_taken_over_without_a_rollout() -> None:
+    world = World().deployed("1")
+    world.pace = Pace(soak_seconds=77.0)
+    (event,) = world.deploy("1")
+    assert isinstance(event, ev.Configured)
+    assert world.state.pace.soak_seconds == 77.0
+    assert world.deploy("1") == ()
+
+
+@pytest.mark.parametrize("change", [{"directory": "/elsewhere"}, {"adapter": "none"}])
+def test_traffic_that_one_balancer_holds_is_not_moved_by_another(change: dict[str, str]) -> None:
+    world = World().deployed("1")
+    with pytest.raises(Refused, match="caddy in /run/lanes so far"):
+        world.deploy("2", traffic=msgspec.structs.replace(TRAFFIC, **change))
+    assert world.state.rollout is None
+
+
+def test_more_lanes_of_the_same_balancer_are_no_other_balancer() -> None:
+    world = World().deployed("1")
+    world.deploy("2", traffic=msgspec.structs.replace(TRAFFIC, lanes=9))
+    assert world.finish() == "succeeded"
+
+
+def test_the_artifact_of_the_active_version_under_another_name_is_refused() -> None:
+    world = World().deployed("1")
+    with pytest.raises(Refused, match="version 2 is the artifact of version 1"):
+        world.deploy("2", digest="sha256:1")
+    world.deploy("2", digest="sha256:1", again=True)
+    assert world.finish() == "succeeded"
+    assert world.state.committed[-1].version == "2"
+
+
+def test_a_node_whose_address_has_changed_gets_its_traffic_there() -> None:
+    world = World().deployed("1")
+    moved = msgspec.structs.replace(world.machines[place("a/blue")], address="elsewhere:1")
+    world.machines[place("a/blue")] = moved
+    world.hello("a")
+    seen = len(world.log)
+    world.deploy("1")
+    assert world.finish() == "succeeded"
+    assert world.steps(seen) == ["preflight", "shift", "switch", "soak", "verify"]
+
+
+def test_a_balancer_that_says_otherwise_is_settled_first() -> None:
+    world = World().deployed("1")
+    held = {known.address or "": 5 for known in world.machines.values()}
+    assert world.deploy("1", balancer=held) == ()
+    seen = len(world.log)
+    world.deploy("1", balancer={})
+    assert world.finish() == "succeeded"
+    assert world.steps(seen)[:3] == ["preflight", "settle", "shift"]
+
+
+# --- A log that does not know what serves already ------------------------------------------------
+
+
+def test_a_new_log_leaves_alone_what_serves_already() -> None:
+    old = World().deployed("1")
+    new = World()
+    new.machines, new.currents = dict(old.machines), dict(old.currents)
+    new.deploy("2")
+    assert new.finish() == "succeeded"
+    assert new.issued("start") == ["a/green", "b/green"]
+    assert new.running()["a/blue"] == "1"
+
+
+def test_a_first_deployment_that_fails_stops_nothing_that_it_has_not_started() -> None:
+    old = World().deployed("1")
+    new = World()
+    new.machines, new.currents = dict(old.machines), dict(old.currents)
+    new.deploy("2")
+    assert new.finish(start="failed") == "failed"
+    new.rest()
+    assert new.running() == {"a/blue": "1", "b/blue": "1"}
+
+
+# --- Nodes that are gone for good ----------------------------------------------------------------
+
+
+def test_a_node_that_was_removed_is_forgotten() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.nodes.remove("b")
+    (event,) = world.feed(i.NodeRemoved(node="b"))
+    assert isinstance(event, ev.NodeForgotten)
+    assert {p.node for p in world.state.places} == {"a"}
+    assert world.state.members == ("a",)
+    assert {chore.work.at for chore in world.state.chores} == {"a"}
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/green": 100}
+
+
+def test_a_node_that_the_stream_has_never_seen_is_no_news() -> None:
+    world = World().deployed("1")
+    assert world.feed(i.NodeRemoved(node="z")) == ()
+
+
+# --- Names and bounds of actions -----------------------------------------------------------------
+
+
+def test_actions_of_two_streams_have_different_ids() -> None:
+    ids: set[str] = set()
+    for stream in ("shop@test", "blog@test"):
+        world = World()
+        start = i.ControllerStart(
+            stream=stream, epoch=2, log_id="log", connected=("a", "b"), grace_seconds=GRACE_SECONDS
+        )
+        world.feed(start)
+        world.deploy("1")
+        ids |= {action.id for action in pending(world.state)}
+    assert len(ids) == 2 * len(pending(world.state))
+
+
+def test_a_step_whose_works_cannot_run_all_at_once_may_take_longer() -> None:
+    world = World([f"n{number}" for number in range(120)])
+    world.deploy("1")
+    world.until("start")
+    for _ in range(3):
+        world.tick(200.0)
+        world.answer_all()
+    assert world.finish() == "succeeded"
+
+
+def test_a_node_that_answers_is_not_away_any_more() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    actions = world.until("start")
+    world.feed(i.Observation(node="a", connected=False))
+    assert "a" in world.state.away
+    world.answer(next(action for action in actions if action.work.at == "a"))
+    assert world.state.away == {}
+
+
+def test_the_end_of_a_soak_needs_a_word_from_every_node() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.fates = {"verify@b": "silence"}
+    assert world.finish(**{"verify@b": "silence"}) == "rolled_back"
+
+
+def test_a_slot_that_is_found_unhealthy_at_the_end_undoes_the_rollout() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    actions = world.until("verify")
+    here = place("a/green")
+    known: t.Known = msgspec.structs.replace(world.machines[here], healthy=False)
+    action = next(action for action in actions if action.work.place == here)
+    world.feed(world.result(action, "ok", known))
+    assert world.finish() == "rolled_back"
