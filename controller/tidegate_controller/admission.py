@@ -33,6 +33,14 @@ async def gathered(engine: Engine, spec: Spec) -> list[str]:
         await asyncio.sleep(POLL_SECONDS)
 
 
+async def gathered_by_name(engine: Engine, names: list[str]) -> None:
+    """Likewise for nodes that are known by name: return when all are here, or had their time."""
+    while engine.seconds_up() <= RECONNECT_GRACE_SECONDS / 2:
+        if all(name in engine.fleet.sessions for name in names):
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
 def rollback_nodes(state: t.State) -> list[str]:
     """Nodes that a rollback is about: those of the last deployment, and whoever takes traffic."""
     return sorted({place.node for place in state.settled}.union(state.members))

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import grpc
 
 from tidegate_controller.clock import wall_now
-from tidegate_controller.core.inputs import Observation
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import Session
-from tidegate_controller.wire import to_report, to_result
-from tidegate_protos.rules import LABEL, NAME
+from tidegate_controller.nodes import Nodes
+from tidegate_controller.wire import to_result
+from tidegate_protos.rules import LABEL, NAME, RESERVED
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
 
@@ -31,8 +31,9 @@ Context = grpc.aio.ServicerContext[pb.Report, pb.Instruction]
 class AgentService(AgentLinkServicer):
     """Takes agents in, feeds their reports to the engine, sends them its instructions."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, nodes: Nodes) -> None:
         self._engine = engine
+        self._nodes = nodes
 
     async def Connect(
         self, request_iterator: AsyncIterator[pb.Report], context: Context
@@ -42,23 +43,27 @@ class AgentService(AgentLinkServicer):
         session = await self._welcome(reports, context)
         reader: asyncio.Task[None] | None = None
         try:
-            await self._engine.node_joined(session)
+            await self._nodes.joined(session)
             reader = asyncio.create_task(self._read(reports, session))  # nothing before its Hello
             reader.add_done_callback(lambda _: session.end())
             log.info("node %s connected", session.hello.node)
-            welcome = pb.Welcome(epoch=self._engine.epoch, heartbeat_seconds=HEARTBEAT_SECONDS)
+            welcome = pb.Welcome(
+                epoch=self._engine.epoch,
+                heartbeat_seconds=HEARTBEAT_SECONDS,
+                log_id=self._engine.log.log_id,
+            )
             yield pb.Instruction(welcome=welcome)
             while (instruction := await session.queue.get()) is not None:
                 yield instruction
         except Refused as refusal:
-            await context.abort(
-                grpc.StatusCode.ALREADY_EXISTS, f"{refusal.message}; {refusal.hint}"
-            )
+            why = f"{refusal.message}; {refusal.hint}"
+            self._engine.fleet.turn_away(session.hello.node, why, wall_now())
+            await context.abort(grpc.StatusCode.ALREADY_EXISTS, why)
         finally:
             if reader is not None:
                 reader.cancel()
-            await self._engine.node_left(session)
-            log.info("node %s disconnected", session.hello.node)
+                log.info("node %s disconnected", session.hello.node)
+            await self._nodes.left(session)
 
     async def _welcome(self, reports: AsyncIterator[pb.Report], context: Context) -> Session:
         try:
@@ -66,8 +71,9 @@ class AgentService(AgentLinkServicer):
                 hello = (await anext(reports)).hello
         except (TimeoutError, StopAsyncIteration):
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no Hello came")
-        if problem := _hello_problem(hello, self._engine.epoch):
+        if problem := _hello_problem(hello, self._engine):
             log.warning("refused an agent: %s", problem)
+            self._engine.fleet.turn_away(hello.node[:63], problem, wall_now())
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
         return Session(hello=hello, transport="grpc", last_seen=wall_now())
 
@@ -85,27 +91,21 @@ class AgentService(AgentLinkServicer):
             log.debug("node %s: stream ended: %r", session.hello.node, ending)
 
     async def _take(self, report: pb.Report, session: Session) -> None:
-        node, engine = session.hello.node, self._engine
         kind = report.WhichOneof("kind")
         if kind == "heartbeat":
             session.heartbeat = report.heartbeat
         elif kind == "finished":
             result = to_result(report.finished, session.hello.address)
-            await engine.finished(node, result)
+            await self._nodes.finished(session.hello.node, result)
             acknowledge = pb.Acknowledge(command_id=result.action)
             session.send(pb.Instruction(acknowledge=acknowledge))
         elif kind == "health":
-            slot = report.health.slot
-            seen = Observation(
-                node=node,
-                connected=True,
-                journal_id=session.hello.journal_id,
-                slots={slot.slot: to_report(slot, session.hello.address)},
-            )
-            await engine.observed(f"{slot.app}@{slot.environment}", seen)
+            await self._nodes.changed(session, report.health.slot)
+        elif kind == "progress":
+            self._nodes.progressed(session, report.progress)
 
 
-def _hello_problem(hello: pb.Hello, epoch: int) -> str:
+def _hello_problem(hello: pb.Hello, engine: Engine) -> str:
     """Why this Hello is not accepted, in words; empty when it is."""
     if not NAME.fullmatch(hello.node):
         return f"the node name {hello.node[:80]!r} is not of the form {NAME.pattern}"
@@ -121,9 +121,17 @@ def _hello_problem(hello: pb.Hello, epoch: int) -> str:
     for slot in hello.slots:
         if not all(NAME.fullmatch(name) for name in (slot.app, slot.environment, slot.slot)):
             return "a slot with a name that is not allowed"
-    if hello.highest_epoch > epoch:
+    if hello.node in RESERVED:
+        return f"no node can be called {hello.node!r}"
+    own = engine.log.log_id
+    if hello.log_id and hello.log_id != own:
         return (
-            f"this agent has obeyed a controller of epoch {hello.highest_epoch}, this one is at "
-            f"{epoch}: its log is older than the fleet; restore a newer one"
+            f"this agent has obeyed another controller, of log {hello.log_id}; this is {own}. If "
+            "the other is gone for good, start the agent once with --new-controller"
+        )
+    if hello.highest_epoch > engine.epoch:
+        return (
+            f"this agent has obeyed this controller at epoch {hello.highest_epoch}, and now it is "
+            f"at {engine.epoch}: its log is older than the fleet; restore a newer one"
         )
     return ""

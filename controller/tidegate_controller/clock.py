@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 PULSE_SECONDS = 0.5
-GAP_SECONDS = 5.0  # between two readings; what is longer was an absence, and counts as this much
+GAP_SECONDS = 5.0  # between two readings; what is longer was an absence, and does not count
 
 
 def boot_seconds() -> float:
@@ -32,7 +32,8 @@ class EngineClock:
 
     def now(self) -> float:
         read_at = self._source()
-        self._now += min(read_at - self._read_at, GAP_SECONDS)
+        passed = read_at - self._read_at
+        self._now += passed if passed <= GAP_SECONDS else 0.0
         self._read_at = read_at
         return self._now
 

@@ -109,8 +109,49 @@ class NodeView(Document, kw_only=True):
     disk_free_bytes: int | None = None
 
 
+class RefusedAgent(Document, kw_only=True):
+    """An agent that was turned away: it is not among the nodes, or another has its name."""
+
+    node: str
+    at: str
+    why: str
+
+
 class NodeList(Document, kw_only=True):
     nodes: list[NodeView]
+    refused: list[RefusedAgent] = []
+
+
+class ProgressView(Document, kw_only=True):
+    """How an open action gets on: what it is at, or new lines of a script's output."""
+
+    node: str
+    action: str
+    text: str = ""
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+class PlannedStep(Document, kw_only=True):
+    name: str
+    does: list[str]  # in words, a line a node or effect
+    seconds_max: float
+
+
+class PlanView(Document, kw_only=True):
+    """What a request would do, as a difference to now. `plan_id` ties a request to it."""
+
+    plan_id: str
+    app: str
+    environment: str
+    kind: str
+    strategy: str
+    release: ReleaseView
+    previous: ReleaseView | None
+    protected: bool
+    differences: list[str]
+    steps: list[PlannedStep]
+    refused: str | None = None  # why it cannot be begun now
 
 
 class EventView(Document, kw_only=True):
@@ -120,3 +161,10 @@ class EventView(Document, kw_only=True):
     at: str
     kind: str
     data: dict[str, Any]
+
+
+class FollowItem(Document, kw_only=True):
+    """One of the two."""
+
+    event: EventView | None = None
+    progress: ProgressView | None = None

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.inputs import Input, Result
-from tidegate_controller.errors import TidegateError, TrafficError
+from tidegate_controller.errors import AskPerson, TidegateError, TrafficError
 from tidegate_controller.traffic import ADAPTERS, Traffic
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import render
@@ -64,6 +64,8 @@ class Effects:
         try:
             async with lock, asyncio.timeout(EFFECT_SECONDS):
                 await self._perform(ADAPTERS[traffic.adapter](traffic), stream, state, action)
+        except AskPerson as question:
+            outcome, error = "unknown", question.message
         except TidegateError as failure:
             outcome, error = "failed", "; ".join(filter(None, (failure.message, failure.hint)))
         except TimeoutError:
@@ -77,21 +79,38 @@ class Effects:
     async def _perform(
         self, balancer: Traffic, stream: str, state: t.State, action: t.Action
     ) -> None:
-        await balancer.check()
-        weights = action.work.weights
-        if action.work.verb == "query" or weights is None:
-            return
+        weights = action.work.weights or {}
         shares = {place: share for place, share in weights.items() if share}
+        await balancer.check(len(shares))
+        if action.work.verb == "query":
+            await _refuse_unknown_traffic(balancer, state)
+            return
         addresses = {place: _address(state, place) for place in shares}
         if action.work.prove:
-            gaining = [place for place in shares if not state.settled.get(place)]
+            proven = gaining(state, weights)
             assert state.rollout is not None
             release = state.rollout.release
-            urls = [check_url(stream, release, place, addresses[place]) for place in gaining]
+            urls = [check_url(stream, release, place, addresses[place]) for place in proven]
             seconds = release.settings.health.timeout_seconds
-            proofs = zip(gaining, urls, strict=True)
+            proofs = zip(proven, urls, strict=True)
             await asyncio.gather(*(_prove(place, url, seconds) for place, url in proofs))
         await balancer.shift({addresses[place]: share for place, share in shares.items()})
+
+
+async def _refuse_unknown_traffic(balancer: Traffic, state: t.State) -> None:
+    """Where this log has never moved traffic, it does not take it from somebody else."""
+    if state.settled:
+        return
+    says = await balancer.state() or {}
+    ours = {known.address for known in state.places.values()}
+    taking = {address for address, share in says.items() if share}
+    if unknown := sorted(taking - ours):
+        raise TrafficError(
+            f"traffic goes to {', '.join(unknown[:5])} already, of which this controller knows "
+            "nothing",
+            "another controller, or an earlier log, has moved it there; if that is over, remove "
+            "the lanes and deploy again",
+        )
 
 
 def _address(state: t.State, place: t.Place) -> str:

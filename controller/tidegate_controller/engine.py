@@ -7,9 +7,9 @@ load the log, evolve, send what is pending. Called by the services (`agent_servi
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
 
 from tidegate_controller.clock import EngineClock, wall_now
 from tidegate_controller.core import events as ev
@@ -18,41 +18,25 @@ from tidegate_controller.core.decide import decide, next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.facts import find_action
-from tidegate_controller.core.inputs import ControllerStart, Input, Observation, Result, Tick
+from tidegate_controller.core.inputs import (
+    ControllerStart,
+    Input,
+    Result,
+    Tick,
+)
 from tidegate_controller.effects import Effects
-from tidegate_controller.errors import Refused
-from tidegate_controller.fleet import FLEET_STREAM, Fleet, Session
-from tidegate_controller.log import Batch, EventLog, Record
+from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.fleet import Fleet, Session
+from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.log_writer import LogWriter
-from tidegate_controller.wire import to_command, to_observations
+from tidegate_controller.stream import RolloutPlace, Stream
+from tidegate_controller.wire import to_command
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 
 CONTROLLER_STREAM = "controller"
 RECONNECT_GRACE_SECONDS = 30.0
-
-
-class Stream:
-    """One "app@environment": its state, the lock that orders its inputs, its timer."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.state = t.State()
-        self.lock = asyncio.Lock()
-        self.timer: asyncio.TimerHandle | None = None
-
-    @property
-    def busy(self) -> bool:
-        return self.state.rollout is not None or bool(self.state.chores)
-
-
-class RolloutPlace(NamedTuple):
-    """Where a rollout is in the log."""
-
-    stream: str
-    version: int  # of its Started
-    seq: int  # likewise
 
 
 class Engine:
@@ -88,10 +72,10 @@ class Engine:
             self._effects.use(self._tasks)
             self.started_at = self._clock.now()
             began = ev.EpochBegan(epoch=self.epoch, log_id=self.log.log_id)
-            await self._record_own(CONTROLLER_STREAM, began)
+            await self.record_own(CONTROLLER_STREAM, began)
             for stream in tuple(self.streams.values()):
                 if stream.busy:
-                    await self._adopt(stream)
+                    await self._answer(stream, Tick())
             self.ready.set()
             await asyncio.Event().wait()
 
@@ -105,7 +89,7 @@ class Engine:
         event = record.event
         if isinstance(event, ev.EpochBegan):
             self.epoch = event.epoch
-        elif isinstance(event, ev.NodeRegistered):
+        elif isinstance(event, ev.NodeRegistered | ev.NodeRemoved):
             self.fleet.fold(event, record.at)
         else:
             stream = self.streams.setdefault(record.stream, Stream(record.stream))
@@ -122,17 +106,20 @@ class Engine:
         async with stream.lock:
             if stream.state.epoch == self.epoch:
                 return
-            start = ControllerStart(
-                epoch=self.epoch,
-                log_id=self.log.log_id,
-                connected=self.fleet.connected(),
-                grace_seconds=RECONNECT_GRACE_SECONDS,
-            )
             issued_before = pending(stream.state)
-            await self._decide(stream, start)
+            await self._decide(stream, self._start_of(stream))
             for action in issued_before:
                 if find_action(stream.state, action.id):
-                    self._dispatch(stream, action)
+                    self.dispatch(stream, action)
+
+    def _start_of(self, stream: Stream) -> ControllerStart:
+        return ControllerStart(
+            stream=stream.name,
+            epoch=self.epoch,
+            log_id=self.log.log_id,
+            connected=self.fleet.connected(),
+            grace_seconds=RECONNECT_GRACE_SECONDS,
+        )
 
     def seconds_up(self) -> float:
         return self._clock.now() - self.started_at
@@ -159,18 +146,43 @@ class Engine:
             raise error
         return state
 
+    async def submit_quietly(self, name: str, input_: Input) -> None:
+        """For what nobody has asked for: a stream that stands still takes no part, and has said
+        so in the log."""
+        with contextlib.suppress(Refused):
+            await self.submit(name, input_)
+
     async def _answer(self, stream: Stream, input_: Input) -> tuple[t.State, Refused | None]:
-        """A refusal is an answer; any other error ends the engine, with the log as it was."""
+        """A refusal is an answer. An error of the core stops this stream alone, with the log as it
+        was; one of the log ends the engine."""
         try:
+            if not stream.state.version:
+                self._rehearse(stream, input_)
             await self._adopt(stream)
             async with stream.lock:
                 await self._decide(stream, input_)
         except Refused as refusal:
             return stream.state, refusal
+        except LogError:
+            raise
+        except Exception as error:
+            log.exception("%s cannot go on: %r", stream.name, input_)
+            stream.fault = f"{type(error).__name__}: {error}"
+            return stream.state, stream.broken()
         return stream.state, None
+
+    def _rehearse(self, stream: Stream, input_: Input) -> None:
+        """A wrong request leaves nothing behind, not even the beginning of a stream."""
+        now = self._clock.now()
+        state = stream.state
+        for event in decide(state, self._start_of(stream), now):
+            state = evolve(state, event, now)
+        decide(state, input_, now)
 
     async def _decide(self, stream: Stream, input_: Input) -> None:
         """With the stream's lock held: decide, append, evolve, act."""
+        if stream.fault:
+            raise stream.broken()
         now = self._clock.now()
         events = decide(stream.state, input_, now)
         if events:
@@ -195,7 +207,7 @@ class Engine:
         elif isinstance(event, ev.ActionEnded):
             self._effects.cancel(event.action)
         elif isinstance(event, ev.ActionIssued) and find_action(stream.state, event.action.id):
-            self._dispatch(stream, event.action)
+            self.dispatch(stream, event.action)
 
     def _set_timer(self, stream: Stream, *, idle_tick: bool) -> None:
         if stream.timer is not None:
@@ -214,7 +226,7 @@ class Engine:
         assert self._tasks is not None
         self._tasks.create_task(self._answer(stream, Tick()))
 
-    def _dispatch(self, stream: Stream, action: t.Action) -> None:
+    def dispatch(self, stream: Stream, action: t.Action) -> None:
         """Send the action if its node is connected; if not, it is sent when the node comes."""
         if action.work.at == t.CONTROLLER:
             self._effects.start(stream.name, stream.state, action)
@@ -236,57 +248,24 @@ class Engine:
             return
         session.send(pb.Instruction(command=command))
 
-    # --- Nodes --------------------------------------------------------------------------------
+    def place_of(self, rollout: str) -> RolloutPlace:
+        """Where the rollout is in the log; `UsageError` if there is none."""
+        place = self.rollouts.get(rollout)
+        if place is None:
+            raise UsageError(f"there is no rollout {rollout[:80]}", "see: tidegate rollout list")
+        return place
 
-    async def node_joined(self, session: Session) -> None:
-        """After Hello: record what is new, compare what it holds, send what waits for it."""
-        node = session.hello.node
-        registered = self.fleet.registration(session.hello)
-        self.fleet.join(session)
-        if registered is not None:
-            await self._record_own(FLEET_STREAM, registered)
-        for name, seen in to_observations(session.hello, self._streams_with(node)).items():
-            await self.observed(name, seen)
-        for stream in tuple(self.streams.values()):
-            for action in pending(stream.state):
-                if action.work.at == node:
-                    self._dispatch(stream, action)
+    # --- Streams that no rollout lives in --------------------------------------------------
 
-    async def node_left(self, session: Session) -> None:
-        if not self.fleet.leave(session):
-            return
-        node = session.hello.node
-        for name in self._streams_with(node):
-            await self.submit(name, Observation(node=node, connected=False))
-
-    async def finished(self, node: str, result: Result) -> None:
-        """A result from a node: it can speak for its own actions alone."""
-        for stream in tuple(self.streams.values()):
-            action = find_action(stream.state, result.action)
-            if action is not None and action.work.at == node:
-                await self.submit(stream.name, result)
-                return
-
-    async def observed(self, name: str, seen: Observation) -> None:
-        """A node reports a change of a slot; of streams that this log knows."""
-        if name in self.streams:
-            await self.submit(name, seen)
-
-    def _streams_with(self, node: str) -> set[str]:
-        return {
-            stream.name
-            for stream in self.streams.values()
-            if (stream.state.rollout and node in stream.state.rollout.nodes)
-            or any(place.node == node for place in stream.state.places)
-        }
-
-    async def _record_own(self, name: str, event: ev.EpochBegan | ev.NodeRegistered) -> None:
+    async def record_own(
+        self, name: str, event: ev.EpochBegan | ev.NodeRegistered | ev.NodeRemoved
+    ) -> None:
         """Append to a stream that no rollout lives in."""
         async with self._own_lock:
             at = wall_now()
             batch = Batch(name, self.log.version(name), at, self._clock.now(), (event,), None)
             await self._append(batch)
-            if isinstance(event, ev.NodeRegistered):
+            if not isinstance(event, ev.EpochBegan):
                 self.fleet.fold(event, at)
 
     # --- Readers ------------------------------------------------------------------------------

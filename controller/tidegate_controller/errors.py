@@ -34,5 +34,9 @@ class Refused(TidegateError):
     exit_code = 4
 
 
+class AskPerson(TidegateError):
+    """Only a person can do this, or knows whether it was done; the message says what."""
+
+
 class TrafficError(TidegateError):
     """The balancer could not be read, moved, or did not read back what was written."""

@@ -7,14 +7,17 @@ and does not know which transport it is.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tidegate_controller.core import events as ev
-from tidegate_controller.core.inputs import Member
+from tidegate_controller.core.inputs import Member, SlotReport
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.wire import to_report
 from tidegate_protos.v1 import agent_pb2 as pb
 
 FLEET_STREAM = "fleet"
+REFUSALS_KEPT = 100
 QUEUE_MAX = 1000  # instructions waiting for one slow agent
 
 
@@ -29,7 +32,16 @@ class Session:
         default_factory=lambda: asyncio.Queue(QUEUE_MAX)
     )
     heartbeat: pb.Heartbeat = field(default_factory=pb.Heartbeat)
+    slots: dict[tuple[str, str], pb.SlotState] = field(default_factory=dict)  # (stream, slot)
     ended: bool = False
+
+    def __post_init__(self) -> None:
+        for slot in self.hello.slots:
+            self.holds(slot)
+
+    def holds(self, slot: pb.SlotState) -> None:
+        """Remember what the agent last said of a slot."""
+        self.slots[f"{slot.app}@{slot.environment}", slot.slot] = slot
 
     def send(self, instruction: pb.Instruction) -> None:
         try:
@@ -45,6 +57,13 @@ class Session:
         self.queue.put_nowait(None)
 
 
+class Refusal(NamedTuple):
+    """An agent that was turned away, and why."""
+
+    at: str
+    why: str
+
+
 class Fleet:
     """All nodes that ever registered, by name."""
 
@@ -52,10 +71,15 @@ class Fleet:
         self.registered: dict[str, ev.NodeRegistered] = {}
         self.sessions: dict[str, Session] = {}
         self.last_seen: dict[str, str] = {}
+        self.refused: dict[str, Refusal] = {}  # by name, of those that are not let in
 
-    def fold(self, event: ev.NodeRegistered, at: str) -> None:
-        self.registered[event.node] = event
-        self.last_seen[event.node] = at
+    def fold(self, event: ev.NodeRegistered | ev.NodeRemoved, at: str) -> None:
+        if isinstance(event, ev.NodeRegistered):
+            self.registered[event.node] = event
+            self.last_seen[event.node] = at
+        else:
+            self.registered.pop(event.node, None)
+            self.last_seen.pop(event.node, None)
 
     def registration(self, hello: pb.Hello) -> ev.NodeRegistered | None:
         """The event that records this Hello; None when nothing about the node is new."""
@@ -80,6 +104,13 @@ class Fleet:
             present.end()  # the same agent came back before its old connection was seen to end
         self.sessions[session.hello.node] = session
 
+    def turn_away(self, node: str, why: str, at: str) -> None:
+        """Remember it for whoever looks for a node that does not come; the latest few."""
+        self.refused.pop(node, None)
+        self.refused[node] = Refusal(at, why)
+        while len(self.refused) > REFUSALS_KEPT:
+            del self.refused[next(iter(self.refused))]
+
     def leave(self, session: Session) -> bool:
         """False when a newer session of the same node has taken its place."""
         if self.sessions.get(session.hello.node) is not session:
@@ -91,15 +122,28 @@ class Fleet:
     def connected(self) -> tuple[str, ...]:
         return tuple(sorted(self.sessions))
 
-    def members(self, names: Sequence[str]) -> tuple[Member, ...]:
+    def members(self, names: Sequence[str], stream: str = "") -> tuple[Member, ...]:
+        """The nodes as they are now, with what they hold of the stream if one is named."""
         return tuple(
             Member(
                 node=name,
                 connected=name in self.sessions,
-                journal_id=self.registered[name].journal_id,
+                journal_id=self.registered[name].journal_id if name in self.registered else "",
+                slots=self._slots(name, stream),
             )
             for name in sorted(names)
         )
+
+    def _slots(self, name: str, stream: str) -> dict[str, SlotReport]:
+        session = self.sessions.get(name)
+        if session is None:
+            return {}
+        address = session.hello.address
+        return {
+            slot: to_report(state, address)
+            for (of, slot), state in session.slots.items()
+            if of == stream
+        }
 
     def select(self, spec: Spec) -> list[str]:
         """Names of the environment's nodes. `UsageError` when none, or an unknown one, matches."""

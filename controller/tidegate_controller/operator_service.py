@@ -9,21 +9,16 @@ import grpc
 import msgspec
 
 from tidegate_controller import documents, views
-from tidegate_controller.admission import gathered, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
-from tidegate_controller.config import render_digest
-from tidegate_controller.config_checks import VERSION_FORM
 from tidegate_controller.core import events as ev
-from tidegate_controller.core import types as t
-from tidegate_controller.core.inputs import Deploy, Rollback
-from tidegate_controller.core.spec import Spec
-from tidegate_controller.engine import Engine, RolloutPlace
+from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.history import History, find_rollout
 from tidegate_controller.log import Record, read_log, read_stream
+from tidegate_controller.nodes import Nodes
+from tidegate_controller.requests import Requests
 from tidegate_controller.threads import to_the_end
-from tidegate_controller.wire import split_stream
-from tidegate_protos.rules import NAME, VERSION
+from tidegate_controller.wire import action_prefix, split_stream
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 
@@ -66,13 +61,38 @@ def _document(view: documents.Document) -> pb.Document:
     return pb.Document(json=msgspec.json.encode(view))
 
 
+async def _interleaved(
+    records: AsyncIterator[Record], news: "asyncio.Queue[documents.ProgressView]"
+) -> AsyncIterator[Record | documents.ProgressView]:
+    """Both as they come, until the records end."""
+    reading = asyncio.ensure_future(anext(records, None))
+    hearing = asyncio.ensure_future(news.get())
+    try:
+        while True:
+            await asyncio.wait({reading, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            if hearing.done():
+                yield hearing.result()
+                hearing = asyncio.ensure_future(news.get())
+            if reading.done():
+                record = reading.result()
+                if record is None:
+                    return
+                yield record
+                reading = asyncio.ensure_future(anext(records, None))
+    finally:
+        for task in (reading, hearing):
+            task.cancel()
+        await asyncio.gather(reading, hearing, return_exceptions=True)
+
+
 class OperatorService(OperatorServicer):
     """Answers the CLI. Every request is checked here again: a client may be of any version."""
 
-    def __init__(self, engine: Engine, store: ArtifactStore) -> None:
+    def __init__(self, engine: Engine, nodes: Nodes, store: ArtifactStore) -> None:
         self.engine = engine
         self._store = store
-        self._admission = asyncio.Lock()
+        self._nodes = nodes
+        self._requests = Requests(engine, nodes, store)
         self._history = History(engine.log.path)
         self._history_lock = asyncio.Lock()
 
@@ -99,84 +119,31 @@ class OperatorService(OperatorServicer):
         size = path.stat().st_size
         return pb.ArtifactReply(digest=first.digest, present=True, size_bytes=size)
 
-    # --- Rollouts -----------------------------------------------------------------------------
+    # --- Requests -----------------------------------------------------------------------------
 
     @_answering
     async def Deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
-        spec = _checked_spec(request.spec)
-        if not VERSION.fullmatch(request.version):
-            raise UsageError(
-                f"the version {request.version[:80]!r} is not of the form: {VERSION_FORM}"
-            )
-        path = self._store.path(request.digest)
-        if path is None:
-            raise UsageError("the artifact is not on the controller", "upload it first")
-        revision = t.Revision(digest=request.digest, config=render_digest(spec.settings))
-        release = t.Release(
-            version=request.version,
-            revision=revision,
-            size_bytes=path.stat().st_size,
-            settings=spec.settings,
-        )
-        stream = f"{spec.app}@{spec.environment}"
-        names = await gathered(self.engine, spec)
-        deploy = Deploy(
-            request_id=request.request_id,
-            rollout=self.engine.next_rollout_id(),
-            release=release,
-            spec=spec,
-            members=self.engine.fleet.members(names),
-            requested_by=request.requested_by[:200],
-        )
-        async with self._admission:
-            refuse_shared(self.engine, stream, names, spec)
-            state = await self.engine.submit(stream, deploy)
-        nothing = (
-            f"{spec.app} {release.version} is already active on all {len(names)} nodes "
-            f"of {spec.environment}"
-        )
-        return self._reply(state, request.request_id, stream, nothing)
+        return await self._requests.deploy(request)
 
     @_answering
     async def Rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
-        stream = self._find_stream(request.app, request.environment)
-        state = self.engine.streams[stream].state
-        names = rollback_nodes(state)
-        rollback = Rollback(
-            request_id=request.request_id,
-            rollout=self.engine.next_rollout_id(),
-            members=self.engine.fleet.members(names),
-            requested_by=request.requested_by[:200],
-        )
-        async with self._admission:
-            refuse_shared(self.engine, stream, names, None)
-            state = await self.engine.submit(stream, rollback)
-        nothing = "the earlier release is already active everywhere"
-        return self._reply(state, request.request_id, stream, nothing)
+        return await self._requests.rollback(request)
 
-    def _reply(self, state: t.State, request_id: str, stream: str, nothing: str) -> pb.RolloutReply:
-        """The rollout that the request began, now or when it was first made."""
-        known_id, rollout = state.last_request
-        if known_id != request_id:
-            return pb.RolloutReply(stream=stream, message=nothing)
-        seq = self._place_of(rollout).seq - 1
-        return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq)
+    @_answering
+    async def Plan(self, request: pb.PlanRequest) -> pb.Document:
+        return _document(await self._requests.plan(request))
 
-    def _find_stream(self, app: str, environment: str) -> str:
-        found = [
-            stream.name
-            for stream in self.engine.streams.values()
-            if stream.state.version
-            and split_stream(stream.name)[0] == app
-            and environment in ("", split_stream(stream.name)[1])
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(sorted(split_stream(name)[1] for name in found))
-            raise UsageError(f"{app} runs in several environments: {names}", "name one with -e")
-        where = f" in {environment}" if environment else ""
-        raise UsageError(f"nothing was ever deployed as {app}{where}", "see: tidegate status")
+    @_answering
+    async def Answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
+        return await self._requests.answer(request)
+
+    @_answering
+    async def CleanUp(self, request: pb.CleanUpRequest) -> pb.Done:
+        return pb.Done(message=await self._requests.clean_up(request))
+
+    @_answering
+    async def RemoveNode(self, request: pb.RemoveNodeRequest) -> pb.Done:
+        return pb.Done(message=await self._requests.remove_node(request))
 
     # --- Reading ------------------------------------------------------------------------------
 
@@ -208,16 +175,10 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ShowRollout(self, request: pb.ShowRolloutRequest) -> pb.Document:
-        place = self._place_of(request.rollout)
+        place = self.engine.place_of(request.rollout)
         path = self.engine.log.path
         view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
         return _document(view)
-
-    def _place_of(self, rollout: str) -> RolloutPlace:
-        place = self.engine.rollouts.get(rollout)
-        if place is None:
-            raise UsageError(f"there is no rollout {rollout[:80]}", "see: tidegate rollout list")
-        return place
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Any) -> AsyncIterator[pb.Document]:
         """Records after the cursor; with `follow` it goes on, with a rollout until that ends."""
@@ -226,6 +187,27 @@ class OperatorService(OperatorServicer):
             found = self._of_rollout(request) if request.rollout else self._of_all(request)
             async for record in found:
                 yield _document(views.event_view(record))
+        except TidegateError as error:
+            await _abort(context, error)
+
+    async def Follow(self, request: pb.FollowRequest, context: Any) -> AsyncIterator[pb.Document]:
+        """A rollout's events until it has ended, with news of its open commands in between."""
+        await self.engine.ready.wait()
+        try:
+            place = self.engine.place_of(request.rollout)
+            prefix = action_prefix(self.engine.log.log_id, place.stream)
+            read = pb.ReadLogRequest(
+                rollout=request.rollout, after_seq=request.after_seq, follow=True
+            )
+            with self._nodes.board.following() as news:
+                async for item in _interleaved(self._of_rollout(read), news):
+                    if isinstance(item, Record):
+                        view = documents.FollowItem(event=views.event_view(item))
+                    elif item.action.startswith(prefix):
+                        view = documents.FollowItem(progress=item)
+                    else:
+                        continue
+                    yield _document(view)
         except TidegateError as error:
             await _abort(context, error)
 
@@ -243,7 +225,7 @@ class OperatorService(OperatorServicer):
 
     async def _of_rollout(self, request: pb.ReadLogRequest) -> AsyncIterator[Record]:
         """From its Started to its Ended, and what else happened in its stream meanwhile."""
-        place = self._place_of(request.rollout)
+        place = self.engine.place_of(request.rollout)
         path, version = self.engine.log.path, place.version - 1
         while True:
             last_seq = self.engine.log.last_seq
@@ -259,17 +241,3 @@ class OperatorService(OperatorServicer):
                 if not request.follow:
                     return
                 await self.engine.wait_for_append(last_seq)
-
-
-def _checked_spec(data: bytes) -> Spec:
-    try:
-        spec = msgspec.json.decode(data, type=Spec)
-    except msgspec.DecodeError as error:
-        raise UsageError(
-            f"the configuration that was sent cannot be read: {error}",
-            "use a tidegate command of the controller's version",
-        ) from error
-    for name in (spec.app, spec.environment):
-        if not NAME.fullmatch(name):
-            raise UsageError(f"the name {name[:80]!r} is not of the form {NAME.pattern}")
-    return spec

@@ -22,6 +22,7 @@ from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TidegateError
 from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import EventLog
+from tidegate_controller.nodes import Nodes
 from tidegate_controller.operator_service import OperatorService
 from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
 from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
@@ -97,8 +98,9 @@ def _server(
     engine: Engine, store: ArtifactStore, host: str, port: int, local: Path | None
 ) -> grpc.aio.Server:
     server = grpc.aio.server(options=OPTIONS)
-    add_AgentLinkServicer_to_server(AgentService(engine), server)
-    add_OperatorServicer_to_server(OperatorService(engine, store), server)
+    nodes = Nodes(engine)
+    add_AgentLinkServicer_to_server(AgentService(engine, nodes), server)
+    add_OperatorServicer_to_server(OperatorService(engine, nodes, store), server)
     server.add_insecure_port(f"{_url_host(host)}:{port}")
     if local is not None:
         _add_socket(server, local)

@@ -15,13 +15,15 @@ from tidegate_controller.documents import (
     NodeList,
     NodeStatus,
     NodeView,
+    RefusedAgent,
     ReleaseView,
     RolloutRef,
     SlotView,
     Status,
 )
-from tidegate_controller.engine import Engine, Stream
+from tidegate_controller.engine import Engine
 from tidegate_controller.log import Record
+from tidegate_controller.stream import Stream
 from tidegate_controller.wire import release_of, split_stream
 
 
@@ -104,7 +106,11 @@ def _slot_view(state: t.State, place: t.Place) -> SlotView:
 
 def nodes(engine: Engine) -> NodeList:
     return NodeList(
-        nodes=[_node_view(engine, node) for _, node in sorted(engine.fleet.registered.items())]
+        nodes=[_node_view(engine, node) for _, node in sorted(engine.fleet.registered.items())],
+        refused=[
+            RefusedAgent(node=node, at=refusal.at, why=refusal.why)
+            for node, refusal in sorted(engine.fleet.refused.items())
+        ],
     )
 
 

@@ -7,9 +7,16 @@ from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
 from tidegate_protos.v1 import agent_pb2 as pb
 
+ANSWER_SECONDS = 10.0
 EXPIRES_SECONDS = 3600.0  # hygiene only: the fence is what keeps an old command from acting
 
-TRI = {pb.TRI_YES: True, pb.TRI_NO: False, pb.TRI_UNKNOWN: None}
+TRI = {pb.TRI_YES: True, pb.TRI_NO: False}  # anything else is unknown
+BLAMES: dict[int, t.Blame] = {
+    pb.BLAME_RELEASE: "release",
+    pb.BLAME_ENVIRONMENT: "environment",
+}
+ERROR_CHARS = 2000
+OUTPUT_CHARS = 16_000
 OUTCOMES: dict[int, t.Outcome] = {
     pb.OUTCOME_OK: "ok",
     pb.OUTCOME_FAILED: "failed",
@@ -25,6 +32,17 @@ def split_stream(stream: str) -> tuple[str, str]:
     """App and environment of "app@environment"."""
     app, _, environment = stream.partition("@")
     return app, environment
+
+
+def action_prefix(log_id: str, stream: str) -> str:
+    """What the ids of a stream's actions begin with; see `core.draft`."""
+    return f"{log_id}-{stream}-"
+
+
+def stream_of(log_id: str, action_id: str) -> str:
+    """The stream of an action; empty if it is of another log, or no action's id at all."""
+    head = f"{log_id}-"
+    return action_id[len(head) :].rsplit("-", 2)[0] if action_id.startswith(head) else ""
 
 
 def release_of(state: t.State, revision: t.Revision | None) -> t.Release | None:
@@ -50,7 +68,8 @@ def to_command(
         environment=environment,
         fence=pb.Fence(epoch=action.fence[0], version=action.fence[1]),
         attempt=action.attempt,
-        deadline_seconds=max(1.0, action.deadline - now),
+        # The agent's own words come before this side gives up.
+        deadline_seconds=max(1.0, action.deadline - now - ANSWER_SECONDS),
     )
     command.expires_at.GetCurrentTime()
     command.expires_at.seconds += int(EXPIRES_SECONDS)
@@ -123,13 +142,17 @@ def to_report(slot: pb.SlotState, address: str) -> SlotReport:
     return SlotReport(
         known=t.Known(
             revision=revision,
-            running=TRI[slot.running],
-            healthy=TRI[slot.healthy],
-            address=f"{address}:{slot.port}" if slot.port else None,
+            running=TRI.get(slot.running),
+            healthy=TRI.get(slot.healthy),
+            address=_joined(address, slot.port) if slot.port else None,
         ),
         current=slot.current,
-        detail=slot.detail,
+        detail=slot.detail[:ERROR_CHARS],
     )
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def to_result(finished: pb.Finished, address: str) -> Result:
@@ -139,8 +162,9 @@ def to_result(finished: pb.Finished, address: str) -> Result:
     return Result(
         action=finished.command_id,
         outcome=OUTCOMES.get(finished.outcome, "unknown"),
-        error=finished.error,
-        output_tail=finished.output_tail,
+        error=finished.error[:ERROR_CHARS],
+        output_tail=finished.output_tail[-OUTPUT_CHARS:],
+        blame=BLAMES.get(finished.blame, ""),
         known=known,
     )
 

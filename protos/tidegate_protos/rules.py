@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # of nodes, apps, environments, slots
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")  # of releases
+RESERVED = {"controller"}  # what no node can be called
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")  # a label's key and its value alike
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")

@@ -297,32 +297,32 @@ async def test_a_negative_weight_is_refused(tmp_path):
 # -- check ------------------------------------------------------------------------------------
 
 
-async def test_check_changes_nothing_and_the_first_shift_makes_the_directory(tmp_path):
+async def test_check_makes_the_directory_and_moves_nothing(tmp_path):
     balancer = Caddy(spec(tmp_path))
-    await balancer.check()
-    assert not (tmp_path / "traffic").exists()
+    await balancer.check(1)
+    assert list((tmp_path / "traffic").iterdir()) == []
     await balancer.shift({A: 1})
-    await balancer.check()
+    await balancer.check(1)
 
 
 async def test_check_wants_the_parent_of_the_directory(tmp_path):
     missing = Traffic(adapter="caddy", directory=str(tmp_path / "a" / "b"))
     with pytest.raises(TrafficError, match="cannot be made") as caught:
-        await Caddy(missing).check()
+        await Caddy(missing).check(1)
     assert caught.value.hint.endswith(f"mkdir -p {tmp_path / 'a' / 'b'}")
 
 
 async def test_check_refuses_a_file_in_the_place_of_the_directory(tmp_path):
     (tmp_path / "traffic").write_text("")
     with pytest.raises(TrafficError, match="is not a directory"):
-        await Caddy(spec(tmp_path)).check()
+        await Caddy(spec(tmp_path)).check(1)
 
 
 async def test_check_refuses_a_directory_that_it_may_not_write(tmp_path, monkeypatch):
     (tmp_path / "traffic").mkdir()
     monkeypatch.setattr(os, "access", lambda *_: False)  # tests may run as root
     with pytest.raises(TrafficError, match="cannot be written by user id"):
-        await Caddy(spec(tmp_path)).check()
+        await Caddy(spec(tmp_path)).check(1)
 
 
 @pytest.mark.parametrize("name", ["a{b}", "a:b", 'a"b', "a\\b", "a\nb", "a`b"])

@@ -215,13 +215,13 @@ async def test_the_sketch_of_an_adapter_moves_traffic(tmp_path: Path) -> None:
     program = tmp_path / "traffic"
     balancer = sketch("Program")["Program"](Traffic(adapter="caddy", directory=str(tmp_path)))
     with pytest.raises(TrafficError):
-        await balancer.check()
+        await balancer.check(1)
     program.write_text(
         '#!/bin/sh\nif [ $1 = read ]; then cat "$0.is"; else echo "$2" > "$0.is"; fi'
     )
     program.chmod(0o755)
     (tmp_path / "traffic.is").write_text("{}")
-    await balancer.check()
+    await balancer.check(1)
     await balancer.shift({"127.0.0.1:1": 100, "127.0.0.1:2": 0})
     assert await balancer.state() == {"127.0.0.1:1": 100}
     program.write_text("#!/bin/sh\nexit 3\n")

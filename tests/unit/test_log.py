@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from core_values import PACE, TRAFFIC, release
+from core_values import SPEC, release
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Tick
-from tidegate_controller.core.spec import Keep
 from tidegate_controller.history import History, find_rollout
 from tidegate_controller.log import Batch, EventLog, LogError, read_log, read_stream
 
@@ -40,9 +39,7 @@ def started(rollout: str, version: str) -> ev.Started:
         nodes=("a",),
         journals={},
         plan=(t.Step(id="soak", name="Soak", deadline_seconds=1.0),),
-        pace=PACE,
-        traffic=TRAFFIC,
-        keep=Keep(),
+        spec=SPEC,
         request_id=rollout,
         requested_by="ada",
     )

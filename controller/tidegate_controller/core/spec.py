@@ -73,6 +73,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
 
     adapter: Literal["caddy", "none"]
     directory: str = ""
+    manual: Literal["wait", "warn"] = "wait"  # none: until a person has answered, or not at all
     lanes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
 
 

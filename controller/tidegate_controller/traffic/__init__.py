@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tidegate_controller.core.spec import Traffic as TrafficSpec
+from tidegate_controller.traffic.by_hand import ByHand
 from tidegate_controller.traffic.caddy import Caddy
 
 
@@ -16,15 +17,15 @@ class Traffic(Protocol):
     """One balancer's view of one app in one environment. Weights: address -> share, absolute and
     complete; an address that is not named gets nothing. Errors: `TrafficError`."""
 
-    async def check(self) -> None:
-        """Raise unless the balancer could be moved now. Changes nothing."""
+    async def check(self, addresses: int) -> None:
+        """Raise unless the balancer could be moved to so many addresses now. Moves nothing."""
 
-    async def state(self) -> Mapping[str, int]:
-        """What the balancer sends where, read back from it."""
+    async def state(self) -> Mapping[str, int] | None:
+        """What the balancer sends where, read back from it; None where it cannot be asked."""
 
     async def shift(self, weights: Mapping[str, int]) -> None:
         """Move traffic to these weights and return once reading back agrees. Idempotent. When
         cancelled, nothing of it may happen after it has returned: the next move may follow."""
 
 
-ADAPTERS: dict[str, Callable[[TrafficSpec], Traffic]] = {"caddy": Caddy}
+ADAPTERS: dict[str, Callable[[TrafficSpec], Traffic]] = {"caddy": Caddy, "none": ByHand}

@@ -39,10 +39,10 @@ class Caddy:
     def __init__(self, spec: Traffic) -> None:
         self._spec = spec
 
-    async def check(self) -> None:
-        """Raise unless lanes could be moved now; a directory still to be made is fine if its
-        parent is there. Changes nothing. Errors: `TrafficError`."""
-        await asyncio.to_thread(_check, self._spec)
+    async def check(self, addresses: int) -> None:
+        """Raise unless lanes could be moved to so many addresses now. Makes the directory if it is
+        missing, moves nothing. Errors: `TrafficError`."""
+        await asyncio.to_thread(_check, self._spec, addresses)
 
     async def state(self) -> Mapping[str, int]:
         """Address -> number of lanes (of `spec.lanes`) that lead there; a lane that leads nowhere
@@ -123,11 +123,7 @@ def _shares(weights: Mapping[str, int], lanes: int, held: Mapping[str, int]) -> 
     remainders, who would otherwise have to give up a lane comes first, then the alphabet."""
     wanted = {address: weight for address, weight in sorted(weights.items()) if weight > 0}
     if len(wanted) > lanes:
-        raise TrafficError(
-            f"{len(wanted)} addresses are to get traffic, but there are {lanes} lanes",
-            f"raise `lanes` under [traffic] to at least {len(wanted)} (twice that shares out more"
-            " evenly), and write Caddy's configuration anew with as many upstreams",
-        )
+        raise _too_few_lanes(len(wanted), lanes)
     shares: dict[str, int] = {}
     free, total = lanes, sum(wanted.values())
     while small := [address for address, weight in wanted.items() if weight * free < total]:
@@ -168,41 +164,55 @@ def _checked(address: str, weight: int) -> int:
 # -- files (run in a thread) ------------------------------------------------------------------
 
 
-def _check(spec: Traffic) -> None:
+def _check(spec: Traffic, addresses: int) -> None:
     files = lane_files(spec)
-    directory = files[0].parent
+    if addresses > len(files):
+        raise _too_few_lanes(addresses, len(files))
+    directory = _made_directory(files[0].parent)
+    _refuse_strays(files)
+    _read_strictly(files)
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise TrafficError(
+            f"{directory} cannot be written by user id {os.geteuid()}, which the controller runs "
+            "as",
+            f"give it that directory, for example with: chown {os.geteuid()} {directory}",
+        )
+
+
+def _made_directory(directory: Path) -> Path:
+    """The directory, made if its parent is there."""
     if directory.is_dir():
-        _refuse_strays(files)
-        _read_strictly(files)
-        place = directory
-    elif directory.exists() or directory.is_symlink():
+        return directory
+    if directory.exists() or directory.is_symlink():
         raise TrafficError(
             f"the traffic directory {directory} is not a directory",
             "remove it, or choose another `directory` under [traffic]",
         )
-    else:
-        place = directory.parent
-        if not place.is_dir():
-            raise TrafficError(
-                f"the traffic directory {directory} cannot be made: {place} is not there",
-                f"make it with: mkdir -p {directory}",
-            )
-    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+    try:
+        directory.mkdir()
+        directory.chmod(0o755)  # whatever the umask: Caddy runs as another user
+        _sync_directory(directory.parent)
+    except OSError as error:
         raise TrafficError(
-            f"{place} cannot be written by user id {os.geteuid()}, which the controller runs as",
-            f"give it that directory, for example with: chown {os.geteuid()} {place}",
-        )
+            f"the traffic directory {directory} cannot be made: {error.strerror}",
+            f"make it with: mkdir -p {directory}",
+        ) from error
+    return directory
+
+
+def _too_few_lanes(addresses: int, lanes: int) -> TrafficError:
+    return TrafficError(
+        f"{addresses} addresses are to get traffic, but there are {lanes} lanes",
+        f"raise `lanes` under [traffic] to at least {addresses} (twice that shares out more"
+        " evenly), and write Caddy's configuration anew with as many upstreams",
+    )
 
 
 def _shift(spec: Traffic, weights: Mapping[str, int]) -> None:
     """Prepare every new lane durably, then swap them all by rename, then compare."""
     files = lane_files(spec)
-    directory = files[0].parent
+    directory = _made_directory(files[0].parent)
     try:
-        if not directory.is_dir():
-            directory.mkdir()
-            directory.chmod(0o755)  # whatever the umask: Caddy runs as another user
-            _sync_directory(directory.parent)
         _refuse_strays(files)
         current = [lane if _is_lane(lane) else None for lane in map(_read, files)]
         wanted = allocate(current, weights)

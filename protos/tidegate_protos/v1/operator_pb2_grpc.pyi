@@ -44,6 +44,11 @@ class OperatorStub:
     ShowRollout: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowRolloutRequest, _operator_pb2.Document]
     ListNodes: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListNodesRequest, _operator_pb2.Document]
     ReadLog: _grpc.UnaryStreamMultiCallable[_operator_pb2.ReadLogRequest, _operator_pb2.Document]
+    Follow: _grpc.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]
+    Plan: _grpc.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]
+    Answer: _grpc.UnaryUnaryMultiCallable[_operator_pb2.AnswerRequest, _operator_pb2.RolloutReply]
+    CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]
+    RemoveNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -57,6 +62,11 @@ class OperatorAsyncStub(OperatorStub):
     ShowRollout: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowRolloutRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ListNodes: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListNodesRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ReadLog: _aio.UnaryStreamMultiCallable[_operator_pb2.ReadLogRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    Follow: _aio.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    Plan: _aio.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    Answer: _aio.UnaryUnaryMultiCallable[_operator_pb2.AnswerRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
+    CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]  # type: ignore[assignment]
+    RemoveNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -121,5 +131,40 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ReadLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_operator_pb2.Document], _abc.AsyncIterator[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def Follow(
+        self,
+        request: _operator_pb2.FollowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_operator_pb2.Document], _abc.AsyncIterator[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def Plan(
+        self,
+        request: _operator_pb2.PlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def Answer(
+        self,
+        request: _operator_pb2.AnswerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RolloutReply, _abc.Awaitable[_operator_pb2.RolloutReply]]: ...
+
+    @_abc_1.abstractmethod
+    def CleanUp(
+        self,
+        request: _operator_pb2.CleanUpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Done, _abc.Awaitable[_operator_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveNode(
+        self,
+        request: _operator_pb2.RemoveNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Done, _abc.Awaitable[_operator_pb2.Done]]: ...
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

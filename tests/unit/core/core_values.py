@@ -4,7 +4,7 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Traffic
+from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Spec, Traffic
 
 PACE = Pace(
     prepare_seconds=600.0,
@@ -16,6 +16,9 @@ PACE = Pace(
 TRAFFIC = Traffic(adapter="caddy", directory="/run/lanes")
 SETTINGS = Settings(
     service=Service(command=("serve",)), health=Health(probe=HttpProbe(url="http://x/health"))
+)
+SPEC = Spec(
+    app="shop", environment="test", nodes=("a", "b"), settings=SETTINGS, traffic=TRAFFIC, pace=PACE
 )
 GRACE_SECONDS = 30.0
 DOWN = t.Known(running=False, healthy=False)

@@ -48,6 +48,8 @@ def test_a_rollout_is_told_step_by_step() -> None:
         "Preflight done in 0.0 s",
         "Prepare ...",
         "Prepare done in 0.0 s",
+        "Migrate ...",
+        "Migrate done in 0.0 s",
         "Start ...",
         "Start done in 0.0 s",
         "Shift ...",
@@ -56,6 +58,8 @@ def test_a_rollout_is_told_step_by_step() -> None:
         "Switch done in 0.0 s",
         "Soak ...",
         "Soak done in 3.0 s",
+        "Verify ...",
+        "Verify done in 0.0 s",
         "rollout r1 succeeded",
     ]
 

@@ -1,0 +1,111 @@
+"""What agents say, put to the streams that it concerns; and what waits for them, sent.
+
+Called by the transports' services, with sessions of whichever transport.
+"""
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core.draft import pending
+from tidegate_controller.core.facts import find_action
+from tidegate_controller.core.inputs import NodeRemoved, Observation, Result
+from tidegate_controller.documents import ProgressView
+from tidegate_controller.engine import Engine
+from tidegate_controller.errors import Refused
+from tidegate_controller.fleet import FLEET_STREAM, Session
+from tidegate_controller.progress import Board
+from tidegate_controller.wire import stream_of, to_observations, to_report
+from tidegate_protos.v1 import agent_pb2 as pb
+
+TEXT_CHARS = 16_000
+
+
+class Nodes:
+    """Between the fleet's sessions and the engine's streams."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.board = Board()
+
+    async def joined(self, session: Session) -> None:
+        """After Hello: record what is new, compare what it holds, send what waits for it."""
+        node = session.hello.node
+        registered = self._engine.fleet.registration(session.hello)
+        self._engine.fleet.join(session)
+        if registered is not None:
+            await self._engine.record_own(FLEET_STREAM, registered)
+        for name, seen in to_observations(session.hello, self._streams_with(node)).items():
+            await self._observed(name, seen)
+        for stream in tuple(self._engine.streams.values()):
+            for action in pending(stream.state):
+                if action.work.at == node:
+                    self._engine.dispatch(stream, action)
+
+    async def left(self, session: Session) -> None:
+        if not self._engine.fleet.leave(session):
+            return
+        node = session.hello.node
+        for name in self._streams_with(node):
+            if node not in self._engine.fleet.sessions:  # it may be back already
+                await self._engine.submit_quietly(name, Observation(node=node, connected=False))
+
+    async def finished(self, node: str, result: Result) -> None:
+        """A result from a node: it can speak for its own actions alone."""
+        self.board.forget(result.action)
+        name = stream_of(self._engine.log.log_id, result.action)
+        stream = self._engine.streams.get(name)
+        action = find_action(stream.state, result.action) if stream else None
+        if action is not None and action.work.at == node:
+            await self._engine.submit_quietly(name, result)
+
+    async def changed(self, session: Session, slot: pb.SlotState) -> None:
+        """A slot has changed by itself."""
+        session.holds(slot)
+        seen = Observation(
+            node=session.hello.node,
+            connected=True,
+            journal_id=session.hello.journal_id,
+            slots={slot.slot: to_report(slot, session.hello.address)},
+        )
+        await self._observed(f"{slot.app}@{slot.environment}", seen)
+
+    def progressed(self, session: Session, progress: pb.Progress) -> None:
+        """How a command gets on, for whoever follows; of the node's own streams alone."""
+        stream = self._engine.streams.get(stream_of(self._engine.log.log_id, progress.command_id))
+        action = find_action(stream.state, progress.command_id) if stream else None
+        if action is not None and action.work.at == session.hello.node:
+            self.board.publish(
+                ProgressView(
+                    node=session.hello.node,
+                    action=action.id,
+                    text=progress.text[-TEXT_CHARS:],
+                    done_bytes=progress.done_bytes,
+                    total_bytes=progress.total_bytes,
+                )
+            )
+
+    async def _observed(self, name: str, seen: Observation) -> None:
+        """Of streams that this log knows."""
+        if name in self._engine.streams:
+            await self._engine.submit_quietly(name, seen)
+
+    async def remove(self, node: str, removed_by: str) -> None:
+        """Forget a node that is not connected. Raises `Refused` while a rollout is about it."""
+        for stream in tuple(self._engine.streams.values()):
+            rollout = stream.state.rollout
+            if rollout is not None and node in rollout.nodes:
+                raise Refused(
+                    f"rollout {rollout.id} of {stream.name} is about {node} right now",
+                    f"wait for its end: tidegate rollout show {rollout.id}",
+                )
+        await self._engine.record_own(
+            FLEET_STREAM, ev.NodeRemoved(node=node, removed_by=removed_by)
+        )
+        for name in tuple(self._engine.streams):
+            await self._engine.submit_quietly(name, NodeRemoved(node=node))
+
+    def _streams_with(self, node: str) -> set[str]:
+        return {
+            stream.name
+            for stream in self._engine.streams.values()
+            if (stream.state.rollout and node in stream.state.rollout.nodes)
+            or any(place.node == node for place in stream.state.places)
+        }

@@ -1,0 +1,89 @@
+"""A plan in words, as a difference to now, for `--plan`. Called by `requests`."""
+
+from collections.abc import Sequence
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.requests import active_release
+from tidegate_controller.documents import PlannedStep, PlanView
+from tidegate_controller.views import release_view
+from tidegate_controller.wire import release_of, split_stream
+
+
+def plan_view(
+    stream: str, state: t.State, goal: t.Goal, steps: Sequence[t.Step], plan_id: str
+) -> PlanView:
+    app, environment = split_stream(stream)
+    previous = active_release(state)
+    return PlanView(
+        plan_id=plan_id,
+        app=app,
+        environment=environment,
+        kind=goal.kind,
+        strategy=goal.spec.strategy,
+        release=release_view(goal.release),
+        previous=release_view(previous) if previous else None,
+        protected=goal.spec.protected,
+        differences=_differences(previous, goal.release),
+        steps=[_planned(state, goal, step) for step in steps],
+    )
+
+
+def _differences(previous: t.Release | None, release: t.Release) -> list[str]:
+    """What is otherwise than in the release that is active, a line each."""
+    if previous is None:
+        return [f"{release.version} is the first release here"]
+    found = []
+    if previous.version != release.version:
+        found.append(f"version: {previous.version} -> {release.version}")
+    if previous.revision.digest != release.revision.digest:
+        before, after = previous.revision.digest[:19], release.revision.digest[:19]
+        found.append(f"artifact: {before}… -> {after}…")
+    for part in ("service", "health", "hooks"):
+        before_part, after_part = getattr(previous.settings, part), getattr(release.settings, part)
+        for field in after_part.__struct_fields__:
+            before, after = getattr(before_part, field), getattr(after_part, field)
+            if before != after:
+                found.append(f"{part}.{field}: {before!r} -> {after!r}")
+    return found or ["nothing: the same release with the same settings"]
+
+
+def _planned(state: t.State, goal: t.Goal, step: t.Step) -> PlannedStep:
+    does = [line for work in step.works for line in _in_words(state, goal, work)]
+    if step.hold_seconds:
+        does.append(f"all that were started stay healthy for {step.hold_seconds:g} s")
+    return PlannedStep(name=step.name, does=does, seconds_max=step.deadline_seconds)
+
+
+def _in_words(state: t.State, goal: t.Goal, work: t.Work) -> list[str]:
+    version, hooks = goal.release.version, goal.release.settings.hooks
+    match work.verb:
+        case "query" if work.place is None:
+            return ["look whether traffic can be moved"]
+        case "query" if work.prove:
+            return [f"{work.place}: ask its health check once more"]
+        case "query":
+            return [f"{work.place}: look at disk, port and what the service needs"]
+        case "prepare":
+            install = ", run its install.sh if it has one" if hooks.install else ""
+            return [f"{work.at}: fetch and unpack {version}{install}"]
+        case "task":
+            return [f"{work.at}: run migrate.sh, if {version} has one"]
+        case "start":
+            assert work.place is not None
+            return [f"{work.place}: {_instead_of(state, work.place)}start {version}"]
+        case "route":
+            shares = [str(place) for place, share in (work.weights or {}).items() if share]
+            return [f"all traffic to {', '.join(shares) or 'nobody'}"]
+        case "switch":
+            return [f"{work.at}: current -> {work.place.slot if work.place else ''}"]
+        case _:
+            return [f"{work.place or work.at}: {work.verb}"]
+
+
+def _instead_of(state: t.State, place: t.Place) -> str:
+    known = place_of(state, place)
+    if not known.running:
+        return ""
+    release = release_of(state, known.revision)
+    return f"stop {release.version if release else 'what runs there'}, "

@@ -1,0 +1,244 @@
+"""Operators' requests, from the wire to the engine: checked, completed, admitted.
+
+Every request is checked here again, since a client may be of any version. Called by
+`operator_service`.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from tidegate_controller.admission import gathered, gathered_by_name, refuse_shared, rollback_nodes
+from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.config import render_digest
+from tidegate_controller.config_checks import VERSION_FORM
+from tidegate_controller.core import types as t
+from tidegate_controller.core.inputs import Answer, CleanUp, Deploy, Rollback
+from tidegate_controller.core.requests import deploy_goal, plan_of, rollback_goal
+from tidegate_controller.core.spec import Spec
+from tidegate_controller.documents import PlanView
+from tidegate_controller.engine import Engine
+from tidegate_controller.errors import Refused, TrafficError, UsageError
+from tidegate_controller.log import encode
+from tidegate_controller.nodes import Nodes
+from tidegate_controller.plan_view import plan_view
+from tidegate_controller.traffic import ADAPTERS
+from tidegate_controller.wire import split_stream
+from tidegate_protos.rules import NAME, VERSION
+from tidegate_protos.v1 import operator_pb2 as pb
+
+WHO_CHARS = 200  # of whoever asks
+BALANCER_SECONDS = 10.0
+ANSWERS: dict[str, t.Answer] = {"retry": "retry", "continue": "continue", "abort": "abort"}
+
+
+class Requests:
+    """Turns requests into inputs. Raises `UsageError` and `Refused`; then nothing has changed."""
+
+    def __init__(self, engine: Engine, nodes: Nodes, store: ArtifactStore) -> None:
+        self._engine = engine
+        self._nodes = nodes
+        self._store = store
+        self._admission = asyncio.Lock()
+
+    async def deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
+        stream, deploy = await self._deploy_input(request)
+        async with self._admission:
+            names = [member.node for member in deploy.members]
+            refuse_shared(self._engine, stream, names, deploy.spec)
+            self._refuse_other_plan(stream, deploy, request.plan_id)
+            before = self._engine.stream(stream).state.spec
+            state = await self._engine.submit(stream, deploy)
+        nothing = (
+            f"{deploy.spec.app} {deploy.release.version} is already active on all "
+            f"{len(deploy.members)} nodes of {deploy.spec.environment}"
+        )
+        if before is not None and state.spec != before:
+            nothing += "; what its configuration says otherwise was taken over"
+        return self._reply(state, request.request_id, stream, nothing)
+
+    async def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
+        stream, rollback = await self._rollback_input(request)
+        async with self._admission:
+            names = [member.node for member in rollback.members]
+            refuse_shared(self._engine, stream, names, None)
+            self._refuse_other_plan(stream, rollback, request.plan_id)
+            state = await self._engine.submit(stream, rollback)
+        nothing = "the earlier release is already active everywhere"
+        return self._reply(state, request.request_id, stream, nothing)
+
+    async def plan(self, request: pb.PlanRequest) -> PlanView:
+        """What the request would do now. Nothing is recorded, nothing sent."""
+        input_: Deploy | Rollback
+        if request.WhichOneof("kind") == "rollback":
+            stream, input_ = await self._rollback_input(request.rollback)
+        else:
+            stream, input_ = await self._deploy_input(request.deploy)
+        state = self._engine.stream(stream).state
+        goal = self._goal(stream, input_)
+        steps = plan_of(state, goal)
+        return plan_view(stream, state, goal, steps, _plan_id(state, steps))
+
+    async def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
+        answer = ANSWERS.get(request.answer)
+        if answer is None:
+            raise UsageError(
+                f"{request.answer[:80]!r} is no answer", f"one of: {', '.join(ANSWERS)}"
+            )
+        place = self._engine.place_of(request.rollout)
+        state = await self._engine.submit(
+            place.stream,
+            Answer(
+                request_id=request.request_id,
+                rollout=request.rollout,
+                answer=answer,
+                answered_by=request.answered_by[:WHO_CHARS],
+            ),
+        )
+        return self._reply(state, request.request_id, place.stream, "")
+
+    async def clean_up(self, request: pb.CleanUpRequest) -> str:
+        """How many nodes were asked to, in words."""
+        stream = self.find_stream(request.app, request.environment)
+        names = rollback_nodes(self._engine.streams[stream].state)
+        members = self._engine.fleet.members(names)
+        await self._engine.submit(
+            stream,
+            CleanUp(
+                request_id=request.request_id,
+                members=members,
+                requested_by=request.requested_by[:WHO_CHARS],
+            ),
+        )
+        asked = sum(member.connected for member in members)
+        return f"asked {asked} of {len(members)} nodes of {stream} to remove what need not be kept"
+
+    async def remove_node(self, request: pb.RemoveNodeRequest) -> str:
+        node = request.node
+        if node not in self._engine.fleet.registered:
+            raise UsageError(f"there is no node {node[:80]!r}", "see: tidegate node list")
+        if node in self._engine.fleet.sessions:
+            raise Refused(f"{node} is connected", "stop its agent first; then remove it")
+        await self._nodes.remove(node, request.requested_by[:WHO_CHARS])
+        return f"{node} is forgotten; if its agent comes back, it is a new node"
+
+    def find_stream(self, app: str, environment: str) -> str:
+        """The stream of an app; without an environment the only one there is."""
+        found = [
+            stream.name
+            for stream in self._engine.streams.values()
+            if stream.state.version
+            and split_stream(stream.name)[0] == app
+            and environment in ("", split_stream(stream.name)[1])
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(sorted(split_stream(name)[1] for name in found))
+            raise UsageError(f"{app} runs in several environments: {names}", "name one with -e")
+        where = f" in {environment}" if environment else ""
+        raise UsageError(f"nothing was ever deployed as {app}{where}", "see: tidegate status")
+
+    # --- Parts --------------------------------------------------------------------------------
+
+    async def _deploy_input(self, request: pb.DeployRequest) -> tuple[str, Deploy]:
+        spec = _checked_spec(request.spec)
+        if not VERSION.fullmatch(request.version):
+            raise UsageError(
+                f"the version {request.version[:80]!r} is not of the form: {VERSION_FORM}"
+            )
+        path = self._store.path(request.digest)
+        if path is None:
+            raise UsageError("the artifact is not on the controller", "upload it first")
+        release = t.Release(
+            version=request.version,
+            revision=t.Revision(digest=request.digest, config=render_digest(spec.settings)),
+            size_bytes=path.stat().st_size,
+            settings=spec.settings,
+        )
+        stream = f"{spec.app}@{spec.environment}"
+        names = await gathered(self._engine, spec)
+        deploy = Deploy(
+            request_id=request.request_id,
+            rollout=self._engine.next_rollout_id(),
+            release=release,
+            spec=spec,
+            members=self._engine.fleet.members(names, stream),
+            requested_by=request.requested_by[:WHO_CHARS],
+            again=request.again,
+            balancer=await self._balancer_says(stream),
+        )
+        return stream, deploy
+
+    async def _rollback_input(self, request: pb.RollbackRequest) -> tuple[str, Rollback]:
+        stream = self.find_stream(request.app, request.environment)
+        names = rollback_nodes(self._engine.streams[stream].state)
+        await gathered_by_name(self._engine, names)
+        rollback = Rollback(
+            request_id=request.request_id,
+            rollout=self._engine.next_rollout_id(),
+            members=self._engine.fleet.members(names),
+            requested_by=request.requested_by[:WHO_CHARS],
+            without_absent=request.without_absent,
+        )
+        return stream, rollback
+
+    async def _balancer_says(self, stream: str) -> dict[str, int] | None:
+        """Where the balancer sends traffic now; None where it has none of ours or cannot say."""
+        state = self._engine.stream(stream).state
+        if state.traffic is None or not state.settled or state.rollout is not None:
+            return None
+        try:
+            async with asyncio.timeout(BALANCER_SECONDS):
+                says = await ADAPTERS[state.traffic.adapter](state.traffic).state()
+        except (TrafficError, TimeoutError):
+            return None  # Preflight will say what is wrong
+        return None if says is None else dict(says)
+
+    def _goal(self, stream: str, input_: Deploy | Rollback) -> t.Goal:
+        state = self._engine.stream(stream).state
+        if isinstance(input_, Deploy):
+            return deploy_goal(state, input_)
+        return rollback_goal(state, input_)
+
+    def _refuse_other_plan(self, stream: str, input_: Deploy | Rollback, plan_id: str) -> None:
+        """A plan that somebody has looked at is carried out as it was, or not at all."""
+        if not plan_id:
+            return
+        state = self._engine.stream(stream).state
+        now = _plan_id(state, plan_of(state, self._goal(stream, input_)))
+        if now != plan_id:
+            raise Refused(
+                "the world has moved since that plan was made: it would be another one now",
+                "look at it again: --plan",
+            )
+
+    def _reply(self, state: t.State, request_id: str, stream: str, nothing: str) -> pb.RolloutReply:
+        """The rollout that the request began or went on with, now or when it was first made."""
+        rollout = state.requests.get(request_id)
+        if not rollout:
+            return pb.RolloutReply(stream=stream, message=nothing)
+        seq = self._engine.place_of(rollout).seq - 1
+        return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq)
+
+
+def _plan_id(state: t.State, steps: Sequence[t.Step]) -> str:
+    """Another one if anything has happened in the stream, or would be done otherwise."""
+    content = encode(steps)
+    return f"{state.version}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def _checked_spec(data: bytes) -> Spec:
+    try:
+        spec = msgspec.json.decode(data, type=Spec)
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"the configuration that was sent cannot be read: {error}",
+            "use a tidegate command of the controller's version",
+        ) from error
+    for name in (spec.app, spec.environment):
+        if not NAME.fullmatch(name):
+            raise UsageError(f"the name {name[:80]!r} is not of the form {NAME.pattern}")
+    return spec

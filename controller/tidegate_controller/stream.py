@@ -1,0 +1,38 @@
+"""One "app@environment" in the shell: its state, the lock that orders its inputs, its timer."""
+
+import asyncio
+from typing import NamedTuple
+
+from tidegate_controller.core import types as t
+from tidegate_controller.errors import Refused
+
+
+class Stream:
+    """One "app@environment": its state, the lock that orders its inputs, its timer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state = t.State()
+        self.lock = asyncio.Lock()
+        self.timer: asyncio.TimerHandle | None = None
+        self.fault = ""  # what the core has stumbled over; nothing is decided here any more
+
+    @property
+    def busy(self) -> bool:
+        return self.state.rollout is not None or bool(self.state.chores)
+
+    def broken(self) -> Refused:
+        """Why nothing is decided here any more."""
+        return Refused(
+            f"{self.name} stands still after an error of Tidegate's own: {self.fault}",
+            "what runs goes on running; see the controller's log, report it, and restart the "
+            "controller with a version that mends it",
+        )
+
+
+class RolloutPlace(NamedTuple):
+    """Where a rollout is in the log."""
+
+    stream: str
+    version: int  # of its Started
+    seq: int  # likewise
