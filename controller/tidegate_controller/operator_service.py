@@ -161,7 +161,7 @@ class OperatorService(OperatorServicer):
         found = [
             stream.name
             for stream in self.engine.streams.values()
-            if stream.state.version
+            if views.ever_deployed(stream.state)
             and split_stream(stream.name)[0] == app
             and environment in ("", split_stream(stream.name)[1])
         ]
@@ -182,7 +182,8 @@ class OperatorService(OperatorServicer):
         return _document(views.status(self.engine, request.app))
 
     def _known_app(self, app: str) -> None:
-        known = {split_stream(s.name)[0] for s in self.engine.streams.values() if s.state.version}
+        streams = self.engine.streams.values()
+        known = {split_stream(s.name)[0] for s in streams if views.ever_deployed(s.state)}
         if app not in known:
             listed = ", ".join(sorted(known)) or "none yet"
             raise UsageError(f"nothing was ever deployed as {app}", f"known apps: {listed}")
