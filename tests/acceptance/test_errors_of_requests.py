@@ -50,7 +50,8 @@ def test_a_second_deployment_at_once_is_refused_and_names_the_first(desk: Desk) 
     begun = len(app.events())
     for answer in (app.deploy("2", "--json"), desk.type("rollback", "busy", "--json")):
         message = f"rollout {running} to version 1 is running; one at a time for an app"
-        assert_refused(answer, 4, message, f"tidegate rollout show {running}")
+        follow = f"tidegate log --follow --rollout {running}; "
+        assert_refused(answer, 4, message, follow)
     assert len(app.events()) == begun
     assert rest_of(first).code == 0
     assert [each["state"] for each in app.rollouts()] == ["succeeded"]
