@@ -154,7 +154,8 @@ class OperatorService(OperatorServicer):
         return _document(views.status(self.engine, request.app))
 
     def _known_app(self, app: str) -> None:
-        known = {split_stream(s.name)[0] for s in self.engine.streams.values() if s.state.version}
+        streams = self.engine.streams.values()
+        known = {split_stream(s.name)[0] for s in streams if views.ever_deployed(s.state)}
         if app not in known:
             listed = ", ".join(sorted(known)) or "none yet"
             raise UsageError(f"nothing was ever deployed as {app}", f"known apps: {listed}")

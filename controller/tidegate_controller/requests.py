@@ -25,6 +25,7 @@ from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
 from tidegate_controller.traffic import ADAPTERS
+from tidegate_controller.views import ever_deployed
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
@@ -129,7 +130,7 @@ class Requests:
         found = [
             stream.name
             for stream in self._engine.streams.values()
-            if stream.state.version
+            if ever_deployed(stream.state)
             and split_stream(stream.name)[0] == app
             and environment in ("", split_stream(stream.name)[1])
         ]

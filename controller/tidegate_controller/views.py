@@ -48,6 +48,11 @@ def rollout_state(rollout: t.Rollout) -> str:
     return "rolling_back" if rollout.undoing else "running"
 
 
+def ever_deployed(state: t.State) -> bool:
+    """Whether a rollout ever began; a stream also comes to be by a request that was refused."""
+    return state.last_request[1] != ""
+
+
 def status(engine: Engine, app: str) -> Status:
     """Status of one app, or of all when `app` is empty."""
     streams = sorted(engine.streams.values(), key=lambda stream: stream.name)
@@ -55,7 +60,7 @@ def status(engine: Engine, app: str) -> Status:
         apps=[
             _app_status(engine, stream)
             for stream in streams
-            if stream.state.version and app in ("", split_stream(stream.name)[0])
+            if ever_deployed(stream.state) and app in ("", split_stream(stream.name)[0])
         ]
     )
 

@@ -197,7 +197,7 @@ async def test_a_damaged_lane_is_reported_and_mended_by_the_next_shift(tmp_path)
     balancer = Caddy(settings)
     await balancer.shift({A: 1})
     lane_files(settings)[3].write_text("what is this")
-    for look in (balancer.state, balancer.check):
+    for look in (balancer.state, lambda: balancer.check(1)):
         with pytest.raises(TrafficError, match=r"lane-03 holds 'what is this'"):
             await look()
     await balancer.shift({A: 1})
@@ -239,7 +239,7 @@ async def test_a_lane_that_does_not_read_back_as_written_is_an_error(tmp_path, m
 async def test_lanes_beyond_the_setting_are_refused_since_caddy_may_still_use_them(tmp_path):
     await Caddy(spec(tmp_path, lanes=20)).shift({A: 1})
     fewer = Caddy(spec(tmp_path, lanes=10))
-    for act in (fewer.check, lambda: fewer.shift({B: 1})):
+    for act in (lambda: fewer.check(1), lambda: fewer.shift({B: 1})):
         with pytest.raises(TrafficError, match=r"10 lanes beyond `lanes` = 10, from lane-10 on"):
             await act()
     assert set(contents(spec(tmp_path, lanes=20))) == {A}
@@ -328,7 +328,11 @@ async def test_check_refuses_a_directory_that_it_may_not_write(tmp_path, monkeyp
 @pytest.mark.parametrize("name", ["a{b}", "a:b", 'a"b', "a\\b", "a\nb", "a`b"])
 async def test_a_directory_that_a_placeholder_cannot_hold_is_refused(tmp_path, name):
     unfit = Traffic(adapter="caddy", directory=str(tmp_path / name))
-    for act in (Caddy(unfit).check, Caddy(unfit).state, lambda: Caddy(unfit).shift({A: 1})):
+    for act in (
+        lambda: Caddy(unfit).check(1),
+        Caddy(unfit).state,
+        lambda: Caddy(unfit).shift({A: 1}),
+    ):
         with pytest.raises(TrafficError, match="cannot hold"):
             await act()
 

@@ -191,7 +191,8 @@ def _seconds(value: float | None) -> str:
 def _say_kept(fleet: "LocalFleet", *, as_json: bool) -> None:
     stop = f"tidegate demo --stop {fleet.folder}"
     if as_json:
-        announce(f"everything runs on, in {fleet.folder}\n  next: {stop}")
+        announce(f"everything runs on, in {fleet.folder}")
+        announce(f"  next: tidegate --controller {fleet.address} status; {stop}")
         return
     say("")
     say(f"everything runs on, in {fleet.folder}; try:")

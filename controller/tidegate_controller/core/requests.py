@@ -191,7 +191,8 @@ def _refuse_if_busy(state: t.State) -> None:
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} is {doing}; "
             "one at a time for an app and environment",
-            f"follow it with: tidegate rollout show {rollout.id}",
+            f"follow it: tidegate log --follow --rollout {rollout.id}; or look at it: tidegate "
+            f"rollout show {rollout.id}",
         )
 
 

@@ -1,0 +1,140 @@
+"""The JSON that scripts rely on, written down once more: what design and README promise.
+
+A shape is a type, a set of allowed words, a pattern, `Many(shape)` for a list or the values of an
+object, `Either(...)`, or a dict with the fields that must be there; more fields may be.
+"""
+
+import re
+from dataclasses import dataclass
+
+Shape = object
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")  # RFC 3339, UTC
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+ROLLOUT_ID = re.compile(r"r[1-9]\d*")
+
+
+@dataclass(frozen=True)
+class Many:
+    """A list of these, or an object whose values are these."""
+
+    kind: type
+    shape: Shape
+
+
+class Either(tuple[Shape, ...]):
+    """One of these shapes."""
+
+
+RELEASE = {"version": str, "digest": DIGEST}
+STATES = {"running", "paused", "awaiting_approval", "rolling_back", "succeeded", "rolled_back"}
+STATES |= {"failed", "aborted", "interrupted"}
+ROLLOUT = {
+    "rollout": ROLLOUT_ID,
+    "app": str,
+    "environment": str,
+    "strategy": {"blue-green"},
+    "kind": {"deploy", "rollback"},
+    "state": STATES,
+    "reason": str,
+    "waiting_for": Either([None, str]),
+    "release": RELEASE,
+    "previous": Either([None, RELEASE]),
+    "steps": Many(
+        list,
+        {
+            "name": str,
+            "state": {"pending", "running", "ok", "failed"},
+            "nodes": Many(dict, {"state": str, "error": str, "output_tail": str}),
+            "started_at": Either([None, TIME]),
+            "ended_at": Either([None, TIME]),
+            "seconds": Either([None, float]),
+        },
+    ),
+    "requested_by": str,
+    "started_at": TIME,
+    "ended_at": Either([None, TIME]),
+}
+ROLLOUTS = {"rollouts": Many(list, ROLLOUT)}
+SLOT = {
+    "version": Either([None, str]),
+    "digest": Either([None, DIGEST]),
+    "running": Either([None, bool]),
+    "healthy": Either([None, bool]),
+    "address": Either([None, str]),
+}
+STATUS = {
+    "apps": Many(
+        list,
+        {
+            "app": str,
+            "environment": str,
+            "version": Either([None, str]),
+            "digest": Either([None, DIGEST]),
+            "rollout": Either([None, {"id": ROLLOUT_ID, "state": STATES}]),
+            "nodes": Many(
+                list,
+                {
+                    "node": str,
+                    "connected": bool,
+                    "active_slot": Either([None, {"blue", "green"}]),
+                    "slots": Many(dict, SLOT),
+                    "debt": Either([None, str]),
+                },
+            ),
+        },
+    )
+}
+NODES = {
+    "nodes": Many(
+        list,
+        {
+            "node": str,
+            "connected": bool,
+            "labels": Many(dict, str),
+            "transport": Either([None, {"grpc"}]),
+            "agent_version": str,
+            "last_seen": Either([None, TIME]),
+            "address": str,
+        },
+    )
+}
+EVENT = {"seq": int, "stream": str, "version": int, "at": TIME, "kind": str, "data": dict}
+DEMO = {
+    "releases": Many(
+        list,
+        {"version": str, "kind": {"deploy", "rollback"}, "state": STATES, "seconds": float},
+    ),
+    "requests": {"served": int, "failed": int},
+}
+
+
+def misfits(value: object, shape: Shape, where: str = "") -> list[str]:
+    """Every place where the value is not of the shape; a number or a bool is never the other."""
+    here = where or "the document"
+    match shape:
+        case Either():
+            found = [misfits(value, one, where) for one in shape]
+            return [] if [] in found else max(found, key=lambda each: max(map(len, each)))
+        case Many(kind=kind, shape=inner):
+            if type(value) is not kind:
+                return [f"{here} is no {kind.__name__}: {value!r}"]
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            return [bad for key, each in items for bad in misfits(each, inner, f"{where}.{key}")]
+        case dict():
+            if type(value) is not dict:
+                return [f"{here} is no object: {value!r}"]
+            missing = [f"{where}.{key} is missing" for key in shape if key not in value]
+            fields = [(key, inner) for key, inner in shape.items() if key in value]
+            return missing + [
+                bad for key, inner in fields for bad in misfits(value[key], inner, f"{where}.{key}")
+            ]
+        case type():
+            fits = type(value) is shape
+        case re.Pattern():
+            fits = isinstance(value, str) and shape.fullmatch(value) is not None
+        case set():
+            fits = isinstance(value, str) and value in shape
+        case _:
+            fits = value is shape
+    return [] if fits else [f"{here} is {value!r}, not {shape}"]

@@ -1,0 +1,230 @@
+"""Controllers and agents that cannot start or go on: what they say, their exit code, and that
+whoever was there before works on."""
+
+import resource
+import signal
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from desk import (
+    AGENT,
+    PATIENCE_SECONDS,
+    TIDEGATE,
+    Answer,
+    Desk,
+    answer_of,
+    read_until,
+    rest_of,
+)
+
+from tidegate_controller.demo.local_fleet import free_port
+
+
+def start_controller(desk: Desk, data: Path, listen: str, *options: str) -> "subprocess.Popen[str]":
+    words = ("controller", "run", "--data", str(data), "--listen", listen, *options)
+    return desk.start(TIDEGATE, *words, TIDEGATE_SOCKET=str(desk.folder / "another.sock"))
+
+
+def controller(desk: Desk, data: Path, listen: str, *options: str) -> Answer:
+    """`tidegate controller run`, which is expected to end by itself."""
+    return answer_of(start_controller(desk, data, listen, *options))
+
+
+def agent(desk: Desk, data: Path, *options: str, node: str = "web-1") -> Answer:
+    """`tidegate-agent run`, which is expected to end by itself."""
+    words = ("--node", node, "--data", str(data), "--controller", desk.fleet.address)
+    return answer_of(desk.start(AGENT, "run", *words, *options))
+
+
+def assert_ended(answer: Answer, code: int, *said: str) -> None:
+    assert (answer.code, answer.out) == (code, ""), answer
+    for words in said:
+        assert words in answer.err
+
+
+# --- Controllers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:7420", "[::]:7420", "example.org:1"])
+def test_a_controller_listens_on_loopback_alone(desk: Desk, tmp_path: Path, listen: str) -> None:
+    answer = controller(desk, tmp_path / "data", listen)
+    message = f"error: --listen {listen}: without mutual TLS only loopback addresses are accepted"
+    assert_ended(answer, 2, message, "  next: use 127.0.0.1:")
+    assert not (tmp_path / "data").exists()
+
+
+def test_artifacts_are_served_on_loopback_alone(desk: Desk, tmp_path: Path) -> None:
+    answer = controller(desk, tmp_path / "data", "127.0.0.1:1", "--http", "0.0.0.0:8000")
+    assert_ended(answer, 2, "error: --http 0.0.0.0:8000: without mutual TLS", "  next: use 127.")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_address_to_listen_on_has_host_and_port(desk: Desk, tmp_path: Path) -> None:
+    answer = controller(desk, tmp_path / "data", "7420")
+    assert_ended(answer, 2, "error: --listen '7420' is not HOST:PORT", "127.0.0.1:7420")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_second_controller_on_the_same_data_is_refused(desk: Desk) -> None:
+    data = desk.folder / "controller"
+    for listen in (f"127.0.0.1:{free_port()}", desk.fleet.address):
+        answer = controller(desk, data, listen)
+        assert_ended(answer, 4, f"error: another controller works on {data}", "  next: stop it")
+    assert desk.type("status").code == 0
+
+
+def test_a_port_that_is_taken_ends_the_controller(desk: Desk, tmp_path: Path) -> None:
+    answer = controller(desk, tmp_path, desk.fleet.address)
+    assert_ended(
+        answer, 1, f"error: {desk.fleet.address} is in use", "  next: stop what listens there"
+    )
+    assert not (tmp_path / "events.db").exists()
+    assert desk.type("status").code == 0
+
+
+def test_a_taken_port_for_artifacts_ends_the_controller(desk: Desk, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        http = f"127.0.0.1:{server.getsockname()[1]}"
+        answer = controller(desk, tmp_path, f"127.0.0.1:{free_port()}", "--http", http)
+    assert_ended(answer, 1, f"the artifact server cannot listen on {http}", "  next: choose")
+
+
+def test_data_that_cannot_be_used_end_the_controller(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    unwritable = Path("/proc")  # for root too
+    for data in (tmp_path / "file" / "data", unwritable):
+        answer = controller(desk, data, f"127.0.0.1:{free_port()}")
+        assert_ended(answer, 1, f"error: cannot use {data}: ", "  next: choose another --data DIR")
+    answer = controller(desk, tmp_path / "file", f"127.0.0.1:{free_port()}")
+    assert_ended(answer, 2, "Invalid value for '--data'", "is a file")
+
+
+@contextmanager
+def own_controller(desk: Desk, data: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Another controller, for what no other test could bear; its address."""
+    address = f"127.0.0.1:{free_port()}"
+    process = start_controller(desk, data, address)
+    try:
+        read_until(process.stderr, "controller ready")
+        yield address, process
+        process.terminate()
+        assert rest_of(process).code in (0, 1)
+    finally:
+        process.kill()
+
+
+def test_a_log_that_was_changed_stops_the_controller(desk: Desk, tmp_path: Path) -> None:
+    with own_controller(desk, tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "events.db")) as database, database:
+        database.execute("""UPDATE events SET data = replace(data, '"epoch":1', '"epoch":2')""")
+        assert database.total_changes == 1
+    answer = controller(desk, tmp_path, f"127.0.0.1:{free_port()}")
+    message = "error: event 1 (EpochBegan of controller) was changed after it was written"
+    assert_ended(answer, 1, message, "  next: restore the log from a backup")
+
+
+def test_a_log_that_is_no_database_stops_the_controller(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "events.db").write_bytes(b"not a database at all, " * 500)
+    answer = controller(desk, tmp_path, f"127.0.0.1:{free_port()}")
+    assert_ended(answer, 1, f"error: cannot open the event log {tmp_path / 'events.db'}", "next: ")
+
+
+def test_a_controller_whose_disk_is_full_stops_and_goes_on_later(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """It must not act on what it could not write down."""
+    with own_controller(desk, tmp_path) as (address, process):
+        written = (tmp_path / "events.db-wal").stat().st_size
+        limits = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (written, limits[1]))
+        words = ("--node", "new", "--data", str(tmp_path / "new"), "--controller", address)
+        new = desk.start(AGENT, "run", *words)
+        assert process.wait(PATIENCE_SECONDS) == 1
+        new.terminate()
+        assert answer_of(new).code == 0
+        assert process.stderr is not None
+        assert "error: cannot write to the event log" in process.stderr.read()
+    with own_controller(desk, tmp_path) as (address, _):
+        nodes = desk.type("node", "list", "--json", TIDEGATE_CONTROLLER=address).json["nodes"]
+        assert nodes == []
+
+
+# --- Agents --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--node", "Web 1"], "'Web 1' is not a name"),
+        (["--node", "../web"], "'../web' is not a name"),
+        (["--label", "role"], "'role' is not KEY=VALUE"),
+        (["--label", "a b=c"], "'a b=c' is not KEY=VALUE"),
+        (["--controller", "192.0.2.1:7420"], "without mutual TLS only loopback is accepted"),
+        (["--controller", "127.0.0.1:99999"], "is not HOST:PORT"),
+    ],
+)
+def test_an_agent_with_wrong_words_says_which(
+    desk: Desk, tmp_path: Path, options: list[str], said: str
+) -> None:
+    answer = agent(desk, tmp_path / "data", *options)
+    assert_ended(answer, 2, "usage: tidegate-agent run", said)
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_that_cannot_be_used_end_the_agent(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for data in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc")):
+        answer = agent(desk, data)
+        assert_ended(answer, 1, f"tidegate-agent: cannot use {data}: ")
+
+
+def test_a_second_agent_on_the_same_data_is_refused(desk: Desk) -> None:
+    data = desk.folder / "nodes" / "web-1"
+    answer = agent(desk, data)
+    assert_ended(answer, 1, f"tidegate-agent: another agent works on {data}", "--data")
+    assert desk.is_connected("web-1")
+
+
+def test_a_second_agent_under_the_same_name_is_refused_and_the_first_works_on(
+    desk: Desk, tmp_path: Path
+) -> None:
+    app = desk.app("one-name").deployed("1")
+    words = ("--node", "web-1", "--data", str(tmp_path), "--controller", desk.fleet.address)
+    second = desk.start(AGENT, "run", *words)
+    said = read_until(second.stderr, "another agent is connected as web-1")
+    assert "give each agent a --node name of its own" in said
+    assert second.poll() is None, "it may be the first one that has to go"
+    app.deployed("2").assert_serving("2")
+    assert not list(tmp_path.glob("apps/*"))
+    second.send_signal(signal.SIGTERM)
+    assert rest_of(second).code == 0
+
+
+def test_a_journal_that_cannot_be_read_stops_the_agent_and_leaves_the_app(desk: Desk) -> None:
+    desk.run_agent("damaged", "role=damaged")
+    app = desk.app("damaged-journal", nodes=["damaged"]).deployed("1")
+    pids = app.processes("damaged")
+    desk.end_agent("damaged", signal.SIGKILL)
+    data = desk.folder / "nodes" / "damaged"
+    for name in ("journal.db-wal", "journal.db-shm"):
+        (data / name).unlink(missing_ok=True)
+    (data / "journal.db").write_bytes(b"not a database at all, " * 500)
+    answer = agent(desk, data, node="damaged")
+    assert_ended(answer, 1, f"tidegate-agent: the journal {data / 'journal.db'} cannot be read")
+    assert app.processes("damaged") == pids
+    app.assert_serving("1")
+
+
+def test_an_agent_without_a_controller_waits_for_it(desk: Desk, tmp_path: Path) -> None:
+    port = free_port()
+    words = ("--node", "patient", "--data", str(tmp_path), "--controller", f"127.0.0.1:{port}")
+    waiting = desk.start(AGENT, "run", *words)
+    read_until(waiting.stderr, f"no link to the controller at 127.0.0.1:{port}")
+    waiting.send_signal(signal.SIGINT)
+    assert rest_of(waiting).code == 0
