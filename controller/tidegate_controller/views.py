@@ -49,8 +49,8 @@ def rollout_state(rollout: t.Rollout) -> str:
 
 
 def ever_deployed(state: t.State) -> bool:
-    """Whether a rollout ever began; a stream also comes to be by a request that was refused."""
-    return state.last_request[1] != ""
+    """Whether a rollout ever began."""
+    return bool(state.rollout or state.committed or state.undone)
 
 
 def status(engine: Engine, app: str) -> Status:

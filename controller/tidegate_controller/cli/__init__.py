@@ -6,6 +6,7 @@ that comes with the extra `controller`; the commands themselves are in `commands
 
 import sys
 
+WAITING = 5  # exit code: a rollout waits for a person
 INTERRUPTED = 130  # by Ctrl-C, as a shell counts it
 
 

@@ -75,6 +75,18 @@ class Client:
     def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Rollback, request))
 
+    def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Answer, request))
+
+    def clean_up(self, request: pb.CleanUpRequest) -> str:
+        return self._patiently(lambda: self._call(self._stub.CleanUp, request)).message
+
+    def remove_node(self, request: pb.RemoveNodeRequest) -> str:
+        return self._call(self._stub.RemoveNode, request).message
+
+    def plan(self, request: pb.PlanRequest) -> documents.PlanView:
+        return self._read(self._stub.Plan, request, documents.PlanView)
+
     def status(self, app: str) -> documents.Status:
         return self._read(self._stub.GetStatus, pb.StatusRequest(app=app), documents.Status)
 

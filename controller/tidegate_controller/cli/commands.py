@@ -8,6 +8,7 @@ from tidegate_controller.cli import INTERRUPTED
 from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
+from tidegate_controller.cli.operate import HELP, answer_command, cleanup, node_remove
 from tidegate_controller.cli.reading import log, node, rollout, status
 from tidegate_controller.cli.terminal import Choices, announce
 from tidegate_controller.cli.traffic import traffic
@@ -36,7 +37,11 @@ def tidegate(context: click.Context, address: str | None) -> None:
     context.obj = Choices(address=address)
 
 
-COMMANDS = (demo, deploy, rollback, status, rollout, node, log, traffic, controller)
+for _answer in HELP:
+    rollout.add_command(answer_command(_answer))
+node.add_command(node_remove)
+
+COMMANDS = (demo, deploy, rollback, status, rollout, node, log, cleanup, traffic, controller)
 for _command in COMMANDS:
     tidegate.add_command(_command)
 

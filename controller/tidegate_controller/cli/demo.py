@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidegate_controller.cli.deploy import tell
+from tidegate_controller.cli.follow import tell
 from tidegate_controller.cli.terminal import announce, columns, print_json, say
 from tidegate_controller.documents import Document
 from tidegate_controller.errors import TidegateError

@@ -1,10 +1,6 @@
 """`tidegate deploy` and `tidegate rollback`: ask for a rollout and follow it to its end."""
 
-import getpass
-import os
-import socket
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -12,30 +8,16 @@ import msgspec
 
 from tidegate_controller import config
 from tidegate_controller.artifacts import digest_of
-from tidegate_controller.cli import INTERRUPTED
 from tidegate_controller.cli.artifact import checked_artifact
 from tidegate_controller.cli.client import Client
-from tidegate_controller.cli.narrate import Narrator
+from tidegate_controller.cli.follow import asked, follow, requested_by
 from tidegate_controller.cli.terminal import (
     announce,
-    clock_time,
     json_option,
-    print_json,
-    say,
     with_controller,
 )
 from tidegate_controller.cli.words import a_name, a_version
-from tidegate_controller.documents import Document
 from tidegate_protos.v1 import operator_pb2 as pb
-
-
-class Nothing(Document, kw_only=True):
-    """`--json` of a request that left nothing to do."""
-
-    rollout: None = None
-    state: str = "succeeded"
-    reason: str
-
 
 config_option = click.option(
     "-c",
@@ -59,6 +41,7 @@ detach_option = click.option("--detach", is_flag=True, help="Print the rollout's
 @click.option(
     "--version", required=True, callback=a_version, help="The release's name, such as 1.4.2."
 )
+@click.option("--force", is_flag=True, help="Also if this is active already: start it anew.")
 @detach_option
 @json_option
 @with_controller
@@ -68,6 +51,7 @@ def deploy(
     environment: str | None,
     artifact: str,
     version: str,
+    force: bool,
     detach: bool,
     as_json: bool,
 ) -> int:
@@ -91,9 +75,10 @@ def deploy(
         digest=digest,
         spec=msgspec.json.encode(spec),
         requested_by=requested_by(),
+        again=force,
     )
-    reply = _asked(lambda: client.deploy(request))
-    return _follow(client, reply, detach=detach, as_json=as_json)
+    reply = asked(lambda: client.deploy(request))
+    return follow(client, reply, detach=detach, as_json=as_json)
 
 
 @click.command()
@@ -101,10 +86,22 @@ def deploy(
 @click.option(
     "-e", "--environment", callback=a_name, help="Which environment; not needed if there is one."
 )
+@click.option(
+    "--without-absent",
+    is_flag=True,
+    help="Also if nodes that take traffic are away: they lose it.",
+)
 @detach_option
 @json_option
 @with_controller
-def rollback(client: Client, app: str, environment: str | None, detach: bool, as_json: bool) -> int:
+def rollback(
+    client: Client,
+    app: str,
+    environment: str | None,
+    without_absent: bool,
+    detach: bool,
+    as_json: bool,
+) -> int:
     """Go back to the release before; at once while its slot still runs.
 
     \b
@@ -116,65 +113,7 @@ def rollback(client: Client, app: str, environment: str | None, detach: bool, as
         app=app,
         environment=environment or "",
         requested_by=requested_by(),
+        without_absent=without_absent,
     )
-    reply = _asked(lambda: client.rollback(request))
-    return _follow(client, reply, detach=detach, as_json=as_json)
-
-
-def requested_by() -> str:
-    """Who asks, for the history: user@host."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
-
-
-def _asked(ask: Callable[[], pb.RolloutReply]) -> pb.RolloutReply:
-    """The controller's answer. Who does not wait for it cannot know whether a rollout began."""
-    try:
-        return ask()
-    except KeyboardInterrupt:
-        announce("\nnot waited for the controller's answer; a rollout may have begun")
-        announce("  next: tidegate rollout list")
-        raise
-
-
-def _follow(client: Client, reply: pb.RolloutReply, *, detach: bool, as_json: bool) -> int:
-    """Tell the rollout's story as it happens; the exit code says how it ended."""
-    if not reply.rollout:
-        if as_json:
-            print_json(Nothing(reason=reply.message))
-        else:
-            say(reply.message)
-        return 0
-    if detach:
-        if as_json:
-            print_json(client.rollout(reply.rollout))
-        else:
-            say(reply.rollout)
-        return 0
-    try:
-        tell(client, reply.rollout, reply.seq, quiet=as_json)
-        view = client.rollout(reply.rollout)
-    except KeyboardInterrupt:
-        announce(
-            f"\nstopped following; rollout {reply.rollout} goes on\n"
-            f"  next: tidegate log --follow --rollout {reply.rollout}; "
-            f"tidegate rollout show {reply.rollout}"
-        )
-        return INTERRUPTED
-    if as_json:
-        print_json(view)
-    elif view.state != "succeeded":
-        say(f"  next: tidegate rollout show {view.rollout}; tidegate status {view.app}")
-    return 0 if view.state == "succeeded" else 1
-
-
-def tell(client: Client, rollout: str, after_seq: int, *, quiet: bool = False) -> None:
-    """Print time-stamped lines until the rollout has ended."""
-    narrator = Narrator()
-    for event in client.events(after_seq, rollout, follow=True):
-        for line in narrator.lines(event):
-            if not quiet:
-                say(f"{clock_time(event.at)}  {line}")
+    reply = asked(lambda: client.rollback(request))
+    return follow(client, reply, detach=detach, as_json=as_json)

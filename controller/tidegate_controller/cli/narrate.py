@@ -37,6 +37,8 @@ class Narrator:
             "ActionEnded": self._action_ended,
             "StepEnded": self._step_ended,
             "Replanned": self._replanned,
+            "Waiting": self._waiting,
+            "Answered": lambda e: [f"{e.data['answered_by']} says: {e.data['answer']}"],
             "NodeLeft": lambda e: [f"  {e.data['node']} is away; waiting for its agent"],
             "NodeReturned": lambda e: [f"  {e.data['node']} is back"],
             "JournalReplaced": lambda e: [f"  {e.data['node']} came back with an empty journal"],
@@ -117,6 +119,13 @@ class Narrator:
         if not event.data["plan"]:
             return ["undoing: no traffic was moved, so there is none to move back"]
         return ["undoing: moving traffic back to where it was"]
+
+    def _waiting(self, event: EventView) -> list[str]:
+        rollout, answers = event.data["rollout"], event.data["answers"]
+        return [
+            f"waiting for a person: {event.data['why']}",
+            *(f"  next: tidegate rollout {answer} {rollout}" for answer in answers),
+        ]
 
     def _observed(self, event: EventView) -> list[str]:
         known, place = event.data["known"], event.data["place"]

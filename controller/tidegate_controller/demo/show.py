@@ -25,7 +25,7 @@ REQUESTS_PER_SECOND = 250.0
 CONNECTIONS = 10
 ENVIRONMENT = "demo"
 
-Tell = Callable[[Client, str, int], None]
+Tell = Callable[[Client, str, int], bool]
 
 
 @dataclass(frozen=True)
