@@ -7,38 +7,22 @@ from collections.abc import Callable, Mapping
 from functools import singledispatch
 from typing import TypeVar
 
-import msgspec
-
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import in_rollout, put, replace, without
 from tidegate_controller.core.facts import find_action, gaining, place_of
+from tidegate_controller.core.outcomes import apply_outcome
 
 REQUESTS_KEPT = 20  # whose repetition is recognised
 RELEASES_KEPT = 20  # releases that a stream remembers, of the committed and of the undone
 
-K = TypeVar("K")
 V = TypeVar("V")
-replace = msgspec.structs.replace
 
 
 def evolve(state: t.State, event: ev.Event, clock: float) -> t.State:
     """The state after `event`, which was recorded at engine time `clock`."""
     after = _evolve(event, state, clock)
     return replace(_watch_health(after, clock), version=state.version + 1)
-
-
-def _with(mapping: Mapping[K, V], key: K, value: V) -> dict[K, V]:
-    return {**mapping, key: value}
-
-
-def _without(mapping: Mapping[K, V], *keys: K) -> dict[K, V]:
-    return {key: value for key, value in mapping.items() if key not in keys}
-
-
-def _in_rollout(state: t.State, **changes: object) -> t.State:
-    if state.rollout is None:
-        return state
-    return replace(state, rollout=replace(state.rollout, **changes))
 
 
 def _watch_health(state: t.State, clock: float) -> t.State:
@@ -50,7 +34,7 @@ def _watch_health(state: t.State, clock: float) -> t.State:
     since = rollout.healthy_since
     if healthy == (since is not None):
         return state
-    return _in_rollout(state, healthy_since=clock if healthy else None)
+    return in_rollout(state, healthy_since=clock if healthy else None)
 
 
 def _forget_health(state: t.State, keep: Callable[[str], bool]) -> t.State:
@@ -91,7 +75,7 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
         state = replace(state, away=away)
-        state = _in_rollout(state, open=opened, entered_at=entered, healthy_since=None)
+        state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None)
     return state
 
 
@@ -137,7 +121,7 @@ def _remembered(state: t.State, request_id: str, rollout: str) -> Mapping[str, s
 
 @_evolve.register
 def _(event: ev.StepEntered, state: t.State, clock: float) -> t.State:
-    return _in_rollout(state, entered_at=clock, done={})
+    return in_rollout(state, entered_at=clock, done={})
 
 
 @_evolve.register
@@ -146,22 +130,22 @@ def _(event: ev.ActionIssued, state: t.State, clock: float) -> t.State:
     work = action.work
     if work.verb == "route":
         taking = [place for place, share in (work.weights or {}).items() if share]
-        state = replace(state, weights=None, idle_since=_without(state.idle_since, *taking))
+        state = replace(state, weights=None, idle_since=without(state.idle_since, *taking))
     if work.verb == "switch":
-        state = replace(state, current=_with(state.current, work.at, None))
+        state = replace(state, current=put(state.current, work.at, None))
     if work.verb in ("start", "stop") and work.place is not None:
         revision = work.revision or place_of(state, work.place).revision
         known = t.Known(revision=revision)
         state = replace(state, stopped=state.stopped - {work.place})
-        state = replace(state, places=_with(state.places, work.place, known))
+        state = replace(state, places=put(state.places, work.place, known))
     rollout = state.rollout
     if rollout is None or rollout.cursor >= len(rollout.plan) or not _owns(rollout, action):
-        return replace(state, chores_open=_with(state.chores_open, action.id, action))
+        return replace(state, chores_open=put(state.chores_open, action.id, action))
     begun = rollout.begun
     if work.verb == "start" and work.place is not None:
         begun = begun | {work.place}
-    opened = _with(rollout.open, action.id, action)
-    return _in_rollout(state, open=opened, begun=begun, done=_without(rollout.done, action.index))
+    opened = put(rollout.open, action.id, action)
+    return in_rollout(state, open=opened, begun=begun, done=without(rollout.done, action.index))
 
 
 def _owns(rollout: t.Rollout, action: t.Action) -> bool:
@@ -173,16 +157,16 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
     action = find_action(state, event.action)
     if action is None:
         return state
-    state = _apply_outcome(state, action.work, event.outcome == "ok", event.known, clock)
+    state = apply_outcome(state, action.work, event.outcome == "ok", event.known, clock)
     if action.id in state.chores_open:
         key = str(action.work.place or "")  # a node that could not be cleaned up owes nothing
-        debts = _without(state.debts, key)
+        debts = without(state.debts, key)
         if key and event.outcome not in ("ok", "cancelled"):
-            debts = _with(debts, key, f"{action.work.verb} {key}: {event.error}")
+            debts = put(debts, key, f"{action.work.verb} {key}: {event.error}")
         return replace(
             state,
             chores=tuple(chore for chore in state.chores if chore.id != action.step),
-            chores_open=_without(state.chores_open, action.id),
+            chores_open=without(state.chores_open, action.id),
             debts=debts,
         )
     assert state.rollout is not None
@@ -193,58 +177,23 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
         at=clock,
         attempt=action.attempt,
     )
-    return _in_rollout(
+    return in_rollout(
         state,
-        open=_without(state.rollout.open, action.id),
-        done=_with(state.rollout.done, action.index, done),
+        open=without(state.rollout.open, action.id),
+        done=put(state.rollout.done, action.index, done),
     )
-
-
-def _apply_outcome(
-    state: t.State, work: t.Work, ok: bool, known: t.Known | None, clock: float
-) -> t.State:
-    """What the world is like now that the work has ended. `known`: the place, as reported."""
-    if work.verb == "route" and ok:
-        weights = {place: share for place, share in (work.weights or {}).items() if share}
-        idle = {p: state.idle_since.get(p, clock) for p in state.places if p not in weights}
-        routed = {place: place_of(state, place).address or "" for place in weights}
-        return replace(
-            state,
-            weights=weights,
-            settled=weights,
-            routed=routed,
-            idle_since=idle,
-            debts=_without(state.debts, t.CONTROLLER),
-        )
-    if work.verb == "switch" and ok and work.place is not None:
-        return replace(state, current=_with(state.current, work.at, work.place.slot))
-    if work.verb == "query" and known is not None and work.place is not None:
-        return replace(state, places=_with(state.places, work.place, known))
-    if work.verb not in ("start", "stop") or work.place is None:
-        return state
-    if known is None:
-        known = place_of(state, work.place)
-        if ok:
-            known = replace(known, running=work.verb == "start", healthy=work.verb == "start")
-    state = replace(state, places=_with(state.places, work.place, known))
-    ended_by_agent = work.verb == "start" and not ok and known.running is False
-    if ended_by_agent or (work.verb == "stop" and ok):
-        return replace(state, stopped=state.stopped | {work.place})
-    if work.verb == "start" and ok and state.rollout:
-        return _in_rollout(state, passed=state.rollout.passed | {work.place})
-    return state
 
 
 @_evolve.register
 def _(event: ev.StepEnded, state: t.State, clock: float) -> t.State:
     if state.rollout is None or event.outcome != "ok":
         return state
-    return _in_rollout(state, cursor=state.rollout.cursor + 1, entered_at=None, done={})
+    return in_rollout(state, cursor=state.rollout.cursor + 1, entered_at=None, done={})
 
 
 @_evolve.register
 def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
-    return _in_rollout(
+    return in_rollout(
         state,
         plan=event.plan,
         cursor=0,
@@ -260,7 +209,7 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
 @_evolve.register
 def _(event: ev.Waiting, state: t.State, clock: float) -> t.State:
     wait = t.Wait(why=event.why, answers=event.answers, since=clock)
-    return _in_rollout(state, waiting=wait)
+    return in_rollout(state, waiting=wait)
 
 
 @_evolve.register
@@ -269,7 +218,7 @@ def _(event: ev.Answered, state: t.State, clock: float) -> t.State:
     rollout = state.rollout
     assert rollout is not None
     state = replace(state, requests=_remembered(state, event.request_id, event.rollout))
-    state = _in_rollout(state, waiting=None, entered_at=clock)
+    state = in_rollout(state, waiting=None, entered_at=clock)
     step = rollout.plan[rollout.cursor]
     for index, done in rollout.done.items():
         if done.outcome == "ok":
@@ -277,9 +226,9 @@ def _(event: ev.Answered, state: t.State, clock: float) -> t.State:
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":
             settled = replace(done, outcome="ok")
-            state = _apply_outcome(state, step.works[index], True, None, clock)
+            state = apply_outcome(state, step.works[index], True, None, clock)
         assert state.rollout is not None
-        state = _in_rollout(state, done=_with(state.rollout.done, index, settled))
+        state = in_rollout(state, done=put(state.rollout.done, index, settled))
     return state
 
 
@@ -311,8 +260,8 @@ def _(event: ev.NodeForgotten, state: t.State, clock: float) -> t.State:
         places=of_others(state.places),
         idle_since=of_others(state.idle_since),
         stopped=frozenset(place for place in state.stopped if place.node != node),
-        current=_without(state.current, node),
-        journals=_without(state.journals, node),
+        current=without(state.current, node),
+        journals=without(state.journals, node),
         members=tuple(member for member in state.members if member != node),
         chores=tuple(chore for chore in state.chores if chore.work.at != node),
         chores_open={k: a for k, a in state.chores_open.items() if a.work.at != node},
@@ -358,25 +307,25 @@ def _(event: ev.Observed, state: t.State, clock: float) -> t.State:
     place = event.place
     current = state.current
     if event.current:
-        current = _with(current, place.node, place.slot)
-    return replace(state, places=_with(state.places, place, event.known), current=current)
+        current = put(current, place.node, place.slot)
+    return replace(state, places=put(state.places, place, event.known), current=current)
 
 
 @_evolve.register
 def _(event: ev.NodeLeft, state: t.State, clock: float) -> t.State:
     state = _forget_health(state, lambda node: node != event.node)
     wait = state.rollout.pace.away_seconds if state.rollout else 0.0
-    return replace(state, away=_with(state.away, event.node, clock + wait))
+    return replace(state, away=put(state.away, event.node, clock + wait))
 
 
 @_evolve.register
 def _(event: ev.NodeReturned, state: t.State, clock: float) -> t.State:
-    return replace(state, away=_without(state.away, event.node))
+    return replace(state, away=without(state.away, event.node))
 
 
 @_evolve.register
 def _(event: ev.JournalReplaced, state: t.State, clock: float) -> t.State:
     empty = t.Known(running=False, healthy=False)
     places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
-    journals = _with(state.journals, event.node, event.journal_id)
+    journals = put(state.journals, event.node, event.journal_id)
     return replace(state, places=places, journals=journals)

@@ -5,7 +5,7 @@ at once; that is why deploy and rollback are one function.
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.evolve import replace
+from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.spec import Spec
 

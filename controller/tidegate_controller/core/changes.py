@@ -1,0 +1,27 @@
+"""Copies of immutable values with something otherwise."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from tidegate_controller.core import types as t
+
+K = TypeVar("K")
+V = TypeVar("V")
+replace = msgspec.structs.replace
+
+
+def put(mapping: Mapping[K, V], key: K, value: V) -> dict[K, V]:
+    return {**mapping, key: value}
+
+
+def without(mapping: Mapping[K, V], *keys: K) -> dict[K, V]:
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+def in_rollout(state: t.State, **changes: object) -> t.State:
+    """The state with its rollout changed; as it is where there is none."""
+    if state.rollout is None:
+        return state
+    return replace(state, rollout=replace(state.rollout, **changes))

@@ -1,0 +1,40 @@
+"""What the world is like once a work has ended. Called by `evolve` alone."""
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import in_rollout, put, replace, without
+from tidegate_controller.core.facts import place_of
+
+
+def apply_outcome(
+    state: t.State, work: t.Work, ok: bool, known: t.Known | None, clock: float
+) -> t.State:
+    """What the world is like now that the work has ended. `known`: the place, as reported."""
+    if work.verb == "route" and ok:
+        weights = {place: share for place, share in (work.weights or {}).items() if share}
+        idle = {p: state.idle_since.get(p, clock) for p in state.places if p not in weights}
+        routed = {place: place_of(state, place).address or "" for place in weights}
+        return replace(
+            state,
+            weights=weights,
+            settled=weights,
+            routed=routed,
+            idle_since=idle,
+            debts=without(state.debts, t.CONTROLLER),
+        )
+    if work.verb == "switch" and ok and work.place is not None:
+        return replace(state, current=put(state.current, work.at, work.place.slot))
+    if work.verb == "query" and known is not None and work.place is not None:
+        return replace(state, places=put(state.places, work.place, known))
+    if work.verb not in ("start", "stop") or work.place is None:
+        return state
+    if known is None:
+        known = place_of(state, work.place)
+        if ok:
+            known = replace(known, running=work.verb == "start", healthy=work.verb == "start")
+    state = replace(state, places=put(state.places, work.place, known))
+    ended_by_agent = work.verb == "start" and not ok and known.running is False
+    if ended_by_agent or (work.verb == "stop" and ok):
+        return replace(state, stopped=state.stopped | {work.place})
+    if work.verb == "start" and ok and state.rollout:
+        return in_rollout(state, passed=state.rollout.passed | {work.place})
+    return state
