@@ -7,7 +7,7 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import place_of, strays
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import (
     AppStatus,
@@ -86,7 +86,12 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
 
 def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
     places = [t.Place.of(node, slot) for slot in t.SLOTS]
-    debts = [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
+    debts = [
+        f"{place.slot} runs without traffic; the next deployment stops it"
+        for place in strays(state)
+        if place.node == node
+    ]
+    debts += [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
     active = [place.slot for place in places if state.settled.get(place)]
     return NodeStatus(
         node=node,

@@ -249,7 +249,8 @@ def _(event: ev.Configured, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.NodeForgotten, state: t.State, clock: float) -> t.State:
-    """Traffic that still leads there stays on record: the next rollout takes it away."""
+    """Traffic that still leads there, or did a moment ago, stays on record: the next rollout takes
+    it away, and whatever comes back there drains first."""
     node = event.node
 
     def of_others(mapping: Mapping[t.Place, V]) -> dict[t.Place, V]:
@@ -258,7 +259,6 @@ def _(event: ev.NodeForgotten, state: t.State, clock: float) -> t.State:
     return replace(
         state,
         places=of_others(state.places),
-        idle_since=of_others(state.idle_since),
         stopped=frozenset(place for place in state.stopped if place.node != node),
         current=without(state.current, node),
         journals=without(state.journals, node),

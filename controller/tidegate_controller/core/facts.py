@@ -15,6 +15,19 @@ def known_nodes(state: t.State) -> set[str]:
     return places | chores | debts | set(state.journals) | set(state.members)
 
 
+def strays(state: t.State) -> list[t.Place]:
+    """Places that run without traffic, and that nothing is to stop: such as those of a node that
+    was removed and came back. The next deployment retires them."""
+    if state.rollout is not None:
+        return []
+    expected = {chore.work.place for chore in state.chores} | set(state.settled)
+    return sorted(
+        place
+        for place, known in state.places.items()
+        if known.running and place not in expected and str(place) not in state.debts
+    )
+
+
 def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:
     """Places that take traffic by these weights and do not, or elsewhere, by the last ones."""
     return [

@@ -63,6 +63,11 @@ class Rules:
         drain_seconds = min(pace.drain_seconds for pace in paces)
         assert now >= idle_since + drain_seconds, "not drained"
 
+    def see_done_by_hand(self, state: t.State, work: t.Work, now: float) -> None:
+        """A person who says `continue` has moved the traffic."""
+        if work.verb == "route":
+            self._see_routed(state, work, now)
+
     def _see_routed(self, state: t.State, work: t.Work, now: float) -> None:
         rollout = state.rollout
         assert rollout is not None

@@ -155,6 +155,9 @@ class World:
     def reply(self, answer: t.Answer) -> tuple[ev.Event, ...]:
         """An operator answers the rollout that waits."""
         assert self.state.rollout is not None
+        step = self.state.rollout.plan[self.state.rollout.cursor]
+        for work in step.works if answer == "continue" else ():
+            self._rules.see_done_by_hand(self.state, work, self.now)
         self.numbers["request"] = self.numbers.get("request", 0) + 1
         request_id = f"answer-{self.numbers['request']}"
         rollout = self.state.rollout.id
