@@ -197,9 +197,11 @@ def test_the_sketch_of_a_strategy_moves_traffic_node_by_node() -> None:
     )
     revision = t.Revision(digest="sha256:1", config="sha256:2")
     release = t.Release(version="1", revision=revision, size_bytes=1, settings=settings)
-    state, nodes, pace = t.State(), ("a", "b", "c"), Pace()
-    plan = sketch("steps")["steps"](state, release, nodes, pace, "deploy")
-    whole = blue_green.steps(state, release, nodes, pace, "deploy")
+    nodes, traffic = ("a", "b", "c"), Traffic(adapter="caddy", directory="/lanes")
+    spec = Spec(app="a", environment="e", nodes=nodes, settings=settings, traffic=traffic)
+    state, goal = t.State(), t.Goal(kind="deploy", release=release, nodes=nodes, spec=spec)
+    plan = sketch("steps")["steps"](state, goal)
+    whole = blue_green.steps(state, goal)
     assert len({step.id for step in plan}) == len(plan)
     moves = [step.works[0].weights for step in plan if step.id.startswith("shift")]
     served = [[place for place, share in move.items() if share] for move in moves]
