@@ -124,7 +124,10 @@ def _where(work: t.Work) -> str:
 
 
 def is_satisfied(draft: Draft, step: t.Step) -> bool:
+    """Whether all is done, and all that passed are known to be healthy: no news is no success."""
     rollout = draft.rollout
+    if rollout.passed and rollout.healthy_since is None:
+        return False
     ok = [index for index, done in rollout.done.items() if done.outcome == "ok"]
     if rollout.open or len(ok) + step.failures_allowed < len(step.works):
         return False

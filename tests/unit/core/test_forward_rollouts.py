@@ -139,14 +139,14 @@ def test_without_a_soak_time_there_is_no_soak() -> None:
     assert "soak" not in world.steps()
 
 
-def test_a_shift_waits_for_its_proof_and_goes_on_when_all_are_healthy() -> None:
+def test_traffic_waits_until_all_that_passed_are_known_to_be_healthy() -> None:
     world = World()
     world.deploy("1")
     first, second = world.until("start")
     world.answer(first)
     world.leave("a")
     world.answer(second)
-    assert world.step == "shift"
+    assert world.step == "start"
     assert world.issued("route") == []
     world.come_back("a")
     assert world.issued("route") == ["controller"]

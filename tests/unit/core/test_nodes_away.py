@@ -60,7 +60,7 @@ def test_an_absence_before_the_shift_ends_before_any_traffic_moves() -> None:
     world.answer(first)
     world.leave("a")
     world.answer(second)
-    assert world.step == "shift"
+    assert world.step == "start"
     seen = len(world.log)
     assert world.finish() == "rolled_back"
     assert world.issued("route", seen) == []
