@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
@@ -40,15 +41,15 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(
-        self, certificate: tuple[Path, Path] | None = None
+        self, certificate: tuple[Path, Path] | None = None, host: str = "127.0.0.1"
     ) -> AsyncIterator["Server"]:
         tls = None
         if certificate is not None:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             tls.load_cert_chain(*certificate)
-        server = await asyncio.start_server(self.answer, "127.0.0.1", 0, ssl=tls)
+        server = await asyncio.start_server(self.answer, host, 0, ssl=tls)
         self.port = server.sockets[0].getsockname()[1]
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}/health"
+        self.url = f"http{'s' if tls else ''}://{host}:{self.port}/health"
         try:
             yield self
         finally:
@@ -61,12 +62,15 @@ class HealthServer:
     def __init__(self, states: dict[str, int], silent: bool = False) -> None:
         self.states = states
         self.silent = silent
-        self.authorities: list[str] = []
         self.address = ""
+        self.port = 0
 
     @contextlib.asynccontextmanager
     async def running(
-        self, certificate: tuple[Path, Path] | None = None, method: str = "Check"
+        self,
+        certificate: tuple[Path, Path] | None = None,
+        host: str = "127.0.0.1",
+        method: str = "Check",
     ) -> AsyncIterator["HealthServer"]:
         server = grpc.aio.server()
         handler = grpc.unary_unary_rpc_method_handler(
@@ -77,18 +81,18 @@ class HealthServer:
         service = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {method: handler})
         server.add_generic_rpc_handlers((service,))
         if certificate is None:
-            port = server.add_insecure_port("127.0.0.1:0")
+            port = server.add_insecure_port(f"{host}:0")
         else:
             pair = (certificate[1].read_bytes(), certificate[0].read_bytes())
-            port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
-        self.address = f"127.0.0.1:{port}"
+            port = server.add_secure_port(f"{host}:0", grpc.ssl_server_credentials([pair]))
+        self.address, self.port = f"{host}:{port}", port
         await server.start()
         try:
             yield self
         finally:
             await server.stop(None)
 
-    async def _check(self, request: StringValue, context: grpc.aio.ServicerContext) -> Int32Value:  # type: ignore[type-arg]
+    async def _check(self, request: StringValue, context: Any) -> Int32Value:
         if self.silent:
             await asyncio.Event().wait()
         if request.value not in self.states:
