@@ -86,7 +86,7 @@ def spawn(launch: Launch, token: str) -> Instance:
     """
     for child in tuple(_children):
         _reap(child)
-    environment = {**_base_environment(), **launch.environment, TOKEN_VARIABLE: token}
+    environment = {**base_environment(), **launch.environment, TOKEN_VARIABLE: token}
     _check(launch, environment["PATH"])
     try:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -199,14 +199,18 @@ def tail(path: Path, lines: int = 20, max_bytes: int = 8192) -> str:
         return ""
     if size > max_bytes and b"\n" in data[:-1]:
         data = data.partition(b"\n")[2]  # the first line lacks its beginning
-    text = CONTROLS.sub("", _ESCAPES.sub("", data.decode(errors="replace")))
-    return "\n".join(text.rstrip("\n").split("\n")[-lines:]) if lines > 0 else ""
+    return "\n".join(plain(data).rstrip("\n").split("\n")[-lines:]) if lines > 0 else ""
+
+
+def plain(output: bytes) -> str:
+    """As text, without escape sequences and control characters but newline and tab."""
+    return CONTROLS.sub("", _ESCAPES.sub("", output.decode(errors="replace")))
 
 
 # --- Starting --------------------------------------------------------------------------------
 
 
-def _base_environment() -> dict[str, str]:
+def base_environment() -> dict[str, str]:
     """What a child gets of the agent's environment: nothing that could be a secret of its."""
     home = os.environ.get("HOME")
     if home is None:

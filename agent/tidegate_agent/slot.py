@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate_agent import ports, processes
+from tidegate_agent import health, ports, processes
 from tidegate_agent.errors import AgentError, ServiceError
 from tidegate_agent.health import Check, Monitor, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
@@ -180,20 +180,24 @@ class Slot:
     def _spawn(self, record: SlotRecord) -> SlotRecord:
         words = self._words(record)
         service = record.start.service
-        environment = {
-            **{f"TIDEGATE_{key.upper()}": value for key, value in words.items()},
-            "PORT": words["port"],
-            **{key: _filled(value, words) for key, value in service.environment.items()},
-        }
         launch = Launch(
             command=tuple(_filled(part, words) for part in service.command),
-            environment=environment,
+            environment=self._environment(record),
             directory=self.folder / "release",
             output=self.output,
             stop_grace_seconds=service.stop_grace_seconds,
         )
         instance = processes.spawn(launch, record.token)
         return self._hold(replace(record, instance=instance))
+
+    def _environment(self, record: SlotRecord) -> dict[str, str]:
+        words = self._words(record)
+        own = record.start.service.environment
+        return {
+            **{f"TIDEGATE_{key.upper()}": value for key, value in words.items()},
+            "PORT": words["port"],
+            **{key: _filled(value, words) for key, value in own.items()},
+        }
 
     def _words(self, record: SlotRecord) -> Mapping[str, str]:
         return {
@@ -206,15 +210,16 @@ class Slot:
         }
 
     def _check(self, record: SlotRecord) -> Check:
-        health = record.start.health
-        return Check(
-            http=_filled(health.http.url, self._words(record)),
-            every_seconds=health.every_seconds,
-            timeout_seconds=health.timeout_seconds,
-            failures=health.failures,
-            healthy_after_seconds=health.healthy_after_seconds,
-            deadline_seconds=health.deadline_seconds,
+        async def is_active() -> bool:
+            return self.runs()
+
+        context = health.Context(
+            directory=self.folder / "release",
+            environment={**processes.base_environment(), **self._environment(record)},
+            user=record.start.service.user,
+            is_active=is_active,
         )
+        return health.check_of(record.start.health, self._words(record), context)
 
     def _hold(self, record: SlotRecord) -> SlotRecord:
         """Remember what runs, in the journal too if it can be written: it is found again by its
@@ -298,6 +303,7 @@ class Slot:
         """Report changes of health; first, where it is not known, what it is."""
         assert self.record is not None
         check = self._check(self.record)
+        just_started = healthy is False
         for _ in range(check.failures):
             if healthy is not None:
                 break
@@ -311,7 +317,7 @@ class Slot:
         if healthy is None:
             healthy = False
             self._changed(False, self._detail)
-        await Monitor(check, self._changed, healthy).run()
+        await Monitor(check, self._changed, healthy).run(just_started)
 
     def _changed(self, healthy: bool, detail: str) -> None:
         self._healthy, self._detail = healthy, detail

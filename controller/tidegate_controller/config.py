@@ -28,12 +28,11 @@ from tidegate_controller.config_checks import (
     quoted,
     suggest,
     table,
-    url,
     variables,
 )
+from tidegate_controller.config_health import EXAMPLE, health
 from tidegate_controller.core.spec import (
     Health,
-    HttpProbe,
     Pace,
     Service,
     Settings,
@@ -43,7 +42,6 @@ from tidegate_controller.core.spec import (
 )
 from tidegate_controller.errors import UsageError
 from tidegate_controller.toml_lines import KeyPath, find_lines, line_of
-from tidegate_controller.units import spell_duration
 
 FILE_BYTES = 1 << 20
 PROBLEMS_SHOWN = 50
@@ -132,22 +130,6 @@ def _ports(at: At) -> object:
     return found
 
 
-def _health(at: At) -> object:
-    found = table(HEALTH)(at)
-    found["probe"] = {"type": "http", "url": found.pop("http", None)}
-    waits = ("healthy_after_seconds", "deadline_seconds")
-    given = {wait: found[wait] for wait in waits if isinstance(found.get(wait), float)}
-    health = msgspec.structs.replace(
-        Health(probe=HttpProbe(url="")), **given
-    )  # the rest has its default
-    if health.healthy_after_seconds >= health.deadline_seconds:
-        at.inner("healthy_after" if waits[0] in given else "deadline").wrong(
-            f"healthy_after ({spell_duration(health.healthy_after_seconds)}) must be shorter than "
-            f"deadline ({spell_duration(health.deadline_seconds)})"
-        )
-    return found
-
-
 def _literals(struct: type[Struct], field: str) -> tuple[str, ...]:
     return get_args(get_type_hints(struct)[field])
 
@@ -167,14 +149,6 @@ SERVICE = {
     "ports": Key("ports", _ports),
     "stop_grace": Key("stop_grace_seconds", duration("0s")),
 }
-HEALTH = {
-    "http": Key("http", url, needed='http = "http://127.0.0.1:{port}/health"'),
-    "every": Key("every_seconds", duration("50ms")),
-    "timeout": Key("timeout_seconds", duration("1ms")),
-    "failures": Key("failures", integer(1, 100)),
-    "healthy_after": Key("healthy_after_seconds", duration("0s")),
-    "deadline": Key("deadline_seconds", duration("100ms")),
-}
 ROLLOUT = {
     "prepare_deadline": Key("prepare_seconds", duration("100ms")),
     "soak": Key("soak_seconds", duration("0s")),
@@ -193,7 +167,7 @@ TOP = {
         "environments", _environments, needed='[environments.production] nodes = { role = "web" }'
     ),
     "service": Key("service", table(SERVICE), needed=f"[service] {SERVICE['command'].needed}"),
-    "health": Key("health", _health, needed=f"[health] {HEALTH['http'].needed}"),
+    "health": Key("health", health, needed=f"[health] {EXAMPLE}"),
     "rollout": Key("pace", table(ROLLOUT)),
     "traffic": Key("traffic", table(TRAFFIC), needed=f"[traffic] {TRAFFIC['adapter'].needed}"),
 }

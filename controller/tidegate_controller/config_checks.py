@@ -8,7 +8,6 @@ import difflib
 import json
 import re
 import unicodedata
-import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,7 +25,7 @@ _LABEL_FORM = (
     "beginning with a letter or digit"
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_BRACES = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
+BRACES = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")  # {{, }}, {name}, one alone
 _SHOWN_CHARS = 60
 
 
@@ -124,6 +123,12 @@ def integer(least: int, most: int) -> Check:
     return check
 
 
+def boolean(at: At) -> object:
+    if not isinstance(at.value, bool):
+        at.expected("true or false")
+    return at.value
+
+
 def duration(least: str) -> Check:
     """A string with units, from `least` to `LONGEST` -> seconds."""
     least_seconds, longest_seconds = parse_duration(least), parse_duration(LONGEST)
@@ -147,37 +152,23 @@ def template(at: At, what: str = 'a string such as "{port}"', *, may_be_empty: b
         return ""
     text = string(at, what) or ""
     known = " ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
-    for found in _BRACES.finditer(text):
+    for found in BRACES.finditer(text):
         if found["name"] is None and len(found[0]) == 1:
             at.wrong(
                 f"unbalanced {found[0]}; write {found[0] * 2} for the character, or use {known}"
             )
         elif found["name"] is not None and found["name"] not in PLACEHOLDERS:
             written = found[0] if found[0].isprintable() else quoted(found[0])
-            at.wrong(f"unknown placeholder {clip(written)}; known: {known}")
+            at.wrong(
+                f"unknown placeholder {clip(written)}; known: {known}; "
+                "write {{ and }} for the characters"
+            )
     return text
 
 
-def url(at: At) -> str:
-    what = 'a URL such as "http://127.0.0.1:{port}/health"'
-    text = template(at, what)
-    if text and not _is_url(_BRACES.sub("1", text)):
-        at.expected(what)
-    return text
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(text)
-        named = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return named and text.startswith(("http://", "https://")) and len(text.split()) == 1
-
-
-def command(at: At) -> object:
+def command(at: At, example: str = '["./serve", "--port", "{port}"]') -> object:
     if not isinstance(at.value, list) or not at.value:
-        at.expected('an array of strings such as ["./serve", "--port", "{port}"], not empty')
+        at.expected(f"an array of strings such as {example}, not empty")
         return None
     # An empty argument is an argument; an empty program is none.
     return [

@@ -8,23 +8,17 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
-
+from tidegate_controller import proof
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.inputs import Input, Result
 from tidegate_controller.errors import AskPerson, TidegateError, TrafficError
 from tidegate_controller.traffic import ADAPTERS, Traffic
-from tidegate_controller.wire import split_stream
-from tidegate_protos.rules import render
 
 log = logging.getLogger(__name__)
 
 EFFECT_SECONDS = 30.0
-PROBE_TRIES = 5
-PROBE_PAUSE_SECONDS = 0.3
 
 Submit = Callable[[str, Input], Awaitable[t.State]]
 
@@ -84,16 +78,16 @@ class Effects:
         await balancer.check(len(shares))
         if action.work.verb == "query":
             await _refuse_unknown_traffic(balancer, state)
+            if state.rollout is not None:
+                proof.check(state.rollout.release)
             return
         addresses = {place: _address(state, place) for place in shares}
         if action.work.prove:
             proven = gaining(state, weights)
             assert state.rollout is not None
             release = state.rollout.release
-            urls = [check_url(stream, release, place, addresses[place]) for place in proven]
-            seconds = release.settings.health.timeout_seconds
-            proofs = zip(proven, urls, strict=True)
-            await asyncio.gather(*(_prove(place, url, seconds) for place, url in proofs))
+            proofs = [proof.prove(stream, release, place, addresses[place]) for place in proven]
+            await asyncio.gather(*proofs)
         await balancer.shift({addresses[place]: share for place, share in shares.items()})
 
 
@@ -118,38 +112,3 @@ def _address(state: t.State, place: t.Place) -> str:
     if address is None:
         raise TrafficError(f"{place} has no known address")
     return address
-
-
-def check_url(stream: str, release: t.Release, place: t.Place, address: str) -> str:
-    """The place's health check as it is asked from here: the node's address in place of the
-    host, which on the node itself is mostly the loopback address."""
-    host, _, port = address.rpartition(":")
-    app, environment = split_stream(stream)
-    words = {
-        "port": port,
-        "slot": place.slot,
-        "app": app,
-        "environment": environment,
-        "version": release.version,
-        "node": place.node,
-    }
-    parts = urlsplit(render(release.settings.health.probe.url, words))
-    netloc = host if parts.port is None else f"{host}:{parts.port}"
-    return urlunsplit(parts._replace(netloc=netloc, path=parts.path or "/"))
-
-
-async def _prove(place: t.Place, url: str, timeout_seconds: float) -> None:
-    """Raise unless the place answers its health check from here, where the balancer is."""
-    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-    last = ""
-    async with aiohttp.ClientSession(timeout=timeout) as client:
-        for _ in range(PROBE_TRIES):
-            try:
-                async with client.get(url, allow_redirects=False) as answer:
-                    if 200 <= answer.status < 300:
-                        return
-                    last = f"answered {answer.status}"
-            except (aiohttp.ClientError, TimeoutError) as error:
-                last = str(error) or type(error).__name__
-            await asyncio.sleep(PROBE_PAUSE_SECONDS)
-    raise TrafficError(f"{place} does not answer where the balancer would send to: {url}: {last}")

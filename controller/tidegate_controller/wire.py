@@ -1,10 +1,15 @@
 """Between the engine's words and the wire's: actions become commands, reports become inputs."""
 
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
+from tidegate_controller.core.spec import Health
+from tidegate_protos.rules import join_host_port
 from tidegate_protos.v1 import agent_pb2 as pb
 
 ANSWER_SECONDS = 10.0
@@ -111,7 +116,7 @@ def to_command(
 
 
 def _start_slot(release: t.Release, slot: str, revision: pb.Revision, port: int) -> pb.StartSlot:
-    service, health = release.settings.service, release.settings.health
+    service = release.settings.service
     return pb.StartSlot(
         slot=slot,
         revision=revision,
@@ -123,15 +128,16 @@ def _start_slot(release: t.Release, slot: str, revision: pb.Revision, port: int)
             port=port,
             stop_grace_seconds=service.stop_grace_seconds,
         ),
-        health=pb.HealthCheck(
-            http=pb.HttpCheck(url=health.probe.url),
-            every_seconds=health.every_seconds,
-            timeout_seconds=health.timeout_seconds,
-            failures=health.failures,
-            healthy_after_seconds=health.healthy_after_seconds,
-            deadline_seconds=health.deadline_seconds,
-        ),
+        health=to_check(release.settings.health),
     )
+
+
+def to_check(health: Health) -> pb.HealthCheck:
+    """The health check as the agent is told. Kinds of probes, and their fields, have the same names
+    in `core.spec` and in the schema."""
+    fields: dict[str, Any] = msgspec.to_builtins(health)
+    probe = fields.pop("probe")
+    return pb.HealthCheck(**fields, **{probe.pop("type"): probe})
 
 
 def to_report(slot: pb.SlotState, address: str) -> SlotReport:
@@ -144,15 +150,11 @@ def to_report(slot: pb.SlotState, address: str) -> SlotReport:
             revision=revision,
             running=TRI.get(slot.running),
             healthy=TRI.get(slot.healthy),
-            address=_joined(address, slot.port) if slot.port else None,
+            address=join_host_port(address, slot.port) if slot.port else None,
         ),
         current=slot.current,
         detail=slot.detail[:ERROR_CHARS],
     )
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def to_result(finished: pb.Finished, address: str) -> Result:

@@ -1,4 +1,5 @@
-"""What both sides hold to beside the schema: the form of names, and what placeholders stand for.
+"""What both sides hold to beside the schema: the forms of names, addresses and what HTTP sends, and
+what placeholders stand for.
 
 Used by agent and controller alike, since each checks what the other sends, and both fill in the
 same texts.
@@ -12,12 +13,16 @@ VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")  # of releases
 RESERVED = {"controller"}  # what no node can be called
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")  # a label's key and its value alike
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # of HTTP
+HEADER_VALUE = re.compile(r"[ -~]*")
 PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")
 
 # Control characters but newline and tab, and the marks that reorder a line for its reader: what
 # comes from elsewhere is text, and reaches no terminal with any of these.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
+_STATUS = re.compile(r"([2-5][0-9]{2})(?:-([2-5][0-9]{2}))?")
 _PIECE = re.compile(r"\{\{|\}\}|\{([a-z]+)\}|[{}]")
 
 
@@ -36,3 +41,24 @@ def render(text: str, words: Mapping[str, str]) -> str:
         return words[word]
 
     return _PIECE.sub(fill, text)
+
+
+def split_host_port(text: str) -> tuple[str, int]:
+    """ "HOST:PORT" -> host (of IPv6 without its brackets) and port. Raises ValueError."""
+    found = _HOST_PORT.fullmatch(text)
+    if found is None or not 0 < int(found[3]) < 65536:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return found[1] or found[2], int(found[3])
+
+
+def join_host_port(host: str, port: int) -> str:
+    """The other way round."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def status_range(text: str) -> range:
+    """ "200" or "200-299" -> the codes of HTTP answers that are meant. Raises ValueError."""
+    found = _STATUS.fullmatch(text)
+    if found is None or int(found[2] or found[1]) < int(found[1]):
+        raise ValueError(f'{text!r} is no status such as "200" and no range such as "200-299"')
+    return range(int(found[1]), int(found[2] or found[1]) + 1)

@@ -82,7 +82,7 @@ def test_every_key_reaches_its_place_in_the_spec(tmp_path: Path) -> None:
         stop_grace_seconds=90.0,
     )
     health = Health(
-        http="https://localhost:{port}/health?{environment}",
+        probe=HttpProbe(url="https://localhost:{port}/health?{environment}"),
         every_seconds=0.25,
         timeout_seconds=1.0,
         failures=5,
@@ -121,7 +121,6 @@ def test_a_spec_survives_the_way_through_the_log(tmp_path: Path) -> None:
     ("keys", "struct"),
     [
         (config.SERVICE, Service),
-        (config.HEALTH, Health),
         (config.TRAFFIC, Traffic),
         (config.ROLLOUT, Pace),
     ],
@@ -238,7 +237,7 @@ ap = 1                 => 1: ap: unknown key; did you mean "app"?
 [health]↵evry = "1s"   => 10: [health] evry: unknown key; did you mean "every"?
 [health]↵Every = "1s"  => 10: [health] Every: unknown key; did you mean "every"?
 [health]↵'healthy-after' = 1 => 10: [health] healthy-after: unknown key; did you mean "he…
-[health]↵colour = 1    => 10: [health] colour: unknown key; known here: http, every, timeout, …
+[health]↵colour = 1    => 10: [health] colour: unknown key; known here: http, tcp, exec, grpc, uni…
 [health]↵↵# x↵evry = 1 => 12: [health] evry: unknown key; did you mean "every"?
 [service]↵comand = []  => 7: [service] comand: unknown key; did you mean "command"?
 [service]↵unit = "a"   => 7: [service] unit: unknown key; known here: manager, command, …
@@ -271,7 +270,7 @@ def test_an_unknown_table_names_the_nearest_too(tmp_path: Path) -> None:
         ('app = "shop"\n', '1: app: missing; for example app = "shop"'),
         ('nodes = { role = "web" }', "3: [environments.production] nodes: missing; for example …"),
         ('command = ["./serve", "--port", "{port}"]', "6: [service] command: missing; for exam…"),
-        ('http = "http://127.0.0.1:{port}/health"', "9: [health] http: missing; for example …"),
+        ('http = "http://127.0.0.1:{port}/health"', "9: [health]: does not say how to ask; give…"),
         ('adapter = "caddy"', '12: [traffic] adapter: missing; for example adapter = "caddy"'),
         ('directory = "/srv/upstreams"', "12: [traffic] directory: missing; for example direc…"),
         ('[health]\nhttp = "http://127.0.0.1:{port}/health"', "1: [health]: missing; for exa…"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tidegate_controller import config
 from tidegate_controller.config_checks import PLACEHOLDERS, At, template
+from tidegate_controller.config_health import HEALTH
 from tidegate_protos.rules import render
 
 NODES = '{ role = "web" }'
@@ -173,59 +174,7 @@ def test_a_wrong_command_is_refused(tmp_path: Path, written: str, expected: str)
     assert_said(said.replace(" [service]", ""), expected)
 
 
-# --- Health and traffic --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        "",
-        "127.0.0.1:80/x",
-        "ftp://a/",
-        "HTTP://a/",
-        "http://",
-        "http:///x",
-        "http://a:0/",
-        "http://a b/",
-        "http://a:99999/",
-        "http://a:port/",
-        "http://[::1/",
-        "http://{port",
-        "http://a:{prt}/",
-        "http://a\\t/",
-        "file:///etc",
-    ],
-)
-def test_the_health_url_must_be_one(tmp_path: Path, bad: str) -> None:
-    (said,) = problems(tmp_path, changed("http://127.0.0.1:{port}/health", bad))
-    assert_said(said, "10: [health] http: …")
-
-
-@pytest.mark.parametrize(
-    "good", ["http://[::1]:{port}/", "https://{node}/{{}}", "http://a?x={slot}"]
-)
-def test_a_health_url_may_hold_placeholders_anywhere(tmp_path: Path, good: str) -> None:
-    spec = read(tmp_path, changed("http://127.0.0.1:{port}/health", good)).environment()
-    assert spec.settings.health.http == good
-
-
-WRONG_HEALTH = """
-failures = 0      => 10: failures: must be a whole number from 1 to 100, such as 3; found the num…
-failures = 101    => 10: failures: must be a whole number from 1 to 100, such as 3; found the num…
-every = '49ms'    => 10: every: must be from 50ms to 30d; found the string "49ms"
-every = 2         => 10: every: must be a duration: whole numbers with units (d, h, m, s, ms), …
-timeout = '0s'    => 10: timeout: must be from 1ms to 30d; found the string "0s"
-deadline = '31d'  => 10: deadline: must be from 100ms to 30d; found the string "31d"
-deadline = '5s'   => 10: deadline: healthy_after (5s) must be shorter than deadline (5s)
-healthy_after = '5m' => 10: healthy_after: healthy_after (5m) must be shorter than deadline (5m)
-deadline = '4s'↵healthy_after = '1h' => 11: healthy_after: healthy_after (1h) must be shorter than …
-"""
-
-
-@pytest.mark.parametrize(("written", "expected"), cases(WRONG_HEALTH))
-def test_a_wrong_health_check_is_refused(tmp_path: Path, written: str, expected: str) -> None:
-    (said,) = problems(tmp_path, changed("[health]", f"[health]\n{written}"))
-    assert_said(said.replace(" [health]", ""), expected)
+# --- Traffic -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -261,7 +210,7 @@ def test_what_is_no_duration_is_told_the_form(tmp_path: Path, bad: str) -> None:
 
 @pytest.mark.parametrize("name", ["health", "rollout", "service"])
 def test_every_duration_is_bounded(tmp_path: Path, name: str) -> None:
-    keys = {"health": config.HEALTH, "rollout": config.ROLLOUT, "service": config.SERVICE}[name]
+    keys = {"health": HEALTH, "rollout": config.ROLLOUT, "service": config.SERVICE}[name]
     text = SMALLEST if f"[{name}]" in SMALLEST else f"{SMALLEST}[{name}]\n"
     for key in (key for key, known in keys.items() if known.field.endswith("_seconds")):
         long = changed(f"[{name}]\n", f'[{name}]\n{key} = "{"9" * 12}d"\n', text)

@@ -5,14 +5,14 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
 import pytest
 
 from tidegate_agent.main import main as agent_main
-from tidegate_controller import config
+from tidegate_controller import config, config_health
 from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.config_checks import Key
 from tidegate_controller.core import types as t
@@ -20,6 +20,7 @@ from tidegate_controller.core.spec import (
     Health,
     HttpProbe,
     Pace,
+    Probe,
     Service,
     Settings,
     Spec,
@@ -149,26 +150,44 @@ def defaults() -> Iterator[tuple[str, str]]:
     sections: list[tuple[str, dict[str, Key], type[Struct]]] = [
         ("environments.NAME", config.ENVIRONMENT, Spec),
         ("service", config.SERVICE, Service),
-        ("health", config.HEALTH, Health),
+        ("health", config_health.WAITS, Health),
         ("rollout", config.ROLLOUT, Pace),
         ("traffic", config.TRAFFIC, Traffic),
     ]
     assert {name.partition(".")[0] for name, _, _ in sections} | {"app"} == set(config.TOP)
     yield "app", "required"
     for section, keys, struct in sections:
+        if section == "health":
+            yield from dict(probes()).items()  # an option of two kinds has one row
         fields = {field.name: field for field in msgspec.structs.fields(struct)}
         for name, key in keys.items():
-            field = fields[key.field]
-            if field.required:
-                yield f"{section}.{name}", "required"
-            elif field.default is None:
-                yield f"{section}.{name}", "the agent picks"
-            elif field.default is msgspec.NODEFAULT:
-                yield f"{section}.{name}", json.dumps(field.default_factory())
-            elif key.field.endswith("_seconds"):
-                yield f"{section}.{name}", f'"{spell_duration(field.default)}"'
-            else:
-                yield f"{section}.{name}", json.dumps(field.default)
+            yield f"{section}.{name}", default(fields[key.field])
+
+
+def probes() -> Iterator[tuple[str, str]]:
+    """Likewise each kind of health check, with its options."""
+    structs = {struct.__struct_config__.tag: struct for struct in get_args(Probe)}
+    for kind, keys in config_health.PROBES.items():
+        fields = {field.name: field for field in msgspec.structs.fields(structs[kind])}
+        yield f"health.{kind}", "one of these"
+        for name, field in keys.items():
+            if name != kind:
+                yield f"health.{name}", default(fields[field])
+
+
+def default(field: Any) -> str:
+    """Of a field of a msgspec struct, as the README writes it."""
+    if field.required:
+        return "required"
+    if field.default is None:
+        return "the agent picks"
+    if field.default is msgspec.NODEFAULT:
+        return json.dumps(field.default_factory())
+    if field.default == "":
+        return "none"
+    if field.name.endswith("_seconds"):
+        return f'"{spell_duration(field.default)}"'
+    return json.dumps(field.default)
 
 
 def test_the_reference_of_tidegate_toml_has_every_key_and_its_default() -> None:

@@ -14,6 +14,7 @@ SECONDS_MAX = 1e9  # sums of such stay finite; config.py has the bounds for peop
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=SECONDS_MAX)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=SECONDS_MAX)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Status = Annotated[str, msgspec.Meta(pattern=r"^[2-5][0-9]{2}(-[2-5][0-9]{2})?$")]
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,12 +32,44 @@ class Service(Struct, frozen=True, kw_only=True):
 
 
 class HttpProbe(Struct, frozen=True, kw_only=True, tag="http"):
-    """A request that a healthy slot answers; texts may hold the placeholders."""
+    """A GET request that a healthy slot answers with one of `status`, and with `body` in its body.
+    All texts of a probe may hold the placeholders."""
 
     url: str
+    status: tuple[Status, ...] = ("200-299",)
+    body: str = ""
+    headers: Mapping[str, str] = {}  # sent with it
+    insecure: bool = False  # any certificate will do
+    ca_file: str = ""  # vouches for the certificate; empty: the system's
 
 
-Probe = HttpProbe
+class TcpProbe(Struct, frozen=True, kw_only=True, tag="tcp"):
+    """A connection that a healthy slot accepts at HOST:PORT."""
+
+    address: str
+
+
+class ExecProbe(Struct, frozen=True, kw_only=True, tag="exec"):
+    """A command that exits with 0 when the slot is healthy; run in the release, as the app's user,
+    with the app's environment."""
+
+    command: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+
+class GrpcProbe(Struct, frozen=True, kw_only=True, tag="grpc"):
+    """A server at HOST:PORT whose grpc.health.v1 says that it is serving."""
+
+    address: str
+    service: str = ""  # empty: the server as a whole
+    tls: bool = False
+    ca_file: str = ""  # vouches for the certificate; empty: the system's
+
+
+class UnitProbe(Struct, frozen=True, kw_only=True, tag="unit"):
+    """The service manager's word that the slot runs."""
+
+
+Probe = HttpProbe | TcpProbe | ExecProbe | GrpcProbe | UnitProbe
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -46,8 +79,9 @@ class Health(Struct, frozen=True, kw_only=True):
     every_seconds: Positive = 2.0
     timeout_seconds: Positive = 2.0
     failures: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    start_grace_seconds: Seconds = 0.0  # after a start, before anything is asked
     healthy_after_seconds: Seconds = 5.0
-    deadline_seconds: Positive = 300.0
+    deadline_seconds: Positive = 300.0  # from the start on
 
 
 class Hooks(Struct, frozen=True, kw_only=True):

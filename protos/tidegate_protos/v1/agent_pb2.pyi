@@ -272,14 +272,16 @@ class ExecCheck(_message.Message):
     def __init__(self, command: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GrpcCheck(_message.Message):
-    __slots__ = ("address", "service", "tls")
+    __slots__ = ("address", "service", "tls", "ca_file")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     TLS_FIELD_NUMBER: _ClassVar[int]
+    CA_FILE_FIELD_NUMBER: _ClassVar[int]
     address: str
     service: str
     tls: bool
-    def __init__(self, address: _Optional[str] = ..., service: _Optional[str] = ..., tls: _Optional[bool] = ...) -> None: ...
+    ca_file: str
+    def __init__(self, address: _Optional[str] = ..., service: _Optional[str] = ..., tls: _Optional[bool] = ..., ca_file: _Optional[str] = ...) -> None: ...
 
 class UnitCheck(_message.Message):
     __slots__ = ()

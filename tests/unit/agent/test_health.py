@@ -1,54 +1,20 @@
-"""Health checks against real servers that answer, stutter, lie or say nothing."""
+"""When a slot counts as healthy: the wait after a start, and the watch ever after."""
 
 import asyncio
-import contextlib
 import dataclasses
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from small_servers import BROKEN, OK, Server, free_port
 
-from tidegate_agent import health
 from tidegate_agent.errors import ServiceError
-from tidegate_agent.health import Check, Monitor, probe, wait_healthy
-
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-BROKEN = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
-
-
-class Server:
-    """Sends `data` after the request's headers, then closes or, if `hold`, keeps it open."""
-
-    def __init__(self, data: bytes = OK, hold: bool = False) -> None:
-        self.data = data
-        self.hold = hold
-        self.requests: list[bytes] = []
-        self.url = ""
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(self.data)
-            await writer.drain()
-            if self.hold:
-                await reader.read()
-        writer.close()
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Server"]:
-        server = await asyncio.start_server(self.answer, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/health"
-        try:
-            yield self
-        finally:
-            server.close()
+from tidegate_agent.health import Check, Monitor, wait_healthy, watch
+from tidegate_agent.health.http import Http
 
 
 def check(url: str, **changes: Any) -> Check:
     usual = Check(
-        url,
+        Http(url),
         every_seconds=0.02,
         timeout_seconds=20,
         failures=3,
@@ -56,168 +22,6 @@ def check(url: str, **changes: Any) -> Check:
         deadline_seconds=30,
     )
     return dataclasses.replace(usual, **changes)
-
-
-async def probed(data: bytes, hold: bool = False, **changes: Any) -> str | None:
-    async with Server(data, hold).running() as server:
-        problem = await probe(check(server.url, **changes))
-        return problem.replace(server.url, "URL") if problem else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        port: int = probe_socket.getsockname()[1]
-        return port
-
-
-# --- One probe -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("hold", [False, True], ids=["closes", "keeps it open"])
-@pytest.mark.parametrize(
-    "data",
-    [
-        OK,
-        b"HTTP/1.1 204 No Content\r\n\r\n",
-        b"HTTP/1.1 200\r\ncontent-length:0\r\n\r\n",
-        b"HTTP/1.0 299 Fine\nContent-Length: 0\n\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * health.ANSWER_BYTES,
-    ],
-    ids=["200", "204", "no reason", "1.0, bare newlines", "chunked", "more than we read"],
-)
-async def test_a_2xx_answer_is_healthy_whether_or_not_the_server_closes(
-    data: bytes, hold: bool
-) -> None:
-    assert await probed(data, hold) is None
-
-
-async def test_an_answer_without_length_ends_when_the_server_closes() -> None:
-    assert await probed(b"HTTP/1.1 200 OK\r\n\r\nall is well") is None
-
-
-async def test_the_request_is_a_plain_get_that_asks_to_close() -> None:
-    async with Server().running() as server:
-        assert await probe(check(server.url + "?deep=1")) is None
-    head = server.requests[0].decode().split("\r\n")
-    assert head[0] == "GET /health?deep=1 HTTP/1.1"
-    assert f"Host: {server.url.split('/')[2]}" in head
-    assert "Connection: close" in head
-
-
-@pytest.mark.parametrize("code", [400, 404, 500, 503, 101])
-async def test_any_other_answer_is_named(code: int) -> None:
-    data = f"HTTP/1.1 {code} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
-    assert await probed(data) == f"GET URL answered {code}"
-
-
-async def test_a_bad_status_is_named_even_if_the_body_never_comes() -> None:
-    data = b"HTTP/1.1 503 Busy\r\nContent-Length: 10\r\n\r\n"
-    assert await probed(data, hold=True, timeout_seconds=0.5) == "GET URL answered 503"
-
-
-async def test_a_redirect_is_not_followed_and_said_so() -> None:
-    data = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
-    assert await probed(data) == "GET URL answered 302, and redirects are not followed"
-
-
-@pytest.mark.parametrize(
-    ("data", "beginning"),
-    [
-        (b"SSH-2.0-OpenSSH_9.9\r\n", b"SSH-2.0-OpenSSH_9.9\r\n"),
-        (b"\x1b[31mred{{7*7}}<script>", b"\x1b[31mred{{7*7}}<script>"),
-        (b"HTTP/2 200\r\n\r\n", b"HTTP/2 200\r\n\r\n"),
-        (b"HTTP/1.1 20 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n"),
-        (b"HTTP/1.1 999999 OK\r\n\r\n", b"HTTP/1.1 999999 OK\r\n\r\n"),
-        (b"\x00" * 100_000, b"\x00" * 40),
-    ],
-)
-async def test_what_is_not_http_is_told_at_once_and_without_raw_bytes(
-    data: bytes, beginning: bytes
-) -> None:
-    problem = await probed(data, hold=True)
-    assert problem == f"GET URL: the answer is not HTTP/1.1, it begins with {beginning!r}"
-    assert problem.isprintable()
-
-
-async def test_a_server_that_never_answers_is_given_up_after_the_timeout() -> None:
-    assert await probed(b"", hold=True, timeout_seconds=0.2) == "GET URL: no answer within 0.2 s"
-
-
-async def test_the_timeout_is_for_the_whole_answer_and_not_for_each_read() -> None:
-    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-            while not writer.is_closing():
-                writer.write(b"z")
-                await writer.drain()
-                await asyncio.sleep(0.02)
-        writer.close()
-
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    async with server:
-        problem = await asyncio.wait_for(probe(check(url, timeout_seconds=0.5)), 10)
-    assert problem == f"GET {url}: no complete answer within 0.5 s"
-
-
-async def test_endless_headers_are_not_read_for_ever() -> None:
-    data = b"HTTP/1.1 200 OK\r\n" + b"X-Long: 1\r\n" * 20_000
-    assert await probed(data, hold=True) == "GET URL: the answer broke off"
-
-
-@pytest.mark.parametrize(
-    ("data", "what"),
-    [
-        (b"", "the connection was closed unanswered"),
-        (b"HTTP/1.1 20", "the answer broke off"),
-        (b"HTTP/1.1 200 OK\r\nContent-", "the answer broke off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok", "the answer broke off"),
-    ],
-)
-async def test_an_answer_that_breaks_off_is_not_healthy(data: bytes, what: str) -> None:
-    assert await probed(data) == f"GET URL: {what}"
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_port_where_nobody_listens_is_connection_refused(host: str) -> None:
-    url = f"http://{host}:{free_port()}/"
-    assert await probe(check(url)) == f"GET {url}: connection refused"
-
-
-async def test_a_server_that_speaks_no_tls_is_told_for_https() -> None:
-    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail ready\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    async with server:
-        problem = await probe(check(url))
-    assert problem is not None
-    assert problem.startswith(f"GET {url}: no TLS connection: ")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://127.0.0.1/",
-        "127.0.0.1:80",
-        "http://",
-        "http://127.0.0.1:99999/",
-        "http://127.0.0.1:0/",
-        "http://127.0.0.1/a b",
-        "http://127.0.0.1/\r\nX-Evil: 1",
-        "http://user:secret@127.0.0.1/",
-        "http://[::1/",
-        "",
-    ],
-)
-def test_an_address_that_cannot_be_asked_is_refused_when_the_check_is_made(url: str) -> None:
-    with pytest.raises(ServiceError, match="health check: ") as refusal:
-        check(url)
-    assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +32,8 @@ def test_an_address_that_cannot_be_asked_is_refused_when_the_check_is_made(url: 
         {"deadline_seconds": float("inf")},
         {"failures": 0},
         {"healthy_after_seconds": -1},
+        {"start_grace_seconds": -1},
+        {"start_grace_seconds": float("nan")},
     ],
 )
 def test_a_check_with_senseless_numbers_is_refused_by_name(change: dict[str, float]) -> None:
@@ -357,6 +163,66 @@ async def test_a_cancelled_wait_leaves_no_task_behind() -> None:
     assert asyncio.all_tasks() == before
 
 
+# --- The grace after a start -----------------------------------------------------------------
+
+
+class Asked:
+    """A kind that notes when it was asked, in the loop's seconds, and has one answer."""
+
+    def __init__(self, problem: str | None = None) -> None:
+        self.problem = problem
+        self.times: list[float] = []
+
+    async def ask(self, timeout_seconds: float) -> str | None:
+        self.times.append(asyncio.get_running_loop().time())
+        return self.problem
+
+
+async def test_nothing_is_asked_before_the_start_grace_has_passed() -> None:
+    kind, started = Asked(), asyncio.get_running_loop().time()
+    await wait_healthy(check("http://x/", kind=kind, start_grace_seconds=0.3), never())
+    assert kind.times[0] - started >= 0.3
+
+
+async def test_the_start_grace_is_a_part_of_the_deadline() -> None:
+    kind = Asked()
+    asked = check("http://x/", kind=kind, start_grace_seconds=60, deadline_seconds=0.3)
+    with pytest.raises(ServiceError, match="not healthy within 0.3 s: last: nothing was asked yet"):
+        await wait_healthy(asked, never())
+    assert kind.times == []
+
+
+async def test_an_app_that_exits_in_its_start_grace_fails_at_once() -> None:
+    async def exits() -> int | None:
+        return 3
+
+    asked = check("http://x/", start_grace_seconds=3600, deadline_seconds=7200)
+    with pytest.raises(ServiceError, match="^exited with code 3 after"):
+        await asyncio.wait_for(wait_healthy(asked, exits()), 10)
+
+
+async def recovery(just_started: bool, start_grace_seconds: float) -> Asked:
+    kind, recovered = Asked(), asyncio.Event()
+    asked = check("http://x/", kind=kind, start_grace_seconds=start_grace_seconds)
+    monitor = Monitor(asked, lambda *_: recovered.set(), healthy=False)
+    running = asyncio.create_task(monitor.run(just_started))
+    await asyncio.wait_for(recovered.wait(), 10)
+    running.cancel()
+    await asyncio.wait({running})
+    return kind
+
+
+async def test_the_monitor_of_an_app_that_was_started_again_leaves_it_its_grace_too() -> None:
+    started = asyncio.get_running_loop().time()
+    kind = await recovery(just_started=True, start_grace_seconds=0.3)
+    assert kind.times[0] - started >= 0.3
+
+
+async def test_the_monitor_of_an_app_that_runs_leaves_it_no_grace() -> None:
+    kind = await recovery(just_started=False, start_grace_seconds=3600)
+    assert len(kind.times) == 2
+
+
 # --- The watch ever after --------------------------------------------------------------------
 
 
@@ -418,7 +284,7 @@ async def test_errors_of_probe_and_callback_do_not_end_the_monitor(
         flips.put_nowait((now, detail))
         raise RuntimeError("nobody listens")
 
-    monkeypatch.setattr(health, "probe", fake)
+    monkeypatch.setattr(watch, "probe", fake)
     monitor = Monitor(check("http://127.0.0.1/", failures=2), report)
     running = asyncio.create_task(monitor.run())
     first = await asyncio.wait_for(flips.get(), 10)
