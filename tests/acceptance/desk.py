@@ -26,10 +26,12 @@ AGENT = str(Path(sys.executable).with_name("tidegate-agent"))
 PATIENCE_SECONDS = 60.0  # of every wait; only ever reached where a test fails
 FORMER = ("TIDEGATE_", "XDG_RUNTIME_DIR")  # what the person who runs the tests has set
 
-# As the example app, but it takes its time where its release.json says so.
-SLOWLY = (
-    "import json, runpy, sys, time; "
-    "time.sleep(json.load(open('release.json')).get('starts_after_seconds', 0)); "
+# The example app, but it waits for a file where its release.json names one.
+WAITING = (
+    "import json, os, runpy, sys, time; "
+    "awaited = json.load(open('release.json')).get('waits_for'); "
+    "missing = lambda: awaited is not None and not os.path.exists(awaited); "
+    "[time.sleep(0.02) for _ in iter(missing, False)]; "
     "sys.argv = ['serve.py', '--port', sys.argv[1]]; "
     "runpy.run_path('serve.py', run_name='__main__')"
 )
@@ -138,6 +140,13 @@ class Desk:
         `nodes` it is for the first node alone."""
         return AppFolder(self, name, nodes or ["web-1"], settings)
 
+    def held(self, name: str, **settings: dict[str, object]) -> "AppFolder":
+        """The same, but a rollout stays in its step Start until `let_go`."""
+        command = ["python3", "-c", WAITING, "{port}"]
+        app = self.app(name, service={"command": command}, **settings)
+        app.gate = app.folder / "go"
+        return app
+
 
 class AppFolder:
     """The folder of an app on the desk: what a person has who deploys it."""
@@ -149,6 +158,7 @@ class AppFolder:
         self.name = name
         self.folder = desk.folder / "apps" / name
         self.folder.mkdir(parents=True)
+        self.gate: Path | None = None
         shutil.copy(example_app() / "serve.py", self.folder)
         tables = {table: {**SETTINGS[table], **settings.get(table, {})} for table in SETTINGS}
         tables = {"environments.test": {"nodes": nodes}, **tables}
@@ -159,6 +169,8 @@ class AppFolder:
 
     def build(self, version: str, **behaviour: object) -> Path:
         """The release as a .tar.gz, as a build pipeline makes it."""
+        if self.gate is not None:
+            behaviour = {"waits_for": str(self.gate), **behaviour}
         (self.folder / "release.json").write_text(json.dumps({"version": version, **behaviour}))
         artifact = self.folder / f"{self.name}-{version}.tar.gz"
         with tarfile.open(artifact, "w:gz") as archive:
@@ -182,6 +194,10 @@ class AppFolder:
         """`tidegate deploy`, left to itself while it follows the rollout."""
         words = [*self.words(version, **behaviour), *options]
         return self.desk.start(TIDEGATE, *words, cwd=self.folder)
+
+    def let_go(self) -> None:
+        assert self.gate is not None
+        self.gate.touch()
 
     # --- What came of it ----------------------------------------------------------------------
 
@@ -212,6 +228,10 @@ class AppFolder:
         """The active slot of the node."""
         (status,) = (each for each in self.status()["nodes"] if each["node"] == node)
         return dict(status["slots"][status["active_slot"]])
+
+    def wait_for_success(self) -> None:
+        """Until the newest rollout has succeeded."""
+        until(lambda: self.newest()["state"] == "succeeded", "the rollout to succeed")
 
     def wait_for_step(self, name: str) -> None:
         """Until the newest rollout is in this step."""

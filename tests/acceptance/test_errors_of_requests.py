@@ -43,9 +43,9 @@ def test_a_node_that_never_connected_is_named_beside_those_that_did(desk: Desk) 
 
 
 def test_a_second_deployment_at_once_is_refused_and_names_the_first(desk: Desk) -> None:
-    app = desk.app("busy", rollout={"soak": "2s"})
+    app = desk.held("busy")
     first = app.follow("1")
-    said = read_until(first.stdout, "  Soak ...")
+    said = read_until(first.stdout, "  Start ...")
     running = said.partition("rollout ")[2].partition(":")[0]
     begun = len(app.events())
     for answer in (app.deploy("2", "--json"), desk.type("rollback", "busy", "--json")):
@@ -53,6 +53,7 @@ def test_a_second_deployment_at_once_is_refused_and_names_the_first(desk: Desk) 
         follow = f"tidegate log --follow --rollout {running}; "
         assert_refused(answer, 4, message, follow)
     assert len(app.events()) == begun
+    app.let_go()
     assert rest_of(first).code == 0
     assert [each["state"] for each in app.rollouts()] == ["succeeded"]
     app.assert_serving("1")

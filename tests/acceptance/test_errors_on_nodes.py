@@ -6,7 +6,7 @@ import socket
 import tarfile
 from pathlib import Path
 
-from desk import SLOWLY, Answer, AppFolder, Desk, answer_of, read_until, rest_of, until
+from desk import WAITING, Answer, AppFolder, Desk, answer_of, read_until, rest_of, until
 
 HUNG = [
     "python3",
@@ -130,12 +130,12 @@ def test_an_agent_that_dies_in_mid_step_and_stays_away_fails_the_rollout(desk: D
     app = desk.app(
         "loses-a-node",
         nodes=["web-1", "dies"],
-        service={"command": ["python3", "-c", SLOWLY, "{port}"]},
+        service={"command": ["python3", "-c", WAITING, "{port}"]},
         rollout={"away_deadline": "1s"},
         health={"deadline": "60s"},
     ).deployed("1")
     old = {node: app.processes(node) for node in ("web-1", "dies")}
-    following = app.follow("2", starts_after_seconds=50)
+    following = app.follow("2", waits_for="/nothing/at/all")
     said = read_until(following.stdout, "  Start ...")
     until(lambda: len(app.processes("dies")) == 2, "the new release to be started")
     desk.end_agent("dies", signal.SIGKILL)

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 
-from desk import TIDEGATE, Answer, AppFolder, Desk, read_until, rest_of, until
+from desk import TIDEGATE, Answer, AppFolder, Desk, read_until, rest_of
 
 
 def press_ctrl_c(process: "subprocess.Popen[str]", said: str = "") -> Answer:
@@ -15,38 +15,42 @@ def assert_detached(app: AppFolder, answer: Answer) -> None:
     """It says so, and how to follow; and the rollout goes on and succeeds."""
     (rollout,) = app.rollouts()
     name = rollout["rollout"]
+    assert rollout["state"] == "running"
     assert answer.code == 130
     assert answer.err.endswith(
         f"\nstopped following; rollout {name} goes on\n"
         f"  next: tidegate log --follow --rollout {name}; tidegate rollout show {name}\n"
     )
-    until(lambda: app.newest()["state"] == "succeeded", "the rollout to succeed by itself")
+    app.let_go()
+    app.wait_for_success()
     app.assert_serving("1")
 
 
 def test_ctrl_c_stops_the_telling_and_not_the_rollout(desk: Desk) -> None:
-    app = desk.app("left-in-soak", rollout={"soak": "1s"})
+    app = desk.held("left-alone")
     following = app.follow("1")
-    said = read_until(following.stdout, "  Soak ...")
+    said = read_until(following.stdout, "  Start ...")
     answer = press_ctrl_c(following, said)
-    assert app.newest()["state"] == "running"
-    assert "succeeded" not in answer.out
+    assert answer.out == said
     assert_detached(app, answer)
 
 
 def test_with_json_ctrl_c_leaves_stdout_empty(desk: Desk) -> None:
-    app = desk.app("left-in-json", rollout={"soak": "1s"})
+    app = desk.held("left-in-json")
     following = app.follow("1", "--json")
-    app.wait_for_step("Soak")
+    app.wait_for_step("Start")
     answer = press_ctrl_c(following)
     assert answer.out == ""
     assert_detached(app, answer)
 
 
 def test_what_was_left_can_be_followed_again_to_its_end(desk: Desk) -> None:
-    app = desk.app("followed-again", rollout={"soak": "1s"})
+    app = desk.held("followed-again")
     name = app.deploy("1", "--detach").out.strip()
-    answer = desk.type("log", "--follow", "--rollout", name)
+    following = desk.start(TIDEGATE, "log", "--follow", "--rollout", name)
+    said = read_until(following.stdout, " StepEntered ")
+    app.let_go()
+    answer = rest_of(following, said)
     assert answer.code == 0
     kinds = [line.split()[4] for line in answer.out.splitlines()]
     assert (kinds[0], kinds[-1]) == ("Started", "Ended")
@@ -61,17 +65,21 @@ def test_ctrl_c_ends_a_log_that_is_followed(desk: Desk, shop: AppFolder) -> None
 
 
 def test_detach_prints_the_id_alone_and_returns_at_once(desk: Desk) -> None:
-    app = desk.app("detached", rollout={"soak": "1s", "keep_old_for": "1h"})
+    app = desk.held("detached", rollout={"keep_old_for": "1h"})
     answer = app.deploy("1", "--detach")
     (rollout,) = app.rollouts()
     assert (answer.code, answer.out) == (0, f"{rollout['rollout']}\n")
     assert rollout["state"] == "running"
-    until(lambda: app.newest()["state"] == "succeeded", "the rollout to succeed by itself")
+    app.let_go()
+    app.wait_for_success()
+    assert app.gate is not None
+    app.gate.unlink()
     answer = app.deploy("2", "--detach", "--json")
     assert (answer.code, answer.json["state"]) == (0, "running")
     assert answer.json["ended_at"] is None
-    until(lambda: app.newest()["state"] == "succeeded", "the second one too")
+    app.let_go()
+    app.wait_for_success()
     back = desk.type("rollback", app.name, "--detach")
     assert (back.code, back.out) == (0, f"{app.newest()['rollout']}\n")
-    until(lambda: app.newest()["state"] == "succeeded", "the rollback too")
+    app.wait_for_success()
     app.assert_serving("1")

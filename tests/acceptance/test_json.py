@@ -35,7 +35,7 @@ class Story:
         return [self.first_failed, self.first, self.second, self.rolled_back, self.back]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def story(desk: Desk) -> Story:
     return Story(desk)
 
