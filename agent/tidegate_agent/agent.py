@@ -1,25 +1,26 @@
 """The agent: journal, apps and executors put together; the link brings commands."""
 
+import asyncio
 import contextlib
 import logging
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
-
+from tidegate_agent import machine, output, reports
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
 from tidegate_agent.errors import AgentError
 from tidegate_agent.executor import Executor
 from tidegate_agent.journal import Journal
+from tidegate_agent.pacing import Paced
 from tidegate_agent.slot import Slot
 from tidegate_protos.rules import NAME
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
+
+HEALTH_SECONDS = 1.0  # between two reports of what a slot does by itself
 
 
 class Agent:
@@ -34,6 +35,8 @@ class Agent:
         self._apps: dict[str, App] = {}
         self._executors: dict[str, Executor] = {}
         self._send: Callable[[pb.Report], None] | None = None
+        self._changes: dict[tuple[str, str], Paced] = {}  # by app and slot
+        self._rotation: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up what runs, then what an earlier life has left unfinished."""
@@ -44,14 +47,19 @@ class Agent:
         unfinished = self._journal.unfinished()
         for name in sorted({command.app for command in unfinished}):
             mine_too = [command for command in unfinished if command.app == name]
-            self._executor(name).resume(mine_too)
+            await self._executor(name).resume(mine_too)
+        self._rotation = asyncio.create_task(output.keep_short(self._data / "apps"))
 
     async def stop(self) -> None:
         """Leave; the apps go on serving."""
+        if self._rotation is not None:
+            self._rotation.cancel()
         for executor in self._executors.values():
             await executor.leave()
         for app in self._apps.values():
             await app.leave()
+        for change in self._changes.values():
+            change.close()
         self._journal.close()
 
     # --- The link's side ----------------------------------------------------------------------
@@ -65,7 +73,7 @@ class Agent:
         finally:
             self._send = None
 
-    def hello(self) -> pb.Hello:
+    async def hello(self) -> pb.Hello:
         hello = pb.Hello(
             node=self.node,
             journal_id=self._journal.journal_id,
@@ -74,22 +82,29 @@ class Agent:
             address=self._address,
             highest_epoch=self._journal.highest_epoch(),
             capabilities=sorted(HANDLERS),
+            facts=machine.facts(self._data),
+            boot_id=machine.boot_id(),
+            log_id=self._journal.log_id(),
         )
         for app in self._apps.values():
-            for state in app.states():
+            for state in await app.states():
                 hello.slots.append(state)
         return hello
 
     def heartbeat(self) -> pb.Heartbeat:
-        memory = psutil.virtual_memory()
-        return pb.Heartbeat(
-            cpu_percent=psutil.cpu_percent(),
-            memory_used_bytes=memory.total - memory.available,
-            memory_total_bytes=memory.total,
-            disk_free_bytes=shutil.disk_usage(self._data).free,
-            load_1m=psutil.getloadavg()[0],
-            uptime_seconds=time.clock_gettime(time.CLOCK_BOOTTIME),
-        )
+        return machine.heartbeat(self._data)
+
+    def welcomed(self, welcome: pb.Welcome) -> None:
+        """The controller has taken this agent in."""
+        former = self._journal.log_id()
+        if welcome.log_id in ("", former):
+            return
+        if former:
+            log.warning("the controller has another event log than before: %s", welcome.log_id)
+        try:
+            self._journal.remember_log(welcome.log_id)
+        except AgentError:
+            log.exception("the controller's event log could not be remembered")
 
     def take(self, instruction: pb.Instruction) -> None:
         """One instruction from the controller."""
@@ -112,8 +127,7 @@ class Agent:
             self._executor(command.app).submit(command)
 
     def _refuse(self, command: pb.Command, outcome: pb.Outcome, error: str) -> None:
-        finished = pb.Finished(command_id=command.id, outcome=outcome, error=error)
-        self.report(pb.Report(finished=finished))
+        self.report(pb.Report(finished=reports.finished(command.id, outcome, error)))
 
     def _problem(self, command: pb.Command) -> str:
         """Why the command is not for this agent; empty when it is."""
@@ -143,4 +157,12 @@ class Agent:
         return self._executors[name]
 
     def _slot_changed(self, app: App, slot: Slot) -> None:
-        self.report(pb.Report(health=pb.Health(slot=slot.state())))
+        """Soon reported; of a slot that changes all the time only what it is now and then."""
+
+        async def report() -> None:
+            self.report(pb.Report(health=pb.Health(slot=await slot.state())))
+
+        key = (app.name, slot.name)
+        if key not in self._changes:
+            self._changes[key] = Paced(HEALTH_SECONDS, report)
+        self._changes[key].poke()

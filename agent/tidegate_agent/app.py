@@ -5,16 +5,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tidegate_agent import ports
-from tidegate_agent.errors import ServiceError
+from tidegate_agent import environment_file, links, managers, ports, users
+from tidegate_agent.errors import NodeError, ServiceError
 from tidegate_agent.journal import Journal, SlotRecord
-from tidegate_agent.releases import Releases
-from tidegate_agent.slot import Slot, replace_link
+from tidegate_agent.releases import Releases, room_needed
+from tidegate_agent.slot import Slot
 from tidegate_protos.v1 import agent_pb2 as pb
 
 SLOTS = ("blue", "green")
-UNPACK_FACTOR = 4  # an artifact unpacks to about so many times its size
-DISK_RESERVE_BYTES = 64 * 1024 * 1024
+DISK_RESERVE_BYTES = 64 * 1024 * 1024  # left free for what apps and the journal write
 
 
 class App:
@@ -39,13 +38,18 @@ class App:
             raise ServiceError(f"there is no slot {name[:80]!r}; slots: {', '.join(SLOTS)}")
         return self.slots[name]
 
-    def own_slot(self, name: str, environment: str) -> Slot:
+    async def own_slot(self, name: str, environment: str) -> Slot:
         """The slot, unless it serves another environment. Raises `ServiceError` then."""
         slot = self.slot(name)
         holder = slot.record.environment if slot.record else environment
-        if holder != environment and slot.runs():
+        if holder != environment and await slot.runs():
             raise ServiceError(f"slot {name} on this node serves environment {holder}")
         return slot
+
+    def ports_but(self, slot: Slot) -> set[int]:
+        """The ports of the other slots."""
+        others = [other for other in self.slots.values() if other is not slot]
+        return {other.record.port for other in others if other.record is not None}
 
     async def recover(self, records: list[SlotRecord]) -> None:
         """After a start of the agent: take up what each slot was running."""
@@ -55,26 +59,44 @@ class App:
         for slot in self.slots.values():
             await slot.unkeep()
 
-    def states(self) -> list[pb.SlotState]:
-        return [slot.state() for slot in self.slots.values() if slot.record is not None]
+    async def states(self) -> list[pb.SlotState]:
+        return [await slot.state() for slot in self.slots.values() if slot.record is not None]
 
-    def inspect(self, inspect: pb.Inspect) -> None:
-        """Raise unless a release of this size could be prepared and started in the slot."""
+    async def inspect(self, inspect: pb.Inspect) -> None:
+        """Raise unless a release of this size could be prepared and started in the slot, and with
+        `probe` unless what it runs is healthy."""
         slot = self.slot(inspect.slot)
+        if not (inspect.digest and self.releases.path(inspect.digest)):
+            self._check_room(room_needed(inspect.artifact_bytes))
+        ours = slot.record is not None and slot.record.port == inspect.port
+        if inspect.port and not ours and (holder := ports.holder(inspect.port)):
+            raise NodeError(f"port {inspect.port} is in use by {holder}")
+        if inspect.HasField("service"):
+            self._check_service(inspect.service)
+        if inspect.probe:
+            await slot.probe()
+
+    def _check_room(self, needed_bytes: int) -> None:
         free = shutil.disk_usage(self._home).free
-        needed = inspect.artifact_bytes * (1 + UNPACK_FACTOR) + DISK_RESERVE_BYTES
+        needed = needed_bytes + DISK_RESERVE_BYTES
         if free < needed:
-            raise ServiceError(
+            raise NodeError(
                 f"the disk that holds {self._home} has {free:,} bytes free, "
                 f"about {needed:,} are needed"
             )
-        ours = slot.record is not None and slot.record.port == inspect.port
-        if inspect.port and not ours and (holder := ports.holder(inspect.port)):
-            raise ServiceError(f"port {inspect.port} is in use by {holder}")
 
-    def switch(self, name: str, environment: str) -> None:
+    def _check_service(self, service: pb.Service) -> None:
+        managers.manager(service.manager)
+        if (user := users.find(service.user)) is not None:
+            users.open_way(self._home, self._home.parent.parent)
+            users.check_way(self._home, user)
+        if service.environment_file:
+            environment_file.read(service.environment_file)
+
+    async def switch(self, name: str, environment: str) -> Slot:
         """Let `current` name the slot."""
-        slot = self.own_slot(name, environment)
+        slot = await self.own_slot(name, environment)
         if not (slot.folder / "release").exists():
             raise ServiceError(f"slot {name} holds no release")
-        replace_link(self._home / "current", f"slots/{name}")
+        links.replace(self._home / "current", f"slots/{name}")
+        return slot

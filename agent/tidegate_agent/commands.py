@@ -5,58 +5,70 @@ finds. It raises `AgentError` when it fails, and returns the slot whose state go
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
+from tidegate_agent.job import Job
 from tidegate_agent.slot import Slot
-from tidegate_protos.v1 import agent_pb2 as pb
 
 
-async def inspect(app: App, command: pb.Command) -> Slot:
-    app.inspect(command.inspect)
-    return app.slot(command.inspect.slot)
+async def inspect(app: App, job: Job) -> Slot:
+    await app.inspect(job.command.inspect)
+    return app.slot(job.command.inspect.slot)
 
 
-async def prepare_slot(app: App, command: pb.Command) -> Slot:
-    prepare = command.prepare_slot
+async def prepare_slot(app: App, job: Job) -> Slot:
+    prepare = job.command.prepare_slot
     slot = app.slot(prepare.slot)
     artifact = prepare.artifact
     await app.releases.prepare(
-        artifact.digest, artifact.size_bytes, lambda: command.prepare_slot.artifact.url
+        artifact.digest,
+        artifact.size_bytes,
+        lambda: job.command.prepare_slot.artifact.url,
+        job.fetched,
+        note=job.note,
     )
     return slot
 
 
-async def start_slot(app: App, command: pb.Command) -> Slot:
-    start = command.start_slot
-    slot = app.own_slot(start.slot, command.environment)
-    if start.service.manager != "process":
-        raise AgentError(f"this agent has no service manager {start.service.manager!r}")
+async def start_slot(app: App, job: Job) -> Slot:
+    start = job.command.start_slot
+    slot = await app.own_slot(start.slot, job.command.environment)
     release = app.releases.path(start.revision.digest)
     if release is None:
         raise AgentError(f"release {start.revision.digest} was not prepared on this node")
-    taken = {other.record.port for other in app.slots.values() if other.record}
-    await slot.start(app.name, command.environment, start, release, taken)
+    await slot.start(app.name, job.command.environment, start, release, app.ports_but(slot))
     return slot
 
 
-async def switch_slot(app: App, command: pb.Command) -> Slot:
-    if command.switch_slot.lease_seconds:
+async def switch_slot(app: App, job: Job) -> Slot:
+    switch = job.command.switch_slot
+    if switch.lease_seconds:
         raise AgentError("this agent cannot move traffic itself, so it gives no lease")
-    app.switch(command.switch_slot.slot, command.environment)
-    return app.slot(command.switch_slot.slot)
+    return await app.switch(switch.slot, job.command.environment)
 
 
-async def stop_slot(app: App, command: pb.Command) -> Slot:
-    slot = app.own_slot(command.stop_slot.slot, command.environment)
-    await slot.stop(command.stop_slot.grace_seconds)
+async def stop_slot(app: App, job: Job) -> Slot:
+    stop = job.command.stop_slot
+    slot = await app.own_slot(stop.slot, job.command.environment)
+    await slot.stop(stop.grace_seconds)
     return slot
 
 
-HANDLERS: dict[str, Callable[[App, pb.Command], Awaitable[Slot]]] = {
-    "inspect": inspect,
-    "prepare_slot": prepare_slot,
-    "start_slot": start_slot,
-    "switch_slot": switch_slot,
-    "stop_slot": stop_slot,
+@dataclass(frozen=True)
+class Handler:
+    """`changes`: it changes something, so it needs a fence and is done alone; whatever only looks
+    runs beside everything else and is not remembered."""
+
+    run: Callable[[App, Job], Awaitable[Slot | None]]
+    changes: bool = True
+
+
+HANDLERS = {
+    "inspect": Handler(inspect, changes=False),
+    "prepare_slot": Handler(prepare_slot),
+    "start_slot": Handler(start_slot),
+    "switch_slot": Handler(switch_slot),
+    "stop_slot": Handler(stop_slot),
 }

@@ -1,17 +1,43 @@
 """Every error that the agent raises on purpose: one sentence that says what happened and why."""
 
+from tidegate_protos.v1 import agent_pb2 as pb
+
 
 class AgentError(Exception):
-    """Base of all. Its text goes to the operator as the command's error."""
+    """Base of all. Its text goes to the operator as the command's error.
 
-    def __init__(self, message: str, output_tail: str = "") -> None:
+    `output_tail`: last lines of the app's own output, where they tell why. `blame`: the release,
+    by its own checks and scripts, or the node around it; unspecified where that is not clear.
+    """
+
+    blame: pb.Blame = pb.BLAME_UNSPECIFIED
+
+    def __init__(
+        self, message: str, output_tail: str = "", *, blame: pb.Blame | None = None
+    ) -> None:
         super().__init__(message)
-        self.output_tail = output_tail  # last lines of the app's own output, where it is to blame
+        self.output_tail = output_tail
+        if blame is not None:
+            self.blame = blame
 
 
 class ArtifactError(AgentError):
     """The artifact could not be fetched, is not what its digest says, or breaks a rule."""
 
+    blame = pb.BLAME_ENVIRONMENT
+
+
+class JournalError(AgentError):
+    """The agent's own memory cannot be read or written."""
+
+    blame = pb.BLAME_ENVIRONMENT
+
 
 class ServiceError(AgentError):
     """The app could not be started, stopped, or did not become healthy."""
+
+
+class NodeError(AgentError):
+    """The node lacks what a release needs: room, a port, a user, a file."""
+
+    blame = pb.BLAME_ENVIRONMENT

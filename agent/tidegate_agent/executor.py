@@ -1,7 +1,8 @@
 """One executor an app: takes commands in the order of their fences and does one at a time.
 
 The checks stand in `submit`, in the order that makes them safe. A command is recorded before
-anything of it is done; a higher fence cancels the one that runs.
+anything of it is done; a higher fence cancels the one of its environment that runs. Commands of
+different environments of the app cannot be compared: they are done one after the other.
 """
 
 import asyncio
@@ -9,9 +10,11 @@ import logging
 import time
 from collections.abc import Callable
 
+from tidegate_agent import reports
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
 from tidegate_agent.errors import AgentError
+from tidegate_agent.job import Job
 from tidegate_agent.journal import Journal
 from tidegate_agent.slot import Slot
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -19,6 +22,9 @@ from tidegate_protos.v1 import agent_pb2 as pb
 log = logging.getLogger(__name__)
 
 CLOCK_SKEW_SECONDS = 300.0  # expiry is hygiene; clocks may differ by this much
+OVERTAKEN = "overtaken by a later command"
+
+Task = asyncio.Task[None]
 
 
 class Executor:
@@ -28,20 +34,21 @@ class Executor:
         self._journal = journal
         self._app = app
         self._report = report
-        self._running: dict[str, pb.Command] = {}  # by id; at most one changes something
+        self._jobs: dict[str, Job] = {}  # by command id; at most one of them changes something
         self._overtaken: set[str] = set()  # ids of those that a higher fence has cancelled
-        self._acting: set[asyncio.Task[None]] = set()  # what runs, or is being cancelled
-        self._looking: set[asyncio.Task[None]] = set()
+        self._acting: dict[Task, str] = {}  # what runs, waits or is being cancelled: environment
+        self._looking: set[Task] = set()
 
     def submit(self, command: pb.Command) -> None:
         """Check, record, begin. The controller has been told when this was refused."""
         if (stored := self._journal.result(command.id)) is not None:
             self._report(pb.Report(finished=stored))
             return
-        if command.id in self._running:
+        if command.id in self._jobs:
             self._renew(command)
             return
-        if command.WhichOneof("work") == "inspect":
+        handler = HANDLERS.get(command.WhichOneof("work") or "")
+        if handler is not None and not handler.changes:
             self._looking.add(self._spawn(command, ()))
             return
         fence = (command.fence.epoch, command.fence.version)
@@ -59,23 +66,23 @@ class Executor:
         try:
             self._journal.accept(command)
         except AgentError as error:
-            self._answer(command, pb.OUTCOME_FAILED, str(error))
+            self._answer(command, pb.OUTCOME_FAILED, str(error), error.blame)
             return
         self._report(pb.Report(accepted=pb.Accepted(command_id=command.id)))
         self._begin(command)
 
-    def resume(self, commands: list[pb.Command]) -> None:
+    async def resume(self, commands: list[pb.Command]) -> None:
         """After a start: what was overtaken by a higher fence stays undone, the rest is done."""
         for command in commands:
             fence = (command.fence.epoch, command.fence.version)
             if fence < self._journal.fence(command.app, command.environment):
-                self._finish(command, pb.OUTCOME_SUPERSEDED, "overtaken by a later command")
+                await self._finish(command, pb.OUTCOME_SUPERSEDED, OVERTAKEN)
             else:
                 self._begin(command)
 
     async def leave(self) -> None:
         """The agent stops: what is unfinished is done at its next start."""
-        tasks = self._acting | self._looking
+        tasks = {*self._acting, *self._looking}
         for task in tasks:
             task.cancel()
         if tasks:
@@ -83,85 +90,108 @@ class Executor:
 
     def _renew(self, command: pb.Command) -> None:
         """The same command again: only where to fetch from may have changed."""
-        running = self._running[command.id]
+        running = self._jobs[command.id].command
         if running.WhichOneof("work") == "prepare_slot":
             running.prepare_slot.artifact.url = command.prepare_slot.artifact.url
 
     def _begin(self, command: pb.Command) -> None:
-        """Do the command once all that was begun before has been cancelled and has ended."""
+        """Do the command once all that was begun before has ended; what was begun for the same
+        environment is cancelled."""
         earlier = tuple(self._acting)
         for task in earlier:
-            self._overtaken.add(task.get_name())
-            task.cancel()
-        self._acting.add(self._spawn(command, earlier))
+            if self._acting[task] == command.environment:
+                self._overtaken.add(task.get_name())
+                task.cancel()
+        self._acting[self._spawn(command, earlier)] = command.environment
 
-    def _spawn(
-        self, command: pb.Command, earlier: tuple[asyncio.Task[None], ...]
-    ) -> asyncio.Task[None]:
-        self._running[command.id] = command
-        task = asyncio.create_task(self._run(command, earlier), name=command.id)
+    def _spawn(self, command: pb.Command, earlier: tuple[Task, ...]) -> Task:
+        job = Job(command, self._report, lambda: self._journal.begin(command.id))
+        self._jobs[command.id] = job
+        task = asyncio.create_task(self._run(job, earlier), name=command.id)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._acting.discard(task)
+    def _ended(self, task: Task) -> None:
+        self._acting.pop(task, None)
         self._looking.discard(task)
-        self._running.pop(task.get_name(), None)
         self._overtaken.discard(task.get_name())
+        if (job := self._jobs.pop(task.get_name(), None)) is not None:
+            job.close()
 
-    async def _run(self, command: pb.Command, earlier: tuple[asyncio.Task[None], ...]) -> None:
+    async def _run(self, job: Job, earlier: tuple[Task, ...]) -> None:
+        command = job.command
         try:
             if earlier:
                 await asyncio.wait(earlier)
-            kind = command.WhichOneof("work") or ""
-            if kind not in HANDLERS:
-                raise AgentError(f"this agent does not know the command {kind or 'sent'}")
-            async with asyncio.timeout(command.deadline_seconds):
-                slot = await HANDLERS[kind](self._app, command)
-            self._finish(command, pb.OUTCOME_OK, "", slot)
+            slot = await self._do(job)
+            await self._finish(command, pb.OUTCOME_OK, job.remark, slot)
         except asyncio.CancelledError:
             if command.id not in self._overtaken:
                 raise  # the agent stops; the command is done at its next start
-            self._finish(command, pb.OUTCOME_SUPERSEDED, "overtaken by a later command")
-        except TimeoutError:
-            error = f"not done within {command.deadline_seconds:.0f} s"
-            self._finish(command, pb.OUTCOME_FAILED, error, self._slot(command))
+            await self._finish(command, pb.OUTCOME_SUPERSEDED, OVERTAKEN)
         except AgentError as error:
-            self._finish(
-                command, pb.OUTCOME_FAILED, str(error), self._slot(command), error.output_tail
-            )
+            await self._fail(command, error)
+        except OSError as error:
+            log.exception("command %s failed for the machine's sake", command.id)
+            await self._fail(command, AgentError(str(error), blame=pb.BLAME_ENVIRONMENT))
         except Exception as error:
             log.exception("command %s failed unexpectedly", command.id)
-            text = f"{type(error).__name__}: {error}"
-            self._finish(command, pb.OUTCOME_FAILED, text, self._slot(command))
+            await self._fail(command, AgentError(f"{type(error).__name__}: {error}"))
 
-    def _slot(self, command: pb.Command) -> Slot | None:
+    async def _do(self, job: Job) -> Slot | None:
+        kind = job.command.WhichOneof("work") or ""
+        if kind not in HANDLERS:
+            raise AgentError(f"this agent does not know the command {kind or 'sent'}")
+        try:
+            async with asyncio.timeout(job.command.deadline_seconds) as limit:
+                return await HANDLERS[kind].run(self._app, job)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # a connection's, which is an OSError like others
+            raise job.out_of_time() from None
+
+    async def _fail(self, command: pb.Command, error: AgentError) -> None:
         work = getattr(command, command.WhichOneof("work") or "", None)
-        return self._app.slots.get(getattr(work, "slot", ""))
+        slot = self._app.slots.get(getattr(work, "slot", ""))
+        await self._finish(
+            command, pb.OUTCOME_FAILED, str(error), slot, error.output_tail, error.blame
+        )
 
-    def _finish(
+    async def _finish(
         self,
         command: pb.Command,
         outcome: pb.Outcome,
         error: str,
         slot: Slot | None = None,
         output_tail: str = "",
+        blame: pb.Blame = pb.BLAME_UNSPECIFIED,
     ) -> None:
         """Record the result, then report it."""
-        finished = pb.Finished(
-            command_id=command.id, outcome=outcome, error=error, output_tail=output_tail
+        finished = reports.finished(
+            command.id,
+            outcome,
+            error,
+            output_tail=output_tail,
+            slot=await slot.state() if slot is not None else None,
+            blame=blame,
         )
-        if slot is not None:
-            finished.slot.CopyFrom(slot.state())
         try:
             if self._journal.known(command.id):
                 self._journal.finish(finished)
         except AgentError:
             log.exception("the result of %s could not be recorded", command.id)
+        if (job := self._jobs.get(command.id)) is not None:
+            job.close()
         self._report(pb.Report(finished=finished))
 
-    def _answer(self, command: pb.Command, outcome: pb.Outcome, error: str) -> None:
+    def _answer(
+        self,
+        command: pb.Command,
+        outcome: pb.Outcome,
+        error: str,
+        blame: pb.Blame = pb.BLAME_UNSPECIFIED,
+    ) -> None:
         """Refuse a command that was never begun."""
         log.warning("refused command %s: %s", command.id, error)
-        finished = pb.Finished(command_id=command.id, outcome=outcome, error=error)
+        finished = reports.finished(command.id, outcome, error, blame=blame)
         self._report(pb.Report(finished=finished))

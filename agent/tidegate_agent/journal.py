@@ -4,18 +4,19 @@ SQLite with synchronous=FULL: what `write` has returned from survives power loss
 through that one method. An unreadable journal stops the agent and leaves the apps serving.
 """
 
+import json
 import sqlite3
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tidegate_agent.errors import AgentError
-from tidegate_agent.processes import Instance
+from tidegate_agent.errors import JournalError
+from tidegate_agent.managers import Handle
 from tidegate_protos.v1 import agent_pb2 as pb
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RESULTS_KEPT = 1000  # finished commands that were not acknowledged yet
 
 SCHEMA = """
@@ -27,12 +28,13 @@ CREATE TABLE fences (
 ) STRICT;
 CREATE TABLE commands (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL,
-    command BLOB NOT NULL, result BLOB
+    command BLOB NOT NULL, begun INTEGER NOT NULL DEFAULT 0, result BLOB
 ) STRICT;
 CREATE TABLE slots (
     app TEXT NOT NULL, slot TEXT NOT NULL, environment TEXT NOT NULL,
-    start BLOB NOT NULL, port INTEGER NOT NULL, wanted INTEGER NOT NULL,
-    token TEXT NOT NULL, pid INTEGER, started_ticks INTEGER, boot_id TEXT,
+    start BLOB NOT NULL, port INTEGER NOT NULL,
+    phase TEXT NOT NULL CHECK (phase IN ('starting', 'wanted', 'ending')),
+    token TEXT NOT NULL, handle TEXT,
     PRIMARY KEY (app, slot)
 ) STRICT;
 """
@@ -40,16 +42,21 @@ CREATE TABLE slots (
 
 @dataclass(frozen=True)
 class SlotRecord:
-    """What a slot was last told to run. `wanted`: it passed its start and shall go on running."""
+    """What a slot was last told to run, and what is known of it.
+
+    `phase`: "starting" until it has been healthy, then "wanted": it shall go on running, whatever
+    happens; "ending" from before the first signal on, for good: it is never taken up again.
+    `handle` is the service manager's; None from before a start until it has succeeded.
+    """
 
     app: str
     slot: str
     environment: str
     start: pb.StartSlot
     port: int
-    wanted: bool
+    phase: Literal["starting", "wanted", "ending"]
     token: str
-    instance: Instance | None
+    handle: Handle | None
 
 
 class Journal:
@@ -66,9 +73,13 @@ class Journal:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             found = self._db.execute("SELECT value FROM meta WHERE key = 'journal_id'").fetchone()
         except sqlite3.Error as error:
-            raise AgentError(f"the journal {path} cannot be read: {error}") from error
+            raise JournalError(f"the journal {path} cannot be read: {error}") from error
         if version != SCHEMA_VERSION:
-            raise AgentError(f"the journal {path} has version {version}, not {SCHEMA_VERSION}")
+            raise JournalError(
+                f"the journal {path} was written by another version of the agent: it has format "
+                f"{version}, this one reads {SCHEMA_VERSION}; start that version, or stop the apps "
+                "and begin with an empty --data"
+            )
         self.journal_id: str = found[0]
 
     def _create(self) -> None:
@@ -91,13 +102,21 @@ class Journal:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise AgentError(f"the journal cannot be written: {error}") from error
+            raise JournalError(f"the journal cannot be written: {error}") from error
+
+    def log_id(self) -> str:
+        """Of the controller's event log that this agent has obeyed; empty: of none yet."""
+        rows = self._read("SELECT value FROM meta WHERE key = 'log_id'")
+        return str(rows[0][0]) if rows else ""
+
+    def remember_log(self, log_id: str) -> None:
+        self.write(("INSERT OR REPLACE INTO meta VALUES ('log_id', ?)", (log_id,)))
 
     def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(sql, tuple(parameters)).fetchall()
         except sqlite3.Error as error:
-            raise AgentError(f"the journal cannot be read: {error}") from error
+            raise JournalError(f"the journal cannot be read: {error}") from error
 
     # --- Commands -----------------------------------------------------------------------------
 
@@ -137,6 +156,15 @@ class Journal:
             ),
         )
 
+    def begin(self, command_id: str) -> None:
+        """What the command does next must not be done twice."""
+        self.write(("UPDATE commands SET begun = 1 WHERE id = ?", (command_id,)))
+
+    def begun(self, command_id: str) -> bool:
+        """Whether that was recorded, in this life of the agent or an earlier one."""
+        sql = "SELECT 1 FROM commands WHERE id = ? AND begun"
+        return bool(self._read(sql, (command_id,)))
+
     def known(self, command_id: str) -> bool:
         sql = "SELECT 1 FROM commands WHERE id = ?"
         return bool(self._read(sql, (command_id,)))
@@ -158,25 +186,22 @@ class Journal:
     # --- Slots --------------------------------------------------------------------------------
 
     def slots(self) -> list[SlotRecord]:
-        sql = "SELECT app, slot, environment, start, port, wanted, token, pid, started_ticks, "
-        rows = self._read(sql + "boot_id FROM slots ORDER BY app, slot")
-        return [_slot_record(*row) for row in rows]
+        sql = "SELECT app, slot, environment, start, port, phase, token, handle FROM slots"
+        return [_slot_record(*row) for row in self._read(f"{sql} ORDER BY app, slot")]
 
     def save_slot(self, record: SlotRecord) -> None:
-        instance = record.instance
-        seen = (instance.pid, instance.started_ticks, instance.boot_id) if instance else (None,) * 3
         self.write(
             (
-                "INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     record.app,
                     record.slot,
                     record.environment,
                     record.start.SerializeToString(),
                     record.port,
-                    record.wanted,
+                    record.phase,
                     record.token,
-                    *seen,
+                    None if record.handle is None else json.dumps(dict(record.handle)),
                 ),
             )
         )
@@ -188,14 +213,10 @@ def _slot_record(
     environment: str,
     start: bytes,
     port: int,
-    wanted: int,
+    phase: Literal["starting", "wanted", "ending"],
     token: str,
-    pid: int | None,
-    started_ticks: int | None,
-    boot_id: str | None,
+    handle: str | None,
 ) -> SlotRecord:
-    instance = None
-    if pid is not None and started_ticks is not None and boot_id is not None:
-        instance = Instance(token, pid, started_ticks, boot_id)
     parsed = pb.StartSlot.FromString(start)
-    return SlotRecord(app, slot, environment, parsed, port, bool(wanted), token, instance)
+    known = None if handle is None else json.loads(handle)
+    return SlotRecord(app, slot, environment, parsed, port, phase, token, known)

@@ -24,6 +24,7 @@ OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),  # the controller is on loopback, or behind a tunnel there
 ]
 
 
@@ -65,7 +66,7 @@ class Link:
         async with grpc.aio.insecure_channel(self._target, options=OPTIONS) as channel:
             stream = AgentLinkStub(channel).Connect()
             reports: asyncio.Queue[pb.Report] = asyncio.Queue(REPORTS_MAX)
-            reports.put_nowait(pb.Report(hello=self._agent.hello()))
+            reports.put_nowait(pb.Report(hello=await self._agent.hello()))
 
             def send(report: pb.Report) -> None:
                 try:
@@ -82,6 +83,7 @@ class Link:
                         if instruction.HasField("welcome"):
                             log.info("connected to the controller at %s", self._target)
                             self._welcomed = True
+                            self._agent.welcomed(instruction.welcome)
                             every = instruction.welcome.heartbeat_seconds or HEARTBEAT_SECONDS
                             beating = asyncio.create_task(self._beat(every))
                         else:
@@ -92,8 +94,14 @@ class Link:
                             task.cancel()
 
     async def _beat(self, every: float) -> None:
+        """A sign of life, whatever can or cannot be measured."""
         while True:
-            self._agent.report(pb.Report(heartbeat=self._agent.heartbeat()))
+            try:
+                heartbeat = self._agent.heartbeat()
+            except Exception:
+                log.exception("the machine could not be measured")
+                heartbeat = pb.Heartbeat()
+            self._agent.report(pb.Report(heartbeat=heartbeat))
             await asyncio.sleep(every)
 
 

@@ -14,6 +14,7 @@ from tidegate_agent.errors import AgentError
 from tidegate_agent.link import Link
 from tidegate_protos.rules import LABEL, NAME
 
+RESERVED_NODES = ("controller",)
 EXAMPLE = """example:
   tidegate-agent run --node web-1 --data /var/lib/tidegate --controller 127.0.0.1:7420 \\
       --label role=web --label zone=a
@@ -65,6 +66,8 @@ def _node(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a name: lower case letters, digits and . _ - (63 at most)"
         )
+    if text in RESERVED_NODES:
+        raise argparse.ArgumentTypeError(f"{text!r} is what the controller itself is called")
     return text
 
 

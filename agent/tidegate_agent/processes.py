@@ -1,9 +1,9 @@
 """The `process` service manager: apps as plain children that outlive the agent.
 
-Called by the agent's `Host`. A child leads a session of its own and carries a token in its
-environment. So an agent that was killed finds it again: by pid, start time and boot id, which it
-had recorded, or by the token alone if it died before it could record them. Needs Linux 5.3
-(pidfd), and a unit with `KillMode=process` where systemd runs the agent.
+Called by managers.py, and by scripts.py for what runs once. A child leads a session of its own and
+carries a token in its environment. So an agent that was killed finds it again: by pid, start time
+and boot id, which it had recorded, or by the token alone if it died before it could record them.
+Needs Linux 5.3 (pidfd), and a unit with `KillMode=process` where systemd runs the agent.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import pwd
-import re
 import shutil
 import signal
 import subprocess
@@ -31,19 +30,12 @@ from tidegate_agent.procfs import (
     has_variable,
     look,
 )
-from tidegate_protos.rules import CONTROLS
+from tidegate_agent.users import User
 
 TOKEN_VARIABLE = "TIDEGATE_INSTANCE"  # noqa: S105
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KILL_SECONDS = 10.0  # how long the kernel may take to end what was sent SIGKILL
 EXIT_CODES_KEPT = 256
-
-# CSI, terminated strings (OSC, DCS, …), then any other escape sequence.
-_ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|\x1b[\]PX^_][^\x07\x1b\x9c\n]*(?:\x07|\x9c|\x1b\\)"
-    r"|\x1b[ -/]*[0-~]"
-)
 
 
 @dataclass(frozen=True)
@@ -52,13 +44,14 @@ class Launch:
 
     `output` gets standard output and error, appended; its directory must exist. A command with a
     slash is looked for from `directory`, one without in the PATH that the child will have.
+    `user` is None for the agent's own.
     """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     directory: Path
     output: Path
-    stop_grace_seconds: float
+    user: User | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +79,8 @@ def spawn(launch: Launch, token: str) -> Instance:
     """
     for child in tuple(_children):
         _reap(child)
-    environment = {**base_environment(), **launch.environment, TOKEN_VARIABLE: token}
+    user = launch.user
+    environment = {**base_environment(user), **launch.environment, TOKEN_VARIABLE: token}
     _check(launch, environment["PATH"])
     try:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -103,6 +97,9 @@ def spawn(launch: Launch, token: str) -> Instance:
             stderr=output,
             close_fds=True,
             start_new_session=True,
+            user=None if user is None else user.uid,
+            group=None if user is None else user.gid,
+            extra_groups=None if user is None else user.groups,
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL, or "=" in a variable's name
         raise ServiceError(
@@ -185,44 +182,24 @@ async def stop(instance: Instance, grace_seconds: float) -> Literal["stopped", "
     return outcome if was_alive else "gone"
 
 
-def tail(path: Path, lines: int = 20, max_bytes: int = 8192) -> str:
-    """The last lines of a file as plain text, without escape sequences and control characters.
-
-    Reads `max_bytes` at most; empty if there is no such file.
-    """
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - max_bytes))
-            data = file.read(max_bytes)
-    except OSError:
-        return ""
-    if size > max_bytes and b"\n" in data[:-1]:
-        data = data.partition(b"\n")[2]  # the first line lacks its beginning
-    return "\n".join(plain(data).rstrip("\n").split("\n")[-lines:]) if lines > 0 else ""
-
-
-def plain(output: bytes) -> str:
-    """As text, without escape sequences and control characters but newline and tab."""
-    return CONTROLS.sub("", _ESCAPES.sub("", output.decode(errors="replace")))
-
-
 # --- Starting --------------------------------------------------------------------------------
 
 
-def base_environment() -> dict[str, str]:
+def base_environment(user: User | None) -> dict[str, str]:
     """What a child gets of the agent's environment: nothing that could be a secret of its."""
+    common = {
+        "PATH": os.environ.get("PATH", DEFAULT_PATH),
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+    }
+    if user is not None:
+        return {**common, "HOME": user.home, "USER": user.name, "LOGNAME": user.name}
     home = os.environ.get("HOME")
     if home is None:
         try:
             home = pwd.getpwuid(os.geteuid()).pw_dir
         except KeyError:
             home = "/"
-    return {
-        "PATH": os.environ.get("PATH", DEFAULT_PATH),
-        "HOME": home,
-        "LANG": os.environ.get("LANG", "C.UTF-8"),
-    }
+    return {**common, "HOME": home}
 
 
 def _check(launch: Launch, search_path: str) -> None:

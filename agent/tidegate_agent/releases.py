@@ -116,7 +116,7 @@ class Releases:
             if (tree := self._complete(name)) is not None:
                 return tree
             try:
-                needed = unpacked_bytes or size_bytes * (UNPACK_FACTOR - 1)
+                needed = room_needed(size_bytes, unpacked_bytes) - size_bytes
                 with disk_errors("preparing the release", self._folder, size_bytes + needed):
                     await to_the_end(asyncio.to_thread(self._make_room, name, size_bytes, needed))
                     fetch = Fetch(self._part(name), name, size_bytes, self._patience)
@@ -205,6 +205,14 @@ class Releases:
         except (ValueError, KeyError):
             text = f"the unpacking process failed: {ending(process.returncode or 0)}"
         raise ArtifactError(text, errors.decode(errors="replace")[-OUTPUT_TAIL:])
+
+
+def room_needed(size_bytes: int, unpacked_bytes: int | None = None) -> int:
+    """How many free bytes an artifact of this size takes until it is a release: its archive and
+    its tree beside each other."""
+    if unpacked_bytes is None:
+        return size_bytes * UNPACK_FACTOR
+    return size_bytes + unpacked_bytes
 
 
 def hex_of(digest: str) -> str:

@@ -1,8 +1,9 @@
 """One slot of one app: starts, keeps, checks and stops what it runs.
 
 Called by the command handlers; reports changes that happen by themselves through `on_change`.
-Every start is recorded before and after, so that after `kill -9` at any point the process is
-found again, or known not to exist.
+Every start is recorded before and after, and every stop before, so that after `kill -9` at any
+point the process is found again, or known not to exist, and nothing that was told to end is taken
+for something that serves.
 """
 
 import asyncio
@@ -13,18 +14,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate_agent import health, ports, processes
-from tidegate_agent.errors import AgentError, ServiceError
-from tidegate_agent.health import Check, Monitor, probe, wait_healthy
+from tidegate_agent import health, links, output, ports, processes, users, variables
+from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceError
+from tidegate_agent.health import Check, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
-from tidegate_agent.processes import Instance, Launch
-from tidegate_protos.rules import render
+from tidegate_agent.keeper import Keeper
+from tidegate_agent.managers import Handle, Manager, manager
+from tidegate_agent.processes import Launch
+from tidegate_agent.reports import DETAIL_CHARACTERS, clipped
+from tidegate_agent.variables import filled
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-RESTART_SECONDS_MIN = 1.0
-RESTART_SECONDS_MAX = 30.0
 TRI = {True: pb.TRI_YES, False: pb.TRI_NO, None: pb.TRI_UNKNOWN}
 
 
@@ -47,18 +49,19 @@ class Slot:
         self._on_change = on_change
         self._healthy: bool | None = None
         self._detail = ""
-        self._keeper: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # keeps it running, or ends it
 
     # --- What it is ---------------------------------------------------------------------------
 
-    def state(self) -> pb.SlotState:
+    async def state(self) -> pb.SlotState:
         """The slot as it is now; the machine is looked at, not the memory."""
-        state = pb.SlotState(slot=self.name, current=self.is_current(), detail=self._detail)
+        detail = clipped(self._detail, DETAIL_CHARACTERS)
+        state = pb.SlotState(slot=self.name, current=self.is_current(), detail=detail)
         record = self.record
         if record is None:
             state.running = state.healthy = pb.TRI_NO
             return state
-        running = self.runs()
+        running = await self.runs()
         state.app, state.environment = record.app, record.environment
         state.revision.CopyFrom(record.start.revision)
         state.version, state.port = record.start.version, record.port
@@ -66,12 +69,12 @@ class Slot:
         state.healthy = TRI[self._healthy if running else False]
         return state
 
-    def runs(self) -> bool:
+    async def runs(self) -> bool:
         """Whether a process runs here, by what the machine says."""
         record = self.record
-        return (
-            record is not None and record.instance is not None and processes.alive(record.instance)
-        )
+        if record is None or record.handle is None:
+            return False
+        return await self._manager(record).alive(record.handle)
 
     @property
     def folder(self) -> Path:
@@ -85,44 +88,71 @@ class Slot:
         link = self._home / "current"
         return link.is_symlink() and os.readlink(link) == f"slots/{self.name}"
 
+    async def probe(self) -> None:
+        """Ask its health check now, so often as failures are forgiven: once healthy is enough.
+
+        Raises ServiceError with what it says, or that nothing runs.
+        """
+        if not await self.runs():
+            detail = self._detail or "nothing was started here"
+            raise ServiceError(
+                f"slot {self.name} does not run: {detail}",
+                output.tail(self.output),
+                blame=pb.BLAME_RELEASE,
+            )
+        check = self.check()
+        problem: str | None = None
+        for attempt in range(check.failures):
+            if attempt:
+                await asyncio.sleep(check.every_seconds)
+            problem = await probe(check)
+            if problem is None:
+                return
+        raise ServiceError(problem or "", output.tail(self.output), blame=pb.BLAME_RELEASE)
+
     # --- Commands -----------------------------------------------------------------------------
 
     async def start(
         self, app: str, environment: str, start: pb.StartSlot, release: Path, taken: set[int]
     ) -> None:
-        """Run the release here and return once it is healthy. Raises `ServiceError`.
+        """Run the release here and return once it is healthy. Raises `AgentError`.
 
         What ran here before is stopped first, unless it is just this. Cancelled, it leaves things
         as they are: the next command for the slot goes on from there.
         """
-        record = await self._take_up(app, environment, start)
-        if record is None:
-            await self._clear()
-            record = self._begin(app, environment, start, release, taken)
-        assert record.instance is not None
+        if not await self._take_up(environment, start):
+            if self.record is not None:
+                await self.stop(self.record.start.service.stop_grace_seconds)
+            await self._begin(app, environment, start, release, taken)
+        record = self.record
+        assert record is not None and record.handle is not None  # noqa: PT018
         try:
-            check = self._check(record)
-            await wait_healthy(check, processes.wait_exit(record.instance))
+            await wait_healthy(self.check(), self._manager(record).wait(record.handle))
         except ServiceError as error:
-            tail = processes.tail(self.output)
-            await self.stop(start.service.stop_grace_seconds)
+            tail = output.tail(self.output)
+            await self._give_up(start.service.stop_grace_seconds)
             self._detail = str(error)
-            raise ServiceError(str(error), tail) from error
-        self._save(replace(record, wanted=True))
+            raise ServiceError(str(error), tail, blame=pb.BLAME_RELEASE) from error
+        self._save(replace(record, phase="wanted"))
         self._healthy, self._detail = True, "healthy"
         self._keep(healthy=True)
 
     async def stop(self, grace_seconds: float) -> str:
         """End what runs here, in words how. It stays stopped over restarts of the agent."""
         await self.unkeep()
+        if self.record is None:
+            return "nothing ran here"
+        if self.record.phase != "ending":
+            self._save(replace(self.record, phase="ending"))
+        return await self._end(grace_seconds)
+
+    async def _end(self, grace_seconds: float) -> str:
         record = self.record
-        if record is None:
+        assert record is not None
+        handle = await self._find(record)
+        if handle is None:
             return "nothing ran here"
-        self._save(replace(record, wanted=False))
-        instance = record.instance or processes.find(record.token)
-        if instance is None:
-            return "nothing ran here"
-        how = await processes.stop(instance, grace_seconds)
+        how = await self._manager(record).stop(handle, grace_seconds)
         self._healthy = False
         self._detail = {
             "stopped": "stopped",
@@ -131,35 +161,44 @@ class Slot:
         }[how]
         return self._detail
 
-    async def _take_up(self, app: str, environment: str, start: pb.StartSlot) -> SlotRecord | None:
-        """The slot's record if it runs just this already, perhaps from before a crash."""
+    async def _give_up(self, grace_seconds: float) -> None:
+        """Stop what did not become healthy; why it did not is what the operator has to hear."""
+        try:
+            await self.stop(grace_seconds)
+        except AgentError:
+            log.exception("slot %s could not be stopped after a start that failed", self.name)
+
+    async def _take_up(self, environment: str, start: pb.StartSlot) -> bool:
+        """Whether it runs just this already, perhaps from before a crash, and goes on with it."""
         record = self.record
-        if record is None or record.start != start or record.environment != environment:
-            return None
-        instance = record.instance or processes.find(record.token)
-        if instance is None or not processes.alive(instance):
-            return None
+        if (
+            record is None
+            or record.phase == "ending"
+            or record.start != start
+            or record.environment != environment
+        ):
+            return False
+        handle = await self._find(record)
+        if handle is None or not await self._manager(record).alive(handle):
+            return False
         await self.unkeep()
-        self._save(replace(record, instance=instance))
-        return self.record
+        self._save(replace(record, handle=handle))
+        return True
 
-    async def _clear(self) -> None:
-        if self.record is not None:
-            await self.stop(self.record.start.service.stop_grace_seconds)
-
-    def _begin(
+    async def _begin(
         self, app: str, environment: str, start: pb.StartSlot, release: Path, taken: set[int]
-    ) -> SlotRecord:
-        port = self._port(app, start, taken)
+    ) -> None:
+        manager(start.service.manager)  # before anything is changed
+        port = self._port(start, taken)
         self._link(release)
-        if self.output.exists():
-            self.output.replace(self.output.with_suffix(".log.1"))
-        record = SlotRecord(app, self.name, environment, start, port, False, uuid.uuid4().hex, None)
+        output.set_aside(self.output)
+        token = uuid.uuid4().hex
+        record = SlotRecord(app, self.name, environment, start, port, "starting", token, None)
         self._healthy, self._detail = None, "starting"
         self._save(record)
-        return self._spawn(record)
+        await self._spawn(record)
 
-    def _port(self, app: str, start: pb.StartSlot, taken: set[int]) -> int:
+    def _port(self, start: pb.StartSlot, taken: set[int]) -> int:
         """The port that was asked for, the slot's last one, or another that is free."""
         wanted = start.service.port or (self.record.port if self.record else 0)
         if not wanted:
@@ -169,178 +208,145 @@ class Slot:
             return wanted
         if not start.service.port:
             return ports.choose(f"{self._home}/{self.name}", taken | {wanted})
-        raise ServiceError(f"port {wanted} is in use by {holder}")
+        raise NodeError(f"port {wanted} is in use by {holder}")
 
     def _link(self, release: Path) -> None:
         """Let the slot's `release` name the unpacked tree, by a rename that is durable."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.output.parent.mkdir(exist_ok=True)
-        replace_link(self.folder / "release", os.path.relpath(release, self.folder))
+        links.replace(self.folder / "release", os.path.relpath(release, self.folder))
 
-    def _spawn(self, record: SlotRecord) -> SlotRecord:
-        words = self._words(record)
-        service = record.start.service
-        launch = Launch(
-            command=tuple(_filled(part, words) for part in service.command),
-            environment=self._environment(record),
-            directory=self.folder / "release",
-            output=self.output,
-            stop_grace_seconds=service.stop_grace_seconds,
-        )
-        instance = processes.spawn(launch, record.token)
-        return self._hold(replace(record, instance=instance))
+    # --- Afterwards ---------------------------------------------------------------------------
 
-    def _environment(self, record: SlotRecord) -> dict[str, str]:
-        words = self._words(record)
-        own = record.start.service.environment
-        return {
-            **{f"TIDEGATE_{key.upper()}": value for key, value in words.items()},
-            "PORT": words["port"],
-            **{key: _filled(value, words) for key, value in own.items()},
-        }
+    async def recover(self, record: SlotRecord) -> None:
+        """After a start of the agent: find the process again, start it again if it is gone, or
+        end it where that was begun."""
+        self.record = record
+        if record.phase == "starting":
+            return  # the command is unfinished, and goes on from here
+        handle = await self._find(record)
+        alive = handle is not None and await self._manager(record).alive(handle)
+        if record.phase == "ending":
+            if alive:
+                grace_seconds = record.start.service.stop_grace_seconds
+                self._task = asyncio.create_task(self._finish_stop(grace_seconds))
+            return
+        if not alive:
+            self._healthy, self._detail = False, "had ended while no agent ran"
+            self._keep(healthy=False)
+            return
+        self._hold(replace(record, handle=handle))
+        problem = await probe(self.check())
+        self._healthy = True if problem is None else None
+        self._detail = problem or "healthy"
+        self._keep(healthy=self._healthy)
 
-    def _words(self, record: SlotRecord) -> Mapping[str, str]:
-        return {
-            "port": str(record.port),
-            "slot": self.name,
-            "app": record.app,
-            "environment": record.environment,
-            "version": record.start.version,
-            "node": self._node,
-        }
+    async def _finish_stop(self, grace_seconds: float) -> None:
+        try:
+            await self._end(grace_seconds)
+        except AgentError as error:
+            self.changed(False, str(error))
 
-    def _check(self, record: SlotRecord) -> Check:
-        async def is_active() -> bool:
-            return self.runs()
+    def _keep(self, *, healthy: bool | None) -> None:
+        self._task = asyncio.create_task(Keeper(self, healthy).run())
 
+    async def unkeep(self) -> None:
+        """Watch it no longer; what runs here goes on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    # --- What its keeper needs ----------------------------------------------------------------
+
+    async def wait(self) -> int | None:
+        record = self.record
+        assert record is not None and record.handle is not None  # noqa: PT018
+        return await self._manager(record).wait(record.handle)
+
+    async def restart(self) -> None:
+        """Start it once more, after it has ended, and after what it may have left behind, on its
+        port too, has been ended. A journal that cannot be written is no reason to stay down: the
+        process then carries the token of the one before, and is found by that."""
+        record = self.record
+        assert record is not None
+        if record.handle is not None:
+            grace_seconds = record.start.service.stop_grace_seconds
+            await self._manager(record).stop(record.handle, grace_seconds)
+        fresh = replace(record, token=uuid.uuid4().hex, handle=None)
+        try:
+            self._save(fresh)
+        except JournalError:
+            log.exception("slot %s is started again with its former token", self.name)
+            fresh = replace(record, handle=None)
+        await self._spawn(fresh)
+
+    def check(self) -> Check:
+        """How the slot's health is asked. Raises AgentError where that makes no sense."""
+        record = self.record
+        assert record is not None
+        service, words = record.start.service, self._words(record)
+        environment: dict[str, str] = {}
+        if record.start.health.WhichOneof("kind") == "exec":
+            own = variables.variables(service, words)
+            environment = {**processes.base_environment(users.find(service.user)), **own}
         context = health.Context(
             directory=self.folder / "release",
-            environment={**processes.base_environment(), **self._environment(record)},
-            user=record.start.service.user,
-            is_active=is_active,
+            environment=environment,
+            user=service.user,
+            is_active=self.runs,
         )
-        return health.check_of(record.start.health, self._words(record), context)
+        return health.check_of(record.start.health, words, context)
 
-    def _hold(self, record: SlotRecord) -> SlotRecord:
+    def changed(self, healthy: bool | None, detail: str) -> None:
+        self._healthy, self._detail = healthy, detail
+        word = {True: "healthy", False: "unhealthy", None: "not known to be healthy"}[healthy]
+        log.info("slot %s is %s: %s", self.name, word, clipped(detail, DETAIL_CHARACTERS))
+        self._on_change(self)
+
+    # --- The record and what belongs to it ----------------------------------------------------
+
+    async def _spawn(self, record: SlotRecord) -> None:
+        words, service = self._words(record), record.start.service
+        launch = Launch(
+            command=tuple(filled(part, words) for part in service.command),
+            environment=variables.variables(service, words),
+            directory=self.folder / "release",
+            output=self.output,
+            user=users.find(service.user),
+        )
+        handle = await self._manager(record).start(launch, record.token)
+        self._hold(replace(record, handle=handle))
+
+    async def _find(self, record: SlotRecord) -> Handle | None:
+        """What runs by this record. Its handle is of the last start that could be recorded, its
+        token of the last start."""
+        if record.handle is not None and await self._manager(record).alive(record.handle):
+            return record.handle
+        return await self._manager(record).find(record.token) or record.handle
+
+    def _manager(self, record: SlotRecord) -> Manager:
+        return manager(record.start.service.manager)
+
+    def _words(self, record: SlotRecord) -> Mapping[str, str]:
+        return variables.words(
+            app=record.app,
+            environment=record.environment,
+            version=record.start.version,
+            slot=self.name,
+            node=self._node,
+            port=record.port,
+        )
+
+    def _hold(self, record: SlotRecord) -> None:
         """Remember what runs, in the journal too if it can be written: it is found again by its
         token in any case."""
         self.record = record
         try:
             self._journal.save_slot(record)
-        except AgentError:
+        except JournalError:
             log.exception("the process of slot %s could not be recorded", self.name)
-        return record
 
-    def _save(self, record: SlotRecord) -> SlotRecord:
+    def _save(self, record: SlotRecord) -> None:
         self._journal.save_slot(record)
         self.record = record
-        return record
-
-    # --- Afterwards ---------------------------------------------------------------------------
-
-    async def recover(self, record: SlotRecord) -> None:
-        """After a start of the agent: find the process again, or start it again if it is gone."""
-        self.record = record
-        if not record.wanted:
-            return
-        instance = record.instance or processes.find(record.token)
-        if instance is None or not processes.alive(instance):
-            self._healthy, self._detail = False, "had ended while no agent ran"
-            self._keep(healthy=False)
-            return
-        self._hold(replace(record, instance=instance))
-        problem = await probe(self._check(record))
-        self._healthy = True if problem is None else None
-        self._detail = problem or "healthy"
-        self._keep(healthy=self._healthy)
-
-    def _keep(self, *, healthy: bool | None) -> None:
-        self._keeper = asyncio.create_task(self._keep_running(healthy))
-
-    async def unkeep(self) -> None:
-        """Watch it no longer; what runs here goes on."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-            self._keeper = None
-
-    async def _keep_running(self, healthy: bool | None) -> None:
-        """Watch the process and its health; start it again, ever more slowly, when it ends."""
-        pause = RESTART_SECONDS_MIN
-        while True:
-            assert self.record is not None
-            if self.record.instance is not None and processes.alive(self.record.instance):
-                code = await self._watch(self.record.instance, healthy)
-                words = "ended" if code is None else f"exited with code {code}"
-                self._changed(False, f"{words}; starting it again in {pause:.0f} s")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, RESTART_SECONDS_MAX)
-            healthy = False
-            try:
-                await self._end_leftovers()
-                fresh = replace(self.record, token=uuid.uuid4().hex, instance=None)
-                self._spawn(self._save(fresh))
-            except (AgentError, OSError) as error:
-                self._changed(False, str(error))
-
-    async def _end_leftovers(self) -> None:
-        """What a process that has ended may have left behind, on its port too."""
-        assert self.record is not None
-        if self.record.instance is not None:
-            grace_seconds = self.record.start.service.stop_grace_seconds
-            await processes.stop(self.record.instance, grace_seconds)
-
-    async def _watch(self, instance: Instance, healthy: bool | None) -> int | None:
-        """Until the process ends; its exit code, if known."""
-        task = asyncio.create_task(self._monitor(healthy))
-        try:
-            return await processes.wait_exit(instance)
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _monitor(self, healthy: bool | None) -> None:
-        """Report changes of health; first, where it is not known, what it is."""
-        assert self.record is not None
-        check = self._check(self.record)
-        just_started = healthy is False
-        for _ in range(check.failures):
-            if healthy is not None:
-                break
-            problem = await probe(check)
-            if problem is None:
-                healthy = True
-                self._changed(True, "healthy")
-            else:
-                self._detail = problem
-                await asyncio.sleep(check.every_seconds)
-        if healthy is None:
-            healthy = False
-            self._changed(False, self._detail)
-        await Monitor(check, self._changed, healthy).run(just_started)
-
-    def _changed(self, healthy: bool, detail: str) -> None:
-        self._healthy, self._detail = healthy, detail
-        log.info("slot %s is %s: %s", self.name, "healthy" if healthy else "unhealthy", detail)
-        self._on_change(self)
-
-
-def _filled(text: str, words: Mapping[str, str]) -> str:
-    try:
-        return render(text, words)
-    except ValueError as error:
-        raise ServiceError(str(error)) from error
-
-
-def replace_link(link: Path, target: str) -> None:
-    """Let a symlink name another target, atomically and durably."""
-    if link.is_symlink() and os.readlink(link) == target:
-        return
-    fresh = link.with_name(f".{link.name}.{uuid.uuid4().hex[:8]}")
-    os.symlink(target, fresh)
-    os.rename(fresh, link)
-    folder = os.open(link.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

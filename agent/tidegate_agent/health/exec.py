@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.health.kind import Context, Fill, exit_in_words
-from tidegate_agent.processes import TOKEN_VARIABLE, plain
+from tidegate_agent.output import plain
+from tidegate_agent.processes import TOKEN_VARIABLE
 from tidegate_agent.procfs import ended, everyone, handle, has_variable
 from tidegate_protos.v1 import agent_pb2 as pb
 

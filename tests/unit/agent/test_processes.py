@@ -26,7 +26,6 @@ from tidegate_agent.processes import (
     find,
     spawn,
     stop,
-    tail,
     wait_exit,
 )
 
@@ -51,7 +50,7 @@ import dataclasses, json, sys, time
 from pathlib import Path
 from tidegate_agent.processes import Launch, spawn
 command, directory, token = json.loads(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-instance = spawn(Launch(tuple(command), {}, directory, directory / "output", 1.0), token)
+instance = spawn(Launch(tuple(command), {}, directory, directory / "output"), token)
 print(json.dumps(dataclasses.asdict(instance)), flush=True)
 sys.stdin.read()
 """
@@ -73,7 +72,7 @@ class Yard:
         return self.tokens[-1]
 
     def launch(self, *command: str, **environment: str) -> Launch:
-        return Launch(command, environment, self.directory, self.output, 1.0)
+        return Launch(command, environment, self.directory, self.output)
 
     def python(self, code: str, **environment: str) -> Instance:
         launch = self.launch(sys.executable, "-c", textwrap.dedent(code), **environment)
@@ -524,50 +523,3 @@ async def test_a_process_of_another_user_cannot_be_stopped_and_it_is_said(
     monkeypatch.setattr(os, "killpg", forbidden)
     with pytest.raises(ServiceError, match=f"cannot stop pid {instance.pid}: it runs as another"):
         await stop(instance, 1)
-
-
-# --- The end of the output -------------------------------------------------------------------
-
-
-def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
-    file = tmp_path / "output"
-    file.write_text("".join(f"line {number}\n" for number in range(100)))
-    assert tail(file, lines=2) == "line 98\nline 99"
-    assert len(tail(file).splitlines()) == 20
-    assert tail(file, lines=0) == ""
-
-
-def test_the_tail_is_bounded_and_begins_with_a_whole_line(tmp_path: Path) -> None:
-    file = tmp_path / "output"
-    file.write_bytes(b"x" * 1_000_000 + b"\nlast but one\nlast\n")
-    assert tail(file) == "last but one\nlast"
-    file.write_bytes(b"x" * 10_000_000)
-    assert tail(file, max_bytes=100) == "x" * 100
-
-
-def test_no_output_has_an_empty_tail(tmp_path: Path) -> None:
-    assert tail(tmp_path / "none") == ""
-    assert tail(tmp_path) == ""
-    (tmp_path / "empty").touch()
-    assert tail(tmp_path / "empty") == ""
-
-
-@pytest.mark.parametrize(
-    ("raw", "plain"),
-    [
-        (b"\x1b[1;31mred\x1b[0m", "red"),
-        (b"a\x1b]0;title\x07b\x1b]8;;http://x\x1b\\c", "abc"),
-        (b"\x1b]0;never ended\nnext", "0;never ended\nnext"),
-        (b"\x1bPq#0\x1b\\sixel \x1b(B\x1bM", "sixel "),
-        ("c1 \x9b31m\x85 csi".encode(), "c1  csi"),
-        (b"tab\tbell\x07 nul\x00 cr\r\nnext", "tab\tbell nul cr\nnext"),
-        (b"bad \xff utf-8", "bad \ufffd utf-8"),
-        ("reversed \u202eevil".encode(), "reversed evil"),
-        ("café ☕ 👩\u200d💻".encode(), "café ☕ 👩\u200d💻"),
-        (b"{{7*7}} <script>", "{{7*7}} <script>"),
-    ],
-)
-def test_the_tail_is_plain_text(tmp_path: Path, raw: bytes, plain: str) -> None:
-    file = tmp_path / "output"
-    file.write_bytes(raw)
-    assert tail(file) == plain

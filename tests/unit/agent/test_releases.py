@@ -637,7 +637,7 @@ async def test_a_child_past_its_time_is_stopped(tmp_path: Path, server: Server) 
 ALONE = """
 import asyncio, sys
 from pathlib import Path
-sys.path += sys.argv.pop(1).split(":")
+sys.path[:0] = sys.argv.pop(1).split(":")
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.releases import Patience, Releases
 root, digest, size, url, sweep = sys.argv[1:]
@@ -656,7 +656,7 @@ asyncio.run(main())
 def alone(root: Path, server: Server, data: bytes = ARTIFACT, sweep: str = "") -> list[str]:
     """A process of its own that prepares the release."""
     digest, size = digest_of(data), str(len(data))
-    start = [sys.executable, "-I", "-S", "-c", ALONE, f"{PACKAGE_FOLDER}:{PROTOS_FOLDER}"]
+    start = [sys.executable, "-I", "-c", ALONE, f"{PACKAGE_FOLDER}:{PROTOS_FOLDER}"]
     return [*start, str(root), digest, size, server.url(), sweep]
 
 

@@ -1,0 +1,105 @@
+"""The agent as a whole: what it says of itself, what it refuses, how often it speaks."""
+
+import platform
+from pathlib import Path
+
+import pytest
+from one_node import OneNode, until
+
+from tidegate_agent import agent, main, procfs
+from tidegate_protos.v1 import agent_pb2 as pb
+
+STOP = {"stop_slot": pb.StopSlot(slot="blue")}
+
+
+async def test_a_hello_says_what_machine_this_is(node: OneNode) -> None:
+    hello = await node.agent.hello()
+    assert hello.boot_id == procfs.boot_id()
+    assert set(hello.facts) == {
+        "os",
+        "kernel",
+        "cpus",
+        "memory_bytes",
+        "disk_bytes",
+        "user",
+        "python",
+        "hostname",
+    }
+    assert hello.facts["kernel"] == platform.release()
+    assert int(hello.facts["memory_bytes"]) > 1 << 20
+    assert int(hello.facts["disk_bytes"]) > 1 << 20
+
+
+async def test_a_fact_that_cannot_be_told_keeps_no_agent_from_connecting(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> dict[str, str]:
+        raise FileNotFoundError(2, "No such file or directory", "/etc/os-release")
+
+    monkeypatch.setattr(platform, "freedesktop_os_release", missing)
+    assert (await node.agent.hello()).facts["os"].startswith("unknown: [Errno 2]")
+
+
+async def test_the_controllers_log_is_remembered_over_restarts(node: OneNode) -> None:
+    assert (await node.agent.hello()).log_id == ""
+    node.agent.welcomed(pb.Welcome(log_id="log-1"))
+    await node.start_anew()
+    assert (await node.agent.hello()).log_id == "log-1"
+    node.agent.welcomed(pb.Welcome())
+    assert (await node.agent.hello()).log_id == "log-1"
+    node.agent.welcomed(pb.Welcome(log_id="log-2"))
+    assert (await node.agent.hello()).log_id == "log-2"
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"node": "another"}, "not another"),
+        ({"app": "../shop"}, "'../shop' or its environment has a name that is not allowed"),
+        ({"environment": "a/b"}, "has a name that is not allowed"),
+        ({"journal_id": "old"}, "the command was made for another journal"),
+    ],
+)
+async def test_what_is_not_meant_for_this_agent_is_refused(
+    node: OneNode, more: dict[str, str], text: str
+) -> None:
+    finished = await node.do(**STOP, **more)
+    assert finished.outcome == pb.OUTCOME_REFUSED
+    assert text in finished.error
+
+
+async def test_a_slot_that_changes_all_the_time_is_reported_now_and_then_and_in_the_end(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "HEALTH_SECONDS", 0.1)
+    await node.done(node.take(node.command(**STOP)))
+    for number in range(200):
+        node.slot.changed(bool(number % 2), f"change {number}")
+    await until(lambda: bool(node.health()))
+    assert [slot.detail for slot in node.health()] == ["change 199"]
+    for number in range(200):
+        node.slot.changed(bool(number % 2), f"more {number}")
+    await until(lambda: node.health()[-1].detail == "more 199")
+    assert len(node.health()) == 2
+
+
+async def test_slots_are_reported_beside_each_other(node: OneNode) -> None:
+    await node.done(node.take(node.command(**STOP)))
+    for slot in node.app.slots.values():
+        slot.changed(False, f"{slot.name} is down")
+    await until(lambda: len(node.health()) == 2)
+    assert {slot.slot: slot.detail for slot in node.health()} == {
+        "blue": "blue is down",
+        "green": "green is down",
+    }
+
+
+def test_the_controllers_name_is_no_nodes_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ending:
+        main.main(
+            ["run", "--node", "controller", "--data", str(tmp_path), "--controller", "[::1]:7420"]
+        )
+    assert ending.value.code == 2
+    assert "'controller' is what the controller itself is called" in capsys.readouterr().err

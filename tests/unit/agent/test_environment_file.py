@@ -1,0 +1,73 @@
+"""NAME=value lines: what systemd's EnvironmentFile= makes of them, and errors without values."""
+
+from pathlib import Path
+
+import pytest
+
+from tidegate_agent.environment_file import FILE_BYTES, parse, read
+from tidegate_agent.errors import NodeError
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", {}),
+        ("\n\n   \n", {}),
+        ("A=1\nB=two\n", {"A": "1", "B": "two"}),
+        ("A=1", {"A": "1"}),
+        ("A=", {"A": ""}),
+        ("# a comment\n; another\n  # and A=0\nA=1\n", {"A": "1"}),
+        ("# a comment that goes on \\\nA=0\nA=1\n", {"A": "1"}),
+        ("  A = 1 2  3 \t\n", {"A": "1 2  3"}),
+        ("A=1 # no comment\n", {"A": "1 # no comment"}),
+        ("A='a \\n $b \"c\" #'\n", {"A": 'a \\n $b "c" #'}),
+        ('A="a \\" \\\\ \\$b \\n \'c\' #"\n', {"A": "a \" \\ $b \\n 'c' #"}),
+        ("A=\"two\nlines\"\nB='and\ntwo'\n", {"A": "two\nlines", "B": "and\ntwo"}),
+        ("A=\"a\"'b' c\n", {"A": "abc"}),
+        ("A=it's\n", {"A": "it's"}),
+        ("A=a\\ b\\\\c\\\nd\n", {"A": "a b\\cd"}),
+        ("A=a\\ \n", {"A": "a "}),
+        ("A=1\nA=2\n", {"A": "2"}),
+        ("A=b=c\n", {"A": "b=c"}),
+        ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+        ("A=${B}\n", {"A": "${B}"}),
+        ("A=grün ☕\n", {"A": "grün ☕"}),
+    ],
+)
+def test_a_file_is_read_as_systemd_does(text: str, found: dict[str, str]) -> None:
+    assert dict(parse(text)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("A=1\nhunter2\n", "line 2: not NAME=value"),
+        ("export A=hunter2\n", "line 1: not NAME=value"),
+        ("\n\n1A=hunter2\n", "line 3: not NAME=value"),
+        ("=hunter2\n", "line 1: not NAME=value"),
+        ("A=1\nB='hunter2\nC=3\n", "line 2: a quote that does not end"),
+        ('A="hunter2\\"', "line 1: a quote that does not end"),
+        ("A=hunter2\0\n", "line 1: a NUL in the value of A"),
+    ],
+)
+def test_what_is_wrong_is_said_by_its_line_and_without_a_value(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}$") as raised:
+        dict(parse(text))
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "shop.env"
+    for content, problem in (
+        (None, r"^cannot read environment_file /.+/shop.env: No such file"),
+        (b"A=\xff", "is not UTF-8 text$"),
+        (b"#" * (FILE_BYTES + 1), "has more than 1,048,576 bytes$"),
+    ):
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(NodeError, match=problem):
+            read(str(file))
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(NodeError, match="Is a directory"):
+        read(str(file))

@@ -1,0 +1,83 @@
+"""The stream to the controller: opened past any proxy, kept alive by signs of life, opened anew."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+from fake_controller import FakeController
+from one_node import OneNode, until
+
+from tidegate_agent import link
+from tidegate_agent.link import Link
+from tidegate_protos.v1 import agent_pb2 as pb
+
+
+@pytest.fixture
+async def controller() -> AsyncIterator[FakeController]:
+    async with FakeController().running() as controller:
+        yield controller
+
+
+@pytest.fixture
+async def connect(node: OneNode, controller: FakeController) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.create_task(Link(node.agent, controller.address).run())
+    yield task
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@pytest.mark.usefixtures("connect")
+async def test_a_command_comes_and_its_result_goes(
+    node: OneNode, controller: FakeController
+) -> None:
+    command = controller.send(node.command(stop_slot=pb.StopSlot(slot="blue")))
+    await until(lambda: bool(controller.finished(command.id)))
+    assert controller.hellos[0].node == node.name
+    assert (await node.agent.hello()).log_id == "log-1"
+
+
+async def test_a_proxy_of_the_machine_is_not_asked_for_the_controller(
+    node: OneNode, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    task = asyncio.create_task(Link(node.agent, controller.address).run())
+    await until(lambda: bool(controller.hellos))
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@pytest.mark.usefixtures("connect")
+async def test_signs_of_life_go_on_though_nothing_can_be_measured(
+    controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> object:
+        raise psutil.Error
+
+    monkeypatch.setattr(psutil, "virtual_memory", broken)
+    await until(lambda: bool(controller.hellos))
+    already = len(controller.reports)
+    await until(lambda: len(controller.reports) >= already + 3)
+    assert all(report.HasField("heartbeat") for report in controller.reports[already:])
+    assert controller.reports[-1].heartbeat.memory_total_bytes == 0
+
+
+async def test_a_refusal_is_logged_in_the_controllers_words(
+    node: OneNode,
+    controller: FakeController,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "RETRY_SECONDS_MIN", 0.01)
+    controller.refusal = "another agent is connected as web-1; give this one another name"
+    with caplog.at_level(logging.WARNING):
+        task = asyncio.create_task(Link(node.agent, controller.address).run())
+        await until(lambda: controller.refusal in caplog.text)
+    controller.refusal = ""
+    await until(lambda: bool(controller.hellos))  # it goes on trying
+    task.cancel()
+    await asyncio.wait({task})
