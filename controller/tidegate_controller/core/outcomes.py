@@ -11,7 +11,8 @@ def apply_outcome(
     """What the world is like now that the work has ended. `known`: the place, as reported."""
     if work.verb == "route" and ok:
         weights = {place: share for place, share in (work.weights or {}).items() if share}
-        idle = {p: state.idle_since.get(p, clock) for p in state.places if p not in weights}
+        places = sorted({*state.places, *state.settled})
+        idle = {p: state.idle_since.get(p, clock) for p in places if p not in weights}
         routed = {place: place_of(state, place).address or "" for place in weights}
         return replace(
             state,
