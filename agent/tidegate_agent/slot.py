@@ -215,7 +215,7 @@ class Slot:
 
         context = health.Context(
             directory=self.folder / "release",
-            environment={**processes.base_environment(), **self._environment(record)},
+            environment=lambda: {**processes.base_environment(), **self._environment(record)},
             user=record.start.service.user,
             is_active=is_active,
         )

@@ -8,11 +8,11 @@ import shlex
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate_agent.errors import ServiceError
+from tidegate_agent.errors import AgentError, ServiceError
 from tidegate_agent.health.kind import Context, Fill, exit_in_words
 from tidegate_agent.processes import TOKEN_VARIABLE, plain
 from tidegate_agent.procfs import ended, everyone, handle, has_variable
@@ -29,6 +29,7 @@ KILL_PASSES = 5
 @dataclass(frozen=True)
 class Exec:
     """`command` is run in `directory`, with this environment and no other, as `user`.
+    `environment` is asked each time; an AgentError of it is the check's answer.
 
     It leads a session of its own; what is left of that when it ends is killed. When it does not end
     in time, or nobody waits any more, all that descends from it is killed.
@@ -36,7 +37,7 @@ class Exec:
 
     command: tuple[str, ...]
     directory: Path
-    environment: Mapping[str, str]
+    environment: Callable[[], Mapping[str, str]]
     user: str = ""
 
     def __post_init__(self) -> None:
@@ -47,14 +48,13 @@ class Exec:
         return shlex.join(self.command)[:SHOWN_CHARS]
 
     async def ask(self, timeout_seconds: float) -> str | None:
-        # The app's token would make the check look like a part of the app.
         mark = uuid.uuid4().hex
-        environment = {**self.environment, MARK_VARIABLE: mark}
-        environment.pop(TOKEN_VARIABLE, None)
         with _pipe() as (reading, writing):
             try:
+                environment = {**self.environment(), MARK_VARIABLE: mark}
+                environment.pop(TOKEN_VARIABLE, None)  # it would look like a part of the app
                 process = self._spawn(environment, writing)
-            except ServiceError as error:
+            except AgentError as error:
                 return str(error)
             finally:
                 os.close(writing)
