@@ -70,6 +70,7 @@ class Keeper:
     async def _monitor(self) -> None:
         """Report changes of health; first, where it is not known, what it is."""
         check = self._kept.check()
+        just_started = self._healthy is False
         problem: str | None = "not asked yet"
         for _ in range(check.failures):
             if self._healthy is not None:
@@ -82,7 +83,7 @@ class Keeper:
                 await asyncio.sleep(check.every_seconds)
         if self._healthy is None:
             self._flip(False, problem or "")
-        await Monitor(check, self._flip, bool(self._healthy)).run()
+        await Monitor(check, self._flip, bool(self._healthy)).run(just_started)
 
     def _flip(self, healthy: bool, detail: str) -> None:
         self._healthy = healthy

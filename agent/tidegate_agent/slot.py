@@ -286,10 +286,11 @@ class Slot:
         record = self.record
         assert record is not None
         service, words = record.start.service, self._words(record)
-        environment: dict[str, str] = {}
-        if record.start.health.WhichOneof("kind") == "exec":
-            own = variables.variables(service, words)
-            environment = {**processes.base_environment(users.find(service.user)), **own}
+
+        def environment() -> dict[str, str]:
+            base = processes.base_environment(users.find(service.user))
+            return {**base, **variables.variables(service, words)}
+
         context = health.Context(
             directory=self.folder / "release",
             environment=environment,

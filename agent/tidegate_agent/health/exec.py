@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 import os
-import pwd
 import shlex
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate_agent.errors import ServiceError
+from tidegate_agent import users
+from tidegate_agent.errors import AgentError, ServiceError
 from tidegate_agent.health.kind import Context, Fill, exit_in_words
 from tidegate_agent.output import plain
 from tidegate_agent.processes import TOKEN_VARIABLE
@@ -30,6 +30,7 @@ KILL_PASSES = 5
 @dataclass(frozen=True)
 class Exec:
     """`command` is run in `directory`, with this environment and no other, as `user`.
+    `environment` is asked each time; an AgentError of it is the check's answer.
 
     It leads a session of its own; what is left of that when it ends is killed. When it does not end
     in time, or nobody waits any more, all that descends from it is killed.
@@ -37,7 +38,7 @@ class Exec:
 
     command: tuple[str, ...]
     directory: Path
-    environment: Mapping[str, str]
+    environment: Callable[[], Mapping[str, str]]
     user: str = ""
 
     def __post_init__(self) -> None:
@@ -48,14 +49,13 @@ class Exec:
         return shlex.join(self.command)[:SHOWN_CHARS]
 
     async def ask(self, timeout_seconds: float) -> str | None:
-        # The app's token would make the check look like a part of the app.
         mark = uuid.uuid4().hex
-        environment = {**self.environment, MARK_VARIABLE: mark}
-        environment.pop(TOKEN_VARIABLE, None)
         with _pipe() as (reading, writing):
             try:
+                environment = {**self.environment(), MARK_VARIABLE: mark}
+                environment.pop(TOKEN_VARIABLE, None)  # it would look like a part of the app
                 process = self._spawn(environment, writing)
-            except ServiceError as error:
+            except AgentError as error:
                 return str(error)
             finally:
                 os.close(writing)
@@ -75,7 +75,7 @@ class Exec:
 
     def _spawn(self, environment: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:
         """Raises ServiceError."""
-        user, group, groups = _identity(self.user)
+        user = users.find(self.user)
         try:
             return subprocess.Popen(
                 self.command,
@@ -85,9 +85,9 @@ class Exec:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                user=user,
-                group=group,
-                extra_groups=groups,
+                user=user.uid if user else None,
+                group=user.gid if user else None,
+                extra_groups=user.groups if user else None,
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
             why = str(error)
@@ -102,19 +102,6 @@ class Exec:
 def of(health: pb.HealthCheck, fill: Fill, context: Context) -> Exec:
     command = tuple(fill(part) for part in health.exec.command)
     return Exec(command, context.directory, context.environment, context.user)
-
-
-def _identity(name: str) -> tuple[int | None, int | None, list[int] | None]:
-    """User, group and further groups to become; None for what stays as it is."""
-    if not name:
-        return None, None, None
-    try:
-        user = pwd.getpwnam(name)
-    except KeyError as error:
-        raise ServiceError(f"health check: there is no user {name!r} on this node") from error
-    if user.pw_uid == os.geteuid():
-        return None, None, None
-    return user.pw_uid, user.pw_gid, os.getgrouplist(name, user.pw_gid)
 
 
 async def _exit_code(

@@ -25,7 +25,7 @@ class Context:
     """What the kinds that ask no address need to know of the slot."""
 
     directory: Path  # the slot's unpacked release
-    environment: Mapping[str, str]  # all variables that the app has; nothing is added to them
+    environment: Callable[[], Mapping[str, str]]  # all variables of the app; nothing is added
     user: str  # whom the app runs as; empty: the agent's own user
     is_active: Callable[[], Awaitable[bool]]  # whether the service manager says that it runs
 

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_agent.errors import ServiceError
+from tidegate_agent.errors import AgentError, ServiceError
 from tidegate_agent.health import kind as kinds
 from tidegate_agent.health.exec import MARK_VARIABLE, Exec
 from tidegate_agent.processes import TOKEN_VARIABLE
 from tidegate_agent.procfs import look
 
-PATH = {"PATH": os.environ["PATH"]}
+
+def path() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"]}
+
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
 
@@ -27,7 +31,7 @@ def script(folder: Path, text: str, name: str = "check") -> str:
 
 
 async def asked(folder: Path, text: str, timeout_seconds: float = 20, *words: str) -> str | None:
-    return await Exec((script(folder, text), *words), folder, PATH).ask(timeout_seconds)
+    return await Exec((script(folder, text), *words), folder, path).ask(timeout_seconds)
 
 
 async def gone(pid_file: Path) -> None:
@@ -92,9 +96,19 @@ async def test_it_runs_in_the_release_with_the_variables_of_the_app_and_no_other
         "-c",
         "import os, sys; sys.exit(f'{os.getcwd()} {sorted(os.environ)}')",
     )
-    problem = await Exec(words, tmp_path, {"LC_ALL": "C", TOKEN_VARIABLE: "the app's"}).ask(20)
+    problem = await Exec(words, tmp_path, lambda: {"LC_ALL": "C", TOKEN_VARIABLE: "the app's"}).ask(
+        20
+    )
     assert problem is not None
     assert problem.endswith(f"its last line: {tmp_path} ['LC_ALL', '{MARK_VARIABLE}']")
+
+
+async def test_variables_that_cannot_be_had_are_told(tmp_path: Path) -> None:
+    def unreadable() -> dict[str, str]:
+        raise AgentError("/etc/shop/env cannot be read")
+
+    problem = await Exec(("true",), tmp_path, unreadable).ask(20)
+    assert problem == "/etc/shop/env cannot be read"
 
 
 async def test_it_gets_no_input(tmp_path: Path) -> None:
@@ -115,36 +129,36 @@ async def test_what_cannot_be_run_says_why_and_where(tmp_path: Path) -> None:
         "./plain": "Permission denied: ./plain",
         "./odd": "Exec format error: ./odd",
     }.items():
-        assert await Exec((name,), tmp_path, PATH).ask(20) == f"{name} {where}: {why}"
+        assert await Exec((name,), tmp_path, path).ask(20) == f"{name} {where}: {why}"
     nowhere = tmp_path / "nowhere"
-    problem = await Exec(("true",), nowhere, PATH).ask(20)
+    problem = await Exec(("true",), nowhere, path).ask(20)
     assert problem == f"true cannot be run in {nowhere}: No such file or directory: {nowhere}"
 
 
 @pytest.mark.parametrize("command", [(), ("",)])
 def test_an_empty_command_is_refused_when_the_check_is_made(command: tuple[str, ...]) -> None:
     with pytest.raises(ServiceError, match="the command is empty"):
-        Exec(command, Path("/"), {})
+        Exec(command, Path("/"), path)
 
 
 # --- Users ---------------------------------------------------------------------------------------
 
 
 async def test_a_user_that_the_node_does_not_have_is_named(tmp_path: Path) -> None:
-    problem = await Exec(("true",), tmp_path, PATH, "no-such-user").ask(20)
+    problem = await Exec(("true",), tmp_path, path, "no-such-user").ask(20)
     assert problem == "health check: there is no user 'no-such-user' on this node"
 
 
 async def test_the_agents_own_user_needs_no_rights(tmp_path: Path) -> None:
     me = pwd.getpwuid(os.geteuid()).pw_name
-    assert await Exec(("true",), tmp_path, PATH, me).ask(20) is None
+    assert await Exec(("true",), tmp_path, path, me).ask(20) is None
 
 
 @needs_root
 async def test_it_runs_as_the_user_of_the_app_with_that_ones_groups() -> None:
     nobody = pwd.getpwnam("nobody")
     problem = await Exec(
-        ("sh", "-c", "echo $(id -u) $(id -G); exit 1"), Path("/"), PATH, "nobody"
+        ("sh", "-c", "echo $(id -u) $(id -G); exit 1"), Path("/"), path, "nobody"
     ).ask(20)
     groups = " ".join(str(group) for group in os.getgrouplist("nobody", nobody.pw_gid))
     assert problem is not None
@@ -157,7 +171,7 @@ async def test_a_check_of_another_user_is_killed_at_the_timeout_too() -> None:
         folder = Path(name)
         folder.chmod(0o777)
         text = "setsid sh -c 'echo $$ > pid; exec sleep 1000' & sleep 1000"
-        assert await Exec(("sh", "-c", text), folder, PATH, "nobody").ask(1.5) is not None
+        assert await Exec(("sh", "-c", text), folder, path, "nobody").ask(1.5) is not None
         await gone(folder / "pid")
 
 
@@ -221,7 +235,7 @@ async def test_nothing_stays_open_and_no_zombie_stays(tmp_path: Path) -> None:
     before = ours()
     for text, timeout_seconds in {"exit 0": 20.0, "exit 1": 20, "sleep 1000": 0.3}.items():
         await asked(tmp_path, text, timeout_seconds)
-    await Exec(("./missing",), tmp_path, PATH).ask(20)
+    await Exec(("./missing",), tmp_path, path).ask(20)
     assert ours() == before
 
 

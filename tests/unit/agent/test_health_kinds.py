@@ -229,7 +229,7 @@ async def active() -> bool:
     return True
 
 
-CONTEXT = Context(Path("/slot/release"), {"PATH": "/bin"}, "www-data", active)
+CONTEXT = Context(Path("/slot/release"), dict, "www-data", active)
 
 
 def made(**kind: Any) -> Check:
