@@ -146,7 +146,7 @@ def test_an_empty_command_is_refused_when_the_check_is_made(command: tuple[str, 
 
 async def test_a_user_that_the_node_does_not_have_is_named(tmp_path: Path) -> None:
     problem = await Exec(("true",), tmp_path, path, "no-such-user").ask(20)
-    assert problem == "health check: there is no user 'no-such-user' on this node"
+    assert problem == "there is no user 'no-such-user' on this node"
 
 
 async def test_the_agents_own_user_needs_no_rights(tmp_path: Path) -> None:
