@@ -34,10 +34,7 @@ SETTINGS = Settings(
 )
 
 
-async def _healthy(_: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
-    answer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-    await answer.drain()
-    answer.close()
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Agent:
@@ -50,6 +47,8 @@ class Agent:
         self.outcomes: dict[str, pb.Outcome | None] = {}  # by kind of work, or "KIND APP"
         self.slots: dict[tuple[str, str], pb.SlotState] = {}  # by stream and slot
         self.session: Session | None = None
+        self.answers_probes = asyncio.Event()  # while it is not set, slots keep who asks waiting
+        self.answers_probes.set()
         self._listening: asyncio.Task[None] | None = None
         self._doors: dict[tuple[str, str], asyncio.Server] = {}
 
@@ -123,7 +122,7 @@ class Agent:
 
     async def runs(self, stream: str, slot: str, revision: pb.Revision, **more: Any) -> None:
         """The slot runs this, and answers its health check."""
-        door = await asyncio.start_server(_healthy, "127.0.0.1", 0)
+        door = await asyncio.start_server(self._probed, "127.0.0.1", 0)
         if former := self._doors.get((stream, slot)):
             former.close()
         self._doors[stream, slot] = door
@@ -139,11 +138,18 @@ class Agent:
             **more,
         )
 
+    async def _probed(self, _: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+        await self.answers_probes.wait()
+        answer.write(OK)
+        await answer.drain()
+        answer.close()
+
     def address(self, stream: str, slot: str) -> str:
         return f"127.0.0.1:{self.slots[stream, slot].port}"
 
     async def close(self) -> None:
         await self.cut()
+        self.answers_probes.set()
         for door in self._doors.values():
             door.close()
 
