@@ -56,7 +56,7 @@ class Engine:
         self._artifact_url = artifact_url
         self._clock = EngineClock(0.0)
         self._writer = LogWriter(event_log)
-        self._effects = Effects(self.submit)
+        self._effects = Effects(self.submit_quietly)
         self._tasks: asyncio.TaskGroup | None = None
         self._own_lock = asyncio.Lock()
         self._appended = asyncio.Event()  # replaced at every append

@@ -1,0 +1,96 @@
+"""What goes wrong in one stream stays there; what goes wrong in the log ends the controller."""
+
+import pytest
+from without_doors import SILENT, Desk
+
+from tidegate_controller.core.changes import in_rollout
+from tidegate_controller.core.inputs import Tick
+from tidegate_controller.errors import Refused
+
+
+async def stumbles(desk: Desk, stream: str) -> None:
+    """The stream is in a state that the core cannot go on from, and notices at its next input."""
+    desk.stream(stream).state = in_rollout(desk.state(stream), cursor=99)
+    await desk.engine.submit_quietly(stream, Tick())
+    assert desk.stream(stream).fault
+
+
+async def deploying(desk: Desk, app: str) -> None:
+    """A deployment whose agent does not answer its first command."""
+    node = desk.agents.get("a") or await desk.node("a")
+    node.outcomes[f"inspect {app}"] = SILENT
+    await desk.deploy("1", app=app)
+    await desk.until(lambda: node.works(app))
+
+
+async def test_a_stream_that_cannot_go_on_stands_still_alone(desk: Desk) -> None:
+    await deploying(desk, "shop")
+    before = desk.kinds("shop@prod")
+    await stumbles(desk, "shop@prod")
+    with pytest.raises(Refused, match="shop@prod stands still after an error .*IndexError"):
+        await desk.deploy("2", app="shop")
+    await desk.deployed("1", app="blog")
+    assert desk.endings("blog@prod") == ["succeeded"]
+    assert desk.kinds("shop@prod") == before
+    assert not desk.life.done()
+
+
+async def test_agents_of_a_stream_that_stands_still_come_and_go(desk: Desk) -> None:
+    await deploying(desk, "shop")
+    await stumbles(desk, "shop@prod")
+    node = desk.agents["a"]
+    await node.leave()
+    await node.join()
+    await node.answer(node.last("inspect"))
+    assert not desk.life.done()
+
+
+async def test_balancer_work_that_ends_in_a_stream_that_stands_still_ends_nothing_else(
+    desk: Desk,
+) -> None:
+    node = await desk.node("a")
+    node.answers_probes.clear()
+    await desk.deploy("1")
+    await desk.until(lambda: desk.state().weights is None)  # the move is under way
+    await stumbles(desk, "shop@prod")
+    node.answers_probes.set()
+    await desk.until(desk.lead_to)
+    await desk.deployed("1", app="blog")
+    assert desk.endings("blog@prod") == ["succeeded"]
+    assert not desk.life.done()
+
+
+async def test_a_new_life_takes_up_what_stood_still(desk: Desk) -> None:
+    await deploying(desk, "shop")
+    await stumbles(desk, "shop@prod")
+    node = desk.agents["a"]
+    await desk.stop()
+    await desk.start()
+    node.outcomes.clear()
+    await node.join()
+    await desk.until(desk.endings)
+    assert desk.endings() == ["succeeded"]
+
+
+async def test_a_repeated_request_is_the_same_rollout(desk: Desk) -> None:
+    await desk.node("a")
+    request = desk.request("1", desk.spec())
+    first = await desk.requests.deploy(request)
+    again = await desk.requests.deploy(request)
+    assert (again.rollout, again.seq) == (first.rollout, first.seq)
+    assert desk.kinds().count("Started") == 1
+
+
+async def test_a_repeated_request_is_the_same_rollout_also_after_others(desk: Desk) -> None:
+    node = await desk.node("a")
+    request = desk.request("1", desk.spec())
+    first = await desk.ended(desk.requests.deploy(request))
+    await desk.deployed("2")
+    await desk.ended(desk.rollback())
+    await desk.stop()
+    await desk.start()
+    await node.join()
+    again = await desk.requests.deploy(request)
+    assert (again.rollout, again.seq) == (first.rollout, first.seq)
+    assert desk.kinds().count("Started") == 3
+    assert desk.state().rollout is None
