@@ -156,7 +156,7 @@ class Engine:
         """A refusal is an answer. An error of the core stops this stream alone, with the log as it
         was; one of the log ends the engine."""
         try:
-            if not stream.state.version:
+            if not stream.begun:
                 self._rehearse(stream, input_)
             await self._adopt(stream)
             async with stream.lock:

@@ -3,9 +3,10 @@
 import pytest
 from without_doors import SILENT, Desk
 
+from tidegate_controller import views
 from tidegate_controller.core.changes import in_rollout
 from tidegate_controller.core.inputs import Tick
-from tidegate_controller.errors import Refused
+from tidegate_controller.errors import Refused, UsageError
 
 
 async def stumbles(desk: Desk, stream: str) -> None:
@@ -70,6 +71,31 @@ async def test_a_new_life_takes_up_what_stood_still(desk: Desk) -> None:
     await node.join()
     await desk.until(desk.endings)
     assert desk.endings() == ["succeeded"]
+
+
+async def test_a_first_request_that_is_refused_leaves_no_stream_behind(desk: Desk) -> None:
+    node = await desk.node("a")
+    await node.leave()
+    desk.long_up()
+    with pytest.raises(Refused, match="a is not connected"):
+        await desk.deploy("1", environment="prdo")
+    assert desk.kinds("shop@prdo") == []
+    assert views.status(desk.engine, "").apps == []
+    with pytest.raises(UsageError, match="nothing was ever deployed as shop"):
+        desk.requests.find_stream("shop", "")
+
+
+async def test_nor_does_it_become_one_by_what_nodes_do_later(desk: Desk) -> None:
+    for name in "ab":
+        await desk.node(name)
+    await desk.agents["a"].leave()
+    desk.long_up()
+    with pytest.raises(Refused, match="a is not connected"):
+        await desk.deploy("1", nodes=("a", "b"))
+    await desk.nodes.remove("a", "ada")
+    await desk.agents["b"].leave()
+    await desk.agents["b"].join()
+    assert desk.kinds("shop@prod") == []
 
 
 async def test_a_repeated_request_is_the_same_rollout(desk: Desk) -> None:
