@@ -1,5 +1,8 @@
 """What goes wrong in one stream stays there; what goes wrong in the log ends the controller."""
 
+import asyncio
+import sqlite3
+
 import pytest
 from without_doors import SILENT, Desk
 
@@ -7,6 +10,7 @@ from tidegate_controller import views
 from tidegate_controller.core.changes import in_rollout
 from tidegate_controller.core.inputs import Tick
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.log import LogError
 
 
 async def stumbles(desk: Desk, stream: str) -> None:
@@ -71,6 +75,21 @@ async def test_a_new_life_takes_up_what_stood_still(desk: Desk) -> None:
     await node.join()
     await desk.until(desk.endings)
     assert desk.endings() == ["succeeded"]
+
+
+async def test_a_log_that_somebody_else_writes_to_ends_the_controller(desk: Desk) -> None:
+    await desk.node("a")
+    with sqlite3.connect(desk.log.path) as database:
+        database.execute(
+            "INSERT INTO events SELECT seq + 1, 'other', 1, at, clock, kind, data, cause, hash "
+            "FROM events ORDER BY seq DESC LIMIT 1"
+        )
+    with pytest.raises(LogError, match="cannot write to the event log"):
+        await desk.deploy("1")
+    await asyncio.wait({desk.life})
+    error = desk.life.exception()
+    assert isinstance(error, BaseExceptionGroup)
+    assert error.subgroup(LogError)
 
 
 async def test_a_first_request_that_is_refused_leaves_no_stream_behind(desk: Desk) -> None:
