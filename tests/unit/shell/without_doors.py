@@ -161,6 +161,7 @@ class Desk:
         self.folder = folder
         self.store = ArtifactStore(folder / "artifacts")
         self.agents: dict[str, Agent] = {}
+        self.may_fail = False  # whether a controller that ended by itself is what the test wants
         self._numbers = count(1)
 
     async def start(self) -> None:
@@ -177,9 +178,11 @@ class Desk:
     async def stop(self) -> None:
         for agent in self.agents.values():
             await agent.cut()
+        failed = self.life.done()
         self.life.cancel()
         await asyncio.wait({self.life})
         self.log.close()
+        assert not failed or self.may_fail, self.life.exception()
 
     def long_up(self) -> None:
         """The controller has run for a while: whoever is away now will not be waited for."""
