@@ -18,6 +18,7 @@ from tidegate_protos.v1 import agent_pb2 as pb
 
 FLEET_STREAM = "fleet"
 REFUSALS_KEPT = 100
+SLOTS_MAX = 1000  # that one agent may speak of
 QUEUE_MAX = 1000  # instructions waiting for one slow agent
 
 
@@ -41,7 +42,9 @@ class Session:
 
     def holds(self, slot: pb.SlotState) -> None:
         """Remember what the agent last said of a slot."""
-        self.slots[f"{slot.app}@{slot.environment}", slot.slot] = slot
+        key = (f"{slot.app}@{slot.environment}", slot.slot)
+        if key in self.slots or len(self.slots) < SLOTS_MAX:
+            self.slots[key] = slot
 
     def send(self, instruction: pb.Instruction) -> None:
         try:

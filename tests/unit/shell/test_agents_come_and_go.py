@@ -74,6 +74,8 @@ async def test_a_hello_is_welcomed_with_the_epoch_and_the_log(desk: Desk) -> Non
         ({"journal_id": "j" * 65}, "carries no journal id"),
         ({"address": "http://a"}, "is not a host name or an IP address"),
         ({"labels": {"role": "a b"}}, "is not of the form"),
+        ({"labels": {f"label-{n}": "x" for n in range(1000)}}, "more than 100 labels"),
+        ({"agent_version": "9" * 1000}, "the agent's version"),
         ({"slots": [pb.SlotState(app="shop", environment="prod", slot="../x")]}, "a slot with"),
         ({"slots": [pb.SlotState(app="a", environment="b", slot="c")] * 1001}, "more than 1000"),
     ],
@@ -196,6 +198,18 @@ async def test_a_slot_that_changes_by_itself_is_known_to_its_stream_and_to_the_s
     assert desk.state().places[t.Place("a/blue")].healthy is False
     (member,) = desk.engine.fleet.members(["a"], "shop@prod")
     assert member.slots["blue"].known.healthy is False
+
+
+async def test_what_an_agent_says_of_apps_that_the_log_does_not_know_is_not_recorded(
+    desk: Desk,
+) -> None:
+    node = await desk.node("a")
+    assert node.session is not None
+    for stream in range(2000):
+        slot = pb.SlotState(app=f"app-{stream}", environment="prod", slot="blue")
+        await desk.nodes.changed(node.session, slot)
+    assert set(desk.engine.streams) == set()
+    assert len(node.session.slots) <= 1000
 
 
 # --- Whose word counts ---------------------------------------------------------------------------
