@@ -106,6 +106,7 @@ class Fleet:
         if present is not None:
             present.end()  # the same agent came back before its old connection was seen to end
         self.sessions[session.hello.node] = session
+        self.refused.pop(session.hello.node, None)
 
     def turn_away(self, node: str, why: str, at: str) -> None:
         """Remember it for whoever looks for a node that does not come; the latest few."""

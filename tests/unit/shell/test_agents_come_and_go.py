@@ -106,6 +106,15 @@ async def test_a_second_agent_of_the_same_name_is_refused_and_remembered(desk: D
     assert desk.kinds("fleet") == ["NodeRegistered"]
 
 
+async def test_who_is_let_in_at_last_is_no_longer_among_those_turned_away(desk: Desk) -> None:
+    agent = Agent(desk, "a", {})
+    with pytest.raises(TurnedAway, match="epoch 7"):
+        await connect(desk, agent.hello(highest_epoch=7))
+    await agent.join()
+    assert views.nodes(desk.engine).refused == []
+    await agent.close()
+
+
 async def test_a_node_is_recorded_again_only_when_something_about_it_is_new(desk: Desk) -> None:
     node = await desk.node("a", role="web")
     await node.leave()
