@@ -100,6 +100,8 @@ class Nodes:
         await self._engine.record_own(
             FLEET_STREAM, ev.NodeRemoved(node=node, removed_by=removed_by)
         )
+        if (session := self._engine.fleet.sessions.get(node)) is not None:
+            session.end()  # it came meanwhile: it has to register anew
         for name in [stream.name for stream in self._engine.streams.values() if stream.begun]:
             await self._engine.submit_quietly(name, NodeRemoved(node=node))
 

@@ -314,6 +314,21 @@ async def test_a_deployment_by_labels_does_not_want_a_node_that_was_removed(
     assert dict(desk.state().debts) == {}
 
 
+async def test_a_node_that_comes_while_it_is_removed_comes_once_more(desk: Desk) -> None:
+    node = await desk.node("a")
+    await node.leave()
+    async with desk.engine._own_lock:  # the log is busy
+        removing = asyncio.create_task(remove(desk, "a"))
+        await asyncio.sleep(0)
+        await node.join()
+    await removing
+    assert node.session is not None
+    assert node.session.ended
+    await node.leave()
+    await node.join()
+    assert "a" in desk.engine.fleet.registered
+
+
 async def test_a_removed_node_that_comes_back_is_a_new_one(desk: Desk) -> None:
     node = await desk.node("a")
     await node.leave()
