@@ -41,9 +41,11 @@ async def gathered_by_name(engine: Engine, names: list[str]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-def rollback_nodes(state: t.State) -> list[str]:
-    """Nodes that a rollback is about: those of the last deployment, and whoever takes traffic."""
-    return sorted({place.node for place in state.settled}.union(state.members))
+def rollback_nodes(engine: Engine, state: t.State) -> list[str]:
+    """Nodes that a rollback is about: those of the last deployment, and whoever takes traffic;
+    but for those that were removed, which nobody waits for."""
+    nodes = {place.node for place in state.settled}.union(state.members)
+    return sorted(nodes.intersection(engine.fleet.registered))
 
 
 def refuse_shared(engine: Engine, stream: str, names: list[str], spec: Spec | None) -> None:

@@ -103,7 +103,7 @@ class Requests:
     async def clean_up(self, request: pb.CleanUpRequest) -> str:
         """How many nodes were asked to, in words."""
         stream = self.find_stream(request.app, request.environment)
-        names = rollback_nodes(self._engine.streams[stream].state)
+        names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         members = self._engine.fleet.members(names)
         await self._engine.submit(
             stream,
@@ -175,7 +175,7 @@ class Requests:
 
     async def _rollback_input(self, request: pb.RollbackRequest) -> tuple[str, Rollback]:
         stream = self.find_stream(request.app, request.environment)
-        names = rollback_nodes(self._engine.streams[stream].state)
+        names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         await gathered_by_name(self._engine, names)
         rollback = Rollback(
             request_id=request.request_id,

@@ -314,6 +314,19 @@ async def test_a_deployment_by_labels_does_not_want_a_node_that_was_removed(
     assert dict(desk.state().debts) == {}
 
 
+async def test_a_rollback_does_not_ask_for_a_node_that_was_removed(desk: Desk) -> None:
+    for name in "ab":
+        await desk.node(name)
+    for version in "12":
+        await desk.deployed(version, nodes=("a", "b"))
+    await away(desk, "b")
+    await remove(desk, "b")
+    await desk.ended(desk.rollback())
+    assert desk.endings()[-1] == "succeeded"
+    assert desk.lead_to() == {desk.agents["a"].address("shop@prod", "blue")}
+    assert dict(desk.state().debts) == {}
+
+
 async def test_a_node_that_comes_while_it_is_removed_comes_once_more(desk: Desk) -> None:
     node = await desk.node("a")
     await node.leave()
