@@ -8,7 +8,7 @@ import asyncio
 import os
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.engine import RECONNECT_GRACE_SECONDS, Engine
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.wire import split_stream
@@ -76,10 +76,15 @@ def _refuse_nodes(other: str, used: set[str], names: list[str]) -> None:
 
 
 def _refuse_lanes(other: str, state: t.State, spec: Spec) -> None:
+    mine = _lanes(spec.traffic)
     traffics = [state.traffic, state.rollout.spec.traffic if state.rollout else None]
-    mine = os.path.realpath(spec.traffic.directory)
-    if any(theirs and os.path.realpath(theirs.directory) == mine for theirs in traffics):
+    if mine and any(theirs and _lanes(theirs) == mine for theirs in traffics):
         raise Refused(
             f"{other} already moves the traffic in {mine}",
             "give each app and environment a `directory` of its own under [traffic]",
         )
+
+
+def _lanes(traffic: Traffic) -> str:
+    """The directory that the adapter moves traffic in; empty where it has none."""
+    return os.path.realpath(traffic.directory) if traffic.directory else ""

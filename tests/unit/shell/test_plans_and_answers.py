@@ -192,6 +192,13 @@ async def test_traffic_by_hand_that_is_only_warned_of_waits_for_nobody(
     assert f"switch all traffic to {node.address('shop@prod', 'blue')}" in caplog.text
 
 
+async def test_two_apps_may_have_their_traffic_switched_by_hand(desk: Desk) -> None:
+    await desk.node("a")
+    for app in ("shop", "blog"):
+        await desk.deployed("1", app=app, **BY_HAND, manual="warn")
+        assert desk.endings(f"{app}@prod") == ["succeeded"]
+
+
 async def test_a_rollout_that_waits_can_be_asked_to_try_again(desk: Desk) -> None:
     rollout = await waiting(desk)
     await desk.answered(rollout, "retry")
