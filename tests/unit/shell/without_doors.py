@@ -47,6 +47,7 @@ class Agent:
         self.outcomes: dict[str, pb.Outcome | None] = {}  # by kind of work, or "KIND APP"
         self.slots: dict[tuple[str, str], pb.SlotState] = {}  # by stream and slot
         self.session: Session | None = None
+        self.opens_doors = True  # or slots say that they are healthy, and nobody reaches them
         self.answers_probes = asyncio.Event()  # while it is not set, slots keep who asks waiting
         self.answers_probes.set()
         self._listening: asyncio.Task[None] | None = None
@@ -123,8 +124,11 @@ class Agent:
     async def runs(self, stream: str, slot: str, revision: pb.Revision, **more: Any) -> None:
         """The slot runs this, and answers its health check."""
         door = await asyncio.start_server(self._probed, "127.0.0.1", 0)
+        port = door.sockets[0].getsockname()[1]
         if former := self._doors.get((stream, slot)):
             former.close()
+        if not self.opens_doors:
+            door.close()
         self._doors[stream, slot] = door
         app, environment = stream.split("@")
         self.slots[stream, slot] = pb.SlotState(
@@ -134,7 +138,7 @@ class Agent:
             revision=revision,
             running=pb.TRI_YES,
             healthy=pb.TRI_YES,
-            port=door.sockets[0].getsockname()[1],
+            port=port,
             **more,
         )
 
