@@ -25,6 +25,7 @@ from tidegate_controller.errors import Refused, TrafficError, UsageError
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
+from tidegate_controller.threads import to_the_end
 from tidegate_controller.traffic import ADAPTERS
 from tidegate_controller.views import ever_deployed
 from tidegate_controller.wire import split_stream
@@ -43,7 +44,7 @@ class Requests:
         self._engine = engine
         self._nodes = nodes
         self._store = store
-        self._admission = asyncio.Lock()
+        self._admission = asyncio.Lock()  # until what was admitted stands in the state
 
     async def deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
         stream, deploy = await self._deploy_input(request)
@@ -52,7 +53,7 @@ class Requests:
             refuse_shared(self._engine, stream, names, deploy.spec)
             self._refuse_other_plan(stream, deploy, request.plan_id)
             before = self._engine.state(stream).spec
-            state = await self._engine.submit(stream, deploy)
+            state = await to_the_end(self._engine.submit(stream, deploy))
         nothing = (
             f"{deploy.spec.app} {deploy.release.version} is already active on all "
             f"{len(deploy.members)} nodes of {deploy.spec.environment}"
@@ -67,7 +68,7 @@ class Requests:
             names = [member.node for member in rollback.members]
             refuse_shared(self._engine, stream, names, None)
             self._refuse_other_plan(stream, rollback, request.plan_id)
-            state = await self._engine.submit(stream, rollback)
+            state = await to_the_end(self._engine.submit(stream, rollback))
         nothing = "the earlier release is already active everywhere"
         return self._reply(state, request.request_id, stream, nothing)
 

@@ -10,11 +10,14 @@ from without_doors import Desk
 from tidegate_controller import effects
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.inputs import Rollback
 from tidegate_controller.core.spec import Health, HttpProbe
 from tidegate_controller.effects import check_url
 from tidegate_controller.errors import Refused
 from tidegate_controller.traffic.caddy import NOWHERE
 from tidegate_protos.v1 import agent_pb2 as pb
+
+NOTHING_TO_GO_BACK_TO = Rollback(request_id="", rollout="r0", members=(), requested_by="ada")
 
 
 def lanes_that_lead_to(address: str, lanes: Path) -> None:
@@ -104,6 +107,24 @@ async def test_two_environments_of_an_app_do_not_share_a_node(desk: Desk) -> Non
     await desk.deployed("1")
     with pytest.raises(Refused, match="a already serves shop in prod"):
         await desk.deploy("1", environment="staging")
+
+
+async def test_nor_if_both_are_asked_for_at_once_and_who_asked_first_has_hung_up(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    for environment in ("prod", "staging"):  # so that both streams are there, with locks to hold
+        with pytest.raises(Refused, match="no earlier release"):
+            await desk.engine.submit(f"shop@{environment}", NOTHING_TO_GO_BACK_TO)
+    async with desk.stream("shop@prod").lock:
+        first = asyncio.create_task(desk.deploy("1", environment="prod"))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        second = asyncio.create_task(desk.deploy("1", environment="staging"))
+        await asyncio.sleep(0.02)
+    with pytest.raises(Refused, match="a already serves shop in prod"):
+        await second
+    assert desk.kinds("shop@staging") == []
 
 
 # --- Traffic that is elsewhere than thought ------------------------------------------------------
