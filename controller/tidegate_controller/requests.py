@@ -188,7 +188,8 @@ class Requests:
         return stream, rollback
 
     async def _balancer_says(self, stream: str) -> dict[str, int] | None:
-        """Where the balancer sends traffic now; None where it has none of ours or cannot say."""
+        """Where the balancer sends traffic now; None where it has none of ours or nobody can be
+        asked. One that does not answer sends it nowhere, as far as anybody knows."""
         state = self._engine.state(stream)
         if state.traffic is None or not state.settled or state.rollout is not None:
             return None
@@ -196,7 +197,7 @@ class Requests:
             async with asyncio.timeout(BALANCER_SECONDS):
                 says = await ADAPTERS[state.traffic.adapter](state.traffic).state()
         except (TrafficError, TimeoutError):
-            return None  # Preflight will say what is wrong
+            return {}  # so there is something to be done, and Preflight says what is wrong
         return None if says is None else dict(says)
 
     def _goal(self, stream: str, input_: Deploy | Rollback) -> t.Goal:

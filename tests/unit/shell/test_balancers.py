@@ -154,6 +154,15 @@ async def test_lanes_that_are_as_they_were_left_need_no_deployment(desk: Desk) -
     assert (await desk.deploy("1")).rollout == ""
 
 
+async def test_a_lane_that_cannot_be_read_is_not_taken_for_well(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    (desk.lanes() / "lane-02").write_text("somebody else was here")
+    await desk.deployed("1")
+    assert desk.endings() == ["succeeded", "rolled_back"]
+    assert "holds 'somebody else was here', which is not host:port" in failures(desk)[0]
+
+
 # --- A move of traffic ---------------------------------------------------------------------------
 
 
