@@ -251,8 +251,10 @@ class Desk:
         )
 
     async def ended(self, asked: Coroutine[Any, Any, op.RolloutReply]) -> op.RolloutReply:
+        """Ask, and return when the rollout has ended, and what its end has set going as well."""
         reply = await asked
-        await self.until(lambda: self.state(reply.stream).rollout is None)
+        await self.until(lambda: not self.stream(reply.stream).state.rollout)
+        await self.until(lambda: not self.stream(reply.stream).state.chores_open)
         return reply
 
     # --- Looking ------------------------------------------------------------------------------
