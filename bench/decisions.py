@@ -52,8 +52,11 @@ class Stream:
         self.event_bytes += sum(len(encode(event)) for event in events)
 
     def deploy(self, nodes: tuple[str, ...]) -> None:
-        start = i.ControllerStart(epoch=1, log_id="bench", connected=nodes, grace_seconds=30.0)
-        self.feed(start)
+        self.feed(
+            i.ControllerStart(
+                stream="a@e", epoch=1, log_id="bench", connected=nodes, grace_seconds=30.0
+            )
+        )
         members = tuple(i.Member(node=node, connected=True, journal_id="j") for node in nodes)
         traffic = Traffic(adapter="caddy", directory="/lanes")
         spec = Spec(app="a", environment="e", nodes=nodes, settings=SETTINGS, traffic=traffic)

@@ -8,7 +8,7 @@ import asyncio
 import os
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.engine import RECONNECT_GRACE_SECONDS, Engine
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.wire import split_stream
@@ -41,9 +41,11 @@ async def gathered_by_name(engine: Engine, names: list[str]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-def rollback_nodes(state: t.State) -> list[str]:
-    """Nodes that a rollback is about: those of the last deployment, and whoever takes traffic."""
-    return sorted({place.node for place in state.settled}.union(state.members))
+def rollback_nodes(engine: Engine, state: t.State) -> list[str]:
+    """Nodes that a rollback is about: those of the last deployment, and whoever takes traffic;
+    but for those that were removed, which nobody waits for."""
+    nodes = {place.node for place in state.settled}.union(state.members)
+    return sorted(nodes.intersection(engine.fleet.registered))
 
 
 def refuse_shared(engine: Engine, stream: str, names: list[str], spec: Spec | None) -> None:
@@ -74,10 +76,15 @@ def _refuse_nodes(other: str, used: set[str], names: list[str]) -> None:
 
 
 def _refuse_lanes(other: str, state: t.State, spec: Spec) -> None:
+    mine = _lanes(spec.traffic)
     traffics = [state.traffic, state.rollout.spec.traffic if state.rollout else None]
-    mine = os.path.realpath(spec.traffic.directory)
-    if any(theirs and os.path.realpath(theirs.directory) == mine for theirs in traffics):
+    if mine and any(theirs and _lanes(theirs) == mine for theirs in traffics):
         raise Refused(
             f"{other} already moves the traffic in {mine}",
             "give each app and environment a `directory` of its own under [traffic]",
         )
+
+
+def _lanes(traffic: Traffic) -> str:
+    """The directory that the adapter moves traffic in; empty where it has none."""
+    return os.path.realpath(traffic.directory) if traffic.directory else ""

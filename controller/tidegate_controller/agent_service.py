@@ -10,10 +10,10 @@ import grpc
 from tidegate_controller.clock import wall_now
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
-from tidegate_controller.fleet import Session
+from tidegate_controller.fleet import SLOTS_MAX, Session
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.wire import to_result
-from tidegate_protos.rules import LABEL, NAME, RESERVED
+from tidegate_protos.rules import LABEL, NAME, RESERVED, VERSION
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
 
@@ -23,7 +23,7 @@ ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 HELLO_SECONDS = 10.0
 HEARTBEAT_SECONDS = 5.0
 SILENCE_SECONDS = 4 * HEARTBEAT_SECONDS  # after that the agent counts as away
-SLOTS_MAX = 1000
+LABELS_MAX = 100
 
 Context = grpc.aio.ServicerContext[pb.Report, pb.Instruction]
 
@@ -107,12 +107,23 @@ class AgentService(AgentLinkServicer):
 
 def _hello_problem(hello: pb.Hello, engine: Engine) -> str:
     """Why this Hello is not accepted, in words; empty when it is."""
+    return _wrong_form(hello) or _wrong_controller(hello, engine)
+
+
+def _wrong_form(hello: pb.Hello) -> str:
     if not NAME.fullmatch(hello.node):
         return f"the node name {hello.node[:80]!r} is not of the form {NAME.pattern}"
+    if hello.node in RESERVED:
+        return f"no node can be called {hello.node!r}"
     if not hello.journal_id or len(hello.journal_id) > 64:
         return "the Hello carries no journal id"
     if not ADDRESS.fullmatch(hello.address):
         return f"the address {hello.address[:80]!r} is not a host name or an IP address"
+    if hello.agent_version and not VERSION.fullmatch(hello.agent_version):
+        version = hello.agent_version[:80]
+        return f"the agent's version {version!r} is not of the form {VERSION.pattern}"
+    if len(hello.labels) > LABELS_MAX:
+        return f"more than {LABELS_MAX} labels"
     for key, value in hello.labels.items():
         if not LABEL.fullmatch(key) or not LABEL.fullmatch(value):
             return f"the label {key[:80]!r}={value[:80]!r} is not of the form {LABEL.pattern}"
@@ -121,13 +132,15 @@ def _hello_problem(hello: pb.Hello, engine: Engine) -> str:
     for slot in hello.slots:
         if not all(NAME.fullmatch(name) for name in (slot.app, slot.environment, slot.slot)):
             return "a slot with a name that is not allowed"
-    if hello.node in RESERVED:
-        return f"no node can be called {hello.node!r}"
+    return ""
+
+
+def _wrong_controller(hello: pb.Hello, engine: Engine) -> str:
     own = engine.log.log_id
     if hello.log_id and hello.log_id != own:
         return (
-            f"this agent has obeyed another controller, of log {hello.log_id}; this is {own}. If "
-            "the other is gone for good, start the agent once with --new-controller"
+            f"this agent has obeyed another controller, of log {hello.log_id[:80]}; this is {own}. "
+            "If the other is gone for good, start the agent once with --new-controller"
         )
     if hello.highest_epoch > engine.epoch:
         return (

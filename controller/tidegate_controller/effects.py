@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 EFFECT_SECONDS = 30.0
 
-Submit = Callable[[str, Input], Awaitable[t.State]]
+Submit = Callable[[str, Input], Awaitable[None]]
 
 
 class Effects:
@@ -49,15 +49,10 @@ class Effects:
             task.cancel()
 
     async def _run(self, stream: str, state: t.State, action: t.Action) -> None:
-        traffic = action.work.traffic
-        assert traffic is not None
-        balancer = f"{traffic.adapter}:{os.path.realpath(traffic.directory)}"
-        lock = self._balancers.setdefault(balancer, asyncio.Lock())
         outcome: t.Outcome = "ok"
         error = ""
         try:
-            async with lock, asyncio.timeout(EFFECT_SECONDS):
-                await self._perform(ADAPTERS[traffic.adapter](traffic), stream, state, action)
+            await self._perform(stream, state, action)
         except AskPerson as question:
             outcome, error = "unknown", question.message
         except TidegateError as failure:
@@ -70,25 +65,33 @@ class Effects:
         self._running.pop(action.id, None)
         await self._submit(stream, Result(action=action.id, outcome=outcome, error=error))
 
-    async def _perform(
-        self, balancer: Traffic, stream: str, state: t.State, action: t.Action
-    ) -> None:
-        weights = action.work.weights or {}
-        shares = {place: share for place, share in weights.items() if share}
-        await balancer.check(len(shares))
-        if action.work.verb == "query":
-            await _refuse_unknown_traffic(balancer, state)
-            if state.rollout is not None:
-                proof.check(state.rollout.release)
-            return
-        addresses = {place: _address(state, place) for place in shares}
-        if action.work.prove:
-            proven = gaining(state, weights)
-            assert state.rollout is not None
-            release = state.rollout.release
-            proofs = [proof.prove(stream, release, place, addresses[place]) for place in proven]
-            await asyncio.gather(*proofs)
-        await balancer.shift({addresses[place]: share for place, share in shares.items()})
+    async def _perform(self, stream: str, state: t.State, action: t.Action) -> None:
+        traffic = action.work.traffic
+        assert traffic is not None
+        name = f"{traffic.adapter}:{os.path.realpath(traffic.directory)}"
+        lock = self._balancers.setdefault(name, asyncio.Lock())
+        async with lock, asyncio.timeout(EFFECT_SECONDS):
+            await _move(ADAPTERS[traffic.adapter](traffic), stream, state, action)
+
+
+async def _move(balancer: Traffic, stream: str, state: t.State, action: t.Action) -> None:
+    """Move the balancer to the action's weights; for a query see that it could be done."""
+    weights = action.work.weights or {}
+    shares = {place: share for place, share in weights.items() if share}
+    await balancer.check(len(shares))
+    if action.work.verb == "query":
+        await _refuse_unknown_traffic(balancer, state)
+        if state.rollout is not None:
+            proof.check(state.rollout.release)
+        return
+    addresses = {place: _address(state, place) for place in shares}
+    if action.work.prove:
+        proven = gaining(state, weights)
+        assert state.rollout is not None
+        release = state.rollout.release
+        proofs = [proof.prove(stream, release, place, addresses[place]) for place in proven]
+        await asyncio.gather(*proofs)
+    await balancer.shift({addresses[place]: share for place, share in shares.items()})
 
 
 async def _refuse_unknown_traffic(balancer: Traffic, state: t.State) -> None:

@@ -56,7 +56,7 @@ class Engine:
         self._artifact_url = artifact_url
         self._clock = EngineClock(0.0)
         self._writer = LogWriter(event_log)
-        self._effects = Effects(self.submit)
+        self._effects = Effects(self.submit_quietly)
         self._tasks: asyncio.TaskGroup | None = None
         self._own_lock = asyncio.Lock()
         self._appended = asyncio.Event()  # replaced at every append
@@ -126,9 +126,10 @@ class Engine:
 
     # --- Inputs -------------------------------------------------------------------------------
 
-    def stream(self, name: str) -> Stream:
-        """The stream of this name; a new one is empty and becomes real with its first event."""
-        return self.streams.setdefault(name, Stream(name))
+    def state(self, name: str) -> t.State:
+        """The state of the stream; an empty one if there is none."""
+        stream = self.streams.get(name)
+        return stream.state if stream is not None else t.State()
 
     def next_rollout_id(self) -> str:
         self._last_number += 1
@@ -140,7 +141,8 @@ class Engine:
         A caller that is cancelled does not cut this short: what is in the log is in the state.
         """
         assert self._tasks is not None
-        task = self._tasks.create_task(self._answer(self.stream(name), input_))
+        stream = self.streams.setdefault(name, Stream(name))  # it begins with its first event
+        task = self._tasks.create_task(self._answer(stream, input_))
         state, error = await asyncio.shield(task)
         if error is not None:
             raise error
@@ -156,8 +158,8 @@ class Engine:
         """A refusal is an answer. An error of the core stops this stream alone, with the log as it
         was; one of the log ends the engine."""
         try:
-            if not stream.state.version:
-                self._rehearse(stream, input_)
+            if not stream.begun:
+                self.foresee(stream.name, input_)  # a wrong request does not even begin a stream
             await self._adopt(stream)
             async with stream.lock:
                 await self._decide(stream, input_)
@@ -171,13 +173,18 @@ class Engine:
             return stream.state, stream.broken()
         return stream.state, None
 
-    def _rehearse(self, stream: Stream, input_: Input) -> None:
-        """A wrong request leaves nothing behind, not even the beginning of a stream."""
+    def foresee(self, name: str, input_: Input) -> tuple[tuple[ev.Event, ...], t.State]:
+        """What would follow from the input now, and the state after it. Nothing is recorded.
+        Raises `Refused`."""
+        stream = self.streams.get(name) or Stream(name)
+        if stream.fault:
+            raise stream.broken()
         now = self._clock.now()
         state = stream.state
-        for event in decide(state, self._start_of(stream), now):
-            state = evolve(state, event, now)
-        decide(state, input_, now)
+        if state.epoch != self.epoch:
+            state = _after(state, decide(state, self._start_of(stream), now), now)
+        events = decide(state, input_, now)
+        return events, _after(state, events, now)
 
     async def _decide(self, stream: Stream, input_: Input) -> None:
         """With the stream's lock held: decide, append, evolve, act."""
@@ -274,3 +281,9 @@ class Engine:
         """Return once the log holds something after the cursor."""
         while self.log.last_seq <= after_seq:
             await self._appended.wait()
+
+
+def _after(state: t.State, events: tuple[ev.Event, ...], now: float) -> t.State:
+    for event in events:
+        state = evolve(state, event, now)
+    return state

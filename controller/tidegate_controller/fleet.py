@@ -18,6 +18,7 @@ from tidegate_protos.v1 import agent_pb2 as pb
 
 FLEET_STREAM = "fleet"
 REFUSALS_KEPT = 100
+SLOTS_MAX = 1000  # that one agent may speak of
 QUEUE_MAX = 1000  # instructions waiting for one slow agent
 
 
@@ -41,7 +42,9 @@ class Session:
 
     def holds(self, slot: pb.SlotState) -> None:
         """Remember what the agent last said of a slot."""
-        self.slots[f"{slot.app}@{slot.environment}", slot.slot] = slot
+        key = (f"{slot.app}@{slot.environment}", slot.slot)
+        if key in self.slots or len(self.slots) < SLOTS_MAX:
+            self.slots[key] = slot
 
     def send(self, instruction: pb.Instruction) -> None:
         try:
@@ -103,6 +106,7 @@ class Fleet:
         if present is not None:
             present.end()  # the same agent came back before its old connection was seen to end
         self.sessions[session.hello.node] = session
+        self.refused.pop(session.hello.node, None)
 
     def turn_away(self, node: str, why: str, at: str) -> None:
         """Remember it for whoever looks for a node that does not come; the latest few."""

@@ -38,6 +38,7 @@ class LogWriter:
                         if not future.done():
                             future.set_exception(error)
                             future.exception()  # it is raised here, once; not again as a warning
+                    await asyncio.sleep(0)  # who waits hears why, before all is taken down
                     raise
                 for (_, future), records in zip(group, made, strict=True):
                     if not future.done():

@@ -84,7 +84,8 @@ class Nodes:
 
     async def _observed(self, name: str, seen: Observation) -> None:
         """Of streams that this log knows."""
-        if name in self._engine.streams:
+        stream = self._engine.streams.get(name)
+        if stream is not None and stream.begun:
             await self._engine.submit_quietly(name, seen)
 
     async def remove(self, node: str, removed_by: str) -> None:
@@ -99,7 +100,9 @@ class Nodes:
         await self._engine.record_own(
             FLEET_STREAM, ev.NodeRemoved(node=node, removed_by=removed_by)
         )
-        for name in tuple(self._engine.streams):
+        if (session := self._engine.fleet.sessions.get(node)) is not None:
+            session.end()  # it came meanwhile: it has to register anew
+        for name in [stream.name for stream in self._engine.streams.values() if stream.begun]:
             await self._engine.submit_quietly(name, NodeRemoved(node=node))
 
     def _streams_with(self, node: str) -> set[str]:

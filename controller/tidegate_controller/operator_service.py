@@ -11,6 +11,7 @@ import msgspec
 from tidegate_controller import documents, views
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.core import events as ev
+from tidegate_controller.core.draft import pending
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.history import History, find_rollout
@@ -200,7 +201,8 @@ class OperatorService(OperatorServicer):
             read = pb.ReadLogRequest(
                 rollout=request.rollout, after_seq=request.after_seq, follow=True
             )
-            with self._nodes.board.following() as news:
+            opened = {action.id for action in pending(self.engine.state(place.stream))}
+            with self._nodes.board.following(opened) as news:
                 async for item in _interleaved(self._of_rollout(read), news):
                     if isinstance(item, Record):
                         view = documents.FollowItem(event=views.event_view(item))

@@ -5,7 +5,7 @@ Kept in memory only, and only the last word of each action: it is news, not hist
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from tidegate_controller.documents import ProgressView
 
@@ -35,10 +35,11 @@ class Board:
         self._last.pop(action, None)
 
     @contextlib.contextmanager
-    def following(self) -> Iterator[asyncio.Queue[ProgressView]]:
-        """A queue of all that comes while the block runs, begun with the last words."""
+    def following(self, opened: Container[str]) -> Iterator[asyncio.Queue[ProgressView]]:
+        """A queue of all that comes while the block runs, begun with the last words of the actions
+        that are open."""
         queue: asyncio.Queue[ProgressView] = asyncio.Queue(WAITING_MAX)
-        for news in list(self._last.values())[-WAITING_MAX:]:
+        for news in [news for news in self._last.values() if news.action in opened][-WAITING_MAX:]:
             queue.put_nowait(news)
         self._followers.add(queue)
         try:

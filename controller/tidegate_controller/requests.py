@@ -14,9 +14,10 @@ from tidegate_controller.admission import gathered, gathered_by_name, refuse_sha
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.config import render_digest
 from tidegate_controller.config_checks import VERSION_FORM
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Answer, CleanUp, Deploy, Rollback
-from tidegate_controller.core.requests import deploy_goal, plan_of, rollback_goal
+from tidegate_controller.core.requests import deploy_goal, rollback_goal
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
@@ -24,6 +25,7 @@ from tidegate_controller.errors import Refused, TrafficError, UsageError
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
+from tidegate_controller.threads import to_the_end
 from tidegate_controller.traffic import ADAPTERS
 from tidegate_controller.views import ever_deployed
 from tidegate_controller.wire import split_stream
@@ -42,7 +44,7 @@ class Requests:
         self._engine = engine
         self._nodes = nodes
         self._store = store
-        self._admission = asyncio.Lock()
+        self._admission = asyncio.Lock()  # until what was admitted stands in the state
 
     async def deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
         stream, deploy = await self._deploy_input(request)
@@ -50,8 +52,8 @@ class Requests:
             names = [member.node for member in deploy.members]
             refuse_shared(self._engine, stream, names, deploy.spec)
             self._refuse_other_plan(stream, deploy, request.plan_id)
-            before = self._engine.stream(stream).state.spec
-            state = await self._engine.submit(stream, deploy)
+            before = self._engine.state(stream).spec
+            state = await to_the_end(self._engine.submit(stream, deploy))
         nothing = (
             f"{deploy.spec.app} {deploy.release.version} is already active on all "
             f"{len(deploy.members)} nodes of {deploy.spec.environment}"
@@ -66,7 +68,7 @@ class Requests:
             names = [member.node for member in rollback.members]
             refuse_shared(self._engine, stream, names, None)
             self._refuse_other_plan(stream, rollback, request.plan_id)
-            state = await self._engine.submit(stream, rollback)
+            state = await to_the_end(self._engine.submit(stream, rollback))
         nothing = "the earlier release is already active everywhere"
         return self._reply(state, request.request_id, stream, nothing)
 
@@ -77,10 +79,9 @@ class Requests:
             stream, input_ = await self._rollback_input(request.rollback)
         else:
             stream, input_ = await self._deploy_input(request.deploy)
-        state = self._engine.stream(stream).state
         goal = self._goal(stream, input_)
-        steps = plan_of(state, goal)
-        return plan_view(stream, state, goal, steps, _plan_id(state, steps))
+        steps, after = self._foreseen(stream, input_)
+        return plan_view(stream, after, goal, steps, self._plan_id(stream, steps))
 
     async def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
         answer = ANSWERS.get(request.answer)
@@ -103,7 +104,7 @@ class Requests:
     async def clean_up(self, request: pb.CleanUpRequest) -> str:
         """How many nodes were asked to, in words."""
         stream = self.find_stream(request.app, request.environment)
-        names = rollback_nodes(self._engine.streams[stream].state)
+        names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         members = self._engine.fleet.members(names)
         await self._engine.submit(
             stream,
@@ -175,7 +176,7 @@ class Requests:
 
     async def _rollback_input(self, request: pb.RollbackRequest) -> tuple[str, Rollback]:
         stream = self.find_stream(request.app, request.environment)
-        names = rollback_nodes(self._engine.streams[stream].state)
+        names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         await gathered_by_name(self._engine, names)
         rollback = Rollback(
             request_id=request.request_id,
@@ -187,30 +188,44 @@ class Requests:
         return stream, rollback
 
     async def _balancer_says(self, stream: str) -> dict[str, int] | None:
-        """Where the balancer sends traffic now; None where it has none of ours or cannot say."""
-        state = self._engine.stream(stream).state
+        """Where the balancer sends traffic now; None where it has none of ours or nobody can be
+        asked. One that does not answer sends it nowhere, as far as anybody knows."""
+        state = self._engine.state(stream)
         if state.traffic is None or not state.settled or state.rollout is not None:
             return None
         try:
             async with asyncio.timeout(BALANCER_SECONDS):
                 says = await ADAPTERS[state.traffic.adapter](state.traffic).state()
         except (TrafficError, TimeoutError):
-            return None  # Preflight will say what is wrong
+            return {}  # so there is something to be done, and Preflight says what is wrong
         return None if says is None else dict(says)
 
     def _goal(self, stream: str, input_: Deploy | Rollback) -> t.Goal:
-        state = self._engine.stream(stream).state
+        state = self._engine.state(stream)
         if isinstance(input_, Deploy):
             return deploy_goal(state, input_)
         return rollback_goal(state, input_)
 
+    def _foreseen(
+        self, stream: str, input_: Deploy | Rollback
+    ) -> tuple[tuple[t.Step, ...], t.State]:
+        """The steps that the request would begin now, and the state that it would leave."""
+        events, after = self._engine.foresee(stream, input_)
+        started = [event for event in events if isinstance(event, ev.Started)]
+        return started[0].plan if started else (), after
+
+    def _plan_id(self, stream: str, steps: Sequence[t.Step]) -> str:
+        """Another one if anything has happened in the stream, or would be done otherwise."""
+        digest = hashlib.sha256(encode(steps)).hexdigest()
+        return f"{self._engine.state(stream).version}-{digest[:12]}"
+
     def _refuse_other_plan(self, stream: str, input_: Deploy | Rollback, plan_id: str) -> None:
-        """A plan that somebody has looked at is carried out as it was, or not at all."""
-        if not plan_id:
+        """A plan that somebody has looked at is carried out as it was, or not at all. A request
+        that is repeated has been judged before."""
+        if not plan_id or input_.request_id in self._engine.state(stream).requests:
             return
-        state = self._engine.stream(stream).state
-        now = _plan_id(state, plan_of(state, self._goal(stream, input_)))
-        if now != plan_id:
+        steps, _ = self._foreseen(stream, input_)
+        if self._plan_id(stream, steps) != plan_id:
             raise Refused(
                 "the world has moved since that plan was made: it would be another one now",
                 "look at it again: --plan",
@@ -223,12 +238,6 @@ class Requests:
             return pb.RolloutReply(stream=stream, message=nothing)
         seq = self._engine.place_of(rollout).seq - 1
         return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq)
-
-
-def _plan_id(state: t.State, steps: Sequence[t.Step]) -> str:
-    """Another one if anything has happened in the stream, or would be done otherwise."""
-    content = encode(steps)
-    return f"{state.version}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _checked_spec(data: bytes) -> Spec:

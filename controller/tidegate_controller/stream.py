@@ -18,6 +18,11 @@ class Stream:
         self.fault = ""  # what the core has stumbled over; nothing is decided here any more
 
     @property
+    def begun(self) -> bool:
+        """Whether the log has anything of it; a request that was refused leaves nothing there."""
+        return self.state.version > 0
+
+    @property
     def busy(self) -> bool:
         return self.state.rollout is not None or bool(self.state.chores)
 

@@ -1,0 +1,282 @@
+"""Writes golden_log.jsonl: events as this version has them in its log, at least one of each kind.
+
+    python tests/unit/shell/make_golden_log.py
+
+Lines that are there stay as they are: logs that people have look like that, and every later version
+must read them. After a new kind of event: add it to the end of STORY and run this; its line is
+added. Where a line cannot be read any more, mend the reader, never the line.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.spec import (
+    Health,
+    Hooks,
+    HttpProbe,
+    Keep,
+    Pace,
+    Service,
+    Settings,
+    Spec,
+    Traffic,
+)
+from tidegate_controller.log import encode
+
+FILE = Path(__file__).with_name("golden_log.jsonl")
+BLUE, GREEN = t.Place("a/blue"), t.Place("a/green")
+SETTINGS = Settings(
+    service=Service(
+        command=("./serve", "--port", "{port}"),
+        environment={"GREETING": "hello"},
+        ports={"blue": 8001, "green": 8002},
+        stop_grace_seconds=7.0,
+    ),
+    health=Health(
+        probe=HttpProbe(url="http://127.0.0.1:{port}/health"),
+        every_seconds=1.0,
+        timeout_seconds=1.5,
+        failures=2,
+        healthy_after_seconds=3.0,
+        deadline_seconds=120.0,
+    ),
+    hooks=Hooks(install=False, install_seconds=60.0, migrate="every-node", migrate_seconds=90.0),
+)
+TRAFFIC = Traffic(adapter="caddy", directory="/srv/caddy/upstreams", manual="warn", lanes=8)
+SPEC = Spec(
+    app="shop",
+    environment="prod",
+    nodes={"role": "web"},
+    protected=True,
+    settings=SETTINGS,
+    traffic=TRAFFIC,
+    pace=Pace(
+        prepare_seconds=500.0,
+        soak_seconds=20.0,
+        drain_seconds=6.0,
+        keep_old_seconds=300.0,
+        away_seconds=45.0,
+    ),
+    keep=Keep(releases=3, age_seconds=86400.0),
+)
+
+
+def release(version: str) -> t.Release:
+    revision = t.Revision(digest=f"sha256:{version * 64}", config=f"sha256:{'c' * 64}")
+    return t.Release(version=version, revision=revision, size_bytes=1234, settings=SETTINGS)
+
+
+ONE, TWO = release("1"), release("2")
+RUNS_ONE = t.Known(revision=ONE.revision, running=True, healthy=True, address="a:8001")
+MIGRATE = t.Work(
+    verb="task", at="a", place=BLUE, revision=ONE.revision, task="migrate", on_unknown="ask"
+)
+START = t.Work(verb="start", at="a", place=BLUE, revision=ONE.revision)
+SHIFT = t.Work(
+    verb="route",
+    at="controller",
+    weights={BLUE: 100},
+    traffic=TRAFFIC,
+    prove=True,
+    on_unknown="observe",
+)
+PLAN = (
+    t.Step(id="migrate", name="Migrate", works=(MIGRATE,), parallel=5, deadline_seconds=105.0),
+    t.Step(
+        id="start",
+        name="Start",
+        works=(START,),
+        guards=(t.Guard(kind="no_traffic"),),
+        failures_allowed=1,
+        deadline_seconds=180.0,
+    ),
+    t.Step(
+        id="shift",
+        name="Shift",
+        works=(SHIFT,),
+        guards=(t.Guard(kind="proven"),),
+        retry_seconds=2.0,
+        deadline_seconds=75.0,
+    ),
+    t.Step(id="soak", name="Soak", hold_seconds=20.0, deadline_seconds=185.0),
+)
+STARTED = ev.Started(
+    rollout="r1",
+    kind="deploy",
+    strategy="blue-green",
+    release=ONE,
+    previous=None,
+    nodes=("a",),
+    journals={"a": "journal-of-a"},
+    plan=PLAN,
+    spec=SPEC,
+    request_id="request-1",
+    requested_by="ada",
+    absent={"b": "away when 1 came"},
+)
+STOP = t.Chore(
+    id="r2/stop/a/green",
+    work=t.Work(verb="stop", at="a", place=GREEN),
+    not_before=1300.0,
+    guards=(t.Guard(kind="no_traffic"),),
+)
+CLEANUP = t.Chore(id="x/cleanup/b", work=t.Work(verb="cleanup", at="b"), not_before=1400.0)
+
+
+def issued(version: int, step: str, work: t.Work, journal_id: str = "") -> ev.ActionIssued:
+    return ev.ActionIssued(
+        action=t.Action(
+            id=f"0123456789ab-shop@prod-1-{version}",
+            fence=(1, version),
+            step=step,
+            index=0,
+            work=work,
+            deadline=1200.0,
+            attempt=1,
+            journal_id=journal_id,
+        )
+    )
+
+
+def ended(version: int, outcome: t.Outcome, **more: object) -> ev.ActionEnded:
+    action = f"0123456789ab-shop@prod-1-{version}"
+    return ev.ActionEnded(action=action, outcome=outcome, **more)  # type: ignore[arg-type]
+
+
+STORY: list[tuple[str, ev.Event]] = [
+    ("controller", ev.EpochBegan(epoch=1, log_id="0123456789ab")),
+    (
+        "fleet",
+        ev.NodeRegistered(
+            node="a",
+            labels={"role": "web"},
+            address="10.0.0.1",
+            agent_version="0.1.0",
+            journal_id="journal-of-a",
+        ),
+    ),
+    (
+        "shop@prod",
+        ev.ControllerStarted(
+            stream="shop@prod",
+            epoch=1,
+            log_id="0123456789ab",
+            connected=("a",),
+            grace_seconds=30.0,
+        ),
+    ),
+    (
+        "shop@prod",
+        ev.Observed(
+            place=GREEN,
+            known=t.Known(revision=TWO.revision, running=False, healthy=False),
+            current=True,
+            detail="exited with code 1",
+        ),
+    ),
+    ("shop@prod", STARTED),
+    ("shop@prod", ev.StepEntered(rollout="r1", step="migrate")),
+    ("shop@prod", issued(5, "migrate", MIGRATE, "journal-of-a")),
+    ("shop@prod", ev.NodeLeft(node="a")),
+    ("shop@prod", ev.NodeReturned(node="a")),
+    ("shop@prod", ev.JournalReplaced(node="a", journal_id="another-journal-of-a")),
+    (
+        "shop@prod",
+        ended(
+            5,
+            "unknown",
+            error="nobody knows whether migrate.sh has run",
+            output_tail="added a column",
+            blame="environment",
+        ),
+    ),
+    (
+        "shop@prod",
+        ev.Waiting(
+            rollout="r1",
+            why="nobody knows whether migrate.sh has run",
+            answers=("retry", "continue", "abort"),
+        ),
+    ),
+    (
+        "shop@prod",
+        ev.Answered(rollout="r1", answer="continue", request_id="request-2", answered_by="bob"),
+    ),
+    ("shop@prod", ev.StepEnded(rollout="r1", step="migrate", outcome="ok")),
+    ("shop@prod", ev.StepEntered(rollout="r1", step="start")),
+    ("shop@prod", issued(14, "start", START, "another-journal-of-a")),
+    ("shop@prod", ended(14, "ok", known=RUNS_ONE)),
+    ("shop@prod", ev.StepEnded(rollout="r1", step="start", outcome="ok")),
+    ("shop@prod", ev.StepEntered(rollout="r1", step="shift")),
+    ("shop@prod", issued(18, "shift", SHIFT)),
+    ("shop@prod", ended(18, "ok")),
+    ("shop@prod", ev.StepEnded(rollout="r1", step="shift", outcome="ok")),
+    ("shop@prod", ev.Committed(rollout="r1")),
+    ("shop@prod", ev.Ended(rollout="r1", state="succeeded")),
+    (
+        "shop@prod",
+        replace(
+            STARTED,
+            rollout="r2",
+            release=TWO,
+            previous=ONE,
+            journals={"a": "another-journal-of-a"},
+            absent={},
+            request_id="request-3",
+        ),
+    ),
+    (
+        "shop@prod",
+        ev.StepEnded(rollout="r2", step="migrate", outcome="failed", reason="a: disk full"),
+    ),
+    (
+        "shop@prod",
+        ev.Replanned(rollout="r2", reason="Migrate failed: a: disk full", plan=PLAN[2:3]),
+    ),
+    (
+        "shop@prod",
+        ev.Ended(
+            rollout="r2",
+            state="rolled_back",
+            reason="Migrate failed: a: disk full",
+            chores=(STOP,),
+            debts={"a/green": "stop a/green: no answer"},
+        ),
+    ),
+    (
+        "shop@prod",
+        ev.Configured(
+            spec=replace(SPEC, protected=False), request_id="request-4", requested_by="ada"
+        ),
+    ),
+    (
+        "shop@prod",
+        ev.ChoresAdded(chores=(CLEANUP,), request_id="request-5", requested_by="ada"),
+    ),
+    ("shop@prod", ev.NodeForgotten(node="b")),
+    ("fleet", ev.NodeRemoved(node="b", removed_by="ada")),
+]
+
+
+def main() -> None:
+    lines = FILE.read_text().splitlines() if FILE.exists() else []
+    there = [json.loads(line) for line in lines]
+    kinds = {line["kind"] for line in there}
+    versions = Counter(line["stream"] for line in there)
+    for stream, event in STORY:
+        kind = type(event).__name__
+        if kind in kinds:
+            continue
+        versions[stream] += 1
+        place = {"stream": stream, "version": versions[stream], "clock": 1000.0 + len(lines)}
+        place |= {"at": f"2026-11-25T12:00:{len(lines):02d}.000Z", "kind": kind}
+        lines.append(json.dumps({**place, "data": json.loads(encode(event))}))
+    FILE.write_text("".join(f"{line}\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main()

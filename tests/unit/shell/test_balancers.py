@@ -1,0 +1,204 @@
+"""What the controller does itself: look at balancers, move their traffic, leave others' alone."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from without_doors import Desk
+
+from tidegate_controller import proof
+from tidegate_controller.core.inputs import Rollback
+from tidegate_controller.errors import Refused
+from tidegate_controller.traffic.caddy import NOWHERE
+from tidegate_protos.v1 import agent_pb2 as pb
+
+NOTHING_TO_GO_BACK_TO = Rollback(request_id="", rollout="r0", members=(), requested_by="ada")
+
+
+def lanes_that_lead_to(address: str, lanes: Path) -> None:
+    lanes.mkdir(exist_ok=True)
+    for number in range(4):
+        (lanes / f"lane-{number:02d}").write_text(address)
+
+
+def failures(desk: Desk, stream: str = "shop@prod") -> list[str]:
+    """Why steps failed, in order."""
+    ended = [r.event for r in desk.records(stream) if r.kind == "StepEnded"]
+    return [f"{e.step}: {e.reason}" for e in ended if e.outcome == "failed"]
+
+
+# --- Before anything is done ---------------------------------------------------------------------
+
+
+async def test_a_first_deployment_does_not_take_traffic_from_somebody_else(desk: Desk) -> None:
+    node = await desk.node("a")
+    lanes_that_lead_to("10.0.0.9:80", desk.lanes())
+    await desk.deployed("1")
+    assert desk.endings() == ["failed"]
+    (failure,) = failures(desk)
+    assert "preflight" in failure
+    assert "traffic goes to 10.0.0.9:80 already, of which this controller knows nothing" in failure
+    assert desk.lead_to() == {"10.0.0.9:80"}
+    assert set(node.works()) <= {"inspect"}
+
+
+async def test_a_first_deployment_takes_over_from_a_slot_that_its_node_holds(desk: Desk) -> None:
+    """A log that is new meets nodes that serve already: nothing is stopped, nothing is lost."""
+    node = await desk.node("a")
+    await node.leave()
+    await node.runs("shop@prod", "blue", pb.Revision(digest="d", config="c"), current=True)
+    lanes_that_lead_to(node.address("shop@prod", "blue"), desk.lanes())
+    await node.join()
+    await desk.deployed("1")
+    assert desk.endings() == ["succeeded"]
+    assert desk.lead_to() == {node.address("shop@prod", "green")}
+    assert "stop_slot" not in node.works()
+
+
+async def test_lanes_that_lead_nowhere_are_nobodys(desk: Desk) -> None:
+    await desk.node("a")
+    lanes_that_lead_to(NOWHERE, desk.lanes())
+    await desk.deployed("1")
+    assert desk.endings() == ["succeeded"]
+
+
+async def test_fewer_lanes_than_nodes_is_found_before_anything_is_started(desk: Desk) -> None:
+    for name in "abc":
+        await desk.node(name)
+    await desk.deployed("1", nodes=("a", "b", "c"), lanes=2)
+    assert desk.endings() == ["failed"]
+    assert failures(desk)[0].startswith("preflight: controller: 3 addresses are to get traffic")
+    assert "raise `lanes` under [traffic] to at least 3" in failures(desk)[0]
+    assert all(set(node.works()) <= {"inspect"} for node in desk.agents.values())
+    assert "shift-back" not in {r.event.step for r in desk.records() if r.kind == "StepEntered"}
+
+
+async def test_a_directory_that_cannot_be_used_is_found_at_once(desk: Desk) -> None:
+    await desk.node("a")
+    desk.lanes().touch()
+    await desk.deployed("1")
+    assert desk.endings() == ["failed"]
+    assert "is not a directory" in failures(desk)[0]
+    assert len(failures(desk)) == 1
+
+
+async def test_two_environments_do_not_share_lanes(desk: Desk) -> None:
+    for name in "ab":
+        await desk.node(name)
+    lanes = str(desk.lanes())
+    await desk.deployed("1", nodes=("a",), directory=lanes)
+    other = {
+        "environment": "staging",
+        "nodes": ("b",),
+        "directory": f"{lanes}/../{desk.lanes().name}",
+    }
+    with pytest.raises(Refused, match="shop@prod already moves the traffic in"):
+        await desk.deploy("1", **other)
+    assert desk.kinds("shop@staging") == []
+
+
+async def test_two_environments_of_an_app_do_not_share_a_node(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    with pytest.raises(Refused, match="a already serves shop in prod"):
+        await desk.deploy("1", environment="staging")
+
+
+async def test_nor_if_both_are_asked_for_at_once_and_who_asked_first_has_hung_up(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    for environment in ("prod", "staging"):  # so that both streams are there, with locks to hold
+        with pytest.raises(Refused, match="no earlier release"):
+            await desk.engine.submit(f"shop@{environment}", NOTHING_TO_GO_BACK_TO)
+    async with desk.stream("shop@prod").lock:
+        first = asyncio.create_task(desk.deploy("1", environment="prod"))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        second = asyncio.create_task(desk.deploy("1", environment="staging"))
+        await asyncio.sleep(0.02)
+    with pytest.raises(Refused, match="a already serves shop in prod"):
+        await second
+    assert desk.kinds("shop@staging") == []
+
+
+# --- Traffic that is elsewhere than thought ------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", ["all", "one"])
+async def test_lanes_that_were_lost_are_written_by_the_next_deployment_of_the_same_version(
+    desk: Desk, lost: str
+) -> None:
+    for name in "ab":
+        await desk.node(name)
+    await desk.deployed("1", nodes=("a", "b"))
+    served = desk.lead_to()
+    for lane in desk.lanes().iterdir():
+        if lost == "all" or lane.read_text() == desk.agents["b"].address("shop@prod", "blue"):
+            lane.unlink()
+    assert desk.lead_to() != served
+    reply = await desk.deployed("1", nodes=("a", "b"))
+    assert reply.rollout == "r2"
+    assert desk.endings() == ["succeeded", "succeeded"]
+    assert desk.lead_to() == served
+
+
+async def test_lanes_that_are_as_they_were_left_need_no_deployment(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    assert (await desk.deploy("1")).rollout == ""
+
+
+async def test_a_lane_that_cannot_be_read_is_not_taken_for_well(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    (desk.lanes() / "lane-02").write_text("somebody else was here")
+    await desk.deployed("1")
+    assert desk.endings() == ["succeeded", "rolled_back"]
+    assert "holds 'somebody else was here', which is not host:port" in failures(desk)[0]
+
+
+# --- A move of traffic ---------------------------------------------------------------------------
+
+
+async def test_a_place_that_does_not_answer_where_traffic_would_go_gets_none(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "PROBE_PAUSE_SECONDS", 0.0)
+    node = await desk.node("a")
+    await desk.deployed("1")
+    node.opens_doors = False
+    await desk.deployed("2")
+    assert desk.endings() == ["succeeded", "rolled_back"]
+    assert "a/green does not answer where the balancer would send to" in failures(desk)[0]
+    assert desk.lead_to() == {node.address("shop@prod", "blue")}
+
+
+async def test_a_move_that_was_given_up_does_not_happen_later(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    node.answers_probes.clear()
+    await desk.deploy("2")
+    await desk.until(lambda: desk.state().weights is None)  # the move is under way
+    slot = node.slots["shop@prod", "green"]
+    slot.healthy = pb.TRI_NO
+    assert node.session is not None
+    await desk.nodes.changed(node.session, slot)
+    await desk.until(lambda: len(desk.endings()) == 2)
+    node.answers_probes.set()
+    await asyncio.sleep(0.05)
+    assert desk.endings() == ["succeeded", "rolled_back"]
+    assert desk.lead_to() == {node.address("shop@prod", "blue")}
+
+
+async def test_a_balancer_that_takes_long_holds_up_no_other(
+    desk: Desk,
+) -> None:
+    node = await desk.node("a")
+    node.answers_probes.clear()
+    await desk.deploy("1", app="shop")
+    await desk.until(lambda: desk.state().weights is None)  # the move is under way
+    other = await desk.node("b")
+    await desk.deployed("1", app="blog", nodes=("b",))
+    assert desk.lead_to("blog") == {other.address("blog@prod", "blue")}
+    assert desk.lead_to("shop") == set()

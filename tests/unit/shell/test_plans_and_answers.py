@@ -1,0 +1,284 @@
+"""Operators look at plans, tie requests to them, and answer rollouts that wait."""
+
+from typing import Any
+
+import pytest
+from without_doors import SILENT, Desk
+
+from tidegate_controller.documents import PlanView
+from tidegate_controller.errors import Refused, UsageError
+from tidegate_protos.v1 import agent_pb2 as pb
+from tidegate_protos.v1 import operator_pb2 as op
+
+BY_HAND = {"adapter": "none", "directory": ""}
+
+
+async def plan(desk: Desk, version: str, **choices: Any) -> PlanView:
+    request = desk.request(version, desk.spec(**choices))
+    return await desk.requests.plan(op.PlanRequest(deploy=request))
+
+
+def told(view: PlanView) -> dict[str, list[str]]:
+    return {step.name: step.does for step in view.steps}
+
+
+# --- Plans ---------------------------------------------------------------------------------------
+
+
+async def test_a_plan_says_what_would_be_done(desk: Desk) -> None:
+    await desk.node("a")
+    view = await plan(desk, "1")
+    assert (view.app, view.environment, view.kind, view.previous) == (
+        "shop",
+        "prod",
+        "deploy",
+        None,
+    )
+    assert view.release.version == "1"
+    assert view.differences == ["1 is the first release here"]
+    assert told(view) == {
+        "Preflight": [
+            "look whether traffic can be moved",
+            "a/blue: look at disk, port and what the service needs",
+        ],
+        "Prepare": ["a: fetch and unpack 1, run its install.sh if it has one"],
+        "Migrate": ["a: run migrate.sh, if 1 has one"],
+        "Start": ["a/blue: start 1"],
+        "Shift": ["all traffic to a/blue"],
+        "Switch": ["a: current -> blue"],
+    }
+
+
+async def test_a_plan_is_a_difference_to_now(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    view = await plan(desk, "2")
+    assert view.previous is not None
+    assert view.previous.version == "1"
+    assert view.differences[0] == "version: 1 -> 2"
+    assert told(view)["Start"] == ["a/green: start 2"]
+
+
+async def test_a_plan_of_what_is_active_has_no_steps(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    assert (await plan(desk, "1")).steps == []
+
+
+async def test_a_rollback_can_be_planned(desk: Desk) -> None:
+    await desk.node("a")
+    for version in "12":
+        await desk.deployed(version)
+    asked = op.PlanRequest(rollback=op.RollbackRequest(app="shop"))
+    view = await desk.requests.plan(asked)
+    assert (view.kind, view.release.version) == ("rollback", "1")
+    assert told(view)["Shift"] == ["all traffic to a/blue"]
+
+
+async def test_a_plan_records_nothing_and_sends_nothing(desk: Desk) -> None:
+    node = await desk.node("a")
+    before = desk.log.last_seq
+    await plan(desk, "1")
+    await node.leave()
+    await node.join()
+    assert desk.log.last_seq == before
+    assert node.sent == []
+    assert not desk.lanes().exists()
+
+
+async def test_a_plan_that_cannot_be_begun_is_refused_like_the_deployment(desk: Desk) -> None:
+    node = await desk.node("a")
+    await node.leave()
+    desk.long_up()
+    with pytest.raises(Refused, match="a is not connected"):
+        await plan(desk, "1")
+
+
+async def test_a_plan_knows_what_nodes_hold_that_a_new_log_has_never_heard_of(desk: Desk) -> None:
+    """Whatever serves there goes on serving: the other slot is meant."""
+    node = await desk.node("a")
+    await node.leave()
+    former = pb.Revision(digest="sha256:former", config="sha256:former")
+    await node.runs("shop@prod", "blue", former, current=True)
+    await node.join()
+    view = await plan(desk, "1")
+    assert told(view)["Start"] == ["a/green: start 1"]
+    await desk.ended(desk.requests.deploy(desk.request("1", desk.spec(), plan_id=view.plan_id)))
+    assert node.last("start_slot").start_slot.slot == "green"
+
+
+async def test_a_deployment_by_its_plan_is_the_plan(desk: Desk) -> None:
+    await desk.node("a")
+    view = await plan(desk, "1")
+    await desk.ended(desk.requests.deploy(desk.request("1", desk.spec(), plan_id=view.plan_id)))
+    assert desk.endings() == ["succeeded"]
+    started = next(r.event for r in desk.records() if r.kind == "Started")
+    assert [step.name for step in started.plan] == list(told(view))
+
+
+async def test_a_plan_is_refused_once_the_world_has_moved(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    view = await plan(desk, "3")
+    await desk.deployed("2")
+    before = desk.log.last_seq
+    with pytest.raises(Refused, match="the world has moved since that plan was made"):
+        await desk.requests.deploy(desk.request("3", desk.spec(), plan_id=view.plan_id))
+    assert desk.log.last_seq == before
+
+
+async def test_a_plan_for_other_nodes_is_another_plan(desk: Desk) -> None:
+    for name in "ab":
+        await desk.node(name)
+    view = await plan(desk, "1", nodes=("a",))
+    other = desk.request("1", desk.spec(nodes=("a", "b")), plan_id=view.plan_id)
+    with pytest.raises(Refused, match="the world has moved"):
+        await desk.requests.deploy(other)
+
+
+async def test_a_rollback_is_tied_to_its_plan_as_well(desk: Desk) -> None:
+    await desk.node("a")
+    for version in "12":
+        await desk.deployed(version)
+    asked = op.PlanRequest(rollback=op.RollbackRequest(app="shop"))
+    view = await desk.requests.plan(asked)
+    await desk.ended(desk.rollback(plan_id=view.plan_id))
+    assert desk.endings() == ["succeeded"] * 3
+    with pytest.raises(Refused, match="the world has moved"):
+        await desk.rollback(plan_id=view.plan_id)
+
+
+async def test_a_repeated_request_is_not_held_against_its_plan(desk: Desk) -> None:
+    """It has moved the world itself."""
+    node = await desk.node("a")
+    node.outcomes["inspect"] = SILENT
+    view = await plan(desk, "1")
+    request = desk.request("1", desk.spec(), plan_id=view.plan_id)
+    first = await desk.requests.deploy(request)
+    assert (await desk.requests.deploy(request)).rollout == first.rollout != ""
+
+
+# --- Answers -------------------------------------------------------------------------------------
+
+
+async def waiting(desk: Desk, version: str = "1") -> str:
+    """A rollout that waits for a person to switch traffic; its id."""
+    if "a" not in desk.agents:
+        await desk.node("a")
+    rollout = (await desk.deploy(version, **BY_HAND)).rollout
+    await desk.until(lambda: desk.state().rollout is None or desk.state().rollout.waiting)
+    assert desk.state().rollout is not None
+    return rollout
+
+
+async def test_traffic_by_hand_waits_and_goes_on_when_it_is_done(desk: Desk) -> None:
+    rollout = await waiting(desk)
+    address = desk.agents["a"].address("shop@prod", "blue")
+    assert desk.state().rollout.waiting.why == f"switch all traffic to {address} by hand"
+    reply = await desk.answered(rollout, "continue")
+    assert (reply.rollout, reply.stream) == (rollout, "shop@prod")
+    await desk.until(desk.endings)
+    assert desk.endings() == ["succeeded"]
+    assert list(desk.state().settled) == ["a/blue"]
+
+
+async def test_traffic_by_hand_that_is_only_warned_of_waits_for_nobody(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1", **BY_HAND, manual="warn")
+    assert desk.endings() == ["succeeded"]
+    assert "Waiting" not in desk.kinds()
+    assert f"switch all traffic to {node.address('shop@prod', 'blue')}" in caplog.text
+
+
+async def test_two_apps_may_have_their_traffic_switched_by_hand(desk: Desk) -> None:
+    await desk.node("a")
+    for app in ("shop", "blog"):
+        await desk.deployed("1", app=app, **BY_HAND, manual="warn")
+        assert desk.endings(f"{app}@prod") == ["succeeded"]
+
+
+async def test_a_rollout_that_waits_can_be_asked_to_try_again(desk: Desk) -> None:
+    rollout = await waiting(desk)
+    await desk.answered(rollout, "retry")
+    await desk.until(lambda: desk.kinds().count("Waiting") == 2)
+    routes = [
+        r.event.action
+        for r in desk.records()
+        if r.kind == "ActionIssued" and r.event.action.work.verb == "route"
+    ]
+    assert [action.attempt for action in routes] == [1, 2]
+    assert desk.state().rollout.waiting is not None
+
+
+async def test_a_rollout_that_waits_can_be_aborted(desk: Desk) -> None:
+    rollout = await waiting(desk)
+    await desk.answered(rollout, "abort")
+    await desk.until(lambda: desk.state().rollout is None or desk.state().rollout.undoing)
+    assert "Replanned" in desk.kinds()
+    assert desk.state().committed == ()
+
+
+async def test_an_answer_that_is_none_is_refused(desk: Desk) -> None:
+    rollout = await waiting(desk)
+    with pytest.raises(UsageError, match="'maybe' is no answer"):
+        await desk.answered(rollout, "maybe")
+    with pytest.raises(UsageError, match="there is no rollout r77"):
+        await desk.answered("r77", "continue")
+    assert desk.state().rollout.waiting is not None
+
+
+async def test_nobody_answers_a_rollout_that_waits_for_nobody(desk: Desk) -> None:
+    node = await desk.node("a")
+    node.outcomes["inspect"] = SILENT
+    rollout = (await desk.deploy("1")).rollout
+    before = desk.kinds()
+    with pytest.raises(Refused, match="rollout r1 does not wait for anybody"):
+        await desk.answered(rollout, "continue")
+    assert "Answered" not in desk.kinds()
+    assert desk.kinds()[: len(before)] == before
+
+
+async def test_a_repeated_answer_is_given_once(desk: Desk) -> None:
+    rollout = await waiting(desk)
+    request = op.AnswerRequest(request_id="answer", rollout=rollout, answer="continue")
+    for _ in range(2):
+        assert (await desk.requests.answer(request)).rollout == rollout
+    await desk.until(desk.endings)
+    assert desk.kinds().count("Answered") == 1
+
+
+async def test_a_rollout_goes_on_waiting_after_a_new_start(desk: Desk) -> None:
+    rollout = await waiting(desk)
+    await desk.stop()
+    await desk.start()
+    await desk.agents["a"].join()
+    assert desk.state().rollout.waiting is not None
+    await desk.answered(rollout, "continue")
+    await desk.until(desk.endings)
+    assert desk.endings() == ["succeeded"]
+
+
+# --- Configuration alone -------------------------------------------------------------------------
+
+
+async def test_what_a_configuration_says_otherwise_is_taken_over_without_a_rollout(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    reply = await desk.deploy("1", lanes=6)
+    assert reply.rollout == ""
+    assert "is already active on all 1 nodes of prod" in reply.message
+    assert "was taken over" in reply.message
+    assert desk.state().spec.traffic.lanes == 6
+
+
+async def test_nothing_to_do_is_said(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    before = desk.log.last_seq
+    reply = await desk.deploy("1")
+    assert reply.message == "shop 1 is already active on all 1 nodes of prod"
+    assert desk.log.last_seq == before
