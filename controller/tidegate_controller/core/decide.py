@@ -247,7 +247,7 @@ def _fail(draft: Draft, step: t.Step, fault: str) -> None:
             )
         )
     else:
-        plan = plan_back(draft.state)
+        plan = plan_back(draft.state, draft.now)
         draft.emit(ev.Replanned(rollout=rollout.id, reason=reason, plan=plan))
 
 

@@ -12,26 +12,27 @@ from tidegate_controller.core.strategies.blue_green import reachable, route_step
 RETRY_SECONDS = 1.0
 
 
-def plan_back(state: t.State) -> tuple[t.Step, ...]:
+def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
     """Steps from what each place runs, or may run, to the traffic before the rollout."""
     rollout = state.rollout
     assert rollout is not None
-    weights = reachable(state, safe_weights(state, rollout.before))
+    weights = reachable(state, safe_weights(state, rollout.before, now))
     if state.weights == weights:
         return ()
     step = route_step("shift-back", "Shift back", weights, rollout.spec)
     return (replace(step, retry_seconds=RETRY_SECONDS),)
 
 
-def safe_weights(state: t.State, before: t.Weights) -> t.Weights:
-    """`before`, without places that are down, as long as any is left; nor does traffic move to a
-    node that is away, though it may stay with one whose agent alone is gone."""
+def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
+    """`before`, without places that are down, as long as any is left. Nor does traffic move to a
+    node that was waited for in vain; it stays with one, since its agent alone may be gone."""
     moved = state.weights != before
+    given_up = {node for node, until in state.away.items() if now >= until}
 
     def lost(place: t.Place) -> bool:
         known = place_of(state, place)
         return (
-            (moved and place.node in state.away) or known.running is False or known.healthy is False
+            (moved and place.node in given_up) or known.running is False or known.healthy is False
         )
 
     alive = {place: share for place, share in before.items() if not lost(place)}
