@@ -1,4 +1,5 @@
-"""What both sides hold to beside the schema: the form of names, and what placeholders stand for.
+"""What both sides hold to beside the schema: the form of names and URLs, and what placeholders
+stand for.
 
 Used by agent and controller alike, since each checks what the other sends, and both fill in the
 same texts.
@@ -6,11 +7,13 @@ same texts.
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # of nodes, apps, environments, slots
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")  # of releases
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")  # a label's key and its value alike
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+URL_CHARS = 2000
 PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")
 
 # Control characters but newline and tab, and the marks that reorder a line for its reader: what
@@ -35,3 +38,24 @@ def render(text: str, words: Mapping[str, str]) -> str:
         return words[word]
 
     return _PIECE.sub(fill, text)
+
+
+def url_problem(url: str) -> str:
+    """Why an artifact is not fetched from there, to follow "the address"; empty when it may be.
+
+    A query may hold a secret: nothing of it is in the answer.
+    """
+    if len(url) > URL_CHARS:
+        return f"has more than {URL_CHARS} characters"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "is malformed: it has characters that must be written as %XX"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return "is malformed"
+    if not usable:
+        return f"is not http or https: {url.partition('?')[0][:80]!r}"
+    if "@" in parts.netloc:
+        return "has a user or password in it, which is not supported"
+    return ""
