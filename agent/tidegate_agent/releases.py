@@ -22,9 +22,8 @@ import os
 import re
 import secrets
 import shutil
-import time
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -88,6 +87,12 @@ class Releases:
             marker = self._complete(name)
         return marker.root(self._folder / name) if marker else None
 
+    def unpacked_bytes(self, digest: str) -> int:
+        """How many bytes the files of a complete release have: what a copy of it takes."""
+        with disk_errors("reading the release", self._folder, 0):
+            marker = self._complete(hex_of(digest))
+        return marker.bytes if marker else 0
+
     def sweep(self) -> None:
         """Remove what a crash left, before anything is prepared. Downloads stay, to be resumed."""
         if not self._folder.is_dir():
@@ -124,7 +129,7 @@ class Releases:
             raise ArtifactError(f"an artifact of {size_bytes} bytes cannot be")
         lock = self._locks.setdefault(name, asyncio.Lock())
         async with lock:
-            needed = unpacked_bytes or size_bytes * (UNPACK_FACTOR - 1)
+            needed = room_needed(size_bytes, unpacked_bytes) - size_bytes
             try:
                 with disk_errors("preparing the release", self._folder, size_bytes + needed):
                     marker = self._complete(name)
@@ -143,29 +148,6 @@ class Releases:
                     self._part(name).unlink()
                 raise
 
-    async def prune(
-        self, keep: Collection[str], releases: int, age_seconds: float = 0.0
-    ) -> list[str]:
-        """Remove what need not be kept; answers the digests of the releases removed.
-
-        `keep` holds digests that stay in any case: whatever a slot has, or may go back to. Of the
-        others the `releases` last prepared stay, but none that was prepared longer than
-        `age_seconds` ago (0: however long). Raises ArtifactError where the disk cannot be read.
-        """
-        kept = {hex_of(digest) for digest in keep}
-        with disk_errors("removing old releases", self._folder, 0):
-            times = await asyncio.to_thread(self._times)
-        removed, oldest = [], time.time() - age_seconds if age_seconds else 0.0
-        others = [name for name in sorted(times, key=times.__getitem__) if name not in kept]
-        for place, name in enumerate(reversed(others)):
-            lock = self._locks.setdefault(name, asyncio.Lock())
-            if (place < releases and times[name] >= oldest) or lock.locked():
-                continue
-            async with lock:
-                await to_the_end(asyncio.to_thread(self._remove_release, name))
-            removed.append(f"sha256:{name}")
-        return removed
-
     # --- On disk ------------------------------------------------------------------------------
 
     def _complete(self, name: str) -> _Marker | None:
@@ -178,16 +160,6 @@ class Releases:
             log.warning("the marker of release %s cannot be read: %s", name, error)
             return None
         return marker if (self._folder / name).is_dir() else None
-
-    def _times(self) -> dict[str, float]:
-        """Of each complete release: when it was last prepared, as the markers' times say."""
-        if not self._folder.is_dir():
-            return {}
-        return {
-            entry.name.removesuffix(".ok"): entry.stat().st_mtime
-            for entry in self._folder.iterdir()
-            if (known := ENTRY.fullmatch(entry.name)) and known["rest"] == ".ok"
-        }
 
     def _marker(self, name: str) -> Path:
         return self._folder / f"{name}.ok"
@@ -229,7 +201,7 @@ class Releases:
         remove(self._part(name))
 
     def _mark(self, name: str, marker: _Marker) -> None:
-        """Remember what was asked for and when: the newest releases are kept longest."""
+        """Remember what was asked for and when: who cleans up keeps the newest."""
         if marker != self._complete(name):
             self._write(name, marker)
         os.utime(self._marker(name))
@@ -243,12 +215,13 @@ class Releases:
         part.rename(self._marker(name))
         sync_folder(self._folder)
 
-    def _remove_release(self, name: str) -> None:
-        """The marker first: what is left after a crash half-way counts for nothing."""
-        remove(self._marker(name))
-        sync_folder(self._folder)
-        remove(self._part(name))
-        remove(self._folder / name)
+
+def room_needed(size_bytes: int, unpacked_bytes: int | None = None) -> int:
+    """How many free bytes an artifact of this size takes until it is a release: its archive and
+    its tree beside each other."""
+    if unpacked_bytes is None:
+        return size_bytes * UNPACK_FACTOR
+    return size_bytes + unpacked_bytes
 
 
 def hex_of(digest: str) -> str:

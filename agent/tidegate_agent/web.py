@@ -7,7 +7,6 @@ its own machine.
 """
 
 import http.client
-import ipaddress
 import socket
 import urllib.error
 import urllib.parse
@@ -17,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from tidegate_agent.errors import ArtifactError
-from tidegate_protos.rules import url_problem
+from tidegate_protos.rules import is_loopback, url_problem
 
 Connected = Callable[[socket.socket], None]
 
@@ -48,20 +47,11 @@ def public(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a URL's "HOST" or "HOST:PORT" is this machine itself, by its name."""
-    name = urllib.parse.urlsplit(f"//{host}").hostname or ""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
-
-
 class _Proxies(urllib.request.ProxyHandler):
     def proxy_open(
         self, request: urllib.request.Request, proxy: str, scheme: str
     ) -> http.client.HTTPResponse | None:
-        if is_loopback(request.host):
+        if is_loopback(request.full_url):
             return None  # the next handler opens it directly
         return super().proxy_open(request, proxy, scheme)
 

@@ -5,6 +5,7 @@ Used by agent and controller alike, since each checks what the other sends, and 
 same texts.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -59,3 +60,12 @@ def url_problem(url: str) -> str:
     if "@" in parts.netloc:
         return "has a user or password in it, which is not supported"
     return ""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL names this machine itself, which no proxy can reach for us."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

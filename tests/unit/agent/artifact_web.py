@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
 from hostile_archives import FILE, archive, member, symlink
 
 NOISE = random.Random(1).randbytes(600_000)
@@ -116,3 +117,9 @@ def running() -> Iterator[Server]:
         yield server
         server.closing.set()
         server.shutdown()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server

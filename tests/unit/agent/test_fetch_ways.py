@@ -12,9 +12,12 @@ from hostile_archives import archive, member
 
 from tidegate_agent.fetch import FETCHES_AT_ONCE, Patience
 from tidegate_agent.releases import Releases
-from tidegate_agent.web import is_loopback
+from tidegate_protos.rules import is_loopback
 
 HASTE = Patience(connect_seconds=5, read_seconds=5, first_pause_seconds=0.01)
+
+
+server = artifact_web.server
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ async def test_a_redirect_from_this_machine_to_another_goes_through_the_proxy(
     ],
 )
 def test_what_this_machine_is_called(host: str, expected: bool) -> None:
-    assert is_loopback(host) is expected
+    assert is_loopback(f"http://{host}/x") is expected
 
 
 # --- A few at a time -----------------------------------------------------------------------------

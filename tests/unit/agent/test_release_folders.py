@@ -1,11 +1,10 @@
-"""Which folder of an archive is the release, and which releases a node keeps."""
+"""Which folder of an archive is the release, and what is remembered of it."""
 
-import asyncio
 import json
 import os
-import time
 from pathlib import Path
 
+import artifact_web
 import pytest
 from artifact_web import Server, digest_of, whole
 from hostile_archives import archive, every, member, symlink
@@ -19,6 +18,9 @@ INSIDE = [
     member(b"app-1.2/serve", b"#!/bin/sh\n", mode=0o755),
     member(b"app-1.2/lib/x", b"x"),
 ]
+
+
+server = artifact_web.server
 
 
 @pytest.fixture
@@ -156,64 +158,21 @@ async def test_an_archive_larger_than_the_limit_is_stopped(tmp_path: Path, serve
         await prepare(small, server, every(member(b"a", bytes(2000)))[".tar.zst"])
 
 
-# --- What is kept --------------------------------------------------------------------------------
-
-
-async def several(releases: Releases, server: Server, count: int) -> list[str]:
-    """Digests of so many releases, prepared an hour after each other, the last one just now."""
-    digests = []
-    for number in range(count):
-        data = archive(member(b"number", b"%d" % number))
-        await prepare(releases, server, data)
-        digests.append(digest_of(data))
-        hours = count - 1 - number
-        when = time.time() - 3600 * hours - 1
-        os.utime(releases._folder / f"{digests[-1].removeprefix('sha256:')}.ok", (when, when))
-    return digests
-
-
-def there(releases: Releases, digests: list[str]) -> list[int]:
-    return [place for place, digest in enumerate(digests) if releases.path(digest)]
-
-
-async def test_the_newest_releases_stay_and_those_that_are_named(
-    tmp_path: Path, releases: Releases, server: Server
-) -> None:
-    digests = await several(releases, server, 6)
-    assert await releases.prune({digests[1]}, 2) == [digests[3], digests[2], digests[0]]
-    assert there(releases, digests) == [1, 4, 5]
-    names = {digests[place].removeprefix("sha256:") for place in (1, 4, 5)}
-    left = {entry.name for entry in (tmp_path / "releases").iterdir()}
-    assert left == names | {f"{name}.ok" for name in names}
-    assert await releases.prune({digests[1]}, 2) == []
-
-
-async def test_of_the_newest_none_stays_that_is_older_than_asked(
+async def test_it_is_known_how_much_a_copy_of_a_release_takes(
     releases: Releases, server: Server
 ) -> None:
-    digests = await several(releases, server, 5)
-    await releases.prune({digests[0]}, 4, age_seconds=2.5 * 3600)
-    assert there(releases, digests) == [0, 2, 3, 4]
+    data = archive(*INSIDE)
+    assert releases.unpacked_bytes(digest_of(data)) == 0
+    await prepare(releases, server, data)
+    assert releases.unpacked_bytes(digest_of(data)) == 11
 
 
 async def test_a_release_that_is_prepared_again_counts_as_new(
-    releases: Releases, server: Server
+    tmp_path: Path, releases: Releases, server: Server
 ) -> None:
-    digests = await several(releases, server, 3)
-    await prepare(releases, server, archive(member(b"number", b"0")))
-    await releases.prune(set(), 1)
-    assert there(releases, digests) == [0]
-
-
-async def test_what_is_being_prepared_is_not_removed(releases: Releases, server: Server) -> None:
-    digests = await several(releases, server, 2)
-    lock = releases._locks.setdefault(digests[0].removeprefix("sha256:"), asyncio.Lock())
-    async with lock:
-        assert await releases.prune(set(), 0) == [digests[1]]
-    assert there(releases, digests) == [0]
-
-
-async def test_pruning_before_anything_was_prepared_does_nothing(releases: Releases) -> None:
-    assert await releases.prune(set(), 0) == []
-    with pytest.raises(ArtifactError, match="is no digest"):
-        await releases.prune({"../../etc"}, 0)
+    """The time of the marker is what a clean-up goes by."""
+    await prepare(releases, server, archive(*INSIDE))
+    (marker,) = (tmp_path / "releases").glob("*.ok")
+    os.utime(marker, (1_700_000_000, 1_700_000_000))
+    await prepare(releases, server, archive(*INSIDE))
+    assert marker.stat().st_mtime > 1_700_000_000

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import artifact_web
 import pytest
 from artifact_web import (
     ARTIFACT,
@@ -43,6 +44,9 @@ HASTE = Patience(
     longest_pause_seconds=0.05,
     progress_every_seconds=0.02,
 )
+
+
+server = artifact_web.server
 
 
 @pytest.fixture
