@@ -113,6 +113,26 @@ class NodeList(Document, kw_only=True):
     nodes: list[NodeView]
 
 
+class ListedRelease(Document, kw_only=True):
+    """A release as `release list` has it. One that was only pushed has no environment."""
+
+    app: str | None
+    environment: str | None
+    version: str | None
+    digest: str
+    state: str  # active, in rollout, former, undone, pushed
+    active_on: list[str]  # places that take traffic with it, as NODE/SLOT
+    held_by: list[str]  # places that hold it
+    at: str | None  # when it was last deployed; of one that was only pushed: when that was
+    stored: bool  # the controller still has its artifact
+    size_bytes: int  # of the artifact
+    url: str | None  # where it was fetched from
+
+
+class ReleaseList(Document, kw_only=True):
+    releases: list[ListedRelease]
+
+
 class EventView(Document, kw_only=True):
     seq: int
     stream: str

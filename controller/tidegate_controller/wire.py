@@ -79,7 +79,8 @@ def to_command(
         artifact = pb.Artifact(
             digest=work.revision.digest,
             size_bytes=release.size_bytes,
-            url=artifact_url(work.revision.digest),
+            url=release.url or artifact_url(work.revision.digest),
+            strip_components=service.strip_components,
         )
         command.prepare_slot.CopyFrom(
             pb.PrepareSlot(

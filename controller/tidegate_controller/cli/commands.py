@@ -9,6 +9,7 @@ from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
 from tidegate_controller.cli.reading import log, node, rollout, status
+from tidegate_controller.cli.releases import release
 from tidegate_controller.cli.terminal import Choices, announce
 from tidegate_controller.cli.traffic import traffic
 from tidegate_controller.errors import TidegateError
@@ -36,7 +37,7 @@ def tidegate(context: click.Context, address: str | None) -> None:
     context.obj = Choices(address=address)
 
 
-COMMANDS = (demo, deploy, rollback, status, rollout, node, log, traffic, controller)
+COMMANDS = (demo, deploy, rollback, status, rollout, release, node, log, traffic, controller)
 for _command in COMMANDS:
     tidegate.add_command(_command)
 

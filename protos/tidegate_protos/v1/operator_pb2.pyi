@@ -1,6 +1,7 @@
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -26,29 +27,57 @@ class ArtifactReply(_message.Message):
     size_bytes: int
     def __init__(self, digest: _Optional[str] = ..., present: _Optional[bool] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
+class ArtifactLabel(_message.Message):
+    __slots__ = ("name", "app", "version", "added_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ADDED_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    app: str
+    version: str
+    added_by: str
+    def __init__(self, name: _Optional[str] = ..., app: _Optional[str] = ..., version: _Optional[str] = ..., added_by: _Optional[str] = ...) -> None: ...
+
 class UploadChunk(_message.Message):
-    __slots__ = ("digest", "size_bytes", "data")
+    __slots__ = ("digest", "size_bytes", "data", "label")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     digest: str
     size_bytes: int
     data: bytes
-    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+    label: ArtifactLabel
+    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., data: _Optional[bytes] = ..., label: _Optional[_Union[ArtifactLabel, _Mapping]] = ...) -> None: ...
+
+class FetchRequest(_message.Message):
+    __slots__ = ("url", "digest", "label")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    digest: str
+    label: ArtifactLabel
+    def __init__(self, url: _Optional[str] = ..., digest: _Optional[str] = ..., label: _Optional[_Union[ArtifactLabel, _Mapping]] = ...) -> None: ...
 
 class DeployRequest(_message.Message):
-    __slots__ = ("request_id", "version", "digest", "spec", "requested_by")
+    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "url", "size_bytes")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     version: str
     digest: str
     spec: bytes
     requested_by: str
-    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ...) -> None: ...
+    url: str
+    size_bytes: int
+    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., url: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class RollbackRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "requested_by")
@@ -97,6 +126,12 @@ class ShowRolloutRequest(_message.Message):
 class ListNodesRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ListReleasesRequest(_message.Message):
+    __slots__ = ("app",)
+    APP_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    def __init__(self, app: _Optional[str] = ...) -> None: ...
 
 class ReadLogRequest(_message.Message):
     __slots__ = ("after_seq", "rollout", "follow")

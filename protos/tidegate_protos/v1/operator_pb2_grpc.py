@@ -44,6 +44,11 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.UploadChunk.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.FromString,
                 _registered_method=True)
+        self.FetchArtifact = channel.unary_unary(
+                '/tidegate.v1.Operator/FetchArtifact',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.FetchRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.FromString,
+                _registered_method=True)
         self.Deploy = channel.unary_unary(
                 '/tidegate.v1.Operator/Deploy',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.DeployRequest.SerializeToString,
@@ -74,6 +79,11 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ListNodesRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
                 _registered_method=True)
+        self.ListReleases = channel.unary_unary(
+                '/tidegate.v1.Operator/ListReleases',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
         self.ReadLog = channel.unary_stream(
                 '/tidegate.v1.Operator/ReadLog',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ReadLogRequest.SerializeToString,
@@ -91,6 +101,12 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Upload(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchArtifact(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +148,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReleases(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadLog(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -149,6 +171,11 @@ def add_OperatorServicer_to_server(servicer, server):
             'Upload': grpc.stream_unary_rpc_method_handler(
                     servicer.Upload,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.UploadChunk.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.SerializeToString,
+            ),
+            'FetchArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchArtifact,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.FetchRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.SerializeToString,
             ),
             'Deploy': grpc.unary_unary_rpc_method_handler(
@@ -179,6 +206,11 @@ def add_OperatorServicer_to_server(servicer, server):
             'ListNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNodes,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ListNodesRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
+            ),
+            'ListReleases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReleases,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
             ),
             'ReadLog': grpc.unary_stream_rpc_method_handler(
@@ -240,6 +272,33 @@ class Operator:
             target,
             '/tidegate.v1.Operator/Upload',
             tidegate__protos_dot_v1_dot_operator__pb2.UploadChunk.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/FetchArtifact',
+            tidegate__protos_dot_v1_dot_operator__pb2.FetchRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.FromString,
             options,
             channel_credentials,
@@ -402,6 +461,33 @@ class Operator:
             target,
             '/tidegate.v1.Operator/ListNodes',
             tidegate__protos_dot_v1_dot_operator__pb2.ListNodesRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReleases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/ListReleases',
+            tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
             options,
             channel_credentials,
