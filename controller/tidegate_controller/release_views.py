@@ -100,7 +100,7 @@ def _state(state: t.State, version: str, digest: str) -> str:
 def _places(state: t.State, digest: str, *, with_traffic: bool) -> list[str]:
     """Slots that hold it, as NODE/SLOT."""
     return sorted(
-        place
+        str(place)
         for place, known in state.places.items()
         if known.revision is not None
         and known.revision.digest == digest

@@ -1,11 +1,12 @@
 """`release list`: what streams know of releases, joined with what the store has."""
 
+import msgspec
 import pytest
 
 from tidegate_controller.artifacts import Note
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Health, HttpProbe, Service, Settings, Spec, Traffic
-from tidegate_controller.documents import ListedRelease, ReleaseView, RolloutSummary
+from tidegate_controller.documents import ListedRelease, ReleaseList, ReleaseView, RolloutSummary
 from tidegate_controller.errors import UsageError
 from tidegate_controller.release_views import known_releases, releases
 
@@ -92,7 +93,9 @@ TIMES = [
 
 def test_every_release_that_a_stream_knows_is_listed_once_the_newest_first() -> None:
     notes = {"sha256:3": Note(), "sha256:1": Note(url="http://y/1")}
-    found = releases({"shop@test": STATE}, TIMES, notes, "").releases
+    listing = releases({"shop@test": STATE}, TIMES, notes, "")
+    found = listing.releases
+    assert msgspec.json.decode(msgspec.json.encode(listing), type=ReleaseList) == listing
     assert [(each.version, each.state, each.at) for each in found] == [
         ("5", "in rollout", "2026-01-06T00:00:00Z"),
         ("4", "undone", "2026-01-05T01:00:00Z"),
