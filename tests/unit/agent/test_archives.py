@@ -1,12 +1,16 @@
 """Each format of archive as its tools write it: all come out as the same tree."""
 
+import contextlib
 import io
 import os
+import random
 import shutil
 import stat
 import struct
 import subprocess
+import tempfile
 import zipfile
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -19,8 +23,13 @@ from hostile_archives import (
     symlink,
     tar_of,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_unpack import run, seen
 from zip_writer import Zipped, described, zip_of
+
+from tidegate_agent.archives.reading import Refused
+from tidegate_agent.unpack import open_archive, unpack
 
 needs_zip = pytest.mark.skipif(not shutil.which("zip"), reason="needs zip")
 needs_zstd = pytest.mark.skipif(not shutil.which("zstd"), reason="needs zstd")
@@ -240,3 +249,45 @@ def test_the_library_for_zstd_is_imported_for_zstd_alone(tmp_path: Path) -> None
         folder = tmp_path / form
         folder.mkdir()
         assert run(folder, every(member(b"a"))[form], start=hook)["files"] == 1
+
+
+# --- Damage --------------------------------------------------------------------------------------
+
+SMALL = every(
+    member(b"d/", kind=b"5", mode=0o755),
+    member(b"d/f", b"hello" * 50),
+    symlink(b"d/l", b"f"),
+    member(b"e", b"x", mode=0o755),
+)
+LIMITS = Namespace(max_bytes=1 << 20, max_members=50, max_path=1000, max_seconds=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(form=st.sampled_from(FORMS), chance=st.randoms(use_true_random=False))
+def test_damage_is_refused_in_words_or_harmless(form: str, chance: random.Random) -> None:
+    """Whatever bytes are changed, moved, cut or repeated: no error that nobody expects."""
+    data = bytearray(SMALL[form])
+    for _ in range(chance.randint(1, 4)):
+        at, to = sorted(chance.choices(range(len(data) + 1), k=2))
+        match chance.choice(["flip", "set", "cut", "repeat", "end"]):
+            case "flip" if data:
+                data[min(at, len(data) - 1)] ^= 1 << chance.randrange(8)
+            case "set" if data:
+                data[min(at, len(data) - 1)] = chance.choice([0, 1, 0x7F, 0x80, 0xFF])
+            case "cut":
+                del data[at : min(to, at + 40)]
+            case "repeat":
+                data[at:at] = data[at : at + 60]
+            case "end":
+                del data[to:]
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "archive"
+        archive.write_bytes(data)
+        with contextlib.suppress(Refused):
+            fd, found = open_archive(str(archive))
+            try:
+                unpack(fd, found, f"{folder}/tree", LIMITS)
+            finally:
+                os.close(fd)
+            return
+        assert [entry.name for entry in Path(folder).iterdir()] == ["archive"]
