@@ -22,12 +22,14 @@ async def prepare_slot(app: App, job: Job) -> Slot:
     prepare = job.command.prepare_slot
     slot = app.slot(prepare.slot)
     artifact = prepare.artifact
+    strip = artifact.strip_components if artifact.HasField("strip_components") else None
     await app.releases.prepare(
         artifact.digest,
         artifact.size_bytes,
         lambda: job.command.prepare_slot.artifact.url,
         job.fetched,
         note=job.note,
+        strip_components=strip,
     )
     return slot
 

@@ -2,6 +2,7 @@
 
 Used by releases.py. The network is the standard library's, in a thread: fastest measured. A URL
 is a place to look; the digest counts. Trouble is retried until the caller's deadline cancels.
+All apps of an agent share a few places to fetch at, so that they finish one by one.
 """
 
 import asyncio
@@ -17,23 +18,28 @@ import shutil
 import socket
 import threading
 import urllib.error
-import urllib.parse
 import urllib.request
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tidegate_agent.errors import ArtifactError
+from tidegate_agent.web import opener, public
 
 log = logging.getLogger(__name__)
 
+FETCHES_AT_ONCE = 4  # of one agent, whatever its apps
 CHUNK_BYTES = 256 * 1024
 GONE = (404, 410)
 RETRIED = (401, 403, 408, 425, 429)  # and 5xx: a moment or a renewed URL can mend these
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 PART_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+# One semaphore a running agent; a loop is one, and has none of another's waiters.
+_places: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 @dataclass(frozen=True)
@@ -85,10 +91,14 @@ class Fetch:
         `url` is asked before each attempt; `note` gets a sentence for each that failed.
         """
         failures = 0
+        places = _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(FETCHES_AT_ONCE))
         while True:
             before = self.done
+            if places.locked():
+                note(f"waiting: {FETCHES_AT_ONCE} other artifacts are being fetched")
             try:
-                await self._in_thread(url(), progress)
+                async with places:  # not while pausing, which would hold up the others
+                    await self._in_thread(url(), progress)
                 return
             except _Retry as trouble:
                 failures = 1 if self.done > before else failures + 1
@@ -186,7 +196,9 @@ class Fetch:
             headers["Range"] = f"bytes={self.done}-"
         try:
             request = urllib.request.Request(url, headers=headers)  # noqa: S310 - checked above
-            with self._opener().open(request, timeout=self._patience.connect_seconds) as response:
+            with opener(self.connected).open(
+                request, timeout=self._patience.connect_seconds
+            ) as response:
                 self._begin(fd, response, where)
                 while left := self._size - self.done:
                     # read1: what has arrived, so that a break loses nothing
@@ -201,20 +213,6 @@ class Fetch:
             reason = str(getattr(error, "reason", "") or error or type(error).__name__)[:200]
             reason = reason if reason.isprintable() else repr(reason)
             raise _Retry(f"cannot fetch {where}: {reason}") from error
-
-    def _opener(self) -> urllib.request.OpenerDirector:
-        """HTTP and HTTPS only: no file:, ftp: or data:, wherever a redirect points."""
-        opener = urllib.request.OpenerDirector()
-        for handler in (
-            urllib.request.ProxyHandler(),
-            _Handler(self),
-            urllib.request.HTTPRedirectHandler(),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(),
-            urllib.request.UnknownHandler(),
-        ):
-            opener.add_handler(handler)
-        return opener
 
     def _begin(self, fd: int, response: http.client.HTTPResponse, where: str) -> None:
         """Is this answer the artifact, and from which byte on?"""
@@ -283,58 +281,6 @@ class Fetch:
             yield
 
 
-class _Plain(http.client.HTTPConnection):
-    fetch: Fetch
-
-    def connect(self) -> None:
-        super().connect()
-        self.fetch.connected(self.sock)
-
-
-class _Tls(http.client.HTTPSConnection):
-    fetch: Fetch
-
-    def connect(self) -> None:
-        super().connect()
-        self.fetch.connected(self.sock)
-
-
-class _Handler(urllib.request.AbstractHTTPHandler):
-    """urllib's own handler, with connections that tell the fetch their socket."""
-
-    def __init__(self, fetch: Fetch) -> None:
-        super().__init__()
-        self._fetch = fetch
-
-    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(self._connect, _Plain), request)
-
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(self._connect, _Tls), request)
-
-    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
-
-    def _connect(self, kind: type[_Plain | _Tls], host: str, /, **options: Any) -> _Plain | _Tls:
-        connection = kind(host, **options)
-        connection.fetch = self._fetch
-        return connection
-
-
-def public(url: str) -> str:
-    """The URL as messages may show it: a query can hold a secret. Raises ArtifactError."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        where = f"{parts.scheme}://{parts.netloc}{parts.path}"
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError as error:
-        raise ArtifactError(f"the artifact's address is malformed: {error}") from error
-    if not usable:
-        raise ArtifactError(f"the artifact's address is not http or https: {where[:80]!r}")
-    if "@" in parts.netloc:
-        raise ArtifactError("the artifact's address has a user or password in it, unsupported")
-    return where if where.isprintable() else repr(where)
-
-
 @contextlib.contextmanager
 def disk_errors(doing: str, folder: Path, needed_bytes: int) -> Iterator[None]:
     """Turns the file system's errors into one sentence for the operator, an ArtifactError."""
@@ -343,8 +289,8 @@ def disk_errors(doing: str, folder: Path, needed_bytes: int) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             there = next(place for place in (folder, *folder.parents) if place.exists())
-            free = f"{shutil.disk_usage(there).free} bytes free"
-            text = f"disk full while {doing}: {free}, {needed_bytes} needed"
+            free = f"{shutil.disk_usage(there).free:,} bytes free"
+            text = f"disk full while {doing}: {free} in {there}, {needed_bytes:,} needed"
         else:
             text = f"disk error while {doing}: {error.strerror} ({error.filename or folder})"
         raise ArtifactError(text) from error

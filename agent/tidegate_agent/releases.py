@@ -1,12 +1,17 @@
 """The releases of one app on this node: immutable directories, made from artifacts by digest.
 
     releases/HEX/            the tree, exactly the archive's content, never changed afterwards
-    releases/HEX.ok          the marker: the tree is complete and durable; written last
+    releases/HEX.ok          the marker: the tree is complete and durable; written last; its time
+                             is that of the last preparation
     releases/.HEX.part       a download, which the next attempt resumes
     releases/.HEX.*.tmp      a tree or marker in the making
 
 A tree without its marker counts for nothing: a crash at any moment costs the work since the last
 durable name and no more. Used by app.py and commands.py.
+
+An archive often has a folder around everything, such as app-1.2/. The tree has it too, and the
+release that a slot gets is the folder in it: one folder is left out where it holds all the rest
+and no link leads out of it, or as many as `strip_components` says.
 """
 
 import asyncio
@@ -17,47 +22,45 @@ import os
 import re
 import secrets
 import shutil
-import signal
-import sys
 import weakref
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, disk_errors
+from tidegate_agent.threads import to_the_end
+from tidegate_agent.unpacker import UnpackLimits, unpack
 from tidegate_protos.rules import DIGEST
 
 log = logging.getLogger(__name__)
 
 ENTRY = re.compile(r"\.?(?P<name>[0-9a-f]{64})(?P<rest>|\.ok|\.part|\.\w+\.tmp)")
 UNPACK_FACTOR = 4  # archive and tree together, in sizes of the archive, where nobody knows better
-STOP_SECONDS = 30.0  # how much longer than its own deadline the child may take, to sync the disk
-OUTPUT_TAIL = 2000
-# Isolated and without site-packages, which saves half of Python's start; so the package is found
-# by its folder, be it a source tree or an installed wheel, after the standard library.
-START_UNPACK = (
-    "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from tidegate_agent.unpack import main; sys.exit(main())"
-)
-PACKAGE_FOLDER = str(Path(__file__).resolve().parent.parent)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class UnpackLimits:
-    """What one release may take. The child process enforces them."""
+class _Marker:
+    """What is known of a complete tree. `strip_components`: as it was last asked for."""
 
-    max_bytes: int = 8 << 30
-    max_members: int = 200_000
-    max_path: int = 1024
-    max_seconds: float = 600.0
+    files: int
+    bytes: int
+    folders: tuple[str, ...] = ()
+    strip_components: int | None = None
 
-
-def ignore(*_: object) -> None:
-    """Nobody asked."""
+    def root(self, tree: Path) -> Path:
+        """The folder that a slot gets. Raises ArtifactError where there are not so many."""
+        count = self.strip_components
+        if count is None:
+            count = min(1, len(self.folders))
+        if count > len(self.folders):
+            around = "/".join(self.folders)
+            has = f"only {around!r} is" if around else "it has none"
+            raise ArtifactError(
+                f"strip_components = {count}: so many folders, one in the other, would have to be "
+                f"around everything in the artifact, but {has}"
+            )
+        return tree.joinpath(*self.folders[:count])
 
 
 class Releases:
@@ -75,8 +78,20 @@ class Releases:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     def path(self, digest: str) -> Path | None:
-        """The release's tree, or None unless it is complete. Raises ArtifactError: no digest."""
-        return self._complete(hex_of(digest))
+        """The release as it was last prepared, or None unless it is complete.
+
+        Raises ArtifactError for what is no digest, or where the disk cannot be read.
+        """
+        name = hex_of(digest)
+        with disk_errors("reading the release", self._folder, 0):
+            marker = self._complete(name)
+        return marker.root(self._folder / name) if marker else None
+
+    def unpacked_bytes(self, digest: str) -> int:
+        """How many bytes the files of a complete release have: what a copy of it takes."""
+        with disk_errors("reading the release", self._folder, 0):
+            marker = self._complete(hex_of(digest))
+        return marker.bytes if marker else 0
 
     def sweep(self) -> None:
         """Remove what a crash left, before anything is prepared. Downloads stay, to be resumed."""
@@ -96,40 +111,55 @@ class Releases:
         digest: str,
         size_bytes: int,
         url: Callable[[], str],
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _size: None,
         *,
-        note: Callable[[str], None] | None = None,
+        note: Callable[[str], None] = lambda _sentence: None,
+        strip_components: int | None = None,
         unpacked_bytes: int | None = None,
     ) -> Path:
-        """The release's tree: at once if it is complete, else fetched, verified and unpacked.
+        """The release: at once if it is complete, else fetched, verified and unpacked.
 
         `url` is asked before each attempt; network trouble is retried until the caller cancels,
         with a sentence to `note` each time. `progress` gets (bytes so far, size_bytes).
-        Raises ArtifactError, and then nothing of the release is left. A cancelled call leaves at
-        most a download that the next one resumes.
+        Raises ArtifactError; what is incomplete then is gone. A cancelled call leaves at most a
+        download that the next one resumes.
         """
         name = hex_of(digest)
         if size_bytes <= 0:
             raise ArtifactError(f"an artifact of {size_bytes} bytes cannot be")
         lock = self._locks.setdefault(name, asyncio.Lock())
         async with lock:
-            if (tree := self._complete(name)) is not None:
-                return tree
+            needed = room_needed(size_bytes, unpacked_bytes) - size_bytes
             try:
-                needed = room_needed(size_bytes, unpacked_bytes) - size_bytes
                 with disk_errors("preparing the release", self._folder, size_bytes + needed):
-                    await to_the_end(asyncio.to_thread(self._make_room, name, size_bytes, needed))
-                    fetch = Fetch(self._part(name), name, size_bytes, self._patience)
-                    await fetch.run(url, progress or ignore, note or ignore)
-                    return await self._unpack_and_publish(name)
+                    marker = self._complete(name)
+                    if marker is None:
+                        room = asyncio.to_thread(self._make_room, name, size_bytes, needed)
+                        await to_the_end(room)
+                        fetch = Fetch(self._part(name), name, size_bytes, self._patience)
+                        await fetch.run(url, progress, note)
+                        marker = await self._unpack_and_publish(name)
+                    marker = replace(marker, strip_components=strip_components)
+                    release = marker.root(self._folder / name)
+                    await to_the_end(asyncio.to_thread(self._mark, name, marker))
+                    return release
             except ArtifactError:
                 with contextlib.suppress(OSError):
                     self._part(name).unlink()
                 raise
 
-    def _complete(self, name: str) -> Path | None:
-        tree = self._folder / name
-        return tree if self._marker(name).is_file() and tree.is_dir() else None
+    # --- On disk ------------------------------------------------------------------------------
+
+    def _complete(self, name: str) -> _Marker | None:
+        try:
+            known = json.loads(self._marker(name).read_bytes())
+            marker = _Marker(**{**known, "folders": tuple(known.get("folders", ()))})
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, AttributeError) as error:
+            log.warning("the marker of release %s cannot be read: %s", name, error)
+            return None
+        return marker if (self._folder / name).is_dir() else None
 
     def _marker(self, name: str) -> Path:
         return self._folder / f"{name}.ok"
@@ -148,63 +178,42 @@ class Releases:
         free, needed = shutil.disk_usage(self._folder).free, size_bytes + unpacked_bytes
         if free < needed:
             raise ArtifactError(
-                f"not enough disk for the release: {free} bytes free, about {needed} needed"
+                f"not enough disk for the release: {free:,} bytes free in {self._folder}, "
+                f"about {needed:,} needed"
             )
 
-    async def _unpack_and_publish(self, name: str) -> Path:
+    async def _unpack_and_publish(self, name: str) -> _Marker:
         temporary = self._folder / f".{name}.{secrets.token_hex(4)}.tmp"
         try:
-            content = await self._unpack(self._part(name), temporary)
-            await to_the_end(asyncio.to_thread(self._publish, name, temporary, content))
+            unpacked = await unpack(self._part(name), temporary, self._limits)
+            marker = _Marker(unpacked.files, unpacked.bytes, unpacked.folders)
+            await to_the_end(asyncio.to_thread(self._publish, name, temporary, marker))
         finally:
             if temporary.exists():
                 await to_the_end(asyncio.to_thread(remove, temporary))
-        return self._folder / name
+        return marker
 
-    def _publish(self, name: str, temporary: Path, content: str) -> None:
+    def _publish(self, name: str, temporary: Path, marker: _Marker) -> None:
         """The child synced the tree, so each name here shows only what is durable already."""
         temporary.rename(self._folder / name)
         sync_folder(self._folder)
-        marker = self._folder / f".{name}.ok.tmp"
-        with marker.open("w") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        marker.rename(self._marker(name))
-        sync_folder(self._folder)
+        self._write(name, marker)
         remove(self._part(name))
 
-    async def _unpack(self, archive: Path, tree: Path) -> str:
-        """Run the child. Its answer as JSON text: the number of files and of bytes."""
-        limits = self._limits
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-c", START_UNPACK, PACKAGE_FOLDER, archive, tree),
-            *("--max-bytes", str(limits.max_bytes), "--max-members", str(limits.max_members)),
-            *("--max-path", str(limits.max_path), "--max-seconds", str(limits.max_seconds)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C at the agent's terminal is the agent's to answer
-        )
-        try:
-            async with asyncio.timeout(limits.max_seconds + STOP_SECONDS):
-                output, errors = await process.communicate()
-        except TimeoutError:
-            raise ArtifactError(
-                f"unpacking and syncing took more than {limits.max_seconds + STOP_SECONDS:g} s"
-            ) from None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await to_the_end(process.wait())
-        if process.returncode == 0:
-            return output.decode()
-        try:
-            text = json.loads(output)["error"]
-        except (ValueError, KeyError):
-            text = f"the unpacking process failed: {ending(process.returncode or 0)}"
-        raise ArtifactError(text, errors.decode(errors="replace")[-OUTPUT_TAIL:])
+    def _mark(self, name: str, marker: _Marker) -> None:
+        """Remember what was asked for and when: who cleans up keeps the newest."""
+        if marker != self._complete(name):
+            self._write(name, marker)
+        os.utime(self._marker(name))
+
+    def _write(self, name: str, marker: _Marker) -> None:
+        part = self._folder / f".{name}.ok.tmp"
+        with part.open("w") as file:
+            file.write(json.dumps(asdict(marker)))
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(self._marker(name))
+        sync_folder(self._folder)
 
 
 def room_needed(size_bytes: int, unpacked_bytes: int | None = None) -> int:
@@ -220,10 +229,6 @@ def hex_of(digest: str) -> str:
     if not (found := DIGEST.fullmatch(digest)):
         raise ArtifactError(f"{digest[:80]!r} is no digest: sha256: and 64 digits 0-9a-f")
     return found[1]
-
-
-def ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 
 def sync_folder(folder: Path) -> None:
@@ -243,22 +248,3 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         log.warning("cannot remove %s: %s", path, error)
-
-
-async def to_the_end(work: Awaitable[T]) -> T:
-    """Let the work end although the caller is cancelled meanwhile, and only then pass that on.
-
-    Otherwise a thread could still be renaming while the next `prepare` clears the same names.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        with contextlib.suppress(BaseException):  # read, so that asyncio does not report it
-            task.result()
-        raise cancelled
-    return task.result()

@@ -1,286 +1,62 @@
-"""Unpack one .tar.gz into a new directory: the child process that releases.py starts.
+"""Unpack one archive into a new directory: the child process that releases.py starts.
 
     python -m tidegate_agent.unpack ARCHIVE DEST --max-bytes N --max-members N --max-path N
-                                    --max-seconds N [--digest sha256:HEX]
+                                    --max-seconds N
 
 DEST must not exist. On success it holds exactly the archive's content, durable, and stdout has the
-line {"files": n, "bytes": n}; otherwise DEST is gone, exit code 1, {"error": "one sentence"}.
+line {"files": n, "bytes": n, "folders": [NAME, …]}; otherwise DEST is gone, exit code 1,
+{"error": "one sentence"}. `folders` lie one in the other, each alone there, around all the rest.
 
-An archive is hostile until proven otherwise: every rule is checked before anything of the member
-is written, and no write ever passes through a symlink, since each directory is opened from its
-parent with O_NOFOLLOW and each file is created with O_EXCL. Only the standard library is imported,
-and little of it, since each deployment pays for the start.
+The format is told by the first bytes, archives/ has a reader for each, and tree.py the rules that
+hold for all. An archive is hostile until proven otherwise. Only the standard library is imported,
+and little of it, since each deployment pays for the start; for .tar.zst its library besides.
 """
 
 import argparse
-import errno
 import json
 import os
 import resource
 import signal
 import stat
 import sys
-import time
-from collections.abc import Callable
 
-from tidegate_agent.tarstream import BLOCK, Gunzip, Member, Refused, describe, members, shown
+from tidegate_agent.archives import FORMATS
+from tidegate_agent.archives.reading import File, Refused
+from tidegate_agent.tree import OPEN_DIR, Tree, c_function, explain
+from tidegate_protos.formats import ACCEPTED, HEAD_BYTES, describe, recognise
 
 ADDRESS_SPACE_BYTES = 1 << 30
 OPEN_FILES = 512  # the directories kept open, two members' ancestors, and a few more
-OPEN_DIRECTORIES = 128
-MAX_DEPTH = 128
-MAX_NAME_BYTES = 255
-OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-CREATE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 PR_SET_PDEATHSIG = 1
-FILE, HARDLINK, SYMLINK, DIRECTORY, IMPLIED = "file", "hardlink", "symlink", "directory", "implied"
-KINDS = {b"0": FILE, b"\0": FILE, b"1": HARDLINK, b"2": SYMLINK, b"5": DIRECTORY}
-REFUSED_KINDS = {
-    b"3": "a character device",
-    b"4": "a block device",
-    b"6": "a fifo",
-    b"S": "a sparse file",
-}
 
 
-class Tree:
-    """What was written so far beneath the new directory, and the rules for what may follow."""
-
-    def __init__(self, root_fd: int, max_bytes: int, max_members: int, max_path: int) -> None:
-        self.root_fd = root_fd
-        self.max_bytes, self.max_members, self.max_path = max_bytes, max_members, max_path
-        self.bytes = self.files = 0
-        self.kinds = {"": IMPLIED}  # path -> what is there; closed under "parent of"
-        self._open = {"": root_fd}
-        self._now = int(time.time())
-
-    def add(self, member: Member, source: Gunzip) -> None:
-        """Check the member, then write it. Raises Refused, which names the member."""
-        if len(self.kinds) > self.max_members:  # which has the root and each implied directory
-            raise Refused(f"the archive has more than {self.max_members} members")
-        try:
-            kind, path, link = self._check(member)
-        except Refused as refusal:
-            raise Refused(f"member {shown(member.name)} {refusal}") from None
-        try:
-            self._write(kind, path, link, member, source)
-        except OSError as error:
-            raise Refused(explain(error, self.root_fd, shown(path), member.size)) from error
-        self.kinds[path] = kind
-        self.files += kind != DIRECTORY
-
-    def _check(self, member: Member) -> tuple[str, str, str]:
-        """The member's kind, normalized path and link target."""
-        if not (kind := KINDS.get(member.kind, "")):
-            raise Refused("is " + REFUSED_KINDS.get(member.kind, f"of type {shown(member.kind)}"))
-        if kind == FILE and member.kind == b"\0" and member.name.endswith(b"/"):
-            kind = DIRECTORY  # as before POSIX
-        if member.mode & 0o7000:
-            raise Refused(f"has a setuid, setgid or sticky bit (mode {member.mode & 0o7777:o})")
-        if kind != DIRECTORY and member.name.endswith(b"/"):
-            raise Refused(f"is a {kind} whose name ends with a slash")
-        if kind != FILE and member.size:
-            raise Refused(f"is a {kind} with data")
-        if self.bytes + member.size > self.max_bytes:
-            raise Refused(f"brings the release above the limit of {self.max_bytes} bytes")
-        path = self._relative(member.name, "path")
-        known = self.kinds.get(path)
-        if known and (known, kind) != (IMPLIED, DIRECTORY):
-            twice = path or kind == DIRECTORY
-            raise Refused("occurs twice" if twice else "stands for the release directory itself")
-        above = path
-        while known is None:
-            above = above.rpartition("/")[0]
-            known = self.kinds.get(above)
-        if known not in (IMPLIED, DIRECTORY):
-            raise Refused(f"lies beneath {shown(above)}, which is a {known}")
-        if kind == SYMLINK:
-            return kind, path, self._symlink_target(path, member.link)
-        if kind == HARDLINK:
-            link = self._relative(member.link, "target")
-            if self.kinds.get(link) not in (FILE, HARDLINK):
-                raise Refused(f"is a hardlink to {shown(link)}, which is no file before it")
-            return kind, path, link
-        return kind, path, ""
-
-    def _text(self, raw: bytes, what: str) -> str:
-        if len(raw) > self.max_path:
-            raise Refused(f"has a {what} of {len(raw)} bytes, {self.max_path} are allowed")
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            raise Refused(f"has a {what} that is not UTF-8") from None
-        if not text.isprintable() and any(c < " " or "\x7f" <= c < "\xa0" for c in text):
-            raise Refused(f"has a control character in its {what}")
-        if not text or text.startswith("/"):
-            raise Refused(f"has an {'absolute' if text else 'empty'} {what}")
-        if len(raw) > MAX_NAME_BYTES and any(
-            len(part.encode()) > MAX_NAME_BYTES for part in text.split("/")
-        ):
-            raise Refused(f"has a name of more than {MAX_NAME_BYTES} bytes in its {what}")
-        return text
-
-    def _relative(self, raw: bytes, what: str) -> str:
-        parts = [part for part in self._text(raw, what).split("/") if part not in ("", ".")]
-        if ".." in parts:
-            raise Refused(f"has '..' in its {what}")
-        if len(parts) > MAX_DEPTH:
-            raise Refused(f"has a {what} more than {MAX_DEPTH} directories deep")
-        return "/".join(parts)
-
-    def _symlink_target(self, path: str, raw: bytes) -> str:
-        """The target, if the kernel can never follow it out of the release.
-
-        `..` may follow only a directory that is known to be real (the link's own, or one already
-        written): what is not there yet may become a link and lead elsewhere. So every link stays
-        inside whatever comes later, and so do chains of them.
-        """
-        target = self._text(raw, "target")
-        here, real = path.split("/")[:-1], True
-        for part in target.split("/"):
-            if part in ("", "."):
-                continue
-            if part != "..":
-                here.append(part)
-                place = "/".join(here)
-                real = self.kinds.get(place) in (IMPLIED, DIRECTORY) or path.startswith(place + "/")
-            elif not real:
-                raise Refused(f"is a symlink to {shown(target)}: '..' after no known directory")
-            elif not here:
-                raise Refused(f"is a symlink to {shown(target)}, outside the release")
-            else:
-                here.pop()
-        return target
-
-    def _write(self, kind: str, path: str, link: str, member: Member, source: Gunzip) -> None:
-        if len(self._open) > OPEN_DIRECTORIES:
-            self.close()
-        if kind == DIRECTORY:
-            self._directory(path)
-            return
-        parent, _, name = path.rpartition("/")
-        where = self._directory(parent)
-        if kind == SYMLINK:
-            os.symlink(link, name, dir_fd=where)
-        elif kind == HARDLINK:
-            parent, _, first = link.rpartition("/")
-            source_fd = self._directory(parent)
-            os.link(first, name, src_dir_fd=source_fd, dst_dir_fd=where, follow_symlinks=False)
-        else:
-            mode = member.mode & 0o755 | stat.S_IRUSR | stat.S_IWUSR
-            fd = os.open(name, CREATE_FILE, mode, dir_fd=where)
-            try:
-                self._fill(fd, member, source)
-                os.utime(fd, (self._now, min(member.mtime, self._now)))
-            finally:
-                os.close(fd)
-
-    def _fill(self, fd: int, member: Member, source: Gunzip) -> None:
-        left = member.size
-        while left:
-            if not (piece := source.piece(left)):
-                raise Refused(f"the archive ends early, inside member {shown(member.name)}")
-            left -= len(piece)
-            while piece:
-                piece = piece[os.write(fd, piece) :]
-        self.bytes += member.size
-
-    def _directory(self, path: str) -> int:
-        """An open descriptor of a directory, made if need be, reached from the root link-free."""
-        if (known := self._open.get(path)) is not None:
-            return known
-        parent, _, name = path.rpartition("/")
-        where = self._directory(parent)  # at most MAX_DEPTH deep
-        if path not in self.kinds:
-            os.mkdir(name, 0o755, dir_fd=where)
-            self.kinds[path] = IMPLIED
-        self._open[path] = fd = os.open(name, OPEN_DIR, dir_fd=where)
-        return fd
-
-    def close(self) -> None:
-        """Close every directory but the root, which whoever opened it closes."""
-        for fd in list(self._open.values())[1:]:
-            os.close(fd)
-        self._open = {"": self.root_fd}
-
-    def make_durable(self) -> None:
-        """Return when a power loss can no longer take anything of the tree.
-
-        One syncfs of the file system is one flush and one journal commit; an fsync each for 2,000
-        files is 2,000 commits, many times the cost of unpacking. It also writes what others left
-        dirty there, which the kernel would soon have done anyway. Where it cannot be had (no
-        ctypes, another libc) every file and directory is synced on its own.
-        """
-        if (syncfs := c_function("syncfs")) is not None:
-            if syncfs(self.root_fd) != 0:
-                raise OSError(errno.EIO, "syncfs failed")
-            return
-        for path, kind in self.kinds.items():
-            if kind != SYMLINK:
-                fd = os.open(path or ".", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.root_fd)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-
-
-def c_function(name: str) -> Callable[..., int] | None:
-    """A function of the C library, or None where hardening or another libc denies it."""
-    try:
-        import ctypes  # noqa: PLC0415 - may fail, which is an answer
-
-        function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
-    except (ImportError, OSError, AttributeError, MemoryError):
-        return None
-    return function
-
-
-def explain(error: OSError, root_fd: int, what: str, size: int) -> str:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return f"cannot write {what}: {error.strerror}"
-    disk = os.fstatvfs(root_fd)
-    if disk.f_files and not disk.f_favail:
-        return f"disk full while unpacking {what}: no free inodes"
-    free = disk.f_bavail * disk.f_frsize
-    return f"disk full while unpacking {what}: {free} bytes free, {size} needed for it"
-
-
-def open_archive(path: str) -> int:
-    """A descriptor of the file, if it begins as a gzip file does. Raises Refused."""
+def open_archive(path: str) -> tuple[int, str]:
+    """A descriptor of the file and its format, a key of FORMATS. Raises Refused."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang us
-    what, status = "", os.fstat(fd)
+    what, status, form = "", os.fstat(fd), ""
     if stat.S_ISDIR(status.st_mode):
         what = "a folder"
     elif not stat.S_ISREG(status.st_mode):
         what = "no regular file"
     elif not status.st_size:
         what = "an empty file"
-    elif not (head := os.pread(fd, BLOCK, 0)).startswith(b"\x1f\x8b"):
+    elif not (form := recognise(head := os.pread(fd, HEAD_BYTES, 0))):
         what = describe(head)
     if what:
         os.close(fd)
-        raise Refused(f"the artifact is {what}; a .tar.gz archive is needed")
-    return fd
+        raise Refused(f"the artifact is {what}; an artifact is {ACCEPTED}")
+    return fd, form
 
 
-def check_digest(fd: int, digest: str) -> None:
-    import hashlib  # noqa: PLC0415 - releases.py hashes while it fetches and does without
-
-    found = "sha256:" + hashlib.file_digest(os.fdopen(os.dup(fd), "rb"), "sha256").hexdigest()
-    os.lseek(fd, 0, os.SEEK_SET)
-    if found != digest:
-        raise Refused(f"the artifact has the digest {found}, not {digest}; nothing was unpacked")
-
-
-def unpack(archive_fd: int, dest: str, limits: argparse.Namespace) -> Tree:
+def unpack(archive_fd: int, form: str, dest: str, limits: argparse.Namespace) -> Tree:
     """Everything or nothing: an error of any kind takes DEST away again."""
     os.mkdir(dest, 0o755)
     root_fd = os.open(dest, OPEN_DIR)
     try:
         tree = Tree(root_fd, limits.max_bytes, limits.max_members, limits.max_path)
-        source = Gunzip(archive_fd, limits.max_seconds)
-        for member in members(source):
-            tree.add(member, source)
+        file = File(archive_fd, limits.max_seconds, limits.max_members)
+        for member in FORMATS[form](file):
+            tree.add(member)
         if not tree.files:
             raise Refused("the archive holds no files")
         tree.close()
@@ -328,21 +104,18 @@ def main() -> int:
     for limit in ("bytes", "members", "path"):
         parser.add_argument(f"--max-{limit}", type=int, required=True)
     parser.add_argument("--max-seconds", type=float, required=True)
-    parser.add_argument("--digest")
     args = parser.parse_args()
     confine(args.max_bytes, args.max_seconds)
     try:
-        archive_fd = open_archive(args.archive)
-        if args.digest:
-            check_digest(archive_fd, args.digest)
-        tree = unpack(archive_fd, args.dest, args)
+        archive_fd, form = open_archive(args.archive)
+        tree = unpack(archive_fd, form, args.dest, args)
     except Refused as refusal:
         return failed(str(refusal))
     except OSError as error:
         return failed(f"cannot unpack: {error.strerror} ({error.filename})")
     except MemoryError:
         return failed("unpacking needs more memory than it is allowed")
-    print(json.dumps({"files": tree.files, "bytes": tree.bytes}))
+    print(json.dumps({"files": tree.files, "bytes": tree.bytes, "folders": tree.folders()}))
     return 0
 
 

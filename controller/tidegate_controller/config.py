@@ -147,6 +147,7 @@ SERVICE = {
     "command": Key("command", command, needed='command = ["./serve", "--port", "{port}"]'),
     "environment": Key("environment", variables),
     "ports": Key("ports", _ports),
+    "strip_components": Key("strip_components", integer(0, 16)),
     "stop_grace": Key("stop_grace_seconds", duration("0s")),
 }
 ROLLOUT = {

@@ -154,6 +154,26 @@ class PlanView(Document, kw_only=True):
     refused: str | None = None  # why it cannot be begun now
 
 
+class ListedRelease(Document, kw_only=True):
+    """A release as `release list` has it. One that was only pushed has no environment."""
+
+    app: str | None
+    environment: str | None
+    version: str | None
+    digest: str
+    state: str  # active, in rollout, former, undone, pushed
+    active_on: list[str]  # places that take traffic with it, as NODE/SLOT
+    held_by: list[str]  # places that hold it
+    at: str | None  # when it was last deployed; of one that was only pushed: when that was
+    stored: bool  # the controller still has its artifact
+    size_bytes: int  # of the artifact
+    url: str | None  # where it was fetched from
+
+
+class ReleaseList(Document, kw_only=True):
+    releases: list[ListedRelease]
+
+
 class EventView(Document, kw_only=True):
     seq: int
     stream: str

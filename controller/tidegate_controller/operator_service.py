@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
-from tidegate_controller import documents, views
+from tidegate_controller import artifact_requests, documents, release_views, views
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
@@ -101,24 +101,15 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def HasArtifact(self, request: pb.ArtifactRef) -> pb.ArtifactReply:
-        path = self._store.path(request.digest)
-        size = path.stat().st_size if path else 0
-        return pb.ArtifactReply(digest=request.digest, present=path is not None, size_bytes=size)
+        return artifact_requests.reply(self._store, request.digest)
 
     @_answering
     async def Upload(self, chunks: AsyncIterator[pb.UploadChunk]) -> pb.ArtifactReply:
-        first = await anext(aiter(chunks), None)
-        if first is None:
-            raise UsageError("the upload was empty")
+        return await artifact_requests.upload(self._store, chunks)
 
-        async def data() -> AsyncIterator[bytes]:
-            yield first.data
-            async for chunk in chunks:
-                yield chunk.data
-
-        path = await self._store.store(first.digest, data())
-        size = path.stat().st_size
-        return pb.ArtifactReply(digest=first.digest, present=True, size_bytes=size)
+    @_answering
+    async def FetchArtifact(self, request: pb.FetchRequest) -> pb.ArtifactReply:
+        return await artifact_requests.fetch(self._store, request)
 
     # --- Requests -----------------------------------------------------------------------------
 
@@ -167,13 +158,22 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
-        async with self._history_lock:
-            found = await to_the_end(asyncio.to_thread(self._history.catch_up))
+        found = await self._rollouts()
         if request.app:
             self._known_app(request.app)
             found = [view for view in found if view.app == request.app]
         newest = list(reversed(found))[: request.limit or None]
         return _document(documents.RolloutList(rollouts=newest))
+
+    async def _rollouts(self) -> list[documents.RolloutSummary]:
+        async with self._history_lock:
+            return await to_the_end(asyncio.to_thread(self._history.catch_up))
+
+    @_answering
+    async def ListReleases(self, request: pb.ListReleasesRequest) -> pb.Document:
+        rollouts, notes = await self._rollouts(), await asyncio.to_thread(self._store.notes)
+        states = {stream.name: stream.state for stream in self.engine.streams.values()}
+        return _document(release_views.releases(states, rollouts, notes, request.app))
 
     @_answering
     async def ShowRollout(self, request: pb.ShowRolloutRequest) -> pb.Document:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tidegate_controller import artifact_requests
 from tidegate_controller.admission import gathered, gathered_by_name, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.config import render_digest
@@ -151,14 +152,12 @@ class Requests:
             raise UsageError(
                 f"the version {request.version[:80]!r} is not of the form: {VERSION_FORM}"
             )
-        path = self._store.path(request.digest)
-        if path is None:
-            raise UsageError("the artifact is not on the controller", "upload it first")
         release = t.Release(
             version=request.version,
             revision=t.Revision(digest=request.digest, config=render_digest(spec.settings)),
-            size_bytes=path.stat().st_size,
+            size_bytes=await artifact_requests.size_of(self._store, request),
             settings=spec.settings,
+            url=request.url,
         )
         stream = f"{spec.app}@{spec.environment}"
         names = await gathered(self._engine, spec)

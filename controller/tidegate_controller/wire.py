@@ -115,7 +115,10 @@ def _prepare(command: pb.Command, state: t.State, work: t.Work, artifact_url: Ar
             revision=_revision(release),
             version=release.version,
             artifact=pb.Artifact(
-                digest=digest, size_bytes=release.size_bytes, url=artifact_url(digest)
+                digest=digest,
+                size_bytes=release.size_bytes,
+                url=release.url or artifact_url(digest),
+                strip_components=release.settings.service.strip_components,
             ),
             service=_service(release, slot),
             hooks=_hooks(release),

@@ -1,12 +1,14 @@
-"""What both sides hold to beside the schema: the forms of names, addresses and what HTTP sends, and
-what placeholders stand for.
+"""What both sides hold to beside the schema: the forms of names, addresses, URLs and what HTTP
+sends, and what placeholders stand for.
 
 Used by agent and controller alike, since each checks what the other sends, and both fill in the
 same texts.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # of nodes, apps, environments, slots
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")  # of releases
@@ -15,6 +17,7 @@ LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")  # a label's key and its
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # of HTTP
 HEADER_VALUE = re.compile(r"[ -~]*")
+URL_CHARS = 2000
 PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")
 
 # Control characters but newline and tab, and the marks that reorder a line for its reader: what
@@ -62,3 +65,33 @@ def status_range(text: str) -> range:
     if found is None or int(found[2] or found[1]) < int(found[1]):
         raise ValueError(f'{text!r} is no status such as "200" and no range such as "200-299"')
     return range(int(found[1]), int(found[2] or found[1]) + 1)
+
+
+def url_problem(url: str) -> str:
+    """Why an artifact is not fetched from there, to follow "the address"; empty when it may be.
+
+    A query may hold a secret: nothing of it is in the answer.
+    """
+    if len(url) > URL_CHARS:
+        return f"has more than {URL_CHARS} characters"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "is malformed: it has characters that must be written as %XX"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return "is malformed"
+    if not usable:
+        return f"is not http or https: {url.partition('?')[0][:80]!r}"
+    if "@" in parts.netloc:
+        return "has a user or password in it, which is not supported"
+    return ""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL names this machine itself, which no proxy can reach for us."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -38,6 +38,7 @@ IMPURE_CALLS = {"open", "print", "input", "eval", "exec", "compile", "__import__
 IMPURE_CALLS |= {"hash", "id"}
 
 AGENT_NEEDS = {"grpc", "google.protobuf", "psutil", "tidegate_protos", "tidegate_agent"}
+AGENT_NEEDS |= {"backports.zstd", "compression.zstd"}  # the second is of Python 3.14
 
 SHELLS = {"asyncio.create_subprocess_shell", "os.popen", "os.system"}
 SHELLS |= {"subprocess.getoutput", "subprocess.getstatusoutput"}

@@ -61,13 +61,23 @@ class Client:
 
     # --- Calls --------------------------------------------------------------------------------
 
-    def has_artifact(self, digest: str) -> bool:
-        reply = self._call(self._stub.HasArtifact, pb.ArtifactRef(digest=digest))
-        return reply.present
+    def artifact(self, digest: str) -> pb.ArtifactReply:
+        """Whether the controller has it; if so it stays there for the next hour."""
+        return self._call(self._stub.HasArtifact, pb.ArtifactRef(digest=digest))
 
-    def upload(self, path: Path, digest: str) -> None:
-        chunks = _chunks(path, digest)
+    def upload(
+        self,
+        path: Path,
+        digest: str,
+        label: pb.ArtifactLabel | None = None,
+        sent: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`sent` is told how many more bytes were taken, from another thread."""
+        chunks = _chunks(path, digest, label, sent)
         self._translate(lambda: self._stub.Upload(chunks, timeout=UPLOAD_SECONDS))
+
+    def fetch_artifact(self, request: pb.FetchRequest) -> pb.ArtifactReply:
+        return self._translate(lambda: self._stub.FetchArtifact(request, timeout=UPLOAD_SECONDS))
 
     def deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Deploy, request))
@@ -97,6 +107,10 @@ class Client:
     def rollout(self, rollout: str) -> documents.RolloutView:
         request = pb.ShowRolloutRequest(rollout=rollout)
         return self._read(self._stub.ShowRollout, request, documents.RolloutView)
+
+    def releases(self, app: str) -> documents.ReleaseList:
+        request = pb.ListReleasesRequest(app=app)
+        return self._read(self._stub.ListReleases, request, documents.ReleaseList)
 
     def nodes(self) -> documents.NodeList:
         return self._read(self._stub.ListNodes, pb.ListNodesRequest(), documents.NodeList)
@@ -208,8 +222,11 @@ def _parse(reply: pb.Document, kind: type[D]) -> D:
     return msgspec.json.decode(reply.json, type=kind)
 
 
-def _chunks(path: Path, digest: str) -> Iterator[pb.UploadChunk]:
+def _chunks(
+    path: Path, digest: str, label: pb.ArtifactLabel | None, sent: Callable[[int], None]
+) -> Iterator[pb.UploadChunk]:
     with path.open("rb") as file:
-        yield pb.UploadChunk(digest=digest, size_bytes=path.stat().st_size)
+        yield pb.UploadChunk(digest=digest, size_bytes=path.stat().st_size, label=label)
         while data := file.read(CHUNK_BYTES):
             yield pb.UploadChunk(data=data)
+            sent(len(data))

@@ -10,6 +10,7 @@ from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
 from tidegate_controller.cli.operate import HELP, answer_command, cleanup, node_remove
 from tidegate_controller.cli.reading import log, node, rollout, status
+from tidegate_controller.cli.releases import release
 from tidegate_controller.cli.terminal import Choices, announce
 from tidegate_controller.cli.traffic import traffic
 from tidegate_controller.errors import TidegateError
@@ -41,7 +42,10 @@ for _answer in HELP:
     rollout.add_command(answer_command(_answer))
 node.add_command(node_remove)
 
-COMMANDS = (demo, deploy, rollback, status, rollout, node, log, cleanup, traffic, controller)
+COMMANDS = (
+    *(demo, deploy, rollback, status, rollout, release, node, log, cleanup, traffic),
+    controller,
+)
 for _command in COMMANDS:
     tidegate.add_command(_command)
 

@@ -7,15 +7,10 @@ import click
 import msgspec
 
 from tidegate_controller import config
-from tidegate_controller.artifacts import digest_of
-from tidegate_controller.cli.artifact import checked_artifact
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.follow import asked, follow, requested_by
-from tidegate_controller.cli.terminal import (
-    announce,
-    json_option,
-    with_controller,
-)
+from tidegate_controller.cli.sending import artifact_option, bring, digest_option
+from tidegate_controller.cli.terminal import json_option, with_controller
 from tidegate_controller.cli.words import a_name, a_version
 from tidegate_protos.v1 import operator_pb2 as pb
 
@@ -37,7 +32,8 @@ detach_option = click.option("--detach", is_flag=True, help="Print the rollout's
 @click.command()
 @config_option
 @environment_option
-@click.option("--artifact", required=True, metavar="PATH", help="The release, a .tar.gz.")
+@artifact_option
+@digest_option
 @click.option(
     "--version", required=True, callback=a_version, help="The release's name, such as 1.4.2."
 )
@@ -50,12 +46,16 @@ def deploy(
     config_path: Path,
     environment: str | None,
     artifact: str,
+    digest: str | None,
     version: str,
     force: bool,
     detach: bool,
     as_json: bool,
 ) -> int:
     """Bring an environment to a release, and undo it if it turns out bad.
+
+    A file is uploaded. A URL whose digest is given is fetched by the agents, without one by the
+    controller, once. What was pushed before is named by its digest.
 
     Follows the rollout to its end; Ctrl-C stops following, not the rollout.
 
@@ -64,15 +64,13 @@ def deploy(
       tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2 -e production
     """
     spec = config.load(config_path).environment(environment)
-    path = checked_artifact(artifact)
-    digest = digest_of(path)
-    if not client.has_artifact(digest):
-        announce(f"uploading {path.name}, {path.stat().st_size:,} bytes")
-        client.upload(path, digest)
+    label = pb.ArtifactLabel(app=spec.app, added_by=requested_by())
+    brought = bring(client, artifact, digest, label, direct=True)
     request = pb.DeployRequest(
         request_id=uuid.uuid4().hex,
         version=version,
-        digest=digest,
+        digest=brought.digest,
+        url=brought.url,
         spec=msgspec.json.encode(spec),
         requested_by=requested_by(),
         again=force,

@@ -28,6 +28,8 @@ class Service(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     environment: Mapping[str, str] = {}
     ports: Mapping[str, Port] | None = None  # slot -> port; None: each agent picks free ones
+    # Folders around everything in the artifact that are left out; None: one, if there is one.
+    strip_components: Annotated[int, msgspec.Meta(ge=0, le=16)] | None = None
     stop_grace_seconds: Seconds = 10.0
 
 

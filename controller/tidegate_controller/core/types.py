@@ -60,6 +60,7 @@ class Release(Struct, frozen=True, kw_only=True):
     revision: Revision
     size_bytes: int
     settings: Settings
+    url: str = ""  # where agents fetch the artifact; empty: from the controller
 
 
 class Known(Struct, frozen=True, kw_only=True):

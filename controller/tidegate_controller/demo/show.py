@@ -147,7 +147,7 @@ def build(app: Path, act: Act) -> Path:
 def deploy(client: Client, spec: Spec, artifact: Path, version: str) -> pb.RolloutReply:
     """Upload and deploy, as `tidegate deploy` does."""
     digest = digest_of(artifact)
-    if not client.has_artifact(digest):
+    if not client.artifact(digest).present:
         client.upload(artifact, digest)
     return client.deploy(
         pb.DeployRequest(

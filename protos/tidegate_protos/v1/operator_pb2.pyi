@@ -27,18 +27,42 @@ class ArtifactReply(_message.Message):
     size_bytes: int
     def __init__(self, digest: _Optional[str] = ..., present: _Optional[bool] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
+class ArtifactLabel(_message.Message):
+    __slots__ = ("name", "app", "version", "added_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ADDED_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    app: str
+    version: str
+    added_by: str
+    def __init__(self, name: _Optional[str] = ..., app: _Optional[str] = ..., version: _Optional[str] = ..., added_by: _Optional[str] = ...) -> None: ...
+
 class UploadChunk(_message.Message):
-    __slots__ = ("digest", "size_bytes", "data")
+    __slots__ = ("digest", "size_bytes", "data", "label")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     digest: str
     size_bytes: int
     data: bytes
-    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+    label: ArtifactLabel
+    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., data: _Optional[bytes] = ..., label: _Optional[_Union[ArtifactLabel, _Mapping]] = ...) -> None: ...
+
+class FetchRequest(_message.Message):
+    __slots__ = ("url", "digest", "label")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    digest: str
+    label: ArtifactLabel
+    def __init__(self, url: _Optional[str] = ..., digest: _Optional[str] = ..., label: _Optional[_Union[ArtifactLabel, _Mapping]] = ...) -> None: ...
 
 class DeployRequest(_message.Message):
-    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "again", "plan_id")
+    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "again", "plan_id", "url", "size_bytes")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +70,8 @@ class DeployRequest(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     AGAIN_FIELD_NUMBER: _ClassVar[int]
     PLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     version: str
     digest: str
@@ -53,7 +79,9 @@ class DeployRequest(_message.Message):
     requested_by: str
     again: bool
     plan_id: str
-    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., again: _Optional[bool] = ..., plan_id: _Optional[str] = ...) -> None: ...
+    url: str
+    size_bytes: int
+    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., again: _Optional[bool] = ..., plan_id: _Optional[str] = ..., url: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class RollbackRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "requested_by", "without_absent", "plan_id")
@@ -160,6 +188,12 @@ class ShowRolloutRequest(_message.Message):
 class ListNodesRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ListReleasesRequest(_message.Message):
+    __slots__ = ("app",)
+    APP_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    def __init__(self, app: _Optional[str] = ...) -> None: ...
 
 class ReadLogRequest(_message.Message):
     __slots__ = ("after_seq", "rollout", "follow")

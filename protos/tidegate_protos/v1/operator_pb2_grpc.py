@@ -44,6 +44,11 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.UploadChunk.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.FromString,
                 _registered_method=True)
+        self.FetchArtifact = channel.unary_unary(
+                '/tidegate.v1.Operator/FetchArtifact',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.FetchRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.FromString,
+                _registered_method=True)
         self.Deploy = channel.unary_unary(
                 '/tidegate.v1.Operator/Deploy',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.DeployRequest.SerializeToString,
@@ -72,6 +77,11 @@ class OperatorStub:
         self.ListNodes = channel.unary_unary(
                 '/tidegate.v1.Operator/ListNodes',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ListNodesRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
+        self.ListReleases = channel.unary_unary(
+                '/tidegate.v1.Operator/ListReleases',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
                 _registered_method=True)
         self.ReadLog = channel.unary_stream(
@@ -121,6 +131,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchArtifact(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Deploy(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -152,6 +168,12 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListNodes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReleases(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,6 +228,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.UploadChunk.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.SerializeToString,
             ),
+            'FetchArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchArtifact,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.FetchRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.SerializeToString,
+            ),
             'Deploy': grpc.unary_unary_rpc_method_handler(
                     servicer.Deploy,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.DeployRequest.FromString,
@@ -234,6 +261,11 @@ def add_OperatorServicer_to_server(servicer, server):
             'ListNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNodes,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ListNodesRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
+            ),
+            'ListReleases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReleases,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
             ),
             'ReadLog': grpc.unary_stream_rpc_method_handler(
@@ -320,6 +352,33 @@ class Operator:
             target,
             '/tidegate.v1.Operator/Upload',
             tidegate__protos_dot_v1_dot_operator__pb2.UploadChunk.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/FetchArtifact',
+            tidegate__protos_dot_v1_dot_operator__pb2.FetchRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.ArtifactReply.FromString,
             options,
             channel_credentials,
@@ -482,6 +541,33 @@ class Operator:
             target,
             '/tidegate.v1.Operator/ListNodes',
             tidegate__protos_dot_v1_dot_operator__pb2.ListNodesRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReleases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/ListReleases',
+            tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
             options,
             channel_credentials,

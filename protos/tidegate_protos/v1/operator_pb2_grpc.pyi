@@ -37,12 +37,14 @@ class OperatorStub:
     def __new__(cls, channel: _aio.Channel) -> OperatorAsyncStub: ...
     HasArtifact: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ArtifactRef, _operator_pb2.ArtifactReply]
     Upload: _grpc.StreamUnaryMultiCallable[_operator_pb2.UploadChunk, _operator_pb2.ArtifactReply]
+    FetchArtifact: _grpc.UnaryUnaryMultiCallable[_operator_pb2.FetchRequest, _operator_pb2.ArtifactReply]
     Deploy: _grpc.UnaryUnaryMultiCallable[_operator_pb2.DeployRequest, _operator_pb2.RolloutReply]
     Rollback: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RollbackRequest, _operator_pb2.RolloutReply]
     GetStatus: _grpc.UnaryUnaryMultiCallable[_operator_pb2.StatusRequest, _operator_pb2.Document]
     ListRollouts: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRolloutsRequest, _operator_pb2.Document]
     ShowRollout: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowRolloutRequest, _operator_pb2.Document]
     ListNodes: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListNodesRequest, _operator_pb2.Document]
+    ListReleases: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListReleasesRequest, _operator_pb2.Document]
     ReadLog: _grpc.UnaryStreamMultiCallable[_operator_pb2.ReadLogRequest, _operator_pb2.Document]
     Follow: _grpc.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]
     Plan: _grpc.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]
@@ -55,12 +57,14 @@ class OperatorAsyncStub(OperatorStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     HasArtifact: _aio.UnaryUnaryMultiCallable[_operator_pb2.ArtifactRef, _operator_pb2.ArtifactReply]  # type: ignore[assignment]
     Upload: _aio.StreamUnaryMultiCallable[_operator_pb2.UploadChunk, _operator_pb2.ArtifactReply]  # type: ignore[assignment]
+    FetchArtifact: _aio.UnaryUnaryMultiCallable[_operator_pb2.FetchRequest, _operator_pb2.ArtifactReply]  # type: ignore[assignment]
     Deploy: _aio.UnaryUnaryMultiCallable[_operator_pb2.DeployRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     Rollback: _aio.UnaryUnaryMultiCallable[_operator_pb2.RollbackRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     GetStatus: _aio.UnaryUnaryMultiCallable[_operator_pb2.StatusRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ListRollouts: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRolloutsRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ShowRollout: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowRolloutRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ListNodes: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListNodesRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    ListReleases: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListReleasesRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ReadLog: _aio.UnaryStreamMultiCallable[_operator_pb2.ReadLogRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Follow: _aio.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Plan: _aio.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]  # type: ignore[assignment]
@@ -80,6 +84,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     def Upload(
         self,
         request_iterator: _MaybeAsyncIterator[_operator_pb2.UploadChunk],
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ArtifactReply, _abc.Awaitable[_operator_pb2.ArtifactReply]]: ...
+
+    @_abc_1.abstractmethod
+    def FetchArtifact(
+        self,
+        request: _operator_pb2.FetchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ArtifactReply, _abc.Awaitable[_operator_pb2.ArtifactReply]]: ...
 
@@ -122,6 +133,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     def ListNodes(
         self,
         request: _operator_pb2.ListNodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def ListReleases(
+        self,
+        request: _operator_pb2.ListReleasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
 

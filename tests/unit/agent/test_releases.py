@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -12,19 +11,32 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import artifact_web
 import pytest
-from hostile_archives import FILE, HOSTILE, SMALL_DISK, archive, bomb_of_headers, member, symlink
+from artifact_web import (
+    ARTIFACT,
+    DIGEST,
+    NAME,
+    OTHER,
+    Answer,
+    Server,
+    digest_of,
+    hang,
+    status,
+    whole,
+)
+from hostile_archives import HOSTILE, SMALL_DISK, bomb_of_headers
 
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, _Cut
-from tidegate_agent.releases import PACKAGE_FOLDER, Releases, UnpackLimits, to_the_end
-from tidegate_protos import rules
+from tidegate_agent.releases import Releases
+from tidegate_agent.threads import to_the_end
+from tidegate_agent.unpacker import OWN_FOLDERS, UnpackLimits
 
-PROTOS_FOLDER = Path(rules.__file__).parents[1]
 HASTE = Patience(
     connect_seconds=30,  # longer than any test: what falls silent must be seen by the next
     read_seconds=0.3,
@@ -32,102 +44,9 @@ HASTE = Patience(
     longest_pause_seconds=0.05,
     progress_every_seconds=0.02,
 )
-NOISE = random.Random(1).randbytes(600_000)
-ARTIFACT = archive(FILE, symlink(b"l", b"app"), member(b"big", NOISE))
-OTHER = ARTIFACT[:300_000] + bytes(len(ARTIFACT) - 300_000)
 
 
-def digest_of(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-DIGEST = digest_of(ARTIFACT)
-NAME = DIGEST.removeprefix("sha256:")
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Server(ThreadingHTTPServer):
-    """Gives the answers in order, the last one for ever; `asked` has each request's Range."""
-
-    daemon_threads = True
-    request_queue_size = 50
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: list[Answer] = [whole()]
-        self.asked: list[str | None] = []
-        self.closing = threading.Event()
-
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{NAME}"
-
-    def handle_error(self, request: object, address: object) -> None:
-        """A client that goes away is what some of these tests are about."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.headers["Range"])
-        answers = self.server.answers
-        (answers.pop(0) if len(answers) > 1 else answers[0])(self)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-def whole(
-    data: bytes = ARTIFACT,
-    *,
-    ranges: bool = True,
-    total: int | None = None,
-    length: bool = True,
-    until: int | None = None,
-    then: Callable[[BaseHTTPRequestHandler], None] = lambda _: None,
-) -> Answer:
-    """The artifact; `until` = the server stops after this byte of it and does `then`."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers["Range"] or "") if ranges else None
-        start = int(asked[1]) if asked else 0
-        handler.send_response(206 if asked else 200)
-        if asked:
-            size = total or len(data)
-            handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{size}")
-        if length:
-            handler.send_header("Content-Length", str(len(data) - start))
-        handler.end_headers()
-        handler.wfile.write(data[start:until])
-        handler.wfile.flush()
-        then(handler)
-
-    return answer
-
-
-def status(code: int, **headers: str) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(code)
-        for key, value in headers.items():
-            handler.send_header(key, value)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    return answer
-
-
-def hang(handler: BaseHTTPRequestHandler) -> None:
-    assert isinstance(handler.server, Server)
-    handler.server.closing.wait(10)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server
-        server.closing.set()
-        server.shutdown()
+server = artifact_web.server
 
 
 @pytest.fixture
@@ -167,7 +86,12 @@ async def test_a_release_is_fetched_once_and_then_there(
     tree = await prepare(releases, server)
     assert tree == tmp_path / "releases" / TREE == releases.path(DIGEST)
     assert is_whole(tmp_path)
-    assert json.loads((tmp_path / "releases" / MARKER).read_text()) == {"files": 3, "bytes": 600005}
+    assert json.loads((tmp_path / "releases" / MARKER).read_text()) == {
+        "files": 3,
+        "bytes": 600005,
+        "folders": [],
+        "strip_components": None,
+    }
     assert await prepare(releases, server) == tree
     assert server.asked == [None]
 
@@ -476,7 +400,9 @@ async def test_only_a_digest_becomes_a_path(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["parent", "setuid", "lone gzip", "text", "too many bytes"])
+@pytest.mark.parametrize(
+    "name", ["parent.tar.gz", "setuid.zip", "lone.tar.zst", "text", "too many bytes.tar"]
+)
 async def test_a_bad_archive_is_refused_in_the_childs_words(
     tmp_path: Path, server: Server, releases: Releases, name: str
 ) -> None:
@@ -496,7 +422,7 @@ async def test_a_child_that_dies_is_reported(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "tidegate_agent.releases.START_UNPACK", "import os; os.kill(os.getpid(), 9)"
+        "tidegate_agent.unpacker.START_UNPACK", "import os; os.kill(os.getpid(), 9)"
     )
     with pytest.raises(ArtifactError, match="unpacking process failed: killed by SIGKILL"):
         await prepare(Releases(tmp_path, None, HASTE), server)
@@ -656,7 +582,7 @@ asyncio.run(main())
 def alone(root: Path, server: Server, data: bytes = ARTIFACT, sweep: str = "") -> list[str]:
     """A process of its own that prepares the release."""
     digest, size = digest_of(data), str(len(data))
-    start = [sys.executable, "-I", "-c", ALONE, f"{PACKAGE_FOLDER}:{PROTOS_FOLDER}"]
+    start = [sys.executable, "-I", "-c", ALONE, ":".join(OWN_FOLDERS)]
     return [*start, str(root), digest, size, server.url(), sweep]
 
 
@@ -679,7 +605,7 @@ LISTING = '"$@"; echo; find . -mindepth 2'
 @pytest.mark.parametrize(
     ("size", "words"),
     [
-        ("300k", "not enough disk for the release: 307200 bytes free, about"),
+        ("300k", "not enough disk for the release: 307,200 bytes free in "),
         ("900k", "disk full while unpacking 'big': "),
     ],
 )
@@ -708,14 +634,18 @@ def test_a_disk_that_fills_during_the_fetch_is_said_so(tmp_path: Path, server: S
     filler = f"(while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; head -c 2M /dev/zero > fill) &"
     script = f"cd {disk}; {filler} {LISTING}"
     output = run([*SMALL_DISK, str(disk), "1300k", script, *alone(disk, server)])
-    assert output.startswith("ArtifactError: disk full while fetching the artifact: 0 bytes free, ")
+    assert output.startswith(
+        "ArtifactError: disk full while fetching the artifact: 0 bytes free in "
+    )
     assert output.partition("\n\n")[2] == ""
 
 
 async def test_a_disk_that_is_too_small_is_not_even_tried(
     server: Server, releases: Releases
 ) -> None:
-    with pytest.raises(ArtifactError, match=r"not enough disk .* about 4000000000000000 needed"):
+    with pytest.raises(
+        ArtifactError, match=r"not enough disk .* about 4,000,000,000,000,000 needed"
+    ):
         await releases.prepare(DIGEST, 10**15, server.url)
     assert server.asked == []
 

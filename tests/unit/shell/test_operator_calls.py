@@ -142,8 +142,10 @@ async def test_nodes_are_asked_to_make_room(desk: Desk) -> None:
 
 
 async def chunks(digest: str, *parts: bytes) -> AsyncIterator[op.UploadChunk]:
+    size_bytes = len(b"".join(parts))
     for number, part in enumerate(parts):
-        yield op.UploadChunk(digest=digest if number == 0 else "", data=part)
+        first = {"digest": digest, "size_bytes": size_bytes} if number == 0 else {}
+        yield op.UploadChunk(**first, data=part)
 
 
 async def upload(service: Any, digest: str, *parts: bytes) -> op.ArtifactReply:
@@ -161,8 +163,8 @@ async def test_an_artifact_is_there_once_it_was_uploaded(desk: Desk, service: An
 
 
 async def test_an_upload_that_is_not_what_it_said_leaves_nothing(desk: Desk, service: Any) -> None:
-    digest = f"sha256:{sha256(b'one').hexdigest()}"
-    with pytest.raises(Ended, match="the artifact changed while it was uploaded"):
+    digest, sent = (f"sha256:{sha256(data).hexdigest()}" for data in (b"one", b"two"))
+    with pytest.raises(Ended, match=f"the artifact has the digest {sent}, not {digest}"):
         await upload(service, digest, b"two")
     with pytest.raises(Ended, match="the upload was empty"):
         await upload(service, digest)

@@ -1,0 +1,131 @@
+"""`tidegate release`: what was deployed and what is stored; bring an artifact without deploying."""
+
+from pathlib import Path
+
+import click
+
+from tidegate_controller import config
+from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.follow import requested_by
+from tidegate_controller.cli.sending import artifact_option, bring, digest_option
+from tidegate_controller.cli.terminal import (
+    announce,
+    columns,
+    json_option,
+    local_time,
+    print_json,
+    say,
+    with_controller,
+    yes_no,
+)
+from tidegate_controller.cli.words import a_name, a_version
+from tidegate_controller.documents import Document
+from tidegate_protos.v1 import operator_pb2 as pb
+
+DIGEST_CHARS = len("sha256:") + 10
+
+
+class Pushed(Document, kw_only=True):
+    """`--json` of `release push`: the artifact is on the controller."""
+
+    digest: str
+    size_bytes: int
+    app: str | None
+    version: str | None
+
+
+@click.group()
+def release() -> None:
+    """Releases: list them, bring one to the controller."""
+
+
+@release.command("list")
+@click.argument("app", required=False, callback=a_name)
+@json_option
+@with_controller
+def list_releases(client: Client, app: str | None, as_json: bool) -> None:
+    """List releases of one app, or of all: where each is active, and whether it is still stored.
+
+    \b
+    Example:
+      tidegate release list shop
+    """
+    found = client.releases(app or "")
+    if as_json:
+        print_json(found)
+        return
+    if not found.releases:
+        say("no releases yet; the first one: tidegate deploy --help")
+        return
+    columns(
+        ("RELEASE", "APP", "STATE", "ACTIVE ON", "DEPLOYED", "STORED", "DIGEST"),
+        [
+            (
+                each.version or "-",
+                f"{each.app}@{each.environment}" if each.environment else each.app or "-",
+                each.state,
+                _short(each.active_on),
+                local_time(each.at),
+                yes_no(each.stored),
+                f"{each.digest[:DIGEST_CHARS]}...",
+            )
+            for each in found.releases
+        ],
+    )
+
+
+def _short(places: list[str]) -> str:
+    nodes = [place.partition("/")[0] for place in places]
+    if len(nodes) <= 3:
+        return ", ".join(nodes) or "-"
+    return f"{len(nodes)} nodes"
+
+
+@release.command()
+@artifact_option
+@digest_option
+@click.option("--version", callback=a_version, help="What it is to be called in the list.")
+@click.option(
+    "-c",
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="The app's configuration; tidegate.toml, if there is one.",
+)
+@json_option
+@with_controller
+def push(
+    client: Client,
+    artifact: str,
+    digest: str | None,
+    version: str | None,
+    config_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Bring an artifact to the controller, to be deployed later by its digest.
+
+    A URL is fetched by the controller. Nothing is deployed.
+
+    \b
+    Example:
+      tidegate release push --artifact build/shop-1.4.2.tar.gz --version 1.4.2
+    """
+    default = Path("tidegate.toml")
+    if config_path is None and default.exists():
+        config_path = default
+    app = config.load(config_path).app if config_path else ""
+    label = pb.ArtifactLabel(app=app, version=version or "", added_by=requested_by())
+    brought = bring(client, artifact, digest, label, direct=False)
+    if as_json:
+        print_json(
+            Pushed(
+                digest=brought.digest,
+                size_bytes=brought.size_bytes,
+                app=app or None,
+                version=version,
+            )
+        )
+        return
+    say(brought.digest)
+    called = version or "VERSION"
+    announce(f"  next: tidegate deploy --artifact {brought.digest} --version {called}")

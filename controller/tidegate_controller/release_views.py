@@ -1,0 +1,124 @@
+"""Fills the list of releases: what streams know of them, and what of it the store still has.
+
+Called by `operator_service`. Like all views it is made anew whenever it is asked for.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from tidegate_controller.artifacts import Note
+from tidegate_controller.core import types as t
+from tidegate_controller.core.requests import active_release
+from tidegate_controller.documents import ListedRelease, ReleaseList, RolloutSummary
+from tidegate_controller.errors import UsageError
+from tidegate_controller.wire import split_stream
+
+
+def known_releases(state: t.State) -> tuple[t.Release, ...]:
+    """All that the stream may have to run again, or to name: their artifacts are still needed."""
+    in_rollout = (state.rollout.release,) if state.rollout else ()
+    return (*state.committed, *state.undone, *in_rollout)
+
+
+def releases(
+    states: Mapping[str, t.State],
+    rollouts: Iterable[RolloutSummary],
+    notes: Mapping[str, Note],
+    app: str,
+) -> ReleaseList:
+    """Those of one app, or of all when `app` is empty: first what was deployed, then what was
+    only pushed, the newest first. `states` by stream. Raises `UsageError` for an unknown app."""
+    times = _times(rollouts)
+    listed = [
+        release
+        for stream, state in states.items()
+        if app in ("", split_stream(stream)[0])
+        for release in _of_stream(stream, state, times, notes)
+    ]
+    deployed = {r.revision.digest for state in states.values() for r in known_releases(state)}
+    pushed = [
+        _pushed(digest, note)
+        for digest, note in notes.items()
+        if digest not in deployed and app in ("", note.app)
+    ]
+    if app and not listed and not pushed:
+        raise UsageError(f"there is no release of {app}", "all there are: tidegate release list")
+    for part in (listed, pushed):
+        part.sort(key=lambda release: release.at or "", reverse=True)
+    return ReleaseList(releases=[*listed, *pushed])
+
+
+def _times(rollouts: Iterable[RolloutSummary]) -> dict[tuple[str, str, str], str]:
+    """When a digest was last deployed under a version in a stream."""
+    times: dict[tuple[str, str, str], str] = {}
+    for view in rollouts:
+        key = (f"{view.app}@{view.environment}", view.release.version, view.release.digest)
+        times[key] = max(times.get(key, ""), view.ended_at or view.started_at)
+    return times
+
+
+def _of_stream(
+    stream: str,
+    state: t.State,
+    times: Mapping[tuple[str, str, str], str],
+    notes: Mapping[str, Note],
+) -> list[ListedRelease]:
+    """One for each version and digest, whatever its settings were."""
+    app, environment = split_stream(stream)
+    last = {(r.version, r.revision.digest): r for r in known_releases(state)}
+    return [
+        ListedRelease(
+            app=app,
+            environment=environment,
+            version=version,
+            digest=digest,
+            state=_state(state, version, digest),
+            active_on=_places(state, digest, with_traffic=True),
+            held_by=_places(state, digest, with_traffic=False),
+            at=times.get((stream, version, digest)),
+            stored=digest in notes,
+            size_bytes=release.size_bytes,
+            url=release.url or notes.get(digest, Note()).url or None,
+        )
+        for (version, digest), release in last.items()
+    ]
+
+
+def _state(state: t.State, version: str, digest: str) -> str:
+    """The first of these words that fits: active, in rollout, former, undone."""
+
+    def is_it(release: t.Release | None) -> bool:
+        known = release and (release.version, release.revision.digest)
+        return known == (version, digest)
+
+    if is_it(active_release(state)):
+        return "active"
+    if state.rollout and is_it(state.rollout.release):
+        return "in rollout"
+    return "former" if any(map(is_it, state.committed)) else "undone"
+
+
+def _places(state: t.State, digest: str, *, with_traffic: bool) -> list[str]:
+    """Slots that hold it, as NODE/SLOT."""
+    return sorted(
+        str(place)
+        for place, known in state.places.items()
+        if known.revision is not None
+        and known.revision.digest == digest
+        and (state.settled.get(place) or not with_traffic)
+    )
+
+
+def _pushed(digest: str, note: Note) -> ListedRelease:
+    return ListedRelease(
+        app=note.app or None,
+        environment=None,
+        version=note.version or None,
+        digest=digest,
+        state="pushed",
+        active_on=[],
+        held_by=[],
+        at=note.added_at or None,
+        stored=True,
+        size_bytes=note.size_bytes,
+        url=note.url or None,
+    )
