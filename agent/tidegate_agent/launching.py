@@ -1,11 +1,13 @@
-"""What an app and its scripts are told on this node: the words of their placeholders, and the
-variables of their environment. Used by slot.py and preparation.py.
+"""What an app, or a script of its release, is started with on this node: the words that its
+placeholders stand for, its variables, its user. Used by slot.py and preparation.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from tidegate_agent import environment_file
+from tidegate_agent import environment_file, users
 from tidegate_agent.errors import ServiceError
+from tidegate_agent.processes import Launch
 from tidegate_protos.rules import render
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -32,10 +34,27 @@ def filled(text: str, known: Mapping[str, str]) -> str:
         raise ServiceError(str(error)) from error
 
 
-def variables(service: pb.Service, known: Mapping[str, str]) -> dict[str, str]:
+def launch(
+    command: Iterable[str],
+    service: pb.Service,
+    known: Mapping[str, str],
+    *,
+    directory: Path,
+    output: Path,
+) -> Launch:
+    """The environment file is read now. Raises AgentError."""
+    return Launch(
+        command=tuple(command),
+        environment=_variables(service, known),
+        directory=directory,
+        output=output,
+        user=users.find(service.user),
+    )
+
+
+def _variables(service: pb.Service, known: Mapping[str, str]) -> dict[str, str]:
     """Of those with the same name the later one counts: `environment`, then the file on the node,
-    which is read anew each time, then PORT and TIDEGATE_APP, _ENVIRONMENT, _VERSION, _SLOT, _NODE
-    and _PORT. Raises AgentError."""
+    then PORT and TIDEGATE_APP, _ENVIRONMENT, _VERSION, _SLOT, _NODE and _PORT."""
     return {
         **{key: filled(value, known) for key, value in service.environment.items()},
         **(environment_file.read(service.environment_file) if service.environment_file else {}),
