@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from tidegate_agent import machine, output, reports
+from tidegate_agent import machine, output, reports, scripts
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
 from tidegate_agent.errors import AgentError
-from tidegate_agent.executor import Executor
+from tidegate_agent.executor import Executor, script_token
 from tidegate_agent.journal import Journal
 from tidegate_agent.pacing import Paced
 from tidegate_agent.slot import Slot
@@ -39,12 +39,17 @@ class Agent:
         self._rotation: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take up what runs, then what an earlier life has left unfinished."""
+        """Take up what runs, then what an earlier life has left unfinished; its scripts are ended
+        before anything else, since they may be at work in what is looked at here."""
+        unfinished = self._journal.unfinished()
+        for command in unfinished:
+            handler = HANDLERS.get(command.WhichOneof("work") or "")
+            if handler is not None and handler.scripts:
+                await scripts.end_leftovers(script_token(self._journal, command))
         records = self._journal.slots()
         for name in sorted({record.app for record in records}):
             mine = [record for record in records if record.app == name]
             await self._app(name).recover(mine)
-        unfinished = self._journal.unfinished()
         for name in sorted({command.app for command in unfinished}):
             mine_too = [command for command in unfinished if command.app == name]
             await self._executor(name).resume(mine_too)

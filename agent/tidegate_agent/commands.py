@@ -7,6 +7,7 @@ finds. It raises `AgentError` when it fails, and returns the slot whose state go
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from tidegate_agent import inspection, preparation
 from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
 from tidegate_agent.job import Job
@@ -14,16 +15,15 @@ from tidegate_agent.slot import Slot
 
 
 async def inspect(app: App, job: Job) -> Slot:
-    await app.inspect(job.command.inspect)
-    return app.slot(job.command.inspect.slot)
+    return await inspection.inspect(app, job.command.inspect)
 
 
 async def prepare_slot(app: App, job: Job) -> Slot:
     prepare = job.command.prepare_slot
-    slot = app.slot(prepare.slot)
+    slot = await app.own_slot(prepare.slot, job.command.environment)
     artifact = prepare.artifact
     strip = artifact.strip_components if artifact.HasField("strip_components") else None
-    await app.releases.prepare(
+    release = await app.releases.prepare(
         artifact.digest,
         artifact.size_bytes,
         lambda: job.command.prepare_slot.artifact.url,
@@ -31,6 +31,14 @@ async def prepare_slot(app: App, job: Job) -> Slot:
         note=job.note,
         strip_components=strip,
     )
+    await preparation.make_ready(slot, job, release, app.ports_but(slot))
+    return slot
+
+
+async def run_task(app: App, job: Job) -> Slot:
+    task = job.command.run_task
+    slot = await app.own_slot(task.slot, job.command.environment)
+    await preparation.run_task(slot, job, app.releases.path(task.revision.digest))
     return slot
 
 
@@ -38,8 +46,6 @@ async def start_slot(app: App, job: Job) -> Slot:
     start = job.command.start_slot
     slot = await app.own_slot(start.slot, job.command.environment)
     release = app.releases.path(start.revision.digest)
-    if release is None:
-        raise AgentError(f"release {start.revision.digest} was not prepared on this node")
     await slot.start(app.name, job.command.environment, start, release, app.ports_but(slot))
     return slot
 
@@ -58,19 +64,27 @@ async def stop_slot(app: App, job: Job) -> Slot:
     return slot
 
 
+async def cleanup(app: App, job: Job) -> None:
+    job.remark = await app.clean_up(job.command.cleanup)
+
+
 @dataclass(frozen=True)
 class Handler:
     """`changes`: it changes something, so it needs a fence and is done alone; whatever only looks
-    runs beside everything else and is not remembered."""
+    runs beside everything else and is not remembered. `scripts`: it runs some of the release's,
+    which an agent that died has left running."""
 
     run: Callable[[App, Job], Awaitable[Slot | None]]
     changes: bool = True
+    scripts: bool = False
 
 
 HANDLERS = {
     "inspect": Handler(inspect, changes=False),
-    "prepare_slot": Handler(prepare_slot),
+    "prepare_slot": Handler(prepare_slot, scripts=True),
+    "run_task": Handler(run_task, scripts=True),
     "start_slot": Handler(start_slot),
     "switch_slot": Handler(switch_slot),
     "stop_slot": Handler(stop_slot),
+    "cleanup": Handler(cleanup),
 }

@@ -6,6 +6,8 @@ different environments of the app cannot be compared: they are done one after th
 """
 
 import asyncio
+import functools
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 CLOCK_SKEW_SECONDS = 300.0  # expiry is hygiene; clocks may differ by this much
 OVERTAKEN = "overtaken by a later command"
+NOT_KNOWN = "whether it is complete is not known"
 
 Task = asyncio.Task[None]
 
@@ -54,7 +57,7 @@ class Executor:
         fence = (command.fence.epoch, command.fence.version)
         highest = self._journal.fence(command.app, command.environment)
         if fence == highest and self._journal.known(command.id):
-            self._begin(command)  # done before, but its result could not be recorded
+            self._repeat(command)
             return
         if fence <= highest:
             error = f"fence {fence} is not above {highest}, which this node has seen"
@@ -72,10 +75,14 @@ class Executor:
         self._begin(command)
 
     async def resume(self, commands: list[pb.Command]) -> None:
-        """After a start: what was overtaken by a higher fence stays undone, the rest is done."""
+        """After a start: what was overtaken by a higher fence stays undone, the rest is done. Of a
+        script that had begun nobody can know what it did, and it is not run again."""
         for command in commands:
             fence = (command.fence.epoch, command.fence.version)
-            if fence < self._journal.fence(command.app, command.environment):
+            if script := self._journal.begun(command.id):
+                error = f"the agent died while {script} ran; {NOT_KNOWN}"
+                await self._finish(command, pb.OUTCOME_UNKNOWN, error)
+            elif fence < self._journal.fence(command.app, command.environment):
                 await self._finish(command, pb.OUTCOME_SUPERSEDED, OVERTAKEN)
             else:
                 self._begin(command)
@@ -87,6 +94,14 @@ class Executor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def _repeat(self, command: pb.Command) -> None:
+        """It was done before, but its result could not be recorded: it is done again, if it may."""
+        if script := self._journal.begun(command.id):
+            error = f"{script} ran, but how it ended could not be recorded; {NOT_KNOWN}"
+            self._answer(command, pb.OUTCOME_UNKNOWN, error)
+        else:
+            self._begin(command)
 
     def _renew(self, command: pb.Command) -> None:
         """The same command again: only where to fetch from may have changed."""
@@ -105,7 +120,9 @@ class Executor:
         self._acting[self._spawn(command, earlier)] = command.environment
 
     def _spawn(self, command: pb.Command, earlier: tuple[Task, ...]) -> Task:
-        job = Job(command, self._report, lambda: self._journal.begin(command.id))
+        token = script_token(self._journal, command)
+        begin = functools.partial(self._journal.begin, command.id)
+        job = Job(command, token, self._report, begin)
         self._jobs[command.id] = job
         task = asyncio.create_task(self._run(job, earlier), name=command.id)
         task.add_done_callback(self._ended)
@@ -126,9 +143,7 @@ class Executor:
             slot = await self._do(job)
             await self._finish(command, pb.OUTCOME_OK, job.remark, slot)
         except asyncio.CancelledError:
-            if command.id not in self._overtaken:
-                raise  # the agent stops; the command is done at its next start
-            await self._finish(command, pb.OUTCOME_SUPERSEDED, OVERTAKEN)
+            await self._cancelled(job)
         except AgentError as error:
             await self._fail(command, error)
         except OSError as error:
@@ -137,6 +152,17 @@ class Executor:
         except Exception as error:
             log.exception("command %s failed unexpectedly", command.id)
             await self._fail(command, AgentError(f"{type(error).__name__}: {error}"))
+
+    async def _cancelled(self, job: Job) -> None:
+        overtaken = job.command.id in self._overtaken
+        if job.begun:  # and it has been killed
+            why = OVERTAKEN if overtaken else "the agent was stopped"
+            error = f"{why} while {job.begun} ran, and ended it; {NOT_KNOWN}"
+            await self._finish(job.command, pb.OUTCOME_UNKNOWN, error)
+        elif overtaken:
+            await self._finish(job.command, pb.OUTCOME_SUPERSEDED, OVERTAKEN)
+        if not overtaken:
+            raise asyncio.CancelledError  # the agent stops; the rest is done at its next start
 
     async def _do(self, job: Job) -> Slot | None:
         kind = job.command.WhichOneof("work") or ""
@@ -195,3 +221,8 @@ class Executor:
         log.warning("refused command %s: %s", command.id, error)
         finished = reports.finished(command.id, outcome, error, blame=blame)
         self._report(pb.Report(finished=finished))
+
+
+def script_token(journal: Journal, command: pb.Command) -> str:
+    """What the scripts of this command carry: the same after a crash, and another on each node."""
+    return hashlib.sha256(f"{journal.journal_id} {command.id}".encode()).hexdigest()[:32]

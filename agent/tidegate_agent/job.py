@@ -15,15 +15,17 @@ PROGRESS_SECONDS = 0.5  # between two reports of one command
 
 class Job:
     """`report` sends to the controller, or drops. `mark_begun` makes the journal remember that the
-    command has begun what must not be done twice."""
+    command has begun a script that must not be run twice. Scripts carry the `token`."""
 
     def __init__(
         self,
         command: pb.Command,
+        token: str,
         report: Callable[[pb.Report], None],
-        mark_begun: Callable[[], None],
+        mark_begun: Callable[[str], None],
     ) -> None:
         self.command = command
+        self.token = token
         self.remark = ""  # for the operator, where the command succeeds all the same
         self.begun = ""  # the script that was begun and must not be begun twice
         self._report = report
@@ -50,6 +52,11 @@ class Job:
         self._trouble = trouble
         self._say(trouble, self._latest.done_bytes, self._latest.total_bytes)
 
+    def running(self, script: str) -> None:
+        self._trouble = ""
+        self._at(f"through with {script}", pb.BLAME_UNSPECIFIED)
+        self._say(f"running {script}", 0, 0)
+
     def output(self, text: str) -> None:
         """New lines of a script's output; the caller sees to it that they are not too many."""
         text = clipped_front(text, OUTPUT_CHARACTERS)
@@ -61,7 +68,7 @@ class Job:
 
         Raises JournalError, and then it must not begin.
         """
-        self._mark_begun()
+        self._mark_begun(script)
         self.begun = script
 
     def out_of_time(self) -> AgentError:

@@ -28,7 +28,7 @@ CREATE TABLE fences (
 ) STRICT;
 CREATE TABLE commands (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL,
-    command BLOB NOT NULL, begun INTEGER NOT NULL DEFAULT 0, result BLOB
+    command BLOB NOT NULL, begun TEXT, result BLOB
 ) STRICT;
 CREATE TABLE slots (
     app TEXT NOT NULL, slot TEXT NOT NULL, environment TEXT NOT NULL,
@@ -156,14 +156,15 @@ class Journal:
             ),
         )
 
-    def begin(self, command_id: str) -> None:
-        """What the command does next must not be done twice."""
-        self.write(("UPDATE commands SET begun = 1 WHERE id = ?", (command_id,)))
+    def begin(self, command_id: str, script: str) -> None:
+        """The command runs this script next, which must not be run twice."""
+        self.write(("UPDATE commands SET begun = ? WHERE id = ?", (script, command_id)))
 
-    def begun(self, command_id: str) -> bool:
-        """Whether that was recorded, in this life of the agent or an earlier one."""
-        sql = "SELECT 1 FROM commands WHERE id = ? AND begun"
-        return bool(self._read(sql, (command_id,)))
+    def begun(self, command_id: str) -> str:
+        """The script that was begun, in this life of the agent or an earlier one; empty: none."""
+        sql = "SELECT begun FROM commands WHERE id = ? AND begun IS NOT NULL"
+        rows = self._read(sql, (command_id,))
+        return str(rows[0][0]) if rows else ""
 
     def known(self, command_id: str) -> bool:
         sql = "SELECT 1 FROM commands WHERE id = ?"

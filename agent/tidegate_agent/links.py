@@ -1,10 +1,16 @@
-"""Symbolic links that name what is used now, replaced in one step. Used by app.py and slot.py."""
+"""Symbolic links that name what is used now, replaced in one step.
+
+Used by app.py, slot.py and trees.py.
+"""
 
 import os
+import re
 import secrets
 from pathlib import Path
 
 from tidegate_agent.releases import sync_folder
+
+UNFINISHED = re.compile(r"\.[a-z]+\.[0-9a-f]{8}")
 
 
 def replace(link: Path, target: str) -> None:
@@ -15,3 +21,10 @@ def replace(link: Path, target: str) -> None:
     fresh.symlink_to(target)
     fresh.rename(link)
     sync_folder(link.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a crash in the middle of `replace` has left."""
+    for entry in folder.iterdir():
+        if UNFINISHED.fullmatch(entry.name) and entry.is_symlink():
+            entry.unlink()

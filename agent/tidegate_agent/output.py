@@ -1,7 +1,7 @@
 """What apps and scripts write: its last lines as plain text, and files that do not grow for ever.
 
-`tail` is used by slot.py and scripts.py, `keep_short` by agent.py. A file LOG has its older parts
-beside it as LOG.1, the newest of them, to LOG.3.
+`tail` is used by slot.py and scripts.py, `Follower` by scripts.py, `keep_short` by agent.py. A file
+LOG has its older parts beside it as LOG.1, the newest of them, to LOG.3.
 """
 
 import asyncio
@@ -50,6 +50,44 @@ def tail(path: Path, lines: int = 20, max_bytes: int = 8192) -> str:
     if size > max_bytes and b"\n" in data[:-1]:
         data = data.partition(b"\n")[2]  # the first line lacks its beginning
     return "\n".join(plain(data).rstrip("\n").split("\n")[-lines:]) if lines > 0 else ""
+
+
+class Follower:
+    """Reads on in a file that somebody writes, `max_bytes` at a time; what it is too slow for is
+    left out, and it says so."""
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._read = 0  # bytes of the file
+        self._begun = b""  # a line that has not ended yet
+
+    def lines(self) -> str:
+        """The lines that have been written since."""
+        data = self._begun + self._more()
+        whole, newline, self._begun = data.rpartition(b"\n")
+        if len(self._begun) > self._max_bytes:
+            whole, newline, self._begun = self._begun, b"\n", b""
+        return plain(whole + newline)
+
+    def rest(self) -> str:
+        """All that has been written since."""
+        data, self._begun = self._begun + self._more(), b""
+        return plain(data)
+
+    def _more(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                if size < self._read:  # it was shortened meanwhile
+                    self._read = 0
+                skipped = max(0, size - self._read - self._max_bytes)
+                file.seek(self._read + skipped)
+                data = file.read(self._max_bytes)
+        except OSError:
+            return b""
+        self._read += skipped + len(data)
+        return b"[%d bytes left out]\n" % skipped + data if skipped else data
 
 
 def set_aside(path: Path) -> None:

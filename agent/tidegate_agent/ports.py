@@ -1,6 +1,6 @@
 """TCP ports of slots: which one is free, and who has the one that is not.
 
-Called by the agent's `Host` for slots that leave the choice to the agent, and before a start.
+Called by slot.py before a start and when a start is prepared, by app.py when somebody asks.
 What is free now may be taken a moment later; the app's own bind has the last word.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tidegate_agent.errors import ServiceError
+from tidegate_agent.errors import NodeError, ServiceError
 
 FIRST_PORT, LAST_PORT = 20000, 29999
 _EPHEMERAL_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -35,6 +35,20 @@ def choose(key: str, taken: Collection[int]) -> int:
         if port not in taken and _refusal(port) is None:
             return port
     raise ServiceError(f"no port is free between {ports[0]} and {ports[-1]}")
+
+
+def pick(key: str, asked: int, last: int, taken: Collection[int]) -> int:
+    """The port that was asked for (0: any), else the slot's last one (0: none), else another that
+    is free. Raises NodeError where the one asked for is in use."""
+    wanted = asked or last
+    if not wanted:
+        return choose(key, taken)
+    used_by = holder(wanted)
+    if used_by is None:
+        return wanted
+    if not asked:
+        return choose(key, {*taken, wanted})
+    raise NodeError(f"port {wanted} is in use by {used_by}")
 
 
 def holder(port: int) -> str | None:

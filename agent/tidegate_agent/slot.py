@@ -10,19 +10,20 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate_agent import health, links, output, ports, processes, users, variables
+from tidegate_agent import health, launching, links, output, ports
 from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceError
 from tidegate_agent.health import Check, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.keeper import Keeper
+from tidegate_agent.launching import filled
 from tidegate_agent.managers import Handle, Manager, manager
-from tidegate_agent.processes import Launch
+from tidegate_agent.releases import hex_of
 from tidegate_agent.reports import DETAIL_CHARACTERS, clipped
-from tidegate_agent.variables import filled
+from tidegate_agent.trees import Purpose, Trees
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,10 @@ class Slot:
     ) -> None:
         self.name = name
         self.record: SlotRecord | None = None
+        self.node = node
+        self.home = home
+        self.trees = Trees(self.folder)
         self._journal = journal
-        self._node = node
-        self._home = home
         self._on_change = on_change
         self._healthy: bool | None = None
         self._detail = ""
@@ -78,52 +80,55 @@ class Slot:
 
     @property
     def folder(self) -> Path:
-        return self._home / "slots" / self.name
+        return self.home / "slots" / self.name
 
     @property
     def output(self) -> Path:
-        return self._home / "logs" / f"{self.name}.log"
+        return self.home / "logs" / f"{self.name}.log"
 
     def is_current(self) -> bool:
-        link = self._home / "current"
+        link = self.home / "current"
         return link.is_symlink() and os.readlink(link) == f"slots/{self.name}"
 
-    async def probe(self) -> None:
-        """Ask its health check now, so often as failures are forgiven: once healthy is enough.
+    @property
+    def detail(self) -> str:
+        """Of the last health check, exit or stop, in words; empty if nothing was started here."""
+        return self._detail
 
-        Raises ServiceError with what it says, or that nothing runs.
-        """
-        if not await self.runs():
-            detail = self._detail or "nothing was started here"
-            raise ServiceError(
-                f"slot {self.name} does not run: {detail}",
-                output.tail(self.output),
-                blame=pb.BLAME_RELEASE,
-            )
-        check = self.check()
-        problem: str | None = None
-        for attempt in range(check.failures):
-            if attempt:
-                await asyncio.sleep(check.every_seconds)
-            problem = await probe(check)
-            if problem is None:
-                return
-        raise ServiceError(problem or "", output.tail(self.output), blame=pb.BLAME_RELEASE)
+    def digests(self) -> set[str]:
+        """The hex digits of the releases that it needs: what it was told to run, what is ready."""
+        held = [self.record.start.revision.digest] if self.record is not None else []
+        ready = self.trees.next()
+        held += [ready.purpose.digest] if ready is not None else []
+        return {hex_of(digest) for digest in held}
 
     # --- Commands -----------------------------------------------------------------------------
 
     async def start(
-        self, app: str, environment: str, start: pb.StartSlot, release: Path, taken: set[int]
+        self,
+        app: str,
+        environment: str,
+        start: pb.StartSlot,
+        release: Path | None,
+        taken: Collection[int],
     ) -> None:
-        """Run the release here and return once it is healthy. Raises `AgentError`.
+        """Run the release here, from the slot's own tree if it was given one, and return once it
+        is healthy. Raises `AgentError`.
 
         What ran here before is stopped first, unless it is just this. Cancelled, it leaves things
         as they are: the next command for the slot goes on from there.
         """
-        if not await self._take_up(environment, start):
+        own = self.trees.of(start.revision)
+        place = own.path if own is not None else release
+        if place is None:
+            raise NodeError(f"release {start.revision.digest} was not prepared on this node")
+        if not await self._take_up(environment, start, place):
+            manager(start.service.manager)  # before anything is changed
             if self.record is not None:
                 await self.stop(self.record.start.service.stop_grace_seconds)
-            await self._begin(app, environment, start, release, taken)
+            port = self._port(start.service.port, own.purpose if own is not None else None, taken)
+            self._link(place)
+            await self._begin(app, environment, start, port)
         record = self.record
         assert record is not None and record.handle is not None  # noqa: PT018
         try:
@@ -168,7 +173,7 @@ class Slot:
         except AgentError:
             log.exception("slot %s could not be stopped after a start that failed", self.name)
 
-    async def _take_up(self, environment: str, start: pb.StartSlot) -> bool:
+    async def _take_up(self, environment: str, start: pb.StartSlot, place: Path) -> bool:
         """Whether it runs just this already, perhaps from before a crash, and goes on with it."""
         record = self.record
         if (
@@ -176,6 +181,7 @@ class Slot:
             or record.phase == "ending"
             or record.start != start
             or record.environment != environment
+            or (self.folder / "release").resolve() != place.resolve()
         ):
             return False
         handle = await self._find(record)
@@ -185,12 +191,7 @@ class Slot:
         self._save(replace(record, handle=handle))
         return True
 
-    async def _begin(
-        self, app: str, environment: str, start: pb.StartSlot, release: Path, taken: set[int]
-    ) -> None:
-        manager(start.service.manager)  # before anything is changed
-        port = self._port(start, taken)
-        self._link(release)
+    async def _begin(self, app: str, environment: str, start: pb.StartSlot, port: int) -> None:
         output.set_aside(self.output)
         token = uuid.uuid4().hex
         record = SlotRecord(app, self.name, environment, start, port, "starting", token, None)
@@ -198,23 +199,24 @@ class Slot:
         self._save(record)
         await self._spawn(record)
 
-    def _port(self, start: pb.StartSlot, taken: set[int]) -> int:
-        """The port that was asked for, the slot's last one, or another that is free."""
-        wanted = start.service.port or (self.record.port if self.record else 0)
-        if not wanted:
-            return ports.choose(f"{self._home}/{self.name}", taken)
-        holder = ports.holder(wanted)
-        if holder is None:
-            return wanted
-        if not start.service.port:
-            return ports.choose(f"{self._home}/{self.name}", taken | {wanted})
-        raise NodeError(f"port {wanted} is in use by {holder}")
+    def _port(self, asked: int, prepared: Purpose | None, taken: Collection[int]) -> int:
+        if prepared is not None and prepared.port == (asked or prepared.port):
+            used_by = ports.holder(prepared.port)
+            if used_by is None:
+                return prepared.port
+            if prepared.told:
+                raise NodeError(
+                    f"port {prepared.port} is in use by {used_by}, and the scripts of this release "
+                    "were told that it is the app's; it has to be prepared anew, with another one"
+                )
+        last = self.record.port if self.record else 0
+        return ports.pick(f"{self.home}/{self.name}", asked, last, taken)
 
-    def _link(self, release: Path) -> None:
+    def _link(self, place: Path) -> None:
         """Let the slot's `release` name the unpacked tree, by a rename that is durable."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.output.parent.mkdir(exist_ok=True)
-        links.replace(self.folder / "release", os.path.relpath(release, self.folder))
+        links.replace(self.folder / "release", os.path.relpath(place, self.folder))
 
     # --- Afterwards ---------------------------------------------------------------------------
 
@@ -286,14 +288,9 @@ class Slot:
         record = self.record
         assert record is not None
         service, words = record.start.service, self._words(record)
-
-        def environment() -> dict[str, str]:
-            base = processes.base_environment(users.find(service.user))
-            return {**base, **variables.variables(service, words)}
-
         context = health.Context(
             directory=self.folder / "release",
-            environment=environment,
+            environment=lambda: launching.all_variables(service, words),
             user=service.user,
             is_active=self.runs,
         )
@@ -309,12 +306,12 @@ class Slot:
 
     async def _spawn(self, record: SlotRecord) -> None:
         words, service = self._words(record), record.start.service
-        launch = Launch(
-            command=tuple(filled(part, words) for part in service.command),
-            environment=variables.variables(service, words),
+        launch = launching.launch(
+            (filled(part, words) for part in service.command),
+            service,
+            words,
             directory=self.folder / "release",
             output=self.output,
-            user=users.find(service.user),
         )
         handle = await self._manager(record).start(launch, record.token)
         self._hold(replace(record, handle=handle))
@@ -330,12 +327,12 @@ class Slot:
         return manager(record.start.service.manager)
 
     def _words(self, record: SlotRecord) -> Mapping[str, str]:
-        return variables.words(
+        return launching.words(
             app=record.app,
             environment=record.environment,
             version=record.start.version,
             slot=self.name,
-            node=self._node,
+            node=self.node,
             port=record.port,
         )
 

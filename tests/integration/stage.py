@@ -35,6 +35,7 @@ stop_grace = "5s"
 [health]
 http = "http://127.0.0.1:{port}/health"
 every = "50ms"
+timeout = "500ms"
 failures = 2
 healthy_after = "100ms"
 deadline = "30s"

@@ -1,13 +1,47 @@
 """What several of the agent's tests share."""
 
-from collections.abc import AsyncIterator
+import os
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from one_node import OneNode
+
+PYTHON = "/usr/bin/python3"  # that every user may run
 
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[OneNode]:
     async with OneNode.running(tmp_path) as node:
         yield node
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """That everybody can enter, unlike pytest's own. For tests that need root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may become another user")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+async def open_node(open_folder: Path) -> AsyncIterator[OneNode]:
+    """An agent that may run apps as anybody, in a folder that only it can enter so far."""
+    if not _anybody_may_run_python():
+        pytest.skip(f"needs a {PYTHON} that every user may run")
+    data = open_folder / "data"
+    data.mkdir(mode=0o700)
+    async with OneNode.running(data) as node:
+        yield node
+
+
+def _anybody_may_run_python() -> bool:
+    try:
+        return subprocess.run([PYTHON, "-c", "pass"], check=False, user="nobody").returncode == 0
+    except OSError:
+        return False

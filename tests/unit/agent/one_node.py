@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import sys
+import textwrap
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from typing import Any
 from tidegate_agent import procfs
 from tidegate_agent.agent import Agent
 from tidegate_agent.app import App
+from tidegate_agent.executor import script_token
 from tidegate_agent.slot import Slot
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -100,16 +102,28 @@ class OneNode:
     def home(self) -> Path:
         return self.folder / "apps" / "shop"
 
-    def release(self, name: str = "1", **files: str) -> str:
-        """The digest of a release that is complete here."""
+    def release(self, name: str = "1", *, install: str = "", migrate: str = "") -> str:
+        """The digest of a release that is complete here, perhaps with scripts."""
         hexed = hashlib.sha256(name.encode()).hexdigest()
         tree = self.home / "releases" / hexed
         tree.mkdir(parents=True)
         (tree / "serve.py").write_text(SERVER)
-        for file, text in files.items():
-            (tree / file.replace("_", ".")).write_text(text)
+        for script, text in (("install.sh", install), ("migrate.sh", migrate)):
+            if text:
+                (tree / script).write_text(textwrap.dedent(text))
         (tree.parent / f"{hexed}.ok").write_text('{"files": 1, "bytes": 1000}')
         return f"sha256:{hexed}"
+
+    def links(self, slot: str = "blue") -> dict[str, str]:
+        """Where the slot's links lead."""
+        folder = self.app.slots[slot].folder
+        names = ("release", "next")
+        return {name: os.readlink(folder / name) for name in names if (folder / name).is_symlink()}
+
+    def trees(self, slot: str = "blue") -> list[str]:
+        """The trees of the slot's own that are there, whole or not."""
+        folder = self.app.slots[slot].folder
+        return sorted(path.name for path in folder.glob("tree-*") if path.suffix != ".json")
 
     def pid(self, slot: str = "blue") -> int:
         record = self.app.slots[slot].record
@@ -118,6 +132,10 @@ class OneNode:
         return int(record.handle["pid"])
 
     # --- Commands -----------------------------------------------------------------------------
+
+    def token(self, command: pb.Command) -> str:
+        """What the scripts of the command carry."""
+        return script_token(self.agent._journal, command)
 
     def command(self, *, environment: str = "production", **more: Any) -> pb.Command:
         self._version += 1
@@ -157,6 +175,13 @@ class OneNode:
     async def do(self, **work: Any) -> pb.Finished:
         return await self.done(self.take(self.command(**work)))
 
+    async def started(self, drain: float = 0.0) -> pb.StartSlot:
+        """A release runs in blue."""
+        start = start_slot(self.release(), service=service(drain=drain))
+        finished = await self.do(start_slot=start)
+        assert finished.outcome == pb.OUTCOME_OK, finished
+        return start
+
     def progress(self, command: pb.Command) -> list[pb.Progress]:
         found = [report.progress for report in self.reports if report.HasField("progress")]
         return [progress for progress in found if progress.command_id == command.id]
@@ -191,6 +216,35 @@ def start_slot(
                 **health,
             }
         ),
+    )
+
+
+def prepare_slot(
+    digest: str, slot: str = "blue", *, service: pb.Service, config: str = "c", **hooks: Any
+) -> pb.PrepareSlot:
+    return pb.PrepareSlot(
+        slot=slot,
+        revision=pb.Revision(digest=digest, config=config),
+        version="1",
+        artifact=pb.Artifact(digest=digest, size_bytes=1000, url="http://127.0.0.1:1/"),
+        service=service,
+        hooks=pb.Hooks(**{"install": True, "install_seconds": PATIENCE_SECONDS, **hooks}),
+    )
+
+
+def run_task(
+    digest: str, slot: str = "blue", *, service: pb.Service, config: str = "c", **more: Any
+) -> pb.RunTask:
+    return pb.RunTask(
+        **{
+            "slot": slot,
+            "task": "migrate",
+            "revision": pb.Revision(digest=digest, config=config),
+            "version": "1",
+            "service": service,
+            "hooks": pb.Hooks(migrate_seconds=PATIENCE_SECONDS),
+            **more,
+        }
     )
 
 

@@ -61,9 +61,9 @@ def test_an_unknown_phase_is_not_taken(journal: Journal) -> None:
 def test_that_a_command_has_begun_is_remembered(journal: Journal, tmp_path: Path) -> None:
     journal.accept(COMMAND)
     assert not journal.begun("c1")
-    journal.begin("c1")
+    journal.begin("c1", "migrate.sh")
     journal = again(journal, tmp_path)
-    assert journal.begun("c1")
+    assert journal.begun("c1") == "migrate.sh"
     assert [command.id for command in journal.unfinished()] == ["c1"]
     assert not journal.begun("c2")
 

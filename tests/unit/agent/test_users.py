@@ -2,8 +2,6 @@
 
 import os
 import pwd
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +11,6 @@ from tidegate_agent.errors import NodeError
 
 NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """That everybody can enter, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
 
 
 @pytest.mark.parametrize("name", ["", users.own_name()])
@@ -61,7 +50,6 @@ def test_root_that_was_deprived_of_its_powers_is_found_out(
         users.find("nobody")
 
 
-@as_root
 def test_a_way_that_is_closed_is_named_with_what_to_type(open_folder: Path) -> None:
     user = users.find("nobody")
     assert user is not None

@@ -1,0 +1,68 @@
+"""Questions that change nothing: could a release be started here, is what runs here healthy?
+
+Called by the handler of `inspect` in commands.py.
+"""
+
+import asyncio
+import shutil
+
+from tidegate_agent import environment_file, managers, output, ports, users
+from tidegate_agent.app import App
+from tidegate_agent.errors import NodeError, ServiceError
+from tidegate_agent.health import probe
+from tidegate_agent.releases import room_needed
+from tidegate_agent.slot import Slot
+from tidegate_protos.v1 import agent_pb2 as pb
+
+RESERVE_BYTES = 64 * 1024 * 1024  # left free for what apps and the journal write
+
+
+async def inspect(app: App, asked: pb.Inspect) -> Slot:
+    """Raise unless a release of this size could be prepared and started in the slot, and with
+    `probe` unless what it runs is healthy. Returns the slot."""
+    slot = app.slot(asked.slot)
+    if not (asked.digest and app.releases.path(asked.digest)):
+        _check_room(app, room_needed(asked.artifact_bytes))
+    ours = slot.record is not None and slot.record.port == asked.port
+    if asked.port and not ours and (holder := ports.holder(asked.port)):
+        raise NodeError(f"port {asked.port} is in use by {holder}")
+    if asked.HasField("service"):
+        _check_service(app, asked.service)
+    if asked.probe:
+        await _probe(slot)
+    return slot
+
+
+def _check_room(app: App, needed_bytes: int) -> None:
+    free, needed = shutil.disk_usage(app.home).free, needed_bytes + RESERVE_BYTES
+    if free < needed:
+        raise NodeError(
+            f"the disk that holds {app.home} has {free:,} bytes free, about {needed:,} are needed"
+        )
+
+
+def _check_service(app: App, service: pb.Service) -> None:
+    managers.manager(service.manager)
+    if (user := users.find(service.user)) is not None:
+        users.check_way(app.home.parent.parent.parent, user)  # what lies beneath is ours to open
+    if service.environment_file:
+        environment_file.read(service.environment_file)
+
+
+async def _probe(slot: Slot) -> None:
+    """Ask its health check now, so often as failures are forgiven: once healthy is enough."""
+    if not await slot.runs():
+        raise ServiceError(
+            f"slot {slot.name} does not run: {slot.detail or 'nothing was started here'}",
+            output.tail(slot.output),
+            blame=pb.BLAME_RELEASE,
+        )
+    check = slot.check()
+    problem: str | None = None
+    for attempt in range(check.failures):
+        if attempt:
+            await asyncio.sleep(check.every_seconds)
+        problem = await probe(check)
+        if problem is None:
+            return
+    raise ServiceError(problem or "", output.tail(slot.output), blame=pb.BLAME_RELEASE)

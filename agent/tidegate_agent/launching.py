@@ -1,0 +1,68 @@
+"""What an app, or a script of its release, is started with on this node: the words that its
+placeholders stand for, its variables, its user. Used by slot.py and preparation.py.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tidegate_agent import environment_file, users
+from tidegate_agent.errors import ServiceError
+from tidegate_agent.processes import Launch, base_environment
+from tidegate_protos.rules import render
+from tidegate_protos.v1 import agent_pb2 as pb
+
+
+def words(
+    *, app: str, environment: str, version: str, slot: str, node: str, port: int
+) -> dict[str, str]:
+    """What the placeholders stand for."""
+    return {
+        "port": str(port),
+        "slot": slot,
+        "app": app,
+        "environment": environment,
+        "version": version,
+        "node": node,
+    }
+
+
+def filled(text: str, known: Mapping[str, str]) -> str:
+    """Raises ServiceError for a placeholder that is not known."""
+    try:
+        return render(text, known)
+    except ValueError as error:
+        raise ServiceError(str(error)) from error
+
+
+def launch(
+    command: Iterable[str],
+    service: pb.Service,
+    known: Mapping[str, str],
+    *,
+    directory: Path,
+    output: Path,
+) -> Launch:
+    """The environment file is read now. Raises AgentError."""
+    return Launch(
+        command=tuple(command),
+        environment=_variables(service, known),
+        directory=directory,
+        output=output,
+        user=users.find(service.user),
+    )
+
+
+def all_variables(service: pb.Service, known: Mapping[str, str]) -> dict[str, str]:
+    """What the app finds in its environment, as a check by command does. Raises AgentError."""
+    return {**base_environment(users.find(service.user)), **_variables(service, known)}
+
+
+def _variables(service: pb.Service, known: Mapping[str, str]) -> dict[str, str]:
+    """Of those with the same name the later one counts: `environment`, then the file on the node,
+    then PORT and TIDEGATE_APP, _ENVIRONMENT, _VERSION, _SLOT, _NODE and _PORT."""
+    return {
+        **{key: filled(value, known) for key, value in service.environment.items()},
+        **(environment_file.read(service.environment_file) if service.environment_file else {}),
+        "PORT": known["port"],
+        **{f"TIDEGATE_{key.upper()}": value for key, value in known.items()},
+    }

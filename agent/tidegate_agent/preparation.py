@@ -1,0 +1,139 @@
+"""What makes a slot ready for a release: a tree of its own where it needs one, and the scripts
+that the release brings along. Called by the handlers in commands.py.
+
+What runs in the slot goes on running, and its tree is not touched: a rollback returns to it.
+"""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from tidegate_agent import launching, ports, scripts, users
+from tidegate_agent.errors import AgentError, NodeError
+from tidegate_agent.fetch import disk_errors
+from tidegate_agent.job import Job
+from tidegate_agent.releases import to_the_end
+from tidegate_agent.slot import Slot
+from tidegate_agent.trees import Purpose, Tree
+from tidegate_protos.v1 import agent_pb2 as pb
+
+INSTALL = "install.sh"
+TASKS = {"migrate": "migrate.sh"}
+RESERVE_BYTES = 16 * 1024 * 1024  # left free for what the scripts write
+
+
+async def make_ready(slot: Slot, job: Job, release: Path, taken: Collection[int]) -> None:
+    """Publish a tree for this release, its `install.sh` done, if it needs one: where it has a
+    script that is to be run, or a user of its own. Raises AgentError; then nothing is prepared.
+    """
+    prepare, trees = job.command.prepare_slot, slot.trees
+    installs = prepare.hooks.install and (release / INSTALL).is_file()
+    tasks = any((release / task).is_file() for task in TASKS.values())
+    ready = trees.next()
+    if ready is not None and ready.purpose.command == job.command.id:
+        return  # done before, but its result could not be recorded
+    trees.withdraw()
+    await to_the_end(asyncio.to_thread(trees.sweep))
+    if not (installs or tasks or prepare.service.user):
+        return
+    slot.folder.mkdir(parents=True, exist_ok=True)
+    owner = users.find(prepare.service.user)
+    if owner is not None:
+        users.open_way(slot.folder, slot.home.parent.parent)
+        users.check_way(slot.folder, owner)
+    purpose = Purpose(
+        digest=prepare.revision.digest,
+        config=prepare.revision.config,
+        port=await _port(slot, prepare.service.port, taken),
+        told=installs or tasks,
+        command=job.command.id,
+    )
+    if former := _where_a_copy_has_no_room(slot, release, prepare.revision):
+        await trees.publish(former.path, former.purpose)
+        return
+    with disk_errors(f"copying the release for slot {slot.name}", slot.folder, _bytes(release)):
+        tree = await trees.make(prepare.revision.digest, release, owner)
+        try:
+            if installs:
+                await _run(slot, job, INSTALL, Tree(tree, purpose), prepare.hooks.install_seconds)
+            await trees.publish(tree, purpose)
+        except BaseException:
+            trees.withdraw()
+            await trees.discard(tree)
+            raise
+
+
+async def run_task(slot: Slot, job: Job, release: Path | None) -> None:
+    """Run the task's script in the slot's tree, if the release has one: once, whatever happens."""
+    task = job.command.run_task
+    script = TASKS.get(task.task)
+    if script is None:
+        raise AgentError(f"this agent knows no task {task.task[:80]!r}, only: {', '.join(TASKS)}")
+    if release is None:
+        raise NodeError(f"release {task.revision.digest} was not prepared on this node")
+    if not (release / script).is_file():
+        job.remark = f"this release has no {script}"
+        return
+    tree = slot.trees.of(task.revision)
+    if tree is None:
+        raise NodeError(
+            f"slot {slot.name} was not prepared for release {task.revision.digest}, so there is "
+            f"no place for its {script} to run in"
+        )
+    job.begin_once(script)
+    await _run(slot, job, script, tree, task.hooks.migrate_seconds)
+
+
+async def _port(slot: Slot, asked: int, taken: Collection[int]) -> int:
+    """Which port the start will have, as far as that can be known before: what runs in the slot
+    now is stopped by then."""
+    last = slot.record.port if slot.record is not None else 0
+    if last and last == (asked or last) and await slot.runs():
+        return last
+    return ports.pick(f"{slot.home}/{slot.name}", asked, last, taken)
+
+
+async def _run(slot: Slot, job: Job, script: str, tree: Tree, seconds: float) -> None:
+    command = job.command
+    work = command.run_task if command.HasField("run_task") else command.prepare_slot
+    known = launching.words(
+        app=command.app,
+        environment=command.environment,
+        version=work.version,
+        slot=slot.name,
+        node=slot.node,
+        port=tree.purpose.port,
+    )
+    launch = launching.launch(
+        ("bash", script),
+        work.service,
+        known,
+        directory=tree.path,
+        output=slot.output.with_name(f"{slot.name}.{script.removesuffix('.sh')}.log"),
+    )
+    job.running(script)
+    await scripts.run(script, launch, job.token, seconds, job.output)
+
+
+def _where_a_copy_has_no_room(slot: Slot, release: Path, revision: pb.Revision) -> Tree | None:
+    """None where there is room. Else the slot's tree of the last start, if it is of this very
+    revision, so that a full disk does not keep anybody from going back; else raises NodeError."""
+    free, needed = shutil.disk_usage(slot.home).free, _bytes(release) + RESERVE_BYTES
+    if free >= needed:
+        return None
+    if (former := slot.trees.of(revision)) is not None:
+        return former
+    raise NodeError(
+        f"not enough disk for slot {slot.name} to have a copy of the release: {free:,} bytes "
+        f"free, about {needed:,} needed"
+    )
+
+
+def _bytes(release: Path) -> int:
+    """Of the release's files, by its marker."""
+    with suppress(OSError, ValueError, KeyError):
+        return int(json.loads(release.with_name(f"{release.name}.ok").read_text())["bytes"])
+    return 0

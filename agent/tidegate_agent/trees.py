@@ -1,0 +1,153 @@
+"""The trees of a slot's own: copies of releases that scripts and the app's user may change.
+
+    slots/SLOT/release -> ../../releases/HEX or tree-HEX-RANDOM    what runs there, or ran last
+    slots/SLOT/next    -> tree-HEX-RANDOM                          what was prepared last
+    slots/SLOT/tree-HEX-RANDOM/        the copy
+    slots/SLOT/tree-HEX-RANDOM.json    what it was made for; there before any link is
+
+A tree that neither link names counts for nothing. Used by preparation.py and slot.py.
+"""
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import re
+import secrets
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tidegate_agent import links
+from tidegate_agent.copying import copy_tree
+from tidegate_agent.releases import hex_of, remove, sync_folder, to_the_end
+from tidegate_agent.unpack import c_function
+from tidegate_agent.users import User
+from tidegate_protos.v1 import agent_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+NEXT, RELEASE = "next", "release"
+TREE = re.compile(r"tree-[0-9a-f]{64}-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a tree was made for. `told`: a script has seen the port, so it must stay this one.
+    `command` is the id of the command that made it ready."""
+
+    digest: str
+    config: str
+    port: int
+    told: bool
+    command: str
+
+    def is_for(self, revision: pb.Revision) -> bool:
+        return (self.digest, self.config) == (revision.digest, revision.config)
+
+
+@dataclass(frozen=True)
+class Tree:
+    path: Path
+    purpose: Purpose
+
+
+class Trees:
+    """`folder` is the slot's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def next(self) -> Tree | None:
+        """The one that was prepared last."""
+        return self._named_by(NEXT)
+
+    def of(self, revision: pb.Revision) -> Tree | None:
+        """The one to start this revision from: the one prepared last, or that of the last start."""
+        for name in (NEXT, RELEASE):
+            tree = self._named_by(name)
+            if tree is not None and tree.purpose.is_for(revision):
+                return tree
+        return None
+
+    async def make(self, digest: str, release: Path, owner: User | None) -> Path:
+        """A new copy of the release. Raises OSError; nothing is left of it then."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        tree = self._folder / f"tree-{hex_of(digest)}-{secrets.token_hex(4)}"
+        call_off = threading.Event()
+        copying = asyncio.create_task(asyncio.to_thread(copy_tree, release, tree, owner, call_off))
+        try:
+            await asyncio.shield(copying)
+        except BaseException:
+            call_off.set()
+            await to_the_end(asyncio.wait([copying]))
+            await self.discard(tree)
+            raise
+        return tree
+
+    async def publish(self, path: Path, purpose: Purpose) -> None:
+        """Let `next` name it, once it is durable with all that scripts have written there."""
+        await to_the_end(asyncio.to_thread(self._publish, path, purpose))
+
+    async def discard(self, path: Path) -> None:
+        await to_the_end(asyncio.to_thread(remove, path))
+        remove(path.with_name(f"{path.name}.json"))
+
+    def withdraw(self) -> None:
+        """Nothing is prepared any more."""
+        if self._link(NEXT).is_symlink():
+            self._link(NEXT).unlink()
+            sync_folder(self._folder)
+
+    def sweep(self) -> None:
+        """Remove what neither link names; what a crash has left, and what was replaced."""
+        if not self._folder.is_dir():
+            return
+        links.sweep(self._folder)
+        all_links = (self._link(NEXT), self._link(RELEASE))
+        named = {os.readlink(link) for link in all_links if link.is_symlink()}
+        for entry in list(self._folder.iterdir()):
+            name = entry.name.removesuffix(".tmp").removesuffix(".json")
+            if TREE.fullmatch(name) and (name not in named or entry.name.endswith(".tmp")):
+                remove(entry)
+
+    def _publish(self, path: Path, purpose: Purpose) -> None:
+        _sync_disk(path)
+        temporary = self._folder / f"{path.name}.json.tmp"
+        with temporary.open("w") as file:
+            json.dump(asdict(purpose), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self._folder / f"{path.name}.json")
+        sync_folder(self._folder)
+        links.replace(self._link(NEXT), path.name)
+
+    def _named_by(self, name: str) -> Tree | None:
+        link = self._link(name)
+        if not link.is_symlink() or not TREE.fullmatch(target := os.readlink(link)):
+            return None
+        path = self._folder / target
+        try:
+            purpose = Purpose(**json.loads(path.with_name(f"{target}.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            log.exception("nobody can tell what %s was made for", path)
+            return None
+        return Tree(path, purpose) if path.is_dir() else None
+
+    def _link(self, name: str) -> Path:
+        return self._folder / name
+
+
+def _sync_disk(folder: Path) -> None:
+    """All that was written on this file system: scripts may have written anywhere in the tree."""
+    syncfs = c_function("syncfs")
+    if syncfs is None:
+        os.sync()
+        return
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if syncfs(fd) != 0:
+            raise OSError(errno.EIO, "syncfs failed")
+    finally:
+        os.close(fd)
