@@ -8,8 +8,9 @@ from pathlib import Path
 from tidegate_agent import links, retention
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.journal import Journal, SlotRecord
-from tidegate_agent.releases import Releases, hex_of, to_the_end
+from tidegate_agent.releases import Releases, hex_of
 from tidegate_agent.slot import Slot
+from tidegate_agent.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
 
 SLOTS = ("blue", "green")

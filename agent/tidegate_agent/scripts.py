@@ -14,7 +14,7 @@ from tidegate_agent import output, processes
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.processes import Instance, Launch
 from tidegate_agent.procfs import boot_id
-from tidegate_agent.releases import to_the_end
+from tidegate_agent.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
 
 GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL

@@ -203,6 +203,7 @@ async def test_a_rollout_that_waits_can_be_asked_to_try_again(desk: Desk) -> Non
     rollout = await waiting(desk)
     await desk.answered(rollout, "retry")
     await desk.until(lambda: desk.kinds().count("Waiting") == 2)
+    await desk.until(lambda: desk.state().rollout.waiting is not None)  # in the log first
     routes = [
         r.event.action
         for r in desk.records()
