@@ -81,10 +81,11 @@ class App:
     async def clean_up(self, wanted: pb.Cleanup) -> str:
         """Remove the releases that need not be kept. What could not be removed, in words."""
         keep = {hex_of(digest) for digest in wanted.keep_digests}
+        problems: list[str] = []
         for slot in self.slots.values():
             keep |= slot.digests()
-            await to_the_end(asyncio.to_thread(slot.trees.sweep))
-        problems = await to_the_end(
+            problems += await to_the_end(asyncio.to_thread(slot.trees.sweep))
+        problems += await to_the_end(
             asyncio.to_thread(
                 retention.prune,
                 self.home / "releases",

@@ -4,9 +4,10 @@ The plain part of what systemd takes for `EnvironmentFile=`, with the same meani
 variables.py at each start. No message ever shows a value, or a line that could hold one.
 """
 
+import os
 import re
+import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from tidegate_agent.errors import NodeError
 
@@ -29,8 +30,7 @@ def read(path: str) -> dict[str, str]:
     if not path.startswith("/"):
         raise NodeError(f"environment_file {path[:200]!r} is not an absolute path")
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(FILE_BYTES + 1)
+        data = _bytes(path)
         text = data.decode()
     except OSError as error:
         raise NodeError(f"cannot read environment_file {path}: {error.strerror}") from error
@@ -42,6 +42,15 @@ def read(path: str) -> dict[str, str]:
         return dict(parse(text))
     except ValueError as error:
         raise NodeError(f"environment_file {path}, {error}") from None
+
+
+def _bytes(path: str) -> bytes:
+    """So many at most. Whatever lies there, nobody waits for it: a fifo, for one, is refused."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise NodeError(f"environment_file {path} is not a regular file")
+        return file.read(FILE_BYTES + 1)
 
 
 def parse(text: str) -> Iterator[tuple[str, str]]:

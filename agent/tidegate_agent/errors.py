@@ -1,20 +1,20 @@
 """Every error that the agent raises on purpose: one sentence that says what happened and why."""
 
-from tidegate_protos.v1 import agent_pb2 as pb
+from typing import Literal
+
+Blame = Literal["unclear", "release", "environment"]
 
 
 class AgentError(Exception):
     """Base of all. Its text goes to the operator as the command's error.
 
     `output_tail`: last lines of the app's own output, where they tell why. `blame`: the release,
-    by its own checks and scripts, or the node around it; unspecified where that is not clear.
+    by its own checks and scripts, or the node around it.
     """
 
-    blame: pb.Blame = pb.BLAME_UNSPECIFIED
+    blame: Blame = "unclear"
 
-    def __init__(
-        self, message: str, output_tail: str = "", *, blame: pb.Blame | None = None
-    ) -> None:
+    def __init__(self, message: str, output_tail: str = "", *, blame: Blame | None = None) -> None:
         super().__init__(message)
         self.output_tail = output_tail
         if blame is not None:
@@ -24,13 +24,13 @@ class AgentError(Exception):
 class ArtifactError(AgentError):
     """The artifact could not be fetched, is not what its digest says, or breaks a rule."""
 
-    blame = pb.BLAME_ENVIRONMENT
+    blame: Blame = "environment"
 
 
 class JournalError(AgentError):
     """The agent's own memory cannot be read or written."""
 
-    blame = pb.BLAME_ENVIRONMENT
+    blame: Blame = "environment"
 
 
 class ServiceError(AgentError):
@@ -40,4 +40,4 @@ class ServiceError(AgentError):
 class NodeError(AgentError):
     """The node lacks what a release needs: room, a port, a user, a file."""
 
-    blame = pb.BLAME_ENVIRONMENT
+    blame: Blame = "environment"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from tidegate_agent import reports
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
-from tidegate_agent.errors import AgentError
+from tidegate_agent.errors import AgentError, Blame
 from tidegate_agent.job import Job
 from tidegate_agent.journal import Journal
 from tidegate_agent.slot import Slot
@@ -148,7 +148,7 @@ class Executor:
             await self._fail(command, error)
         except OSError as error:
             log.exception("command %s failed for the machine's sake", command.id)
-            await self._fail(command, AgentError(str(error), blame=pb.BLAME_ENVIRONMENT))
+            await self._fail(command, AgentError(str(error), blame="environment"))
         except Exception as error:
             log.exception("command %s failed unexpectedly", command.id)
             await self._fail(command, AgentError(f"{type(error).__name__}: {error}"))
@@ -190,7 +190,7 @@ class Executor:
         error: str,
         slot: Slot | None = None,
         output_tail: str = "",
-        blame: pb.Blame = pb.BLAME_UNSPECIFIED,
+        blame: Blame = "unclear",
     ) -> None:
         """Record the result, then report it."""
         finished = reports.finished(
@@ -215,7 +215,7 @@ class Executor:
         command: pb.Command,
         outcome: pb.Outcome,
         error: str,
-        blame: pb.Blame = pb.BLAME_UNSPECIFIED,
+        blame: Blame = "unclear",
     ) -> None:
         """Refuse a command that was never begun."""
         log.warning("refused command %s: %s", command.id, error)

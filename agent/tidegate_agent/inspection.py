@@ -55,7 +55,7 @@ async def _probe(slot: Slot) -> None:
         raise ServiceError(
             f"slot {slot.name} does not run: {slot.detail or 'nothing was started here'}",
             output.tail(slot.output),
-            blame=pb.BLAME_RELEASE,
+            blame="release",
         )
     check = slot.check()
     problem: str | None = None
@@ -65,4 +65,4 @@ async def _probe(slot: Slot) -> None:
         problem = await probe(check)
         if problem is None:
             return
-    raise ServiceError(problem or "", output.tail(slot.output), blame=pb.BLAME_RELEASE)
+    raise ServiceError(problem or "", output.tail(slot.output), blame="release")

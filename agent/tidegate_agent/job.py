@@ -4,8 +4,10 @@ Made by executor.py for each command, used by the handlers in commands.py.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
-from tidegate_agent.errors import AgentError
+from tidegate_agent import output
+from tidegate_agent.errors import AgentError, Blame
 from tidegate_agent.pacing import Paced
 from tidegate_agent.reports import ERROR_CHARACTERS, OUTPUT_CHARACTERS, clipped, clipped_front
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -34,27 +36,29 @@ class Job:
         self._paced = Paced(PROGRESS_SECONDS, self._send)
         self._aim = "done"
         self._trouble = ""
-        self._blame = pb.BLAME_UNSPECIFIED
+        self._log: Path | None = None
+        self._blame: Blame = "unclear"
 
     def fetched(self, done_bytes: int, total_bytes: int) -> None:
         """So many bytes of the artifact are here."""
         self._trouble = ""
         if done_bytes < total_bytes:
-            self._at("fetched", pb.BLAME_ENVIRONMENT)
+            self._at("fetched", "environment")
             self._say("fetching", done_bytes, total_bytes)
         else:
-            self._at("unpacked", pb.BLAME_UNSPECIFIED)
+            self._at("unpacked", "unclear")
             self._say("unpacking", done_bytes, total_bytes)
 
     def note(self, trouble: str) -> None:
         """What keeps it from getting on; goes into the error, should the time run out."""
-        self._at("fetched", pb.BLAME_ENVIRONMENT)
+        self._at("fetched", "environment")
         self._trouble = trouble
         self._say(trouble, self._latest.done_bytes, self._latest.total_bytes)
 
-    def running(self, script: str) -> None:
-        self._trouble = ""
-        self._at(f"through with {script}", pb.BLAME_UNSPECIFIED)
+    def running(self, script: str, log: Path) -> None:
+        """`log` is where it writes."""
+        self._trouble, self._log = "", log
+        self._at(f"through with {script}", "unclear")
         self._say(f"running {script}", 0, 0)
 
     def output(self, text: str) -> None:
@@ -76,12 +80,13 @@ class Job:
         text = f"not {self._aim} within {self.command.deadline_seconds:.0f} s"
         if self._trouble:
             text += f": last: {self._trouble}"
-        return AgentError(text, blame=self._blame)
+        tail = output.tail(self._log) if self._log is not None else ""
+        return AgentError(text, tail, blame=self._blame)
 
     def close(self) -> None:
         self._paced.close()
 
-    def _at(self, aim: str, blame: pb.Blame) -> None:
+    def _at(self, aim: str, blame: Blame) -> None:
         self._aim, self._blame = aim, blame
 
     def _say(self, text: str, done_bytes: int, total_bytes: int) -> None:

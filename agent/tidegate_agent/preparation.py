@@ -114,7 +114,7 @@ async def _run(slot: Slot, job: Job, script: str, tree: Tree, seconds: float) ->
         directory=tree.path,
         output=slot.output.with_name(f"{slot.name}.{script.removesuffix('.sh')}.log"),
     )
-    job.running(script)
+    job.running(script, launch.output)
     await scripts.run(script, launch, job.token, seconds, job.output)
 
 

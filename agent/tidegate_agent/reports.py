@@ -2,11 +2,17 @@
 than the controller takes. Used by whoever reports.
 """
 
+from tidegate_agent.errors import Blame
 from tidegate_protos.v1 import agent_pb2 as pb
 
 ERROR_CHARACTERS = 2000
 DETAIL_CHARACTERS = 500
 OUTPUT_CHARACTERS = 8000
+BLAMES: dict[Blame, pb.Blame] = {
+    "unclear": pb.BLAME_UNSPECIFIED,
+    "release": pb.BLAME_RELEASE,
+    "environment": pb.BLAME_ENVIRONMENT,
+}
 
 
 def clipped(text: str, characters: int) -> str:
@@ -28,7 +34,7 @@ def finished(
     *,
     output_tail: str = "",
     slot: pb.SlotState | None = None,
-    blame: pb.Blame = pb.BLAME_UNSPECIFIED,
+    blame: Blame = "unclear",
 ) -> pb.Finished:
     return pb.Finished(
         command_id=command_id,
@@ -36,5 +42,5 @@ def finished(
         error=clipped(error, ERROR_CHARACTERS),
         output_tail=clipped_front(output_tail, OUTPUT_CHARACTERS),
         slot=slot,
-        blame=blame,
+        blame=BLAMES[blame],
     )

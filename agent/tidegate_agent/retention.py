@@ -1,4 +1,5 @@
-"""Which releases of an app stay on this node, and taking away the others. Used by app.py.
+"""Which releases of an app stay on this node, and taking away the others. Used by app.py, and
+by trees.py for what is left of slots.
 
 releases/HEX/, releases/HEX.ok    a release and its marker: since when it is complete
 releases/.HEX.part                a download that was never completed
@@ -31,7 +32,7 @@ def prune(
         path for path in others[:newest] if not age_seconds or now - completed[path] <= age_seconds
     ]
     problems = [_remove_release(path) for path in others if path not in stays]
-    problems += [_removed(path) for path in folder.iterdir() if _is_other(path, PART, keep)]
+    problems += [removed(path) for path in folder.iterdir() if _is_other(path, PART, keep)]
     return [problem for problem in problems if problem]
 
 
@@ -47,9 +48,10 @@ def _remove_release(marker: Path) -> str:
         sync_folder(marker.parent)
     except OSError as error:
         return f"cannot remove {marker}: {error.strerror}"
-    return _removed(marker.with_suffix(""))
+    return removed(marker.with_suffix(""))
 
 
-def _removed(path: Path) -> str:
+def removed(path: Path) -> str:
+    """Remove a file or a whole folder; a sentence where that is not wholly possible, or nothing."""
     remove(path)
     return f"cannot remove all of {path}" if path.exists() else ""

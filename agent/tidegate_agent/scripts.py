@@ -14,12 +14,12 @@ from tidegate_agent import output, processes
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.processes import Instance, Launch
 from tidegate_agent.procfs import boot_id
+from tidegate_agent.reports import OUTPUT_CHARACTERS
 from tidegate_agent.threads import to_the_end
-from tidegate_protos.v1 import agent_pb2 as pb
 
 GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
 FOLLOW_SECONDS = 0.5  # between two looks at what it has written
-FOLLOW_BYTES = 16_384  # of that are passed on at once; the rest stands in the log
+FOLLOW_BYTES = OUTPUT_CHARACTERS  # of that are passed on at once; the rest stands in the log
 
 
 async def run(
@@ -35,7 +35,7 @@ async def run(
     try:
         instance = processes.spawn(launch, token)
     except ServiceError as error:
-        error.blame = pb.BLAME_ENVIRONMENT
+        error.blame = "environment"
         raise
     following = asyncio.create_task(_follow(launch.output, say))
     try:
@@ -69,7 +69,7 @@ async def _end(instance: Instance) -> None:
 
 
 def _failed(script: str, how: str, log: Path) -> ServiceError:
-    return ServiceError(f"{script} {how}", output.tail(log), blame=pb.BLAME_RELEASE)
+    return ServiceError(f"{script} {how}", output.tail(log), blame="release")
 
 
 def _signal(number: int) -> str:

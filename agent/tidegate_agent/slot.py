@@ -96,11 +96,10 @@ class Slot:
         return self._detail
 
     def digests(self) -> set[str]:
-        """The hex digits of the releases that it needs: what it was told to run, what is ready."""
-        held = [self.record.start.revision.digest] if self.record is not None else []
-        ready = self.trees.next()
-        held += [ready.purpose.digest] if ready is not None else []
-        return {hex_of(digest) for digest in held}
+        """The hex digits of the releases that it needs: what it was told to run, what its links
+        name."""
+        told = {self.record.start.revision.digest} if self.record is not None else set()
+        return {hex_of(digest) for digest in told} | self.trees.digests()
 
     # --- Commands -----------------------------------------------------------------------------
 
@@ -137,7 +136,7 @@ class Slot:
             tail = output.tail(self.output)
             await self._give_up(start.service.stop_grace_seconds)
             self._detail = str(error)
-            raise ServiceError(str(error), tail, blame=pb.BLAME_RELEASE) from error
+            raise ServiceError(str(error), tail, blame="release") from error
         self._save(replace(record, phase="wanted"))
         self._healthy, self._detail = True, "healthy"
         self._keep(healthy=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 from tidegate_agent import links
 from tidegate_agent.copying import copy_tree
 from tidegate_agent.releases import hex_of, remove, sync_folder
+from tidegate_agent.retention import removed
 from tidegate_agent.threads import to_the_end
 from tidegate_agent.tree import c_function
 from tidegate_agent.users import User
@@ -72,6 +73,11 @@ class Trees:
                 return tree
         return None
 
+    def digests(self) -> set[str]:
+        """The hex digits of the releases that the links lead to, by a copy or not."""
+        targets = " ".join(self._targets())
+        return set(re.findall(r"\b[0-9a-f]{64}\b", targets))
+
     async def make(self, digest: str, release: Path, owner: User | None) -> Path:
         """A new copy of the release. Raises OSError; nothing is left of it then."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -101,17 +107,19 @@ class Trees:
             self._link(NEXT).unlink()
             sync_folder(self._folder)
 
-    def sweep(self) -> None:
-        """Remove what neither link names; what a crash has left, and what was replaced."""
+    def sweep(self) -> list[str]:
+        """Remove what neither link names; what a crash has left, and what was replaced. A sentence
+        for each that cannot be removed."""
         if not self._folder.is_dir():
-            return
+            return []
         links.sweep(self._folder)
-        all_links = (self._link(NEXT), self._link(RELEASE))
-        named = {os.readlink(link) for link in all_links if link.is_symlink()}
+        named = self._targets()
+        problems = []
         for entry in list(self._folder.iterdir()):
             name = entry.name.removesuffix(".tmp").removesuffix(".json")
             if TREE.fullmatch(name) and (name not in named or entry.name.endswith(".tmp")):
-                remove(entry)
+                problems.append(removed(entry))
+        return [problem for problem in problems if problem]
 
     def _publish(self, path: Path, purpose: Purpose) -> None:
         _sync_disk(path)
@@ -123,6 +131,10 @@ class Trees:
         temporary.rename(self._folder / f"{path.name}.json")
         sync_folder(self._folder)
         links.replace(self._link(NEXT), path.name)
+
+    def _targets(self) -> set[str]:
+        all_links = (self._link(NEXT), self._link(RELEASE))
+        return {os.readlink(link) for link in all_links if link.is_symlink()}
 
     def _named_by(self, name: str) -> Tree | None:
         link = self._link(name)

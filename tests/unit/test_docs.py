@@ -263,8 +263,11 @@ async def test_the_sketch_of_a_command_goes_on_from_what_it_finds(tmp_path: Path
             return Slot()
 
     (tmp_path / "release").symlink_to("elsewhere")
-    command = pb.Command(remove_slot=pb.RemoveSlot(slot="blue"))
+
+    class Job:
+        command = pb.Command(remove_slot=pb.RemoveSlot(slot="blue"))
+
     remove_slot = sketch("remove_slot")["remove_slot"]
     for _ in range(2):
-        assert isinstance(await remove_slot(App(), command), Slot)
+        assert isinstance(await remove_slot(App(), Job()), Slot)
         assert list(tmp_path.iterdir()) == []

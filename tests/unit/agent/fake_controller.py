@@ -19,7 +19,7 @@ class FakeController(AgentLinkServicer):
         self.reports: list[pb.Report] = []
         self.welcome = pb.Welcome(epoch=1, heartbeat_seconds=0.05, log_id="log-1")
         self.refusal = ""
-        self.instructions: asyncio.Queue[pb.Instruction] = asyncio.Queue()
+        self._instructions: asyncio.Queue[pb.Instruction] = asyncio.Queue()  # the last agent's
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeController"]:
@@ -40,12 +40,14 @@ class FakeController(AgentLinkServicer):
         if self.refusal:
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, self.refusal)
         reports = aiter(request_iterator)
-        self.hellos.append((await anext(reports)).hello)
+        hello = (await anext(reports)).hello
+        instructions = self._instructions = asyncio.Queue()
+        self.hellos.append(hello)
         yield pb.Instruction(welcome=self.welcome)
         reading = asyncio.create_task(self._read(reports))
         try:
             while not reading.done():
-                waiting = asyncio.create_task(self.instructions.get())
+                waiting = asyncio.create_task(instructions.get())
                 await asyncio.wait({waiting, reading}, return_when=asyncio.FIRST_COMPLETED)
                 if not waiting.done():
                     waiting.cancel()
@@ -59,7 +61,7 @@ class FakeController(AgentLinkServicer):
             self.reports.append(report)
 
     def send(self, command: pb.Command) -> pb.Command:
-        self.instructions.put_nowait(pb.Instruction(command=command))
+        self._instructions.put_nowait(pb.Instruction(command=command))
         return command
 
     def finished(self, command_id: str) -> list[pb.Finished]:

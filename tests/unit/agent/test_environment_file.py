@@ -1,5 +1,7 @@
 """NAME=value lines: what systemd's EnvironmentFile= makes of them, and errors without values."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,7 +69,11 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
             file.write_bytes(content)
         with pytest.raises(NodeError, match=problem):
             read(str(file))
-    file.unlink()
-    file.mkdir()
-    with pytest.raises(NodeError, match="Is a directory"):
-        read(str(file))
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_nobody_waits_for_what_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    place = tmp_path / "shop.env"
+    make(place)
+    with pytest.raises(NodeError, match="shop.env is not a regular file$|Is a directory$"):
+        read(str(place))

@@ -255,7 +255,7 @@ async def test_no_progress_follows_the_result(
         (AgentError("something"), pb.BLAME_UNSPECIFIED, "something"),
         (KeyError("what"), pb.BLAME_UNSPECIFIED, "KeyError: 'what'"),
         (TimeoutError(110, "Connection timed out"), pb.BLAME_ENVIRONMENT, "Connection timed out"),
-        (AgentError("x", blame=pb.BLAME_RELEASE), pb.BLAME_RELEASE, "x"),
+        (AgentError("x", blame="release"), pb.BLAME_RELEASE, "x"),
     ],
 )
 async def test_a_failure_says_who_is_to_blame(

@@ -32,6 +32,7 @@ async def connect(node: OneNode, controller: FakeController) -> AsyncIterator["a
 async def test_a_command_comes_and_its_result_goes(
     node: OneNode, controller: FakeController
 ) -> None:
+    await until(lambda: bool(controller.hellos))
     command = controller.send(node.command(stop_slot=pb.StopSlot(slot="blue")))
     await until(lambda: bool(controller.finished(command.id)))
     assert controller.hellos[0].node == node.name

@@ -110,6 +110,18 @@ async def test_what_runs_goes_on_and_its_tree_is_not_touched(node: OneNode) -> N
     assert node.links()["release"] == tree
 
 
+async def test_what_runs_from_a_former_tree_is_not_taken_for_what_was_prepared_since(
+    node: OneNode,
+) -> None:
+    digest = node.release(install="true")
+    for _ in range(2):
+        await node.do(prepare_slot=prepare_slot(digest, service=service()))
+        await node.do(start_slot=start_slot(digest, service=service()))
+        assert os.readlink(f"/proc/{node.pid()}/cwd") == str(
+            node.slot.folder / node.links()["next"]
+        )
+
+
 async def test_trees_that_nothing_names_are_swept(node: OneNode) -> None:
     for name in "1234":
         digest = node.release(name, install="true")

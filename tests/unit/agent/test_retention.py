@@ -100,10 +100,12 @@ async def test_what_a_slot_holds_or_was_prepared_for_stays(node: OneNode) -> Non
     await node.do(start_slot=start_slot(stopped, service=service()))
     await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
     await node.do(prepare_slot=prepare_slot(ready, "green", service=service()))
+    linked = node.release("linked")
+    (node.app.slots["green"].folder / "release").symlink_to(f"../../releases/{linked[7:]}")
     finished = await node.do(cleanup=pb.Cleanup(keep_digests=[named]))
     assert finished.outcome == pb.OUTCOME_OK
     assert finished.error == ""
-    assert here(node) == {stopped, ready, named}
+    assert here(node) == {stopped, ready, named, linked}
     assert other not in here(node)
 
 

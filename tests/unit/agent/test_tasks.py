@@ -70,6 +70,16 @@ async def test_a_migration_that_takes_too_long_is_killed(node: OneNode) -> None:
     assert finished.error == "migrate.sh did not end within 0.3 s"
 
 
+async def test_a_deadline_of_the_command_is_told_apart_and_shows_the_last_output(
+    node: OneNode,
+) -> None:
+    digest = await prepared(node, "echo at table 7; sleep 60")
+    work = {"run_task": run_task(digest, service=service())}
+    finished = await node.do(**work, deadline_seconds=1.0)
+    assert finished.error == "not through with migrate.sh within 1 s"
+    assert finished.output_tail == "at table 7"
+
+
 @pytest.mark.parametrize(
     ("more", "text"),
     [
