@@ -259,7 +259,8 @@ def _member(file: File, entry: Entry, data_at: int) -> Member:
     size, link = entry.size, b""
     if entry.kind == SYMLINK:
         if size > MAX_LINK_BYTES:
-            raise Refused(f"member {shown(entry.name)} has a target of {size} bytes")
+            name = shown(entry.name)
+            raise Refused(f"member {name} is a link of {size} bytes, {MAX_LINK_BYTES} are allowed")
         link, size = data.exactly(size), 0
     return Member(
         entry.name, entry.kind, data, size=size, link=link, mode=entry.mode, mtime=entry.mtime

@@ -374,7 +374,7 @@ ZIPS: dict[str, tuple[bytes, str]] = {
     "less than it says": (zip_of(Zipped(b"x", b"x", size=10)), "damaged: its checksum or size"),
     "wrong sum": (zip_of(Zipped(b"x", b"x", crc=1)), "'x' is damaged: its checksum or size"),
     "wrong sum of a link": (zip_of(Zipped(b"l", b"x", 0o120777, crc=1)), "'l' is damaged"),
-    "link of any length": (zip_of(Zipped(b"l", LONG, 0o120777)), "'l' has a target of 100000"),
+    "link of any length": (zip_of(Zipped(b"l", LONG, 0o120777)), "'l' is a link of 100000 bytes"),
     "no deflate": (zip_of(Zipped(b"x", b"x", packed=b"\xff" * 9)), "'x' is damaged (Error -3"),
     "deflate that does not end": (
         zip_of(Zipped(b"x", b"x" * 9, packed=deflated(b"x" * 9)[:-2])),
@@ -392,6 +392,10 @@ ZIPS: dict[str, tuple[bytes, str]] = {
     "garbage after": (GOOD_ZIP + b"garbage", "it has no directory at its end"),
     "two ends": (zip_of(X, comment=zip_of()), "more than one end"),
     "part of several": (zip_of(X, disk=1), "one part of several"),
+    "another length said": (
+        zip_of(X)[:-10] + struct.pack("<L", 7) + zip_of(X)[-6:],
+        "its directory is not where its end says",
+    ),
     "too many said": (zip_of(X, count=2), "damaged: its directory is not one"),
     "too few said": (zip_of(X, X, count=1), "its directory has another length"),
     "very many said": (zip_of(X, count=60_000), "more than 50 members"),

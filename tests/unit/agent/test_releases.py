@@ -631,7 +631,8 @@ def test_a_disk_that_fills_during_the_fetch_is_said_so(tmp_path: Path, server: S
     server.answers = [whole(until=1000, then=fill), whole()]
     disk = tmp_path / "disk"
     disk.mkdir()
-    filler = f"(while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; head -c 2M /dev/zero > fill) &"
+    wait = f"while [ ! -e {tmp_path}/go ] && kill -0 $$; do sleep 0.02; done"  # $$: the one around
+    filler = f"({wait}; head -c 2M /dev/zero > fill) &"
     script = f"cd {disk}; {filler} {LISTING}"
     output = run([*SMALL_DISK, str(disk), "1300k", script, *alone(disk, server)])
     assert output.startswith(
