@@ -31,7 +31,8 @@ async def prepare_slot(app: App, job: Job) -> Slot:
         note=job.note,
         strip_components=strip,
     )
-    await preparation.make_ready(slot, job, release, app.ports_but(slot))
+    size_bytes = app.releases.unpacked_bytes(artifact.digest)
+    await preparation.make_ready(slot, job, release, size_bytes, app.ports_but(slot))
     return slot
 
 

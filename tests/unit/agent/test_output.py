@@ -114,8 +114,10 @@ async def test_a_log_is_shortened_while_it_is_written(
     assert not part(log, 4).exists()
     lines = b"".join(file.read_bytes() for file in (part(log, 1), log)).splitlines()
     assert lines[-1] == b"last"
-    numbers = [int(line.split()[1]) for line in lines[1:-1]]
-    assert numbers == sorted(numbers)  # all that is there is whole, and in order
+    whole = [line.split() for line in lines[1:-1] if len(line.split()) > 1]
+    numbers = [int(words[1]) for words in whole]
+    assert numbers == sorted(numbers)  # in order; where the file was emptied a line may be torn
+    assert len(whole) >= len(lines) - 4
 
 
 @pytest.mark.usefixtures("small")
