@@ -2,3 +2,8 @@
 
 Imports nothing else of Tidegate. `make protos` regenerates; a test checks that it is current.
 """
+
+import os
+
+# Children that become another user are made by fork, in which gRPC's own handlers would crash.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
