@@ -29,7 +29,8 @@ async def prepare_slot(app: App, job: Job) -> Slot:
         job.fetched,
         note=job.note,
     )
-    await preparation.make_ready(slot, job, release, app.ports_but(slot))
+    copy_bytes = app.releases.unpacked_bytes(artifact.digest)
+    await preparation.make_ready(slot, job, release, copy_bytes, app.ports_but(slot))
     return slot
 
 

@@ -5,10 +5,8 @@ What runs in the slot goes on running, and its tree is not touched: a rollback r
 """
 
 import asyncio
-import json
 import shutil
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
 from tidegate_agent import launching, ports, scripts, users
@@ -25,9 +23,12 @@ TASKS = {"migrate": "migrate.sh"}
 RESERVE_BYTES = 16 * 1024 * 1024  # left free for what the scripts write
 
 
-async def make_ready(slot: Slot, job: Job, release: Path, taken: Collection[int]) -> None:
+async def make_ready(
+    slot: Slot, job: Job, release: Path, copy_bytes: int, taken: Collection[int]
+) -> None:
     """Publish a tree for this release, its `install.sh` done, if it needs one: where it has a
     script that is to be run, or a user of its own. Raises AgentError; then nothing is prepared.
+    A copy takes `copy_bytes`; the ports that are `taken` are not given to it.
     """
     prepare, trees = job.command.prepare_slot, slot.trees
     installs = prepare.hooks.install and (release / INSTALL).is_file()
@@ -51,10 +52,10 @@ async def make_ready(slot: Slot, job: Job, release: Path, taken: Collection[int]
         told=installs or tasks,
         command=job.command.id,
     )
-    if former := _where_a_copy_has_no_room(slot, release, prepare.revision):
+    if former := _where_a_copy_has_no_room(slot, copy_bytes, prepare.revision):
         await trees.publish(former.path, former.purpose)
         return
-    with disk_errors(f"copying the release for slot {slot.name}", slot.folder, _bytes(release)):
+    with disk_errors(f"copying the release for slot {slot.name}", slot.folder, copy_bytes):
         tree = await trees.make(prepare.revision.digest, release, owner)
         try:
             if installs:
@@ -118,10 +119,10 @@ async def _run(slot: Slot, job: Job, script: str, tree: Tree, seconds: float) ->
     await scripts.run(script, launch, job.token, seconds, job.output)
 
 
-def _where_a_copy_has_no_room(slot: Slot, release: Path, revision: pb.Revision) -> Tree | None:
+def _where_a_copy_has_no_room(slot: Slot, copy_bytes: int, revision: pb.Revision) -> Tree | None:
     """None where there is room. Else the slot's tree of the last start, if it is of this very
     revision, so that a full disk does not keep anybody from going back; else raises NodeError."""
-    free, needed = shutil.disk_usage(slot.home).free, _bytes(release) + RESERVE_BYTES
+    free, needed = shutil.disk_usage(slot.home).free, copy_bytes + RESERVE_BYTES
     if free >= needed:
         return None
     if (former := slot.trees.of(revision)) is not None:
@@ -130,10 +131,3 @@ def _where_a_copy_has_no_room(slot: Slot, release: Path, revision: pb.Revision) 
         f"not enough disk for slot {slot.name} to have a copy of the release: {free:,} bytes "
         f"free, about {needed:,} needed"
     )
-
-
-def _bytes(release: Path) -> int:
-    """Of the release's files, by its marker."""
-    with suppress(OSError, ValueError, KeyError):
-        return int(json.loads(release.with_name(f"{release.name}.ok").read_text())["bytes"])
-    return 0

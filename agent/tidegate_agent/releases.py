@@ -78,6 +78,11 @@ class Releases:
         """The release's tree, or None unless it is complete. Raises ArtifactError: no digest."""
         return self._complete(hex_of(digest))
 
+    def unpacked_bytes(self, digest: str) -> int:
+        """How many bytes the files of a complete release have: what a copy of it takes."""
+        marker = self._marker(hex_of(digest))
+        return int(json.loads(marker.read_text())["bytes"]) if marker.is_file() else 0
+
     def sweep(self) -> None:
         """Remove what a crash left, before anything is prepared. Downloads stay, to be resumed."""
         if not self._folder.is_dir():
