@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import uuid
@@ -19,7 +20,17 @@ from typing import Any
 
 import pytest
 from fake_controller import FakeController
-from one_node import SERVER, prepare_slot, run_task, runs, service, start_slot, until
+from one_node import (
+    PYTHON,
+    SERVER,
+    anybody_may_run_python,
+    prepare_slot,
+    run_task,
+    runs,
+    service,
+    start_slot,
+    until,
+)
 
 from tidegate_agent import procfs
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -184,6 +195,27 @@ async def test_the_whole_path_of_a_release_with_scripts(
     assert (home / "current" / "release" / "made").exists()
     texts = [one.progress.text for one in alone.controller.reports if one.HasField("progress")]
     assert "running migrate.sh" in texts
+
+
+@pytest.mark.skipif(not anybody_may_run_python(), reason="needs root and a Python for everybody")
+async def test_apps_and_scripts_of_another_user_are_started_beside_a_busy_link(
+    artifacts: Artifacts,
+) -> None:
+    """The child that becomes another user is made by a fork of a process with gRPC's threads."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)  # unlike pytest's own, everybody can enter it
+        async with running(Path(name)) as alone:
+            artifact = artifacts.add(install="id -un > who", migrate="id -un >> who")
+            nobody = service(user="nobody", command=[PYTHON, "serve.py", "{port}", "0"])
+            prepare = alone.prepare(artifact)
+            prepare.service.CopyFrom(nobody)
+            for _ in range(5):
+                await alone.do(prepare_slot=prepare)
+                await alone.do(run_task=run_task(artifact.digest, service=nobody))
+                await alone.do(start_slot=start_slot(artifact.digest, service=nobody))
+                await alone.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
+            release = Path(name) / "data" / "apps" / "shop" / "slots" / "blue" / "release"
+            assert (release / "who").read_text() == "nobody\nnobody\n"
 
 
 async def test_an_app_serves_on_while_its_agent_is_dead_and_is_found_by_the_next(

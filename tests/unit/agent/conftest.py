@@ -1,15 +1,12 @@
 """What several of the agent's tests share."""
 
 import os
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from one_node import OneNode
-
-PYTHON = "/usr/bin/python3"  # that every user may run
+from one_node import PYTHON, OneNode, anybody_may_run_python
 
 
 @pytest.fixture
@@ -32,16 +29,9 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 async def open_node(open_folder: Path) -> AsyncIterator[OneNode]:
     """An agent that may run apps as anybody, in a folder that only it can enter so far."""
-    if not _anybody_may_run_python():
+    if not anybody_may_run_python():
         pytest.skip(f"needs a {PYTHON} that every user may run")
     data = open_folder / "data"
     data.mkdir(mode=0o700)
     async with OneNode.running(data) as node:
         yield node
-
-
-def _anybody_may_run_python() -> bool:
-    try:
-        return subprocess.run([PYTHON, "-c", "pass"], check=False, user="nobody").returncode == 0
-    except OSError:
-        return False

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PYTHON
-from one_node import OneNode, prepare_slot, run_task, runs, service, start_slot, until
+from one_node import PYTHON, OneNode, prepare_slot, run_task, runs, service, start_slot, until
 
 from tidegate_protos.v1 import agent_pb2 as pb
 
