@@ -10,6 +10,7 @@ import msgspec
 
 from tidegate_controller import documents, views
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TidegateError, UsageError
@@ -165,9 +166,19 @@ class OperatorService(OperatorServicer):
         return _document(views.nodes(self.engine))
 
     @_answering
-    async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
+    async def ShowNode(self, request: pb.ShowNodeRequest) -> pb.Document:
+        await self._rollouts()
+        changes = self._history.nodes.of(request.node)
+        return _document(views.node_detail(self.engine, request.node, changes))
+
+    async def _rollouts(self) -> list[documents.RolloutSummary]:
+        """As the log has them now."""
         async with self._history_lock:
-            found = await to_the_end(asyncio.to_thread(self._history.catch_up))
+            return await to_the_end(asyncio.to_thread(self._history.catch_up))
+
+    @_answering
+    async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
+        found = await self._rollouts()
         if request.app:
             self._known_app(request.app)
             found = [view for view in found if view.app == request.app]
@@ -202,10 +213,11 @@ class OperatorService(OperatorServicer):
             )
             with self._nodes.board.following() as news:
                 async for item in _interleaved(self._of_rollout(read), news):
+                    view = documents.FollowItem(sent_at=wall_now())
                     if isinstance(item, Record):
-                        view = documents.FollowItem(event=views.event_view(item))
+                        view.event = views.event_view(item)
                     elif item.action.startswith(prefix):
-                        view = documents.FollowItem(progress=item)
+                        view.progress = item
                     else:
                         continue
                     yield _document(view)

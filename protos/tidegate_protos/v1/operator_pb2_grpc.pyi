@@ -43,6 +43,7 @@ class OperatorStub:
     ListRollouts: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRolloutsRequest, _operator_pb2.Document]
     ShowRollout: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowRolloutRequest, _operator_pb2.Document]
     ListNodes: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListNodesRequest, _operator_pb2.Document]
+    ShowNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowNodeRequest, _operator_pb2.Document]
     ReadLog: _grpc.UnaryStreamMultiCallable[_operator_pb2.ReadLogRequest, _operator_pb2.Document]
     Follow: _grpc.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]
     Plan: _grpc.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]
@@ -61,6 +62,7 @@ class OperatorAsyncStub(OperatorStub):
     ListRollouts: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRolloutsRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ShowRollout: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowRolloutRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ListNodes: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListNodesRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    ShowNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowNodeRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ReadLog: _aio.UnaryStreamMultiCallable[_operator_pb2.ReadLogRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Follow: _aio.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Plan: _aio.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]  # type: ignore[assignment]
@@ -122,6 +124,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     def ListNodes(
         self,
         request: _operator_pb2.ListNodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowNode(
+        self,
+        request: _operator_pb2.ShowNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
 
