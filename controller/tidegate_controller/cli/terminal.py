@@ -1,5 +1,7 @@
 """What all commands share: options, columns, text that is safe to print."""
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +42,11 @@ def with_controller(command: F) -> F:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, alone on stdout.")
+
+
+def on_terminal() -> bool:
+    """Whether somebody looks at stdout, on something that can be drawn on."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def print_json(document: msgspec.Struct) -> None:
