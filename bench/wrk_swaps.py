@@ -26,7 +26,7 @@ from statistics import median
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
-from tidegate_controller.cli.narrate import seconds_between
+from tidegate_controller.cli.phrases import seconds_between
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.demo.local_fleet import LocalFleet
 from tidegate_controller.demo.show import Act, build, deploy, example_app

@@ -53,11 +53,14 @@ async def fetch(store: ArtifactStore, request: pb.FetchRequest) -> pb.ArtifactRe
     return reply(store, digest)
 
 
-async def size_of(store: ArtifactStore, request: pb.DeployRequest) -> int:
-    """How large the artifact of a deployment is, here or where its URL says. Raises `UsageError`
-    where it is not here, or its size cannot be had."""
+async def size_of(store: ArtifactStore, request: pb.DeployRequest, *, planned: bool) -> int:
+    """How large the artifact of a deployment is, here or where its URL says. Where it is only
+    planned, the client's word for it will do. Raises `UsageError` where it is not here, or its
+    size cannot be had."""
     if not request.url:
         path = store.path(request.digest)
+        if path is None and planned and request.size_bytes:
+            return request.size_bytes
         if path is None:
             raise UsageError("the artifact is not on the controller", "upload it first")
         store.renew(request.digest)

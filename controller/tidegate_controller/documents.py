@@ -47,6 +47,8 @@ class RolloutSummary(Document, kw_only=True):
     release: ReleaseView
     previous: ReleaseView | None
     requested_by: str
+    message: str = ""  # why, in the words of whoever asked
+    commit: str = ""  # of the working directory that was deployed from; "-dirty": and changes
     started_at: str
     ended_at: str | None
 
@@ -55,6 +57,8 @@ class RolloutView(RolloutSummary, kw_only=True):
     """A rollout with its steps, as `rollout show` has it."""
 
     steps: list[StepView]
+    answers: list[str] = []  # what a person may answer, while one is waited for
+    debts: dict[str, str] = {}  # node or place -> what it owed when this had ended
 
 
 class RolloutList(Document, kw_only=True):
@@ -80,6 +84,9 @@ class NodeStatus(Document, kw_only=True):
 class RolloutRef(Document, kw_only=True):
     id: str
     state: str
+    version: str = ""  # that it brings
+    step: str | None = None  # the name of the one that it is at
+    waiting_for: str | None = None
 
 
 class AppStatus(Document, kw_only=True):
@@ -122,6 +129,39 @@ class NodeList(Document, kw_only=True):
     refused: list[RefusedAgent] = []
 
 
+class NodeSlotView(SlotView, kw_only=True):
+    """A slot as `node show` has it."""
+
+    app: str
+    environment: str
+    slot: str
+    active: bool
+
+
+class NodeChange(Document, kw_only=True):
+    """Something that became otherwise on a node; `slot` is "" where it is about all of it."""
+
+    at: str
+    app: str
+    environment: str
+    slot: str
+    what: str  # in a word or a few: healthy, unhealthy, stopped, away, …
+    detail: str
+
+
+class NodeDetail(NodeView, kw_only=True):
+    """A node as `node show` has it: all that is known of it."""
+
+    facts: dict[str, str]
+    load_1m: float | None = None
+    uptime_seconds: float | None = None
+    memory_total_bytes: int | None = None
+    slots: list[NodeSlotView]
+    debts: list[str]
+    changes: list[NodeChange]  # the last 50, oldest first
+    refused: RefusedAgent | None = None  # the last agent of this name that was turned away
+
+
 class ProgressView(Document, kw_only=True):
     """How an open action gets on: what it is at, or new lines of a script's output."""
 
@@ -151,7 +191,7 @@ class PlanView(Document, kw_only=True):
     protected: bool
     differences: list[str]
     steps: list[PlannedStep]
-    refused: str | None = None  # why it cannot be begun now
+    earlier: list[ReleaseView] = []  # of a rollback: all it could go back to, newest first
 
 
 class ListedRelease(Document, kw_only=True):
@@ -181,10 +221,12 @@ class EventView(Document, kw_only=True):
     at: str
     kind: str
     data: dict[str, Any]
+    cause: str | None = None  # the kind of input that led to the decision, at its first event
 
 
 class FollowItem(Document, kw_only=True):
-    """One of the two."""
+    """One of the two. `sent_at`: what time it was at the controller."""
 
+    sent_at: str
     event: EventView | None = None
     progress: ProgressView | None = None

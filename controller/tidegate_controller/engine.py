@@ -95,11 +95,18 @@ class Engine:
             stream = self.streams.setdefault(record.stream, Stream(record.stream))
             stream.state = evolve(stream.state, event, record.clock)
             if isinstance(event, ev.Started):
-                self._note_rollout(event.rollout, record)
+                self._note_rollout(event, record)
 
-    def _note_rollout(self, rollout: str, started: Record) -> None:
-        self.rollouts[rollout] = RolloutPlace(started.stream, started.version, started.seq)
-        self._last_number = max(self._last_number, int(rollout[1:]))
+    def _note_rollout(self, started: ev.Started, record: Record) -> None:
+        self.rollouts[started.rollout] = RolloutPlace(
+            record.stream,
+            record.version,
+            record.seq,
+            record.at,
+            started.requested_by,
+            started.message,
+        )
+        self._last_number = max(self._last_number, int(started.rollout[1:]))
 
     async def _adopt(self, stream: Stream) -> None:
         """Make the stream this epoch's own before anything else is decided in it."""
@@ -210,7 +217,7 @@ class Engine:
 
     def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:
         if isinstance(event, ev.Started):
-            self._note_rollout(event.rollout, record)
+            self._note_rollout(event, record)
         elif isinstance(event, ev.ActionEnded):
             self._effects.cancel(event.action)
         elif isinstance(event, ev.ActionIssued) and find_action(stream.state, event.action.id):

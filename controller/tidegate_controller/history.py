@@ -5,12 +5,11 @@ Called by `operator_service`. Blocking where it reads the log, so it is called i
 
 from pathlib import Path
 
-import msgspec
-
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.documents import NodeStepView, RolloutSummary, RolloutView, StepView
 from tidegate_controller.log import Record, read_log, read_stream
+from tidegate_controller.node_history import NodeHistory
 from tidegate_controller.views import release_view
 from tidegate_controller.wire import split_stream
 
@@ -36,14 +35,15 @@ def find_rollout(path: Path, stream: str, started_version: int) -> RolloutView:
 
 
 class History:
-    """Every rollout in short, oldest first. It reads on where it was, so that asking again costs
-    what is new; steps are kept of no rollout that has ended."""
+    """Every rollout in short, oldest first, and what last changed on each node. It reads on where
+    it was, so that asking again costs what is new; steps are kept of no rollout that has ended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seq = 0
         self._summaries: dict[str, RolloutSummary] = {}
         self._open: dict[str, Fold] = {}  # by stream
+        self.nodes = NodeHistory()
 
     def catch_up(self) -> list[RolloutSummary]:
         """All of them, as the log has them now. One thread at a time. Errors: `LogError`."""
@@ -56,6 +56,7 @@ class History:
 
     def _take(self, record: Record) -> None:
         event = record.event
+        self.nodes.take(record, event)
         if isinstance(event, ev.Started):
             fold = self._open[record.stream] = Fold(record, event)
             self._summaries[event.rollout] = summary(fold.view)
@@ -67,9 +68,8 @@ class History:
 
 
 def summary(view: RolloutView) -> RolloutSummary:
-    fields = msgspec.structs.asdict(view)
-    del fields["steps"]
-    return RolloutSummary(**fields)
+    names = RolloutSummary.__struct_fields__
+    return RolloutSummary(**{name: getattr(view, name) for name in names})
 
 
 class Fold:
@@ -95,6 +95,8 @@ class Fold:
             previous=release_view(event.previous) if event.previous else None,
             steps=[],
             requested_by=event.requested_by,
+            message=event.message,
+            commit=event.commit,
             started_at=record.at,
             ended_at=None,
         )
@@ -125,17 +127,22 @@ class Fold:
                 step.seconds = round(clock - self._entered, 3)
             case ev.Replanned():
                 self.view.state, self.view.reason = "rolling_back", event.reason
-                self.view.waiting_for = None
+                self._waits(None, ())
                 self._plan(event.plan)
             case ev.Waiting():
                 self._before_wait = self.view.state
-                self.view.state, self.view.waiting_for = "paused", event.why
+                self.view.state = "paused"
+                self._waits(event.why, event.answers)
             case ev.Answered():
-                self.view.state, self.view.waiting_for = self._before_wait, None
+                self.view.state = self._before_wait
+                self._waits(None, ())
             case ev.Ended():
                 self.ended = True
-                self.view.waiting_for = None
+                self._waits(None, ())
                 self.view.state, self.view.ended_at = event.state, at
-                self.view.reason = event.reason
+                self.view.reason, self.view.debts = event.reason, dict(event.debts)
             case _:
                 return
+
+    def _waits(self, why: str | None, answers: tuple[t.Answer, ...]) -> None:
+        self.view.waiting_for, self.view.answers = why, list(answers)

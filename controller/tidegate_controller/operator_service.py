@@ -10,6 +10,7 @@ import msgspec
 
 from tidegate_controller import artifact_requests, documents, release_views, views
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
 from tidegate_controller.engine import Engine
@@ -157,6 +158,12 @@ class OperatorService(OperatorServicer):
         return _document(views.nodes(self.engine))
 
     @_answering
+    async def ShowNode(self, request: pb.ShowNodeRequest) -> pb.Document:
+        await self._rollouts()
+        changes = self._history.nodes.of(request.node)
+        return _document(views.node_detail(self.engine, request.node, changes))
+
+    @_answering
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
         found = await self._rollouts()
         if request.app:
@@ -204,10 +211,11 @@ class OperatorService(OperatorServicer):
             opened = {action.id for action in pending(self.engine.state(place.stream))}
             with self._nodes.board.following(opened) as news:
                 async for item in _interleaved(self._of_rollout(read), news):
+                    view = documents.FollowItem(sent_at=wall_now())
                     if isinstance(item, Record):
-                        view = documents.FollowItem(event=views.event_view(item))
+                        view.event = views.event_view(item)
                     elif item.action.startswith(prefix):
-                        view = documents.FollowItem(progress=item)
+                        view.progress = item
                     else:
                         continue
                     yield _document(view)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.requests import active_release
+from tidegate_controller.core.requests import active_release, earlier_releases
 from tidegate_controller.documents import PlannedStep, PlanView
 from tidegate_controller.views import release_view
 from tidegate_controller.wire import release_of, split_stream
@@ -14,7 +14,7 @@ def plan_view(
     stream: str, state: t.State, goal: t.Goal, steps: Sequence[t.Step], plan_id: str
 ) -> PlanView:
     app, environment = split_stream(stream)
-    previous = active_release(state)
+    previous, earlier = active_release(state), earlier_releases(state)
     return PlanView(
         plan_id=plan_id,
         app=app,
@@ -26,6 +26,7 @@ def plan_view(
         protected=goal.spec.protected,
         differences=_differences(previous, goal.release),
         steps=[_planned(state, goal, step) for step in steps],
+        earlier=[release_view(release) for release in earlier] if goal.kind == "rollback" else [],
     )
 
 

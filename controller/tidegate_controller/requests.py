@@ -6,7 +6,9 @@ Every request is checked here again, since a client may be of any version. Calle
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -34,7 +36,10 @@ from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
 
 WHO_CHARS = 200  # of whoever asks
+MESSAGE_CHARS = 1000
+COMMIT = re.compile(r"[0-9a-f]{7,64}(-dirty)?")
 BALANCER_SECONDS = 10.0
+PLANNED = "planned"  # in place of an id: no rollout is begun
 ANSWERS: dict[str, t.Answer] = {"retry": "retry", "continue": "continue", "abort": "abort"}
 
 
@@ -54,7 +59,8 @@ class Requests:
             refuse_shared(self._engine, stream, names, deploy.spec)
             self._refuse_other_plan(stream, deploy, request.plan_id)
             before = self._engine.state(stream).spec
-            state = await to_the_end(self._engine.submit(stream, deploy))
+            with self._naming_the_holder(stream):
+                state = await to_the_end(self._engine.submit(stream, deploy))
         nothing = (
             f"{deploy.spec.app} {deploy.release.version} is already active on all "
             f"{len(deploy.members)} nodes of {deploy.spec.environment}"
@@ -69,19 +75,24 @@ class Requests:
             names = [member.node for member in rollback.members]
             refuse_shared(self._engine, stream, names, None)
             self._refuse_other_plan(stream, rollback, request.plan_id)
-            state = await to_the_end(self._engine.submit(stream, rollback))
-        nothing = "the earlier release is already active everywhere"
+            with self._naming_the_holder(stream):
+                state = await to_the_end(self._engine.submit(stream, rollback))
+        nothing = f"{rollback.to or 'the earlier release'} is already active everywhere"
         return self._reply(state, request.request_id, stream, nothing)
 
     async def plan(self, request: pb.PlanRequest) -> PlanView:
         """What the request would do now. Nothing is recorded, nothing sent."""
         input_: Deploy | Rollback
         if request.WhichOneof("kind") == "rollback":
-            stream, input_ = await self._rollback_input(request.rollback)
+            stream, input_ = await self._rollback_input(request.rollback, planned=True)
+            spec = None
         else:
-            stream, input_ = await self._deploy_input(request.deploy)
-        goal = self._goal(stream, input_)
-        steps, after = self._foreseen(stream, input_)
+            stream, input_ = await self._deploy_input(request.deploy, planned=True)
+            spec = input_.spec
+        refuse_shared(self._engine, stream, [member.node for member in input_.members], spec)
+        with self._naming_the_holder(stream):
+            goal = self._goal(stream, input_)
+            steps, after = self._foreseen(stream, input_)
         return plan_view(stream, after, goal, steps, self._plan_id(stream, steps))
 
     async def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
@@ -146,16 +157,21 @@ class Requests:
 
     # --- Parts --------------------------------------------------------------------------------
 
-    async def _deploy_input(self, request: pb.DeployRequest) -> tuple[str, Deploy]:
+    async def _deploy_input(
+        self, request: pb.DeployRequest, *, planned: bool = False
+    ) -> tuple[str, Deploy]:
+        """`planned`: nothing is begun, so the artifact need not be here yet."""
         spec = _checked_spec(request.spec)
         if not VERSION.fullmatch(request.version):
             raise UsageError(
                 f"the version {request.version[:80]!r} is not of the form: {VERSION_FORM}"
             )
+        if request.commit and not COMMIT.fullmatch(request.commit):
+            raise UsageError(f"{request.commit[:80]!r} is not the hash of a commit")
         release = t.Release(
             version=request.version,
             revision=t.Revision(digest=request.digest, config=render_digest(spec.settings)),
-            size_bytes=await artifact_requests.size_of(self._store, request),
+            size_bytes=await artifact_requests.size_of(self._store, request, planned=planned),
             settings=spec.settings,
             url=request.url,
         )
@@ -163,25 +179,33 @@ class Requests:
         names = await gathered(self._engine, spec)
         deploy = Deploy(
             request_id=request.request_id,
-            rollout=self._engine.next_rollout_id(),
+            rollout=PLANNED if planned else self._engine.next_rollout_id(),
             release=release,
             spec=spec,
             members=self._engine.fleet.members(names, stream),
             requested_by=request.requested_by[:WHO_CHARS],
+            message=request.message[:MESSAGE_CHARS],
+            commit=request.commit,
             again=request.again,
             balancer=await self._balancer_says(stream),
         )
         return stream, deploy
 
-    async def _rollback_input(self, request: pb.RollbackRequest) -> tuple[str, Rollback]:
+    async def _rollback_input(
+        self, request: pb.RollbackRequest, *, planned: bool = False
+    ) -> tuple[str, Rollback]:
+        if request.to and not VERSION.fullmatch(request.to):
+            raise UsageError(f"the version {request.to[:80]!r} is not of the form: {VERSION_FORM}")
         stream = self.find_stream(request.app, request.environment)
         names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         await gathered_by_name(self._engine, names)
         rollback = Rollback(
             request_id=request.request_id,
-            rollout=self._engine.next_rollout_id(),
+            rollout=PLANNED if planned else self._engine.next_rollout_id(),
             members=self._engine.fleet.members(names),
             requested_by=request.requested_by[:WHO_CHARS],
+            message=request.message[:MESSAGE_CHARS],
+            to=request.to,
             without_absent=request.without_absent,
         )
         return stream, rollback
@@ -229,6 +253,20 @@ class Requests:
                 "the world has moved since that plan was made: it would be another one now",
                 "look at it again: --plan",
             )
+
+    @contextmanager
+    def _naming_the_holder(self, stream: str) -> Iterator[None]:
+        """Who is refused because a rollout runs is told whose it is, since when, and why."""
+        try:
+            yield
+        except Refused as refusal:
+            rollout = self._engine.state(stream).rollout
+            if rollout is None:
+                raise
+            place = self._engine.place_of(rollout.id)
+            why = f" ({place.message})" if place.message else ""
+            holder = f"asked for by {place.requested_by} at {place.at}{why}"
+            raise Refused(f"{refusal.message}; {holder}", refusal.hint) from refusal
 
     def _reply(self, state: t.State, request_id: str, stream: str, nothing: str) -> pb.RolloutReply:
         """The rollout that the request began or went on with, now or when it was first made."""

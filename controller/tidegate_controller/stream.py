@@ -36,8 +36,11 @@ class Stream:
 
 
 class RolloutPlace(NamedTuple):
-    """Where a rollout is in the log."""
+    """Where a rollout is in the log, and what its Started says of who asked for it."""
 
     stream: str
     version: int  # of its Started
     seq: int  # likewise
+    at: str  # likewise, RFC 3339
+    requested_by: str
+    message: str

@@ -12,7 +12,10 @@ from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import (
     AppStatus,
     EventView,
+    NodeChange,
+    NodeDetail,
     NodeList,
+    NodeSlotView,
     NodeStatus,
     NodeView,
     RefusedAgent,
@@ -22,6 +25,7 @@ from tidegate_controller.documents import (
     Status,
 )
 from tidegate_controller.engine import Engine
+from tidegate_controller.errors import UsageError
 from tidegate_controller.log import Record
 from tidegate_controller.stream import Stream
 from tidegate_controller.wire import release_of, split_stream
@@ -39,7 +43,14 @@ def event_view(record: Record) -> EventView:
         at=record.at,
         kind=record.kind,
         data=msgspec.json.decode(record.data),
+        cause=msgspec.json.decode(record.cause, type=_Tag).type if record.cause else None,
     )
+
+
+class _Tag(msgspec.Struct):
+    """What kind of input a cause is; the rest of it is read by nobody here."""
+
+    type: str
 
 
 def rollout_state(rollout: t.Rollout) -> str:
@@ -71,7 +82,7 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
     release = active_release(state)
     reference = None
     if state.rollout:
-        reference = RolloutRef(id=state.rollout.id, state=rollout_state(state.rollout))
+        reference = _rollout_ref(state.rollout)
     nodes = sorted({place.node for place in (*state.places, *state.settled)})
     return AppStatus(
         app=app,
@@ -84,14 +95,20 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
     )
 
 
+def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
+    step = rollout.plan[rollout.cursor].name if rollout.cursor < len(rollout.plan) else None
+    return RolloutRef(
+        id=rollout.id,
+        state=rollout_state(rollout),
+        version=rollout.release.version,
+        step=step,
+        waiting_for=rollout.waiting.why if rollout.waiting else None,
+    )
+
+
 def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
     places = [t.Place.of(node, slot) for slot in t.SLOTS]
-    debts = [
-        f"{place.slot} runs without traffic; the next deployment stops it"
-        for place in strays(state)
-        if place.node == node
-    ]
-    debts += [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
+    debts = _debts(state, node)
     active = [place.slot for place in places if state.settled.get(place)]
     return NodeStatus(
         node=node,
@@ -100,6 +117,15 @@ def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
         slots={place.slot: _slot_view(state, place) for place in places if place in state.places},
         debt="; ".join(debts) or None,
     )
+
+
+def _debts(state: t.State, node: str) -> list[str]:
+    debts = [
+        f"{place.slot} runs without traffic; the next deployment stops it"
+        for place in strays(state)
+        if place.node == node
+    ]
+    return debts + [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
 
 
 def _slot_view(state: t.State, place: t.Place) -> SlotView:
@@ -140,3 +166,46 @@ def _node_view(engine: Engine, node: ev.NodeRegistered) -> NodeView:
         view.memory_used_bytes = session.heartbeat.memory_used_bytes
         view.disk_free_bytes = session.heartbeat.disk_free_bytes
     return view
+
+
+def node_detail(engine: Engine, name: str, changes: list[NodeChange]) -> NodeDetail:
+    """All about one node. Raises `UsageError` where none of this name ever registered."""
+    registered = engine.fleet.registered.get(name)
+    refusal = engine.fleet.refused.get(name)
+    refused = RefusedAgent(node=name, at=refusal.at, why=refusal.why) if refusal else None
+    if registered is None:
+        why = f"; an agent of this name was turned away: {refused.why}" if refused else ""
+        raise UsageError(f"there is no node {name[:80]!r}{why}", "see: tidegate node list")
+    session = engine.fleet.sessions.get(name)
+    detail = NodeDetail(
+        **msgspec.structs.asdict(_node_view(engine, registered)),
+        facts=dict(session.hello.facts) if session else {},
+        slots=[],
+        debts=[],
+        changes=changes,
+        refused=refused,
+    )
+    if session is not None and session.heartbeat.memory_total_bytes:
+        detail.memory_total_bytes = session.heartbeat.memory_total_bytes
+        detail.load_1m = session.heartbeat.load_1m
+        detail.uptime_seconds = session.heartbeat.uptime_seconds
+    for stream in sorted(engine.streams.values(), key=lambda stream: stream.name):
+        detail.slots += _slots_of(stream, name)
+        app = split_stream(stream.name)[0]
+        detail.debts += [f"{app}: {debt}" for debt in _debts(stream.state, name)]
+    return detail
+
+
+def _slots_of(stream: Stream, node: str) -> list[NodeSlotView]:
+    app, environment = split_stream(stream.name)
+    return [
+        NodeSlotView(
+            **msgspec.structs.asdict(_slot_view(stream.state, place)),
+            app=app,
+            environment=environment,
+            slot=place.slot,
+            active=bool(stream.state.settled.get(place)),
+        )
+        for place in (t.Place.of(node, slot) for slot in t.SLOTS)
+        if place in stream.state.places
+    ]

@@ -1,6 +1,7 @@
 """The CLI's connection to the controller; statuses become the errors that they were."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,10 +48,11 @@ def default_socket() -> Path:
 class Client:
     """One controller. `address`: "HOST:PORT"; None: TIDEGATE_CONTROLLER, else the local socket."""
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, call_seconds: float = CALL_SECONDS) -> None:
         self.target = _target(address)
+        self._call_seconds = call_seconds
         self._channel = grpc.insecure_channel(self.target, options=OPTIONS)
-        self._reached = False
+        self.reached = False  # once it has answered, it is waited for when it is away
         self._stub = OperatorStub(self._channel)
 
     def __enter__(self) -> "Client":
@@ -115,34 +117,37 @@ class Client:
     def nodes(self) -> documents.NodeList:
         return self._read(self._stub.ListNodes, pb.ListNodesRequest(), documents.NodeList)
 
+    def node(self, node: str) -> documents.NodeDetail:
+        return self._read(self._stub.ShowNode, pb.ShowNodeRequest(node=node), documents.NodeDetail)
+
     def events(
         self, after_seq: int = 0, rollout: str = "", *, follow: bool = False
-    ) -> Iterator[documents.EventView]:
-        """Events after the cursor. When following, a controller that goes away is waited for,
-        and the reading goes on where it was."""
-        away_since: float | None = None
-        while True:
-            request = pb.ReadLogRequest(after_seq=after_seq, rollout=rollout, follow=follow)
-            try:
-                for reply in self._stub.ReadLog(request):
-                    event = _parse(reply, documents.EventView)
-                    after_seq, away_since, self._reached = event.seq, None, True
-                    yield event
-                return
-            except grpc.RpcError as error:
-                failure = self._to_error(error)
-                away_since = away_since or time.monotonic()
-                waited = time.monotonic() - away_since
-                waiting = follow and self._reached and isinstance(failure, NotReachable)
-                if not waiting:
-                    raise failure from error
-                if waited > PATIENCE_SECONDS:
-                    raise failure from error
-                time.sleep(RETRY_SECONDS)
+    ) -> "Reading[documents.EventView]":
+        """Events after the cursor, oldest first; with `follow` it goes on as they come."""
+
+        def call(seq: int) -> Any:
+            request = pb.ReadLogRequest(after_seq=seq, rollout=rollout, follow=follow)
+            return self._stub.ReadLog(request)
+
+        def seq_of(event: documents.EventView) -> int:
+            return event.seq
+
+        return Reading(self, call, documents.EventView, seq_of, after_seq, patient=follow)
+
+    def follow(self, rollout: str, after_seq: int = 0) -> "Reading[documents.FollowItem]":
+        """A rollout's events after the cursor, with how its open commands get on, to its end."""
+
+        def call(seq: int) -> Any:
+            return self._stub.Follow(pb.FollowRequest(rollout=rollout, after_seq=seq))
+
+        def seq_of(item: documents.FollowItem) -> int:
+            return item.event.seq if item.event else 0
+
+        return Reading(self, call, documents.FollowItem, seq_of, after_seq, patient=True)
 
     def expect(self) -> "Client":
         """Wait for a controller that is known to be starting, from the first call on."""
-        self._reached = True
+        self.reached = True
         return self
 
     def _read(self, method: Callable[..., pb.Document], request: Any, kind: type[D]) -> D:
@@ -151,14 +156,14 @@ class Client:
     # --- Errors -------------------------------------------------------------------------------
 
     def _call(self, method: Callable[..., A], request: Any) -> A:
-        return self._translate(lambda: method(request, timeout=CALL_SECONDS))
+        return self._translate(lambda: method(request, timeout=self._call_seconds))
 
     def _translate(self, call: Callable[[], A]) -> A:
         try:
             answer = call()
         except grpc.RpcError as error:
-            raise self._to_error(error) from error
-        self._reached = True
+            raise self.to_error(error) from error
+        self.reached = True
         return answer
 
     def _patiently(self, call: Callable[[], A]) -> A:
@@ -169,11 +174,11 @@ class Client:
             try:
                 return call()
             except NotReachable:
-                if not self._reached or time.monotonic() > give_up:
+                if not self.reached or time.monotonic() > give_up:
                     raise
                 time.sleep(RETRY_SECONDS)
 
-    def _to_error(self, error: Any) -> TidegateError:
+    def to_error(self, error: Any) -> TidegateError:
         code, message = error.code(), error.details() or ""
         metadata = dict(error.trailing_metadata() or ())
         hint = metadata.get(HINT_KEY, b"").decode()
@@ -195,6 +200,68 @@ class Client:
                 "the request may have been carried out: see tidegate rollout list",
             )
         return TidegateError(f"{code.name}: {message}", hint)
+
+
+class Reading(Iterator[D]):
+    """A stream of documents from the controller. A `patient` one that the controller breaks off, as
+    in a restart, waits for it and goes on where it was; `lost` says that it does so right now.
+
+    `cancel`, from another thread, ends it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        call: Callable[[int], Any],
+        kind: type[D],
+        seq_of: Callable[[D], int],
+        after_seq: int,
+        *,
+        patient: bool,
+    ) -> None:
+        self._client, self._call, self._kind, self._seq_of = client, call, kind, seq_of
+        self._seq, self._patient = after_seq, patient
+        self._replies: Any = None
+        self._away_since: float | None = None
+        self._cancelled = threading.Event()
+
+    @property
+    def lost(self) -> bool:
+        return self._away_since is not None
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+        if self._replies is not None:
+            self._replies.cancel()
+
+    def __next__(self) -> D:
+        while not self._cancelled.is_set():
+            if self._replies is None:
+                self._replies = self._call(self._seq)
+                if self._cancelled.is_set():  # meanwhile
+                    self._replies.cancel()
+            try:
+                item = _parse(next(self._replies), self._kind)
+            except grpc.RpcError as error:
+                self._replies = None
+                self._wait(error)
+            else:
+                self._seq = max(self._seq, self._seq_of(item))
+                self._client.reached, self._away_since = True, None
+                return item
+        raise StopIteration
+
+    def _wait(self, error: grpc.RpcError) -> None:
+        """A moment, before it is tried again; raises what is no use waiting for."""
+        failure = self._client.to_error(error)
+        away = isinstance(failure, NotReachable) and self._client.reached
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        if self._cancelled.is_set():
+            return
+        if not (self._patient and away) or now - self._away_since > PATIENCE_SECONDS:
+            raise failure from error
+        self._cancelled.wait(RETRY_SECONDS)
 
 
 def _target(address: str | None) -> str:

@@ -5,46 +5,55 @@ import sys
 import click
 
 from tidegate_controller.cli import INTERRUPTED
+from tidegate_controller.cli.cleaning import cleanup
+from tidegate_controller.cli.completion import completion
 from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
-from tidegate_controller.cli.operate import HELP, answer_command, cleanup, node_remove
-from tidegate_controller.cli.reading import log, node, rollout, status
+from tidegate_controller.cli.events import explain, log
+from tidegate_controller.cli.nodes import node
 from tidegate_controller.cli.releases import release
-from tidegate_controller.cli.terminal import Choices, announce
+from tidegate_controller.cli.rollouts import rollout
+from tidegate_controller.cli.status import status
+from tidegate_controller.cli.terminal import AsListed, Choices, announce
 from tidegate_controller.cli.traffic import traffic
 from tidegate_controller.errors import TidegateError
 
 
-class _AsListed(click.Group):
-    """Help shows the commands in the order in which they are added, as people think of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=_AsListed, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=AsListed, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tidegate", message="tidegate %(version)s")
 @click.option("--controller", "address", metavar="HOST:PORT", help="The controller to talk to.")
 @click.pass_context
 def tidegate(context: click.Context, address: str | None) -> None:
     """Deploy software onto fleets of Linux servers, and undo it when it is bad.
 
-    First steps: `tidegate demo` shows it all on this machine.
-
     The controller is found by --controller or TIDEGATE_CONTROLLER, else by the local socket.
     Exit codes: 0 done, 1 failed or undone, 2 wrong usage, 3 no controller, 4 refused, 5 waiting.
+
+    \b
+    Example:
+      tidegate demo                     all of it on this machine, for real
+      tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2
+      tidegate status --watch
+      tidegate rollback shop
     """
     context.obj = Choices(address=address)
 
 
-for _answer in HELP:
-    rollout.add_command(answer_command(_answer))
-node.add_command(node_remove)
-
 COMMANDS = (
-    *(demo, deploy, rollback, status, rollout, release, node, log, cleanup, traffic),
+    demo,
+    deploy,
+    rollback,
+    status,
+    rollout,
+    explain,
+    release,
+    node,
+    log,
+    cleanup,
+    traffic,
     controller,
+    completion,
 )
 for _command in COMMANDS:
     tidegate.add_command(_command)

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from tidegate_controller.cli.client import default_socket
+from tidegate_controller.cli.terminal import AsListed
 
 
-@click.group()
+@click.group(cls=AsListed)
 def controller() -> None:
-    """The controller itself."""
+    """The controller itself: what decides and remembers."""
 
 
 @controller.command("run")
@@ -29,7 +30,9 @@ def controller() -> None:
 )
 @click.option("--verbose", is_flag=True, help="Also log each event.")
 def run(data: Path, listen: str, http: str | None, socket: Path | None, verbose: bool) -> None:
-    """Run the controller until SIGTERM or Ctrl-C; it goes on where it was at its next start.
+    """Run the controller, until SIGTERM or Ctrl-C.
+
+    At its next start it goes on where it was.
 
     \b
     Example:

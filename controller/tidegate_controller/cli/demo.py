@@ -64,10 +64,11 @@ class StoppedResult(Document, kw_only=True):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only the result, as JSON.")
 def demo(nodes: int, keep: bool, stop_folder: Path | None, as_json: bool) -> int:
-    """Show a whole Tidegate on this machine: real processes, real load, good and bad releases.
+    """Show it all on this machine, for real.
 
-    All of it lives in a temporary folder, and ends with the demo or with Ctrl-C. The folder is
-    removed then, unless something went wrong: the logs of all parts are in it.
+    Real processes, real load, good and bad releases. All of it lives in a temporary folder, and
+    ends with the demo or with Ctrl-C. The folder is removed then, unless something went wrong: the
+    logs of all parts are in it.
 
     \b
     Example:

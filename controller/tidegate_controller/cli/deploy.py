@@ -8,7 +8,19 @@ import msgspec
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.commit import commit_of
+from tidegate_controller.cli.completion import apps, environments, versions
 from tidegate_controller.cli.follow import asked, follow, requested_by
+from tidegate_controller.cli.plans import (
+    can_ask,
+    choose_earlier,
+    confirm,
+    plan_id_option,
+    plan_option,
+    require_yes,
+    show_plan,
+    yes_option,
+)
 from tidegate_controller.cli.sending import artifact_option, bring, digest_option
 from tidegate_controller.cli.terminal import json_option, with_controller
 from tidegate_controller.cli.words import a_name, a_version
@@ -24,9 +36,22 @@ config_option = click.option(
     help="The app's configuration.",
 )
 environment_option = click.option(
-    "-e", "--environment", help="Which environment; not needed if there is one."
+    "-e",
+    "--environment",
+    help="Which environment; not needed if there is one.",
+    shell_complete=environments,
+)
+app_environment_option = click.option(
+    "-e",
+    "--environment",
+    callback=a_name,
+    help="Which environment; not needed if there is one.",
+    shell_complete=environments,
 )
 detach_option = click.option("--detach", is_flag=True, help="Print the rollout's id and return.")
+message_option = click.option(
+    "-m", "--message", default="", metavar="TEXT", help="Why, for the history."
+)
 
 
 @click.command()
@@ -37,6 +62,10 @@ detach_option = click.option("--detach", is_flag=True, help="Print the rollout's
 @click.option(
     "--version", required=True, callback=a_version, help="The release's name, such as 1.4.2."
 )
+@message_option
+@plan_option
+@plan_id_option
+@yes_option
 @click.option("--force", is_flag=True, help="Also if this is active already: start it anew.")
 @detach_option
 @json_option
@@ -48,42 +77,72 @@ def deploy(
     artifact: str,
     digest: str | None,
     version: str,
+    message: str,
+    only_plan: bool,
+    plan_id: str | None,
+    yes: bool,
     force: bool,
     detach: bool,
     as_json: bool,
 ) -> int:
-    """Bring an environment to a release, and undo it if it turns out bad.
+    """Bring an environment to a release.
 
     A file is uploaded. A URL whose digest is given is fetched by the agents, without one by the
     controller, once. What was pushed before is named by its digest.
 
-    Follows the rollout to its end; Ctrl-C stops following, not the rollout.
+    It is undone if the release turns out bad. Follows the rollout to its end; Ctrl-C stops
+    following, not the rollout.
 
     \b
     Example:
       tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2 -e production
+      tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2 -e production --plan
     """
     spec = config.load(config_path).environment(environment)
     label = pb.ArtifactLabel(app=spec.app, added_by=requested_by())
-    brought = bring(client, artifact, digest, label, direct=True)
+    asks = only_plan or (spec.protected and not yes)
+    brought = bring(client, artifact, digest, label, direct=True, send=not asks)
     request = pb.DeployRequest(
         request_id=uuid.uuid4().hex,
         version=version,
         digest=brought.digest,
         url=brought.url,
+        size_bytes=brought.size_bytes,
         spec=msgspec.json.encode(spec),
         requested_by=requested_by(),
+        message=message,
+        commit=commit_of(Path.cwd()),
         again=force,
+        plan_id=plan_id or "",
     )
+    if only_plan:
+        show_plan(client.plan(pb.PlanRequest(deploy=request)), as_json=as_json)
+        return 0
+    if spec.protected and not yes:
+        require_yes(spec.environment, as_json=as_json)
+        view = client.plan(pb.PlanRequest(deploy=request))
+        if view.steps:
+            confirm(view)
+            request.plan_id = request.plan_id or view.plan_id
+        bring(client, artifact, digest, label, direct=True)
     reply = asked(lambda: client.deploy(request))
     return follow(client, reply, detach=detach, as_json=as_json)
 
 
 @click.command()
-@click.argument("app", callback=a_name)
+@click.argument("app", callback=a_name, shell_complete=apps)
+@app_environment_option
 @click.option(
-    "-e", "--environment", callback=a_name, help="Which environment; not needed if there is one."
+    "--to",
+    metavar="VERSION",
+    callback=a_version,
+    help="Which release; else the one before.",
+    shell_complete=versions,
 )
+@message_option
+@plan_option
+@plan_id_option
+@yes_option
 @click.option(
     "--without-absent",
     is_flag=True,
@@ -96,22 +155,52 @@ def rollback(
     client: Client,
     app: str,
     environment: str | None,
+    to: str | None,
+    message: str,
+    only_plan: bool,
+    plan_id: str | None,
+    yes: bool,
     without_absent: bool,
     detach: bool,
     as_json: bool,
 ) -> int:
-    """Go back to the release before; at once while its slot still runs.
+    """Go back to an earlier release.
+
+    That is the one before, unless --to names another; at a terminal you are asked where there are
+    several. It takes a moment while the old slot still runs.
 
     \b
     Example:
       tidegate rollback shop -e production
+      tidegate rollback shop -e production --to 1.4.0 -m "orders are lost"
     """
     request = pb.RollbackRequest(
         request_id=uuid.uuid4().hex,
         app=app,
         environment=environment or "",
         requested_by=requested_by(),
+        message=message,
+        to=to or "",
         without_absent=without_absent,
+        plan_id=plan_id or "",
     )
+    if only_plan:
+        show_plan(client.plan(pb.PlanRequest(rollback=request)), as_json=as_json)
+        return 0
+    if not yes:
+        _ask(client, request, as_json=as_json)
     reply = asked(lambda: client.rollback(request))
     return follow(client, reply, detach=detach, as_json=as_json)
+
+
+def _ask(client: Client, request: pb.RollbackRequest, *, as_json: bool) -> None:
+    """Which release, where there are several; and whether it is meant, where that is asked for."""
+    view = client.plan(pb.PlanRequest(rollback=request))
+    if not request.to and can_ask(as_json=as_json):
+        request.to = choose_earlier(client, view)
+        if request.to:
+            view = client.plan(pb.PlanRequest(rollback=request))
+    if view.protected and view.steps:
+        require_yes(view.environment, as_json=as_json)
+        confirm(view)
+        request.plan_id = request.plan_id or view.plan_id

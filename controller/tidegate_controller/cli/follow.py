@@ -1,6 +1,7 @@
 """Ask for something that begins a rollout, or goes on with one, and follow that to its end.
 
-Used by every command that does so.
+Used by every command that does so. Where somebody looks at a terminal the rollout is drawn as a
+tree, else it is told in lines.
 """
 
 import getpass
@@ -10,8 +11,9 @@ from collections.abc import Callable
 
 from tidegate_controller.cli import INTERRUPTED, WAITING
 from tidegate_controller.cli.client import Client
-from tidegate_controller.cli.narrate import Narrator
-from tidegate_controller.cli.terminal import announce, clock_time, print_json, say
+from tidegate_controller.cli.picture import Picture
+from tidegate_controller.cli.showing import Lines, Quiet, View, watch
+from tidegate_controller.cli.terminal import announce, on_terminal, print_json, say
 from tidegate_controller.documents import Document
 from tidegate_protos.v1 import operator_pb2 as pb
 
@@ -44,7 +46,7 @@ def asked(ask: Callable[[], pb.RolloutReply]) -> pb.RolloutReply:
 
 
 def follow(client: Client, reply: pb.RolloutReply, *, detach: bool, as_json: bool) -> int:
-    """Tell the rollout's story as it happens; the exit code says how it ended."""
+    """Follow what the request has begun; the exit code says how it ended."""
     if not reply.rollout:
         if as_json:
             print_json(Nothing(reason=reply.message))
@@ -57,32 +59,44 @@ def follow(client: Client, reply: pb.RolloutReply, *, detach: bool, as_json: boo
         else:
             say(reply.rollout)
         return 0
+    return attach(client, reply.rollout, reply.seq, as_json=as_json)
+
+
+def attach(client: Client, rollout: str, after_seq: int = 0, *, as_json: bool = False) -> int:
+    """Show the rollout until it has ended, or needs a person. In lines, only what came after the
+    cursor is told."""
     try:
-        waits = tell(client, reply.rollout, reply.seq, quiet=as_json)
-        view = client.rollout(reply.rollout)
+        waits = watch(client, rollout, _view(after_seq, as_json=as_json))
+        view = client.rollout(rollout)
     except KeyboardInterrupt:
         announce(
-            f"\nstopped following; rollout {reply.rollout} goes on\n"
-            f"  next: tidegate log --follow --rollout {reply.rollout}; "
-            f"tidegate rollout show {reply.rollout}"
+            f"\nstopped following; rollout {rollout} goes on\n"
+            f"  next: tidegate rollout show {rollout} --watch; tidegate rollout show {rollout}"
         )
         return INTERRUPTED
     if as_json:
         print_json(view)
     elif view.state not in ("succeeded", "paused"):
-        say(f"  next: tidegate rollout show {view.rollout}; tidegate status {view.app}")
+        say(
+            f"  next: tidegate rollout show {rollout}; tidegate explain {rollout}; "
+            f"tidegate status {view.app}"
+        )
     if waits:
         return WAITING
     return 0 if view.state == "succeeded" else 1
 
 
+def _view(after_seq: int, *, as_json: bool) -> View:
+    if as_json:
+        return Quiet(Picture())
+    if on_terminal():
+        from tidegate_controller.cli.live import LiveTree  # noqa: PLC0415 - only for who looks
+
+        return LiveTree(Picture())
+    return Lines(Picture(), after_seq)
+
+
 def tell(client: Client, rollout: str, after_seq: int, *, quiet: bool = False) -> bool:
-    """Print time-stamped lines until the rollout has ended, or waits for a person: then True."""
-    narrator = Narrator()
-    for event in client.events(after_seq, rollout, follow=True):
-        for line in narrator.lines(event):
-            if not quiet:
-                say(f"{clock_time(event.at)}  {line}")
-        if event.kind == "Waiting" and client.rollout(rollout).waiting_for is not None:
-            return True
-    return False
+    """Tell the rollout in lines until it has ended, or waits for a person: then True."""
+    picture = Picture()
+    return watch(client, rollout, Quiet(picture) if quiet else Lines(picture, after_seq))

@@ -54,11 +54,18 @@ class Artifact:
 
 
 def bring(
-    client: Client, text: str, digest: str | None, label: pb.ArtifactLabel, *, direct: bool
+    client: Client,
+    text: str,
+    digest: str | None,
+    label: pb.ArtifactLabel,
+    *,
+    direct: bool,
+    send: bool = True,
 ) -> Artifact:
     """Upload the file, let the controller fetch the URL, or see that it has the digest.
 
-    `direct`: a URL whose digest is given is left to the agents. Raises `TidegateError`.
+    `direct`: a URL whose digest is given is left to the agents. Not `send`: a file is looked at
+    and stays here, as for a plan. Raises `TidegateError`.
     """
     if "://" in text:
         return _from_url(client, text, digest, label, direct=direct)
@@ -76,6 +83,8 @@ def bring(
             f"the artifact {path} has the digest {found}, not {digest}",
             "build or fetch it again, or correct --digest; nothing was sent",
         )
+    if not send:
+        return Artifact(found, path.stat().st_size)
     label.name = path.name
     present = client.artifact(found).present
     if not present:

@@ -1,5 +1,8 @@
 """What all commands share: options, columns, text that is safe to print."""
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +12,7 @@ import click
 import msgspec
 
 from tidegate_controller.cli.client import Client
+from tidegate_controller.documents import Document
 from tidegate_protos.rules import CONTROLS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,6 +23,19 @@ class Choices:
     """What was given before the command's name."""
 
     address: str | None
+
+
+class DoneView(Document, kw_only=True):
+    """`--json` of a request that begins no rollout."""
+
+    message: str
+
+
+class AsListed(click.Group):
+    """Help shows the commands in the order in which they are added, as people think of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
 def with_controller(command: F) -> F:
@@ -42,6 +59,11 @@ def with_controller(command: F) -> F:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, alone on stdout.")
 
 
+def on_terminal() -> bool:
+    """Whether somebody looks at stdout, on something that can be drawn on."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def print_json(document: msgspec.Struct) -> None:
     click.echo(msgspec.json.encode(document))
 
@@ -60,13 +82,36 @@ def announce(text: str) -> None:
     click.echo(clean(text), err=True)
 
 
+def say_done(message: str, *, as_json: bool) -> None:
+    """What came of a request that begins no rollout."""
+    if as_json:
+        print_json(DoneView(message=message))
+    else:
+        say(message)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lines with aligned columns, two spaces apart."""
+    cells = [header, *[[clean(str(cell)) for cell in row] for row in rows]]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
 def columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print aligned columns, two spaces apart."""
-    table = [header, *[[clean(str(cell)) for cell in row] for row in rows]]
-    widths = [max(len(row[index]) for row in table) for index in range(len(header))]
-    for row in table:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+    """Print them; on a terminal each line is cut at its width."""
+    for line in to_width(table(header, rows)):
+        click.echo(line)
+
+
+def to_width(lines: Sequence[str]) -> list[str]:
+    """The lines, cut where somebody looks at them on a terminal that is narrower."""
+    if not on_terminal():
+        return list(lines)
+    width = shutil.get_terminal_size().columns
+    return [line if len(line) <= width else f"{line[: width - 3]}..." for line in lines]
 
 
 def local_time(at: str | None) -> str:
@@ -74,6 +119,11 @@ def local_time(at: str | None) -> str:
     if at is None:
         return "-"
     return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def local_now() -> str:
+    """The present as `local_time` writes it."""
+    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def clock_time(at: str) -> str:

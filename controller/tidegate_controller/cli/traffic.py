@@ -7,7 +7,7 @@ import click
 from tidegate_controller import config
 from tidegate_controller.addresses import split_address
 from tidegate_controller.cli.deploy import config_option, environment_option
-from tidegate_controller.cli.terminal import json_option, print_json, say
+from tidegate_controller.cli.terminal import AsListed, json_option, print_json, say
 from tidegate_controller.documents import Document
 from tidegate_controller.errors import TidegateError
 from tidegate_controller.traffic.caddyfile import caddyfile
@@ -17,9 +17,9 @@ class CaddyfileView(Document, kw_only=True):
     caddyfile: str
 
 
-@click.group()
+@click.group(cls=AsListed)
 def traffic() -> None:
-    """The load balancer that Tidegate moves."""
+    """Traffic: what the load balancer needs to know."""
 
 
 @traffic.command("caddyfile")
@@ -36,7 +36,9 @@ def traffic() -> None:
 def traffic_caddyfile(
     config_path: Path, environment: str | None, listen: str, as_json: bool
 ) -> None:
-    """Print a Caddyfile for the app: start Caddy with it once, it never needs a reload.
+    """Print a Caddyfile for the app.
+
+    Start Caddy with it once; it never needs a reload.
 
     \b
     Example:

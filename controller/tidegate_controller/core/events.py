@@ -37,6 +37,8 @@ class Started(Event, frozen=True, kw_only=True):
     request_id: str
     requested_by: str
     absent: Mapping[str, str] = {}
+    message: str = ""
+    commit: str = ""
 
 
 class StepEntered(Event, frozen=True, kw_only=True):

@@ -38,17 +38,21 @@ class Deploy(Input, frozen=True, kw_only=True):
     spec: Spec
     members: tuple[Member, ...]
     requested_by: str
+    message: str = ""  # why, in the words of whoever asks
+    commit: str = ""  # of the working directory that was deployed from
     again: bool = False  # also where the release is active already
     balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
 
 
 class Rollback(Input, frozen=True, kw_only=True):
-    """Go back to the last committed release other than the active one."""
+    """Go back to the last committed release other than the active one, or to the one named `to`."""
 
     request_id: str
     rollout: str
     members: tuple[Member, ...]
     requested_by: str
+    message: str = ""
+    to: str = ""  # a version; empty: the one before
     without_absent: bool = False  # also if nodes that take traffic are away
 
 

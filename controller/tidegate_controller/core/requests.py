@@ -105,13 +105,8 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
 def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
     _refuse_if_busy(state)
-    # Where the last move of traffic could not be undone, back is where it was meant to be.
-    target = previous_release(state) if state.weights is not None else active_release(state)
-    if target is None or state.spec is None:
-        raise Refused(
-            "there is no earlier release to go back to",
-            "a rollback needs two releases that have succeeded: see tidegate rollout list",
-        )
+    target = _release_to(state, request.to)
+    assert state.spec is not None  # a release that has succeeded had one
     nodes = tuple(member.node for member in request.members if member.connected)
     if not nodes:
         raise Refused("none of the environment's nodes is connected", "see: tidegate node list")
@@ -129,6 +124,29 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
         nodes=nodes,
         spec=replace(state.spec, settings=target.settings),
     )
+
+
+def _release_to(state: t.State, version: str) -> t.Release:
+    """The release to go back to: the one before, or the last that has succeeded as `version`."""
+    if not version:
+        # Where the last move of traffic could not be undone, back is where it was meant to be.
+        target = previous_release(state) if state.weights is not None else active_release(state)
+        if target is None:
+            raise Refused(
+                "there is no earlier release to go back to",
+                "a rollback needs two releases that have succeeded: see tidegate rollout list",
+            )
+        return target
+    named = [release for release in state.committed if release.version == version]
+    if not named:
+        known = list(dict.fromkeys(release.version for release in reversed(state.committed)))
+        raise Refused(
+            f"no release {version} has succeeded here, so there is none to go back to",
+            f"what has, newest first: {', '.join(known) or 'none'}",
+        )
+    active = active_release(state)
+    earlier = [release for release in named if active and release.revision != active.revision]
+    return (earlier or named)[-1]
 
 
 def plan_of(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
@@ -160,6 +178,8 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
             spec=goal.spec,
             request_id=request.request_id,
             requested_by=request.requested_by,
+            message=request.message,
+            commit=request.commit if isinstance(request, i.Deploy) else "",
             absent={
                 member.node: f"away when {goal.release.version} came; takes no traffic until "
                 "deployed to"
@@ -191,8 +211,7 @@ def _refuse_if_busy(state: t.State) -> None:
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} is {doing}; "
             "one at a time for an app and environment",
-            f"follow it: tidegate log --follow --rollout {rollout.id}; or look at it: tidegate "
-            f"rollout show {rollout.id}",
+            f"follow it: tidegate rollout show {rollout.id} --watch",
         )
 
 
@@ -251,6 +270,14 @@ def active_release(state: t.State) -> t.Release | None:
 
 def previous_release(state: t.State) -> t.Release | None:
     """The one to go back to: the last committed that differs from the active one."""
+    return next(iter(earlier_releases(state)), None)
+
+
+def earlier_releases(state: t.State) -> list[t.Release]:
+    """All that one can go back to, each once, the last committed first."""
     active = active_release(state)
-    others = [r for r in state.committed if active and r.revision != active.revision]
-    return others[-1] if others else None
+    found: dict[t.Revision, t.Release] = {}
+    for release in reversed(state.committed):
+        if active and release.revision != active.revision:
+            found.setdefault(release.revision, release)
+    return list(found.values())

@@ -13,7 +13,7 @@ import msgspec
 from tidegate_controller import config
 from tidegate_controller.artifacts import digest_of
 from tidegate_controller.cli.client import Client
-from tidegate_controller.cli.narrate import seconds_between
+from tidegate_controller.cli.phrases import seconds_between
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.demo.background_load import BackgroundLoad, Count
 from tidegate_controller.demo.local_fleet import LocalFleet

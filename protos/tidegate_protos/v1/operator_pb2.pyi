@@ -62,7 +62,7 @@ class FetchRequest(_message.Message):
     def __init__(self, url: _Optional[str] = ..., digest: _Optional[str] = ..., label: _Optional[_Union[ArtifactLabel, _Mapping]] = ...) -> None: ...
 
 class DeployRequest(_message.Message):
-    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "again", "plan_id", "url", "size_bytes")
+    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "again", "plan_id", "url", "size_bytes", "message", "commit")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,8 @@ class DeployRequest(_message.Message):
     PLAN_ID_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     version: str
     digest: str
@@ -81,23 +83,29 @@ class DeployRequest(_message.Message):
     plan_id: str
     url: str
     size_bytes: int
-    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., again: _Optional[bool] = ..., plan_id: _Optional[str] = ..., url: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    message: str
+    commit: str
+    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., again: _Optional[bool] = ..., plan_id: _Optional[str] = ..., url: _Optional[str] = ..., size_bytes: _Optional[int] = ..., message: _Optional[str] = ..., commit: _Optional[str] = ...) -> None: ...
 
 class RollbackRequest(_message.Message):
-    __slots__ = ("request_id", "app", "environment", "requested_by", "without_absent", "plan_id")
+    __slots__ = ("request_id", "app", "environment", "requested_by", "without_absent", "plan_id", "message", "to")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_ABSENT_FIELD_NUMBER: _ClassVar[int]
     PLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     app: str
     environment: str
     requested_by: str
     without_absent: bool
     plan_id: str
-    def __init__(self, request_id: _Optional[str] = ..., app: _Optional[str] = ..., environment: _Optional[str] = ..., requested_by: _Optional[str] = ..., without_absent: _Optional[bool] = ..., plan_id: _Optional[str] = ...) -> None: ...
+    message: str
+    to: str
+    def __init__(self, request_id: _Optional[str] = ..., app: _Optional[str] = ..., environment: _Optional[str] = ..., requested_by: _Optional[str] = ..., without_absent: _Optional[bool] = ..., plan_id: _Optional[str] = ..., message: _Optional[str] = ..., to: _Optional[str] = ...) -> None: ...
 
 class PlanRequest(_message.Message):
     __slots__ = ("deploy", "rollback")
@@ -194,6 +202,12 @@ class ListReleasesRequest(_message.Message):
     APP_FIELD_NUMBER: _ClassVar[int]
     app: str
     def __init__(self, app: _Optional[str] = ...) -> None: ...
+
+class ShowNodeRequest(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    def __init__(self, node: _Optional[str] = ...) -> None: ...
 
 class ReadLogRequest(_message.Message):
     __slots__ = ("after_seq", "rollout", "follow")

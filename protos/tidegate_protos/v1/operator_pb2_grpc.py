@@ -84,6 +84,11 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
                 _registered_method=True)
+        self.ShowNode = channel.unary_unary(
+                '/tidegate.v1.Operator/ShowNode',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ShowNodeRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
         self.ReadLog = channel.unary_stream(
                 '/tidegate.v1.Operator/ReadLog',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ReadLogRequest.SerializeToString,
@@ -179,6 +184,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowNode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadLog(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -266,6 +277,11 @@ def add_OperatorServicer_to_server(servicer, server):
             'ListReleases': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReleases,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
+            ),
+            'ShowNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowNode,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ShowNodeRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
             ),
             'ReadLog': grpc.unary_stream_rpc_method_handler(
@@ -568,6 +584,33 @@ class Operator:
             target,
             '/tidegate.v1.Operator/ListReleases',
             tidegate__protos_dot_v1_dot_operator__pb2.ListReleasesRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/ShowNode',
+            tidegate__protos_dot_v1_dot_operator__pb2.ShowNodeRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
             options,
             channel_credentials,

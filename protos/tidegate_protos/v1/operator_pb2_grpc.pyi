@@ -45,6 +45,7 @@ class OperatorStub:
     ShowRollout: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowRolloutRequest, _operator_pb2.Document]
     ListNodes: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListNodesRequest, _operator_pb2.Document]
     ListReleases: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListReleasesRequest, _operator_pb2.Document]
+    ShowNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowNodeRequest, _operator_pb2.Document]
     ReadLog: _grpc.UnaryStreamMultiCallable[_operator_pb2.ReadLogRequest, _operator_pb2.Document]
     Follow: _grpc.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]
     Plan: _grpc.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]
@@ -65,6 +66,7 @@ class OperatorAsyncStub(OperatorStub):
     ShowRollout: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowRolloutRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ListNodes: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListNodesRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ListReleases: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListReleasesRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    ShowNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowNodeRequest, _operator_pb2.Document]  # type: ignore[assignment]
     ReadLog: _aio.UnaryStreamMultiCallable[_operator_pb2.ReadLogRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Follow: _aio.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Plan: _aio.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]  # type: ignore[assignment]
@@ -140,6 +142,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     def ListReleases(
         self,
         request: _operator_pb2.ListReleasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowNode(
+        self,
+        request: _operator_pb2.ShowNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
 

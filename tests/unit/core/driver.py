@@ -133,7 +133,7 @@ class World:
             )
         )
 
-    def rollback(self, *, without_absent: bool = False) -> tuple[ev.Event, ...]:
+    def rollback(self, *, without_absent: bool = False, to: str = "") -> tuple[ev.Event, ...]:
         rollout = self._next_rollout()
         return self.feed(
             i.Rollback(
@@ -141,6 +141,7 @@ class World:
                 rollout=rollout,
                 members=self.members(),
                 requested_by="ada",
+                to=to,
                 without_absent=without_absent,
             )
         )

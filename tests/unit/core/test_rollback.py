@@ -4,6 +4,9 @@ import pytest
 from core_values import place
 from driver import World
 
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.inputs import Rollback
+from tidegate_controller.core.requests import earlier_releases, rollback_goal
 from tidegate_controller.errors import Refused
 
 NEW = {"a/green": 100, "b/green": 100}
@@ -183,3 +186,51 @@ def test_a_node_that_returns_in_mid_rollback_is_not_drawn_in() -> None:
     assert world.finish() == "succeeded"
     assert world.traffic == {"a/blue": 100}
     assert world.state.places[place("b/green")].healthy is True
+
+
+def test_a_rollback_can_name_the_version_to_go_back_to() -> None:
+    world = World().deployed("1", "2", "3")
+    world.rollback(to="1")
+    assert world.state.rollout.release.version == "1"
+    assert world.finish() == "succeeded"
+    assert set(world.running().values()) == {"1", "3"}
+
+
+def test_without_a_name_it_is_the_one_before() -> None:
+    world = World().deployed("1", "2", "3")
+    world.rollback()
+    assert world.state.rollout.release.version == "2"
+
+
+def test_who_names_the_active_version_is_done_already() -> None:
+    world = World().deployed("1", "2")
+    assert world.rollback(to="2") == ()
+
+
+def test_a_version_that_never_succeeded_is_refused_with_those_that_did() -> None:
+    world = World().deployed("1", "2")
+    world.deploy("3")
+    assert world.finish(start="failed") == "rolled_back"
+    state = world.state
+    with pytest.raises(Refused, match="no release 3 has succeeded here") as refused:
+        world.rollback(to="3")
+    assert refused.value.hint == "what has, newest first: 2, 1"
+    assert world.state == state
+
+
+def test_of_two_releases_of_one_version_the_one_that_is_not_active_is_meant() -> None:
+    world = World().deployed("1", "2")
+    first = world.state.committed[-1]
+    other = replace(first, revision=replace(first.revision, config="c2"))
+    state = replace(world.state, committed=(*world.state.committed, other))
+    asked = Rollback(
+        request_id="x", rollout="r9", members=world.members(), requested_by="ada", to="2"
+    )
+    assert rollback_goal(state, asked).release == first
+
+
+def test_what_one_can_go_back_to_is_each_release_once_newest_first() -> None:
+    world = World().deployed("1", "2", "3")
+    world.rollback(to="1")
+    world.finish()
+    assert [release.version for release in earlier_releases(world.state)] == ["3", "2"]

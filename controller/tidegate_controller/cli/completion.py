@@ -1,0 +1,130 @@
+"""Completion by the shell: what nodes, apps, environments, versions and rollouts there are.
+
+The controller is asked, for a moment: where it does not answer, nothing is offered. Each function
+is the `shell_complete` of an option or argument.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
+
+from tidegate_controller import config
+from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.terminal import say
+from tidegate_controller.documents import RolloutSummary
+from tidegate_controller.errors import TidegateError
+
+ANSWER_SECONDS = 1.5  # who has pressed Tab waits no longer
+ROLLOUTS_OFFERED = 30
+ROLLOUTS_READ = 200  # in which versions are looked for
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_TIDEGATE_COMPLETE"  # what click looks for in the environment
+
+A = TypeVar("A")
+
+
+def apps(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    names = asked(context, lambda client: [app.app for app in client.status("").apps])
+    return _items(begun, dict.fromkeys([*_own_app(context), *(names or ())], ""))
+
+
+def nodes(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    found = asked(context, lambda client: client.nodes().nodes) or []
+    words = {True: "connected", False: "not connected"}
+    return _items(begun, {node.node: words[node.connected] for node in found})
+
+
+def environments(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Those of the configuration that is at hand; else those where the app runs."""
+    app = context.params.get("app")
+    if found := _configured(context, app):
+        return _items(begun, dict.fromkeys(found, ""))
+    known = asked(context, lambda client: client.status(app or "").apps) or []
+    return _items(begun, {each.environment: f"version {each.version}" for each in known})
+
+
+def versions(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Releases that have succeeded, the newest first."""
+    app, environment = context.params.get("app"), context.params.get("environment")
+    past = asked(context, lambda client: client.rollouts(app or "", ROLLOUTS_READ).rollouts) or []
+    found: dict[str, str] = {}
+    for each in past:
+        if each.state == "succeeded" and environment in (None, each.environment):
+            when = f"{each.started_at[:10]} by {each.requested_by}"
+            found.setdefault(each.release.version, when)
+    return _items(begun, found)
+
+
+def rollouts(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    past = asked(context, lambda client: client.rollouts("", ROLLOUTS_OFFERED).rollouts) or []
+    return _items(begun, {each.rollout: _summary(each) for each in past})
+
+
+def waiting_rollouts(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Those that wait for an answer."""
+    past = asked(context, lambda client: client.rollouts("", ROLLOUTS_READ).rollouts) or []
+    return _items(begun, {each.rollout: _summary(each) for each in past if each.waiting_for})
+
+
+def asked(context: click.Context, ask: Callable[[Client], A]) -> A | None:
+    """The controller's answer; None where there is none, for nothing may be said here."""
+    address = context.params.get("address") or context.find_root().params.get("address")
+    try:
+        with Client(address, call_seconds=ANSWER_SECONDS) as client:
+            return ask(client)
+    except (TidegateError, OSError, ValueError):
+        return None
+
+
+def _configured(context: click.Context, app: str | None) -> Iterable[str]:
+    """Environments of the tidegate.toml at hand, if it is the app's."""
+    try:
+        found = config.load(Path(context.params.get("config_path") or "tidegate.toml"))
+    except (TidegateError, OSError):
+        return ()
+    return found.environments if app in (None, found.app) else ()
+
+
+def _own_app(context: click.Context) -> Iterable[str]:
+    try:
+        return (config.load(Path("tidegate.toml")).app,)
+    except (TidegateError, OSError):
+        return ()
+
+
+def _summary(each: RolloutSummary) -> str:
+    state = each.state.replace("_", " ")
+    return f"{each.kind} {each.app}@{each.environment} to {each.release.version}, {state}"
+
+
+def _items(begun: str, found: dict[str, str]) -> list[CompletionItem]:
+    return [
+        CompletionItem(name, help=words or None)
+        for name, words in found.items()
+        if name.startswith(begun)
+    ]
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print what makes a shell complete commands.
+
+    It knows commands and options, and asks the controller for nodes, apps, versions and rollouts.
+
+    \b
+    Example:
+      eval "$(tidegate completion bash)"        in ~/.bashrc
+      eval "$(tidegate completion zsh)"         in ~/.zshrc, after compinit
+      tidegate completion fish > ~/.config/fish/completions/tidegate.fish
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    made = kind(context.find_root().command, {}, "tidegate", VARIABLE)
+    say(ShellComplete.source(made))  # the base's: it does not ask which bash is installed

@@ -1,0 +1,302 @@
+"""Why a rollout went as it did, in sentences, from its events alone. Pure; see `cli.events`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tidegate_controller.cli.commit import short
+from tidegate_controller.cli.phrases import amount, listed, natural, span
+from tidegate_controller.cli.picture import Picture
+from tidegate_controller.cli.works import Doing, Stage, called
+from tidegate_controller.documents import EventView
+
+NAMES_MAX = 5  # of places that a sentence lists
+LATE_SECONDS = 0.5  # a work that is begun so long after its step had to wait for something
+
+# What each step is for, by its id; steps that are not here say nothing of themselves.
+PURPOSE = {
+    "preflight": "to find what would fail anyway, before anything is changed",
+    "settle": "since nobody knew where traffic went",
+    "prepare": "to have the release on the nodes, beside what runs there",
+    "migrate": "before anything of the release is started",
+    "start": "to see it healthy before it gets any traffic",
+    "shift": "all traffic at once, each place having answered first",
+    "switch": "so that `current` on the nodes names what serves",
+    "soak": "to see whether it stays healthy with traffic",
+    "verify": "each node has to say once more that it is well: silence is no success",
+    "shift-back": "traffic goes back to where it was",
+}
+WHY_WAIT = {
+    "start": "once the slot had no traffic and its last requests had had time to end",
+    "shift": "once all that gain traffic were healthy",
+}
+ANSWERS = {
+    "retry": "what was in doubt is done once more",
+    "continue": "what was in doubt counts as done",
+    "abort": "so the step has failed",
+}
+BLAMES = {
+    "release": "; that is the release's own fault",
+    "environment": "; that is no fault of the release",
+}
+
+
+class Sentence(NamedTuple):
+    """`at`: when, RFC 3339."""
+
+    at: str
+    text: str
+
+
+class Explanation:
+    """Takes a rollout's events in order, and after its end those of what it has left to be done."""
+
+    def __init__(self) -> None:
+        self.sentences: list[Sentence] = []
+        self._picture = Picture()
+        self._at = ""
+        self._cause = ""
+        self._moves: dict[str, str] = {}  # step -> where it moves traffic to
+        self._chores: dict[str, dict[str, Any]] = {}  # action -> work, after the end
+        self._tellers: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "Started": self._started,
+            "ActionIssued": self._issued,
+            "ActionEnded": self._action_ended,
+            "StepEnded": self._step_ended,
+            "Replanned": self._replanned,
+            "Waiting": self._waiting,
+            "Answered": self._answered,
+            "Observed": self._observed,
+            "NodeLeft": self._left,
+            "NodeReturned": lambda data: self._say(f"{data['node']} was back."),
+            "JournalReplaced": self._journal_replaced,
+            "ControllerStarted": self._controller_started,
+            "Committed": self._committed,
+            "Ended": self._ended,
+        }
+
+    def take(self, event: EventView) -> None:
+        self._at, self._cause = event.at, event.cause or self._cause
+        if self._picture.ended is not None:
+            self._afterwards(event)
+            return
+        self._picture.take(event)
+        if self._picture.begun and (tell := self._tellers.get(event.kind)):
+            tell(event.data)
+
+    def _say(self, text: str) -> None:
+        self.sentences.append(Sentence(self._at, text))
+
+    # --- What was asked for -------------------------------------------------------------------
+
+    def _started(self, data: Mapping[str, Any]) -> None:
+        picture, release = self._picture, data["release"]["version"]
+        previous = data["previous"]["version"] if data["previous"] else None
+        asked = f"{data['requested_by']} asked for a {data['kind']} of {picture.app}"
+        there = f" in {picture.environment} to {release}"
+        now = f", where {previous} was active" if previous else ", where nothing was active yet"
+        why = f": {data['message']}" if data.get("message") else ""
+        commit = f" (commit {short(data['commit'])})" if data.get("commit") else ""
+        self._say(f"{asked}{there}{now}{why}{commit}.")
+        self._say(_why_nodes(picture, data))
+        for node, debt in picture.absent.items():
+            self._say(f"{node} was not connected, so it was left out: {debt}.")
+        for text in _why_places(data):
+            self._say(text)
+        names = ", ".join(stage.name for stage in picture.stages)
+        self._say(f"The strategy {data['strategy']} made this plan of it: {names}.")
+
+    # --- What happened ------------------------------------------------------------------------
+
+    def _issued(self, data: Mapping[str, Any]) -> None:
+        action = data["action"]
+        doing, stage = self._picture.doing(action["id"]), self._picture.stage
+        if doing is None or stage is None or stage.id != action["step"]:
+            return
+        if action["work"]["verb"] == "route":
+            shares = action["work"]["weights"] or {}
+            taking = [place for place, share in shares.items() if share]
+            self._moves[stage.id] = _places(taking) or "nobody"
+        if doing.attempt > 1:
+            self._say(f"{doing.where}: tried again, for the {doing.attempt}. time.")
+        elif doing.since - stage.since > LATE_SECONDS and (why := WHY_WAIT.get(stage.id)):
+            self._say(f"{doing.where}: begun {span(doing.since - stage.since)} later, {why}.")
+
+    def _action_ended(self, data: Mapping[str, Any]) -> None:
+        doing = self._picture.doing(data["action"])
+        if doing is None or not doing.failed:
+            return
+        blame = BLAMES.get(data.get("blame", ""), "")
+        if data["outcome"] == "expired":
+            self._say(f"{doing.where}: nothing was heard in time, so it counts as failed.")
+        elif data["outcome"] == "unknown":
+            self._say(f"{doing.where}: nobody knows whether it was done: {data['error']}.")
+        else:
+            self._say(f"{doing.where}: {doing.what} {data['outcome']}: {data['error']}{blame}.")
+
+    def _step_ended(self, data: Mapping[str, Any]) -> None:
+        stage = self._picture.named(data["step"])
+        purpose = f" ({PURPOSE[stage.id]})" if stage.id in PURPOSE else ""
+        took = f"{stage.seconds(stage.since):.1f} s"
+        if stage.state == "ok":
+            move = self._moves.get(stage.id)
+            how = f": all traffic goes to {move}" if move else _by(stage)
+            self._say(f"{stage.name}{purpose} was done in {took}{how}.")
+            return
+        self._say(f"{stage.name}{purpose} failed after {took}{self._because()}: {stage.reason}.")
+        given_up = [d.where for d in stage.sorted() if d.outcome == "cancelled"]
+        if given_up:
+            self._say(f"One failure is enough, so it was given up on {_places(given_up)}.")
+
+    def _because(self) -> str:
+        return {
+            "Tick": ", as its time was up",
+            "Observation": ", by what a node said",
+            "Answer": ", as a person wanted",
+        }.get(self._cause, "")
+
+    def _replanned(self, data: Mapping[str, Any]) -> None:
+        moves = [work["weights"] for step in data["plan"] for work in step["works"]]
+        back = [place for weights in moves for place, share in (weights or {}).items() if share]
+        if not moves:
+            self._say("So it is undone. No traffic had been moved, so there is none to move back.")
+        elif back:
+            self._say(
+                f"So it is undone: all traffic goes back to {_places(back)}. What had traffic "
+                "before still runs there, so nothing has to be started."
+            )
+        else:
+            self._say("So it is undone: nothing had traffic before, so nothing gets any.")
+
+    def _waiting(self, data: Mapping[str, Any]) -> None:
+        answers = ", ".join(data["answers"])
+        self._say(f"Only a person can go on from here ({answers}): {data['why']}.")
+
+    def _answered(self, data: Mapping[str, Any]) -> None:
+        meaning = ANSWERS.get(data["answer"], "")
+        self._say(f"{data['answered_by']} answered {data['answer']}: {meaning}.")
+
+    def _observed(self, data: Mapping[str, Any]) -> None:
+        if wrong := self._picture.unwell.get(data["place"]):
+            self._say(f"{data['place']} was seen to fail: {wrong}.")
+
+    def _left(self, data: Mapping[str, Any]) -> None:
+        waited = span(self._picture.away_seconds)
+        self._say(f"{data['node']}'s agent was gone; it is waited for {waited}, no longer.")
+
+    def _journal_replaced(self, data: Mapping[str, Any]) -> None:
+        self._say(
+            f"{data['node']} came back with an empty journal: its disk was replaced. What was "
+            "under way there is in doubt, and its slots count as empty."
+        )
+
+    def _controller_started(self, data: Mapping[str, Any]) -> None:
+        grace = span(data["grace_seconds"])
+        self._say(
+            f"The controller started again and went on where it was. What is open got {grace} "
+            "more, and the step's time counts anew: its own absence is nobody's failure."
+        )
+
+    def _committed(self, _: Mapping[str, Any]) -> None:
+        version = self._picture.head["release"]["version"]
+        self._say(f"All steps were done, so {version} is the release to come back to from now on.")
+
+    # --- The end, and what was left to be done ------------------------------------------------
+
+    def _ended(self, data: Mapping[str, Any]) -> None:
+        picture, pace = self._picture, self._picture.head["spec"].get("pace", {})
+        why = {
+            "rolled_back": "what served before serves again",
+            "failed": "there was nothing to go back to, or it could not be reached",
+        }
+        meaning = f": {why[picture.state]}" if picture.state in why else ""
+        self._say(f"The rollout {picture.state.replace('_', ' ')}{meaning}.")
+        stops = [chore["work"]["place"] for chore in data["chores"] if _verb(chore) == "stop"]
+        if stops and picture.state == "succeeded":
+            kept = span(pace.get("keep_old_seconds", 0.0))
+            self._say(f"{_places(stops)} {_run(stops)} on for {kept}: a rollback is instant then.")
+        elif stops:
+            self._say(f"What it had started is stopped: {_places(stops)}.")
+        for who, debt in sorted(data["debts"].items()):
+            self._say(f"{called(who)} owes: {debt}.")
+
+    def _afterwards(self, event: EventView) -> None:
+        data = event.data
+        if event.kind == "ActionIssued":
+            self._chores[data["action"]["id"]] = data["action"]["work"]
+        if event.kind != "ActionEnded" or data["action"] not in self._chores:
+            return
+        work = self._chores.pop(data["action"])
+        where = work["place"] or called(work["at"])
+        if work["verb"] == "stop" and data["outcome"] == "ok":
+            self._say(f"{where} was stopped.")
+        elif data["outcome"] not in ("ok", "cancelled"):
+            self._say(f"{where}: {work['verb']} {data['outcome']}: {data['error']}.")
+
+
+def sentences_of(events: Iterable[EventView]) -> list[Sentence]:
+    """The sentences, in the order of the events."""
+    explanation = Explanation()
+    for event in events:
+        explanation.take(event)
+    return explanation.sentences
+
+
+# --- Parts of sentences --------------------------------------------------------------------------
+
+
+def _why_nodes(picture: Picture, data: Mapping[str, Any]) -> str:
+    nodes = sorted(picture.nodes, key=natural)
+    chosen = data["spec"]["nodes"]
+    if data["kind"] == "rollback":
+        why = "those of the last deployment, and whatever takes traffic"
+    elif isinstance(chosen, Mapping):
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(chosen.items()))
+        why = f"all with {labels}, as the configuration says"
+    else:
+        why = "those that the configuration names"
+    return f"It is about {amount(len(nodes), 'node')}, {why}: {_places(nodes)}."
+
+
+def _why_places(data: Mapping[str, Any]) -> list[str]:
+    """Why these slots: what is to be started goes where no traffic is."""
+    version = data["release"]["version"]
+    works = [work for step in data["plan"] for work in step["works"]]
+    fresh = [work["place"] for work in works if work["verb"] == "start"]
+    moves = [work["weights"] or {} for work in works if work["verb"] == "route"]
+    taking = [place for place, share in moves[-1].items() if share] if moves else []
+    ready = [place for place in taking if place not in fresh]
+    texts = []
+    if fresh:
+        why = "the other slot of each has the traffic" if data["previous"] else "nothing serves yet"
+        texts.append(f"{version} was to be started in {_places(fresh)}, for {why}.")
+    if ready:
+        texts.append(f"{version} ran already in {_places(ready)}, so it was not started there.")
+    return texts
+
+
+def _by(stage: Stage) -> str:
+    """Where its works were done, and which of them took longest."""
+    doings = stage.sorted()
+    if not doings:
+        return ""
+    where = _places([doing.where for doing in doings])
+    slowest = max(doings, key=_took)
+    if len(doings) > 1 and _took(slowest) > 2 * min(map(_took, doings)) + LATE_SECONDS:
+        return f" on {where}; {slowest.where} took longest, {_took(slowest):.1f} s"
+    return f" on {where}"
+
+
+def _took(doing: Doing) -> float:
+    return (doing.until or doing.since) - doing.since
+
+
+def _places(names: Iterable[str]) -> str:
+    return listed(sorted(names, key=natural), NAMES_MAX)
+
+
+def _verb(chore: Mapping[str, Any]) -> str:
+    return str(chore["work"]["verb"])
+
+
+def _run(places: list[str]) -> str:
+    return "runs" if len(places) == 1 else "run"

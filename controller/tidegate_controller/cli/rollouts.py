@@ -1,0 +1,176 @@
+"""`tidegate rollout`: what was brought where, and answers to one that waits for a person."""
+
+import uuid
+
+import click
+
+from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.commit import short
+from tidegate_controller.cli.completion import apps, rollouts, waiting_rollouts
+from tidegate_controller.cli.deploy import detach_option
+from tidegate_controller.cli.follow import asked, attach, follow, requested_by
+from tidegate_controller.cli.status import watch_option
+from tidegate_controller.cli.terminal import (
+    AsListed,
+    columns,
+    json_option,
+    local_time,
+    print_json,
+    say,
+    with_controller,
+)
+from tidegate_controller.cli.words import a_name, a_rollout
+from tidegate_controller.cli.works import called
+from tidegate_controller.documents import RolloutSummary, RolloutView, StepView
+from tidegate_protos.v1 import operator_pb2 as pb
+
+ANSWERS = {
+    "continue": "Go on: it was done.",
+    "retry": "Do once more what is in doubt.",
+    "abort": "Give up, and go back to where it was.",
+}
+MORE = {
+    "continue": "What is in doubt was done all the same, or a person has done it.",
+    "retry": "That is what has failed, or of which nobody knows whether it was done.",
+    "abort": "It is undone, as if the step had failed.",
+}
+
+
+@click.group(cls=AsListed)
+def rollout() -> None:
+    """Rollouts: their history, and what they wait for."""
+
+
+@rollout.command("list")
+@click.argument("app", required=False, callback=a_name, shell_complete=apps)
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1), help="The newest so many."
+)
+@json_option
+@with_controller
+def rollout_list(client: Client, app: str | None, limit: int, as_json: bool) -> None:
+    """Who brought what where, and why.
+
+    The newest comes first.
+
+    \b
+    Example:
+      tidegate rollout list shop --limit 5
+    """
+    view = client.rollouts(app or "", limit)
+    if as_json:
+        print_json(view)
+        return
+    rows = [
+        [
+            each.rollout,
+            f"{each.app}@{each.environment}",
+            each.kind,
+            each.previous.version if each.previous else "-",
+            each.release.version,
+            each.state.replace("_", " "),
+            local_time(each.started_at),
+            each.requested_by,
+            _why(each),
+        ]
+        for each in view.rollouts
+    ]
+    columns(["ROLLOUT", "APP", "KIND", "FROM", "TO", "STATE", "STARTED", "BY", "WHY"], rows)
+
+
+def _why(each: RolloutSummary) -> str:
+    commit = f"({short(each.commit)})" if each.commit else ""
+    return " ".join(part for part in (each.message, commit) if part)
+
+
+@rollout.command("show")
+@click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=rollouts)
+@watch_option
+@json_option
+@with_controller
+def rollout_show(client: Client, rollout_id: str, watch: bool, as_json: bool) -> int:
+    """Show one rollout, or follow it.
+
+    Its steps, what each node did and said, why it was undone, what it waits for.
+
+    \b
+    Example:
+      tidegate rollout show r7
+      tidegate rollout show r7 --watch
+    """
+    if watch:
+        return attach(client, rollout_id, as_json=as_json)
+    view = client.rollout(rollout_id)
+    if as_json:
+        print_json(view)
+    else:
+        for line in rollout_lines(view):
+            say(line)
+    return 0
+
+
+def rollout_lines(view: RolloutView) -> list[str]:
+    """The document as people read it."""
+    previous = view.previous.version if view.previous else "nothing"
+    state = view.state.replace("_", " ") + (f": {view.reason}" if view.reason else "")
+    if view.waiting_for:
+        state = f"waits for a person: {view.waiting_for}"
+    until = f" to {local_time(view.ended_at)}" if view.ended_at else ", not ended"
+    lines = [
+        f"rollout {view.rollout}: {view.kind} {view.app} in {view.environment}, "
+        f"{previous} -> {view.release.version}, {view.strategy}",
+        f"  {state}",
+        f"  by {view.requested_by}, {local_time(view.started_at)}{until}",
+    ]
+    lines += [f"  why: {view.message}"] if view.message else []
+    lines += [f"  from commit {view.commit}"] if view.commit else []
+    for index, step in enumerate(view.steps):
+        passed_by = any(later.state != "pending" for later in view.steps[index:])
+        lines += _step_lines(step, is_over=view.ended_at is not None or passed_by)
+    lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
+    width = max((len(answer) for answer in view.answers), default=0)
+    lines += [
+        f"  next: tidegate rollout {answer:{width}} {view.rollout}   {ANSWERS.get(answer, '')}"
+        for answer in view.answers
+    ]
+    return lines
+
+
+def _step_lines(step: StepView, *, is_over: bool) -> list[str]:
+    seconds = f" {step.seconds:.1f} s" if step.seconds is not None else ""
+    state = "not reached" if step.state == "pending" and is_over else step.state
+    lines = [f"  {step.name}: {state}{seconds}"]
+    for name, node in sorted(step.nodes.items()):
+        if node.state != "ok":
+            error = f": {node.error}" if node.error else ""
+            lines.append(f"    {called(name)}: {node.state}{error}")
+        lines += [f"      | {line}" for line in node.output_tail.splitlines()]
+    return lines
+
+
+def _answer_command(answer: str) -> click.Command:
+    """`tidegate rollout ANSWER ID`."""
+    text = f"{ANSWERS[answer]}\n\n{MORE[answer]}\n\n\b\nExample:\n  tidegate rollout {answer} r7"
+
+    @click.command(answer, help=text)
+    @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=waiting_rollouts)
+    @detach_option
+    @json_option
+    @with_controller
+    def command(client: Client, rollout_id: str, detach: bool, as_json: bool) -> int:
+        request = pb.AnswerRequest(
+            request_id=uuid.uuid4().hex,
+            rollout=rollout_id,
+            answer=answer,
+            answered_by=requested_by(),
+        )
+        since = max((event.seq for event in client.events(0, rollout_id)), default=0)
+        reply = asked(lambda: client.answer(request))
+        reply.seq = since
+        return follow(client, reply, detach=detach, as_json=as_json)
+
+    return command
+
+
+for _answer in ANSWERS:
+    rollout.add_command(_answer_command(_answer))

@@ -1,0 +1,192 @@
+"""A rollout drawn as a tree: its steps, and beneath the present one what each node does.
+
+Imported only where somebody looks at a terminal, since rich takes its time.
+"""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.text import Text
+
+from tidegate_controller.cli.awaiting import away_words, time_left
+from tidegate_controller.cli.phrases import amount, listed, natural, span
+from tidegate_controller.cli.picture import Picture
+from tidegate_controller.cli.terminal import clean
+from tidegate_controller.cli.works import Doing, Stage
+
+NODES_MAX = 20  # beneath a step; more are condensed to totals and a few by name
+NAMED_MAX = 5  # failures, and nodes that are slowest, in the condensed view
+HEIGHT_MIN = 5
+WIDTH_MIN = 20
+
+STYLES = {
+    "pending": "dim",
+    "running": "bold cyan",
+    "ok": "green",
+    "failed": "bold red",
+    "warning": "yellow",
+    "": "",
+}
+
+
+class Marks(NamedTuple):
+    """What stands before a line, by its state; they say it without colours too."""
+
+    pending: str
+    running: str
+    ok: str
+    failed: str
+    warning: str
+
+
+MARKS = Marks("○", "●", "✓", "✗", "!")
+PLAIN_MARKS = Marks(".", ">", "+", "x", "!")  # where the terminal's encoding has no others
+
+
+class Tree:
+    """Draws a picture into lines that fit the terminal. `marks`: those that it can show."""
+
+    def __init__(self, picture: Picture, marks: Marks = MARKS) -> None:
+        self._picture = picture
+        self._marks = marks
+
+    def lines(self, now: float, width: int, height: int, *, lost: bool = False) -> list[Text]:
+        """At most `height` lines; who prints them cuts off what does not fit the `width`, but for
+        what is said in sentences."""
+        picture = self._picture
+        if not picture.begun:
+            return [Text("asking the controller ...", style="dim")]
+        head, foot = self._head(now, lost=lost), self._foot(width)
+        undo = self._undo(width) if picture.undoing else []
+        room = height - len(head) - len(picture.stages) - len(undo) - len(foot)
+        steps = [(stage, self._step(stage, now, room)) for stage in picture.stages]
+        before = [line for stage, lines in steps if not stage.undoing for line in lines]
+        after = [line for stage, lines in steps if stage.undoing for line in lines]
+        return [*head, *before, *undo, *after, *foot][: max(HEIGHT_MIN, height)]
+
+    def _undo(self, width: int) -> list[Text]:
+        picture = self._picture
+        if picture.ended is not None and not any(stage.undoing for stage in picture.stages):
+            return [
+                Text("undone: no traffic was moved, so there was none to move back", style="yellow")
+            ]
+        return self._sentence("warning", f"undoing: {picture.reason}", width)
+
+    def _head(self, now: float, *, lost: bool) -> list[Text]:
+        picture, head = self._picture, self._picture.head
+        nodes = amount(len(picture.nodes), "node")
+        title = f"rollout {picture.rollout}: {picture.title}, {head['strategy']} on {nodes}"
+        by = f"  by {head['requested_by']}, {span((picture.ended or now) - picture.started)}"
+        lines = [Text(clean(title), style="bold"), Text(clean(by), style="dim")]
+        if why := head.get("message"):
+            lines.append(Text(f"  why: {clean(why)}", style="dim"))
+        if lost:
+            what = "the controller does not answer; the rollout waits with it"
+            lines.append(self._line("warning", f"  {self._marks.warning} {what}"))
+        away = [node for node in picture.away if not self._is_at_work(node)]
+        if away:
+            words = listed([f"{node} {away_words(picture, node, now)}" for node in away], 2)
+            lines.append(self._line("warning", f"  {self._marks.warning} {words}"))
+        return lines
+
+    def _is_at_work(self, node: str) -> bool:
+        stage = self._picture.stage
+        return stage is not None and any(doing.node == node for doing in stage.open)
+
+    # --- Steps --------------------------------------------------------------------------------
+
+    def _step(self, stage: Stage, now: float, room: int) -> list[Text]:
+        picture = self._picture
+        width = max(len(each.name) for each in picture.stages)
+        mark = getattr(self._marks, stage.state)
+        line = f"  {mark} {stage.name:{width}}"
+        if stage.state == "pending":
+            hold = f"healthy for {span(stage.hold_seconds)}" if stage.hold_seconds else ""
+            given_up = picture.ended or (picture.undoing and not stage.undoing)
+            words = "not reached" if given_up else hold
+            return [self._line("pending", f"{line}{'':12}{words}".rstrip())]
+        if stage.state != "running":
+            reason = f"  {clean(stage.reason)}" if stage.reason else ""
+            return [self._line(stage.state, f"{line}  {stage.seconds(now):6.1f} s{reason}")]
+        left = time_left(picture, stage, now)
+        text = f"{line}  {span(stage.seconds(now)):>8}" + (f"  {left}" if left else "")
+        return [self._line("running", text), *self._nodes(stage, now, room), *self._unwell()]
+
+    def _unwell(self) -> list[Text]:
+        unwell = self._picture.unwell
+        return [
+            self._line("warning", f"      {self._marks.warning} {place}: {clean(unwell[place])}")
+            for place in sorted(unwell, key=natural)[:NAMED_MAX]
+        ]
+
+    # --- Nodes --------------------------------------------------------------------------------
+
+    def _nodes(self, stage: Stage, now: float, room: int) -> list[Text]:
+        doings = stage.sorted()
+        if len(doings) > min(NODES_MAX, room):
+            return self._condensed(stage, doings, now)
+        width = max((len(doing.where) for doing in doings), default=0)
+        return [self._doing(doing, width, now) for doing in doings]
+
+    def _doing(self, doing: Doing, width: int, now: float) -> Text:
+        where = f"{doing.where:{width}}"
+        if not doing.outcome and doing.node in self._picture.away:
+            away = away_words(self._picture, doing.node, now)
+            return self._line("warning", f"      {self._marks.warning} {where}  {away}")
+        state = "running" if not doing.outcome else "failed" if doing.failed else "ok"
+        words = {
+            "running": f"{doing.what}: {doing.progress}" if doing.progress else doing.what,
+            "failed": f"{doing.what} {doing.outcome}: {doing.error}",
+            "ok": "",
+        }[state]
+        until = now if doing.until is None else doing.until
+        text = (
+            f"      {getattr(self._marks, state)} {where}  {span(until - doing.since):>8}  {words}"
+        )
+        return self._line("" if state == "running" else state, text.rstrip())
+
+    def _condensed(self, stage: Stage, doings: Sequence[Doing], now: float) -> list[Text]:
+        failed = [doing for doing in doings if doing.failed]
+        away = [d for d in stage.open if d.node in self._picture.away]
+        under_way = [d for d in stage.open if d not in away]
+        totals = {
+            "done": sum(doing.outcome == "ok" for doing in doings),
+            "under way": len(under_way),
+            "failed": len(failed),
+            "away": len(away),
+            "to come": stage.works - len(doings),
+        }
+        counted = ", ".join(f"{count} {name}" for name, count in totals.items() if count)
+        lines = [Text(f"      {amount(stage.works, 'node')}: {counted}")]
+        slowest = sorted(under_way, key=lambda doing: (_share(doing), doing.since))
+        named = [*failed[:NAMED_MAX], *away[:NAMED_MAX], *slowest[:NAMED_MAX]]
+        width = max((len(doing.where) for doing in named), default=0)
+        return lines + [self._doing(doing, width, now) for doing in named]
+
+    # --- The end ------------------------------------------------------------------------------
+
+    def _foot(self, width: int) -> list[Text]:
+        picture = self._picture
+        if not picture.waiting:
+            return []
+        answers = [f"    tidegate rollout {a} {picture.rollout}" for a in picture.answers]
+        why = f"{self._marks.warning} waits for a person: {picture.waiting}"
+        return [*self._sentence("warning", why, width), *map(Text, answers)]
+
+    def _sentence(self, state: str, text: str, width: int) -> list[Text]:
+        wrapped = textwrap.wrap(clean(text), max(WIDTH_MIN, width - 1), subsequent_indent="  ")
+        return [self._line(state, line) for line in wrapped]
+
+    def _line(self, state: str, text: str) -> Text:
+        return Text(clean(text), style=STYLES[state])
+
+
+def _share(doing: Doing) -> float:
+    """How far it has got, for what can be said to have."""
+    return doing.done_bytes / doing.total_bytes if doing.total_bytes else 0.0
+
+
+def plain(lines: Iterable[Text]) -> list[str]:
+    """The lines as text alone."""
+    return [line.plain for line in lines]

@@ -1,0 +1,97 @@
+"""Steps and works of a rollout as far as they have got: what a `Picture` is made of."""
+
+from dataclasses import dataclass, field
+
+from tidegate_controller.cli.phrases import natural, size
+from tidegate_controller.documents import ProgressView
+
+VERBS = {
+    "query": "check",
+    "prepare": "prepare",
+    "task": "run the script",
+    "start": "start",
+    "route": "move traffic",
+    "switch": "switch",
+    "stop": "stop",
+    "cleanup": "clean up",
+}
+BALANCER = "balancer"  # what people call what the controller itself does
+UNHURT = ("ok", "cancelled", "superseded")  # ends of a work that are nobody's failure
+
+
+def called(at: str) -> str:
+    """Where a work is done, as people call it."""
+    return BALANCER if at == "controller" else at
+
+
+@dataclass
+class Doing:
+    """A work that was issued, as far as it has got. `outcome` is "" while it is open."""
+
+    verb: str
+    where: str  # a place, a node or the balancer
+    node: str
+    step: str
+    attempt: int
+    since: float
+    until: float | None = None
+    outcome: str = ""
+    error: str = ""
+    output_tail: str = ""
+    said: str = ""
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome not in ("", *UNHURT)
+
+    @property
+    def what(self) -> str:
+        again = f", try {self.attempt}" if self.attempt > 1 else ""
+        return f"{VERBS.get(self.verb, self.verb)}{again}"
+
+    def hear(self, news: ProgressView) -> None:
+        self.said = news.text
+        self.done_bytes, self.total_bytes = news.done_bytes, news.total_bytes
+
+    @property
+    def progress(self) -> str:
+        """How it gets on, in words; "" where nothing is known."""
+        last = self.said.strip().rpartition("\n")[2].strip()
+        if 0 < self.done_bytes < self.total_bytes:
+            share = 100 * self.done_bytes // self.total_bytes
+            return f"{last or 'fetching'}, {share} % of {size(self.total_bytes)}"
+        return last
+
+
+@dataclass
+class Stage:
+    """A step of the plan, as far as it has got."""
+
+    id: str
+    name: str
+    works: int
+    hold_seconds: float
+    deadline_seconds: float
+    undoing: bool
+    state: str = "pending"  # running, ok, failed
+    since: float = 0.0  # when it was entered
+    counted_from: float = 0.0  # when its deadline began to run, which it does anew after a wait
+    until: float | None = None
+    reason: str = ""
+    doings: dict[int, Doing] = field(default_factory=dict)  # by index of the work, the last try
+
+    @property
+    def late_at(self) -> float:
+        return self.counted_from + self.deadline_seconds
+
+    def seconds(self, now: float) -> float:
+        return max(0.0, (now if self.until is None else self.until) - self.since)
+
+    @property
+    def open(self) -> list[Doing]:
+        return [doing for doing in self.sorted() if not doing.outcome]
+
+    def sorted(self) -> list[Doing]:
+        return sorted(self.doings.values(), key=lambda doing: natural(doing.where))

@@ -1,0 +1,99 @@
+"""What became otherwise on each node, folded from the events; only the last of it is kept.
+
+Called by `history`, for `tidegate node show`.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.documents import NodeChange
+from tidegate_controller.log import Record
+from tidegate_controller.wire import split_stream
+
+CHANGES_KEPT = 50  # of a node
+RELEASES_KEPT = 100  # whose versions a stream remembers
+
+Kept = deque[NodeChange]
+
+
+class NodeHistory:
+    """Changes by node, oldest first. Takes every record of the log, in order."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, Kept] = {}
+        self._open: dict[str, t.Work] = {}  # starts and stops under way, by action
+        self._versions: dict[str, dict[t.Revision, str]] = {}  # by stream
+
+    def of(self, node: str) -> list[NodeChange]:
+        return list(self._changes.get(node, ()))
+
+    def take(self, record: Record, event: ev.Event) -> None:
+        match event:
+            case ev.Started():
+                known = self._versions.setdefault(record.stream, {})
+                known[event.release.revision] = event.release.version
+                while len(known) > RELEASES_KEPT:
+                    del known[next(iter(known))]
+            case ev.Observed():
+                what = self._state_words(record.stream, event.known)
+                self._note(record, event.place, what, event.detail)
+            case ev.ActionIssued() if event.action.work.verb in ("start", "stop"):
+                self._open[event.action.id] = event.action.work
+            case ev.ActionEnded() if event.action in self._open:
+                self._ended(record, event, self._open.pop(event.action))
+            case ev.NodeLeft():
+                self._note(record, event.node, "away", "")
+            case ev.NodeReturned():
+                self._note(record, event.node, "back", "")
+            case ev.JournalReplaced():
+                self._note(record, event.node, "came back with an empty journal", "")
+            case ev.NodeRegistered():
+                self._note(record, event.node, "registered", _labels(event.labels))
+            case ev.NodeRemoved():
+                self._changes.pop(event.node, None)
+            case _:
+                return
+
+    def _ended(self, record: Record, event: ev.ActionEnded, work: t.Work) -> None:
+        place = work.place or work.at
+        if event.outcome != "ok":
+            self._note(record, place, f"{work.verb} {event.outcome}", event.error)
+        elif work.verb == "stop":
+            self._note(record, place, "stopped", "by command")
+        else:
+            version = self._version(record.stream, work.revision)
+            self._note(record, place, f"{version} started".strip(), "healthy")
+
+    def _state_words(self, stream: str, known: t.Known) -> str:
+        version = self._version(stream, known.revision)
+        if known.running is False:
+            state = "stopped" if known.revision else "empty"
+        elif known.healthy is None:
+            state = "running, health unknown" if known.running else "unknown"
+        else:
+            state = "healthy" if known.healthy else "unhealthy"
+        return f"{version} {state}".strip()
+
+    def _version(self, stream: str, revision: t.Revision | None) -> str:
+        known = self._versions.get(stream, {})
+        return known.get(revision, "") if revision else ""
+
+    def _note(self, record: Record, where: str, what: str, detail: str) -> None:
+        """`where`: a place, or a node as a whole."""
+        place = t.Place(where)
+        app, environment = split_stream(record.stream) if place.slot else ("", "")
+        change = NodeChange(
+            at=record.at,
+            app=app,
+            environment=environment,
+            slot=place.slot,
+            what=what,
+            detail=detail,
+        )
+        self._changes.setdefault(place.node, deque(maxlen=CHANGES_KEPT)).append(change)
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
