@@ -12,6 +12,7 @@ from tidegate_controller.agent_service import AgentService
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Result
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.fleet import QUEUE_MAX
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1 import operator_pb2 as op
 
@@ -186,8 +187,9 @@ async def test_an_agent_that_takes_nothing_is_cut_off_and_gets_it_all_anew(desk:
     await node.cut()
     session = node.session
     assert session is not None
-    while not session.ended:
+    for _ in range(QUEUE_MAX + 1):
         session.send(pb.Instruction(acknowledge=pb.Acknowledge(command_id="x")))
+    assert session.ended
     assert session.queue.qsize() == 1
     assert session.queue.get_nowait() is None
     await node.join()

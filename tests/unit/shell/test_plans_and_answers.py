@@ -107,6 +107,15 @@ async def test_a_plan_knows_what_nodes_hold_that_a_new_log_has_never_heard_of(de
     assert node.last("start_slot").start_slot.slot == "green"
 
 
+async def test_a_plan_takes_no_notice_of_what_nodes_hold_of_other_apps(desk: Desk) -> None:
+    node = await desk.node("a")
+    await node.leave()
+    revision = pb.Revision(digest="sha256:other", config="sha256:other")
+    await node.runs("blog@prod", "blue", revision, current=True)
+    await node.join()
+    assert told(await plan(desk, "1"))["Start"] == ["a/blue: start 1"]
+
+
 async def test_a_deployment_by_its_plan_is_the_plan(desk: Desk) -> None:
     await desk.node("a")
     view = await plan(desk, "1")
