@@ -163,6 +163,16 @@ async def test_a_result_that_nobody_waits_for_is_acknowledged_as_well(desk: Desk
     await line.close()
 
 
+async def test_a_result_that_could_not_be_taken_is_not_acknowledged(desk: Desk) -> None:
+    """Its stream stands still: the agent keeps it for a controller that can go on."""
+    line, command = await on_the_line(desk)
+    desk.stream().fault = "an error of our own"
+    line.say(finished=pb.Finished(command_id=command.id, outcome=pb.OUTCOME_OK))
+    line.say(finished=pb.Finished(command_id="of-another-log", outcome=pb.OUTCOME_OK))
+    assert (await line.hear()).acknowledge.command_id == "of-another-log"
+    await line.close()
+
+
 async def test_what_an_agent_says_of_itself_is_seen(desk: Desk) -> None:
     line, command = await on_the_line(desk)
     slot = pb.SlotState(app="shop", environment="prod", slot="green", healthy=pb.TRI_NO)
