@@ -91,6 +91,9 @@ async def test_a_log_that_somebody_else_writes_to_ends_the_controller(desk: Desk
     error = desk.life.exception()
     assert isinstance(error, BaseExceptionGroup)
     assert error.subgroup(LogError)
+    with pytest.raises(Refused, match="the controller is about to end"):
+        await desk.deploy("1")
+    await desk.agents["a"].leave()
 
 
 async def test_a_first_request_that_is_refused_leaves_no_stream_behind(desk: Desk) -> None:
