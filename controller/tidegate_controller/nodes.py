@@ -106,13 +106,14 @@ class Nodes:
                     f"rollout {rollout.id} of {stream.name} is about {node} right now",
                     f"wait for its end: tidegate rollout show {rollout.id}",
                 )
+        # The fleet forgets it last: until then the removal can be asked for again.
+        for name in [stream.name for stream in self._engine.streams.values() if stream.begun]:
+            await self._engine.submit_quietly(name, NodeRemoved(node=node))
         await self._engine.record_own(
             FLEET_STREAM, ev.NodeRemoved(node=node, removed_by=removed_by)
         )
         if (session := self._engine.fleet.sessions.get(node)) is not None:
             session.end()  # it came meanwhile: it has to register anew
-        for name in [stream.name for stream in self._engine.streams.values() if stream.begun]:
-            await self._engine.submit_quietly(name, NodeRemoved(node=node))
 
     def _streams_with(self, node: str) -> set[str]:
         return {

@@ -98,3 +98,19 @@ async def test_a_removed_node_that_comes_back_is_a_new_one(desk: Desk) -> None:
     await remove(desk, "a")
     await node.join()
     assert desk.kinds("fleet") == ["NodeRegistered", "NodeRemoved", "NodeRegistered"]
+
+
+async def test_a_removal_that_was_cut_short_can_be_asked_for_again(desk: Desk) -> None:
+    for name in "ab":
+        await desk.node(name)
+    await desk.deployed("1", nodes=("a", "b"))
+    await away(desk, "b")
+    async with desk.engine._own_lock:  # the log is busy, and the controller ends meanwhile
+        removing = asyncio.create_task(remove(desk, "b"))
+        await desk.until(lambda: "NodeForgotten" in desk.kinds())
+        removing.cancel()
+    await desk.stop()
+    await desk.start()
+    await remove(desk, "b")
+    assert "b" not in desk.engine.fleet.registered
+    assert {place.node for place in desk.state().places} == {"a"}
