@@ -45,6 +45,8 @@ def _say_app(app: AppStatus) -> None:
     say(f"{app.app} in {app.environment}: {what}" + (f"  {app.digest}" if app.digest else ""))
     if app.rollout:
         say(f"rollout {app.rollout.id} is {app.rollout.state.replace('_', ' ')}")
+    for note in app.notes:
+        say(note)
     rows = [
         [
             node.node,

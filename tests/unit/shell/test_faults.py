@@ -40,6 +40,14 @@ async def test_a_stream_that_cannot_go_on_stands_still_alone(desk: Desk) -> None
     assert not desk.life.done()
 
 
+async def test_a_stream_that_stands_still_says_so_in_the_status(desk: Desk) -> None:
+    await deploying(desk, "shop")
+    assert [app.notes for app in views.status(desk.engine, "").apps] == [[]]
+    await stumbles(desk, "shop@prod")
+    (app,) = views.status(desk.engine, "").apps
+    assert "shop@prod stands still after an error of Tidegate's own" in app.notes[0]
+
+
 async def test_agents_of_a_stream_that_stands_still_come_and_go(desk: Desk) -> None:
     await deploying(desk, "shop")
     await stumbles(desk, "shop@prod")
