@@ -96,9 +96,9 @@ class AgentService(AgentLinkServicer):
             session.heartbeat = report.heartbeat
         elif kind == "finished":
             result = to_result(report.finished, session.hello.address)
-            await self._nodes.finished(session.hello.node, result)
-            acknowledge = pb.Acknowledge(command_id=result.action)
-            session.send(pb.Instruction(acknowledge=acknowledge))
+            if await self._nodes.finished(session.hello.node, result):
+                acknowledge = pb.Acknowledge(command_id=result.action)
+                session.send(pb.Instruction(acknowledge=acknowledge))
         elif kind == "health":
             await self._nodes.changed(session, report.health.slot)
         elif kind == "progress":

@@ -97,6 +97,7 @@ class AppStatus(Document, kw_only=True):
     rollout: RolloutRef | None
     nodes: list[NodeStatus]
     unfinished: int  # actions and chores still to be done
+    notes: list[str] = []  # what a person should know, a line each
 
 
 class Status(Document, kw_only=True):

@@ -149,7 +149,14 @@ class Engine:
         """
         assert self._tasks is not None
         stream = self.streams.setdefault(name, Stream(name))  # it begins with its first event
-        task = self._tasks.create_task(self._answer(stream, input_))
+        answer = self._answer(stream, input_)
+        try:
+            task = self._tasks.create_task(answer)
+        except RuntimeError as ending:
+            answer.close()
+            raise Refused(
+                "the controller is about to end", "ask again once it has started anew"
+            ) from ending
         state, error = await asyncio.shield(task)
         if error is not None:
             raise error

@@ -135,7 +135,7 @@ class Fleet:
                 journal_id=self.registered[name].journal_id if name in self.registered else "",
                 slots=self._slots(name, stream),
             )
-            for name in sorted(names)
+            for name in sorted(set(names))
         )
 
     def _slots(self, name: str, stream: str) -> dict[str, SlotReport]:

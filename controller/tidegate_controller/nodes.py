@@ -3,6 +3,8 @@
 Called by the transports' services, with sessions of whichever transport.
 """
 
+import logging
+
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import find_action
@@ -14,6 +16,8 @@ from tidegate_controller.fleet import FLEET_STREAM, Session
 from tidegate_controller.progress import Board
 from tidegate_controller.wire import stream_of, to_observations, to_report
 from tidegate_protos.v1 import agent_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 TEXT_CHARS = 16_000
 
@@ -47,14 +51,19 @@ class Nodes:
             if node not in self._engine.fleet.sessions:  # it may be back already
                 await self._engine.submit_quietly(name, Observation(node=node, connected=False))
 
-    async def finished(self, node: str, result: Result) -> None:
-        """A result from a node: it can speak for its own actions alone."""
+    async def finished(self, node: str, result: Result) -> bool:
+        """A result from a node: it can speak for its own actions alone. False if it could not be
+        taken, so that the node has to keep it."""
         self.board.forget(result.action)
         name = stream_of(self._engine.log.log_id, result.action)
-        stream = self._engine.streams.get(name)
-        action = find_action(stream.state, result.action) if stream else None
+        action = find_action(self._engine.state(name), result.action)
         if action is not None and action.work.at == node:
-            await self._engine.submit_quietly(name, result)
+            try:
+                await self._engine.submit(name, result)
+            except Refused as refusal:
+                log.warning("a result of %s was not taken: %s", node, refusal.message)
+                return False
+        return True
 
     async def changed(self, session: Session, slot: pb.SlotState) -> None:
         """A slot has changed by itself."""
@@ -97,13 +106,14 @@ class Nodes:
                     f"rollout {rollout.id} of {stream.name} is about {node} right now",
                     f"wait for its end: tidegate rollout show {rollout.id}",
                 )
+        # The fleet forgets it last: until then the removal can be asked for again.
+        for name in [stream.name for stream in self._engine.streams.values() if stream.begun]:
+            await self._engine.submit_quietly(name, NodeRemoved(node=node))
         await self._engine.record_own(
             FLEET_STREAM, ev.NodeRemoved(node=node, removed_by=removed_by)
         )
         if (session := self._engine.fleet.sessions.get(node)) is not None:
             session.end()  # it came meanwhile: it has to register anew
-        for name in [stream.name for stream in self._engine.streams.values() if stream.begun]:
-            await self._engine.submit_quietly(name, NodeRemoved(node=node))
 
     def _streams_with(self, node: str) -> set[str]:
         return {

@@ -92,6 +92,7 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         rollout=reference,
         nodes=[_node_status(engine, state, node) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
+        notes=_notes(stream),
     )
 
 
@@ -104,6 +105,17 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
         step=step,
         waiting_for=rollout.waiting.why if rollout.waiting else None,
     )
+
+
+def _notes(stream: Stream) -> list[str]:
+    """What nobody would see from releases and slots alone."""
+    state = stream.state
+    notes = [stream.broken().message] if stream.fault else []
+    if state.rollout is not None and state.rollout.waiting is not None:
+        notes.append(f"rollout {state.rollout.id} waits for a person: {state.rollout.waiting.why}")
+    if debt := state.debts.get(t.CONTROLLER):
+        notes.append(debt)
+    return notes
 
 
 def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:

@@ -97,6 +97,13 @@ async def test_two_environments_do_not_share_lanes(desk: Desk) -> None:
     assert desk.kinds("shop@staging") == []
 
 
+async def test_a_node_that_is_named_twice_is_one_node(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1", nodes=("a", "a"))
+    assert desk.endings() == ["succeeded"]
+    assert node.works().count("start_slot") == 1
+
+
 async def test_two_environments_of_an_app_do_not_share_a_node(desk: Desk) -> None:
     await desk.node("a")
     await desk.deployed("1")

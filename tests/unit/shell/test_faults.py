@@ -40,6 +40,14 @@ async def test_a_stream_that_cannot_go_on_stands_still_alone(desk: Desk) -> None
     assert not desk.life.done()
 
 
+async def test_a_stream_that_stands_still_says_so_in_the_status(desk: Desk) -> None:
+    await deploying(desk, "shop")
+    assert [app.notes for app in views.status(desk.engine, "").apps] == [[]]
+    await stumbles(desk, "shop@prod")
+    (app,) = views.status(desk.engine, "").apps
+    assert "shop@prod stands still after an error of Tidegate's own" in app.notes[0]
+
+
 async def test_agents_of_a_stream_that_stands_still_come_and_go(desk: Desk) -> None:
     await deploying(desk, "shop")
     await stumbles(desk, "shop@prod")
@@ -91,6 +99,9 @@ async def test_a_log_that_somebody_else_writes_to_ends_the_controller(desk: Desk
     error = desk.life.exception()
     assert isinstance(error, BaseExceptionGroup)
     assert error.subgroup(LogError)
+    with pytest.raises(Refused, match="the controller is about to end"):
+        await desk.deploy("1")
+    await desk.agents["a"].leave()
 
 
 async def test_a_first_request_that_is_refused_leaves_no_stream_behind(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from without_doors import SILENT, Desk
 
+from tidegate_controller import views
 from tidegate_controller.documents import PlanView
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -107,6 +108,15 @@ async def test_a_plan_knows_what_nodes_hold_that_a_new_log_has_never_heard_of(de
     assert node.last("start_slot").start_slot.slot == "green"
 
 
+async def test_a_plan_takes_no_notice_of_what_nodes_hold_of_other_apps(desk: Desk) -> None:
+    node = await desk.node("a")
+    await node.leave()
+    revision = pb.Revision(digest="sha256:other", config="sha256:other")
+    await node.runs("blog@prod", "blue", revision, current=True)
+    await node.join()
+    assert told(await plan(desk, "1"))["Start"] == ["a/blue: start 1"]
+
+
 async def test_a_deployment_by_its_plan_is_the_plan(desk: Desk) -> None:
     await desk.node("a")
     view = await plan(desk, "1")
@@ -175,6 +185,8 @@ async def test_traffic_by_hand_waits_and_goes_on_when_it_is_done(desk: Desk) -> 
     rollout = await waiting(desk)
     address = desk.agents["a"].address("shop@prod", "blue")
     assert desk.state().rollout.waiting.why == f"switch all traffic to {address} by hand"
+    (app,) = views.status(desk.engine, "shop").apps
+    assert app.notes == [f"rollout r1 waits for a person: switch all traffic to {address} by hand"]
     reply = await desk.answered(rollout, "continue")
     assert (reply.rollout, reply.stream) == (rollout, "shop@prod")
     await desk.until(desk.endings)
@@ -219,6 +231,21 @@ async def test_a_rollout_that_waits_can_be_aborted(desk: Desk) -> None:
     await desk.until(lambda: desk.state().rollout is None or desk.state().rollout.undoing)
     assert "Replanned" in desk.kinds()
     assert desk.state().committed == ()
+
+
+async def test_an_undo_that_was_given_up_says_that_nobody_knows_where_traffic_goes(
+    desk: Desk,
+) -> None:
+    rollout = await waiting(desk)
+    await desk.answered(rollout, "abort")
+    await desk.until(lambda: desk.state().rollout.undoing and desk.state().rollout.waiting)
+    await desk.answered(rollout, "abort")
+    await desk.until(desk.endings)
+    assert desk.endings() == ["failed"]
+    (app,) = views.status(desk.engine, "shop").apps
+    assert app.notes == [
+        "nobody knows where traffic goes; the next deploy or rollback settles that first"
+    ]
 
 
 async def test_an_answer_that_is_none_is_refused(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Spec, Traffic
 from tidegate_controller.engine import Engine
 from tidegate_controller.fleet import Fleet, Session
-from tidegate_controller.log import EventLog, Record, encode, read_log
+from tidegate_controller.log import EventLog, Record, encode, read_stream
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.requests import Requests
 from tidegate_controller.stream import Stream
@@ -266,7 +266,11 @@ class Desk:
         return self.engine.streams[name].state
 
     def records(self, stream: str = "shop@prod") -> list[Record]:
-        return [r for r in read_log(self.log.path, 0, 10_000) if r.stream == stream]
+        """What the log has of the stream; of apps only what has reached their state as well."""
+        records = read_stream(self.log.path, stream, 0, 10_000)
+        if stream not in self.engine.streams:
+            return records
+        return [r for r in records if r.version <= self.engine.streams[stream].state.version]
 
     def kinds(self, stream: str = "shop@prod") -> list[str]:
         return [record.kind for record in self.records(stream)]
