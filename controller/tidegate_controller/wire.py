@@ -8,11 +8,13 @@ import msgspec
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
+from tidegate_controller.core.requests import active_release, previous_release
 from tidegate_controller.core.spec import Health
 from tidegate_protos.rules import join_host_port
 from tidegate_protos.v1 import agent_pb2 as pb
 
 ANSWER_SECONDS = 10.0
+GRACE_SECONDS = 10.0  # to stop what is of no release that is known here
 EXPIRES_SECONDS = 3600.0  # hygiene only: the fence is what keeps an old command from acting
 
 TRI = {pb.TRI_YES: True, pb.TRI_NO: False}  # anything else is unknown
@@ -21,6 +23,7 @@ BLAMES: dict[int, t.Blame] = {
     pb.BLAME_ENVIRONMENT: "environment",
 }
 ERROR_CHARS = 2000
+DIGEST_CHARS = 71  # sha256: and 64 digits
 OUTPUT_CHARS = 16_000
 OUTCOMES: dict[int, t.Outcome] = {
     pb.OUTCOME_OK: "ok",
@@ -31,6 +34,9 @@ OUTCOMES: dict[int, t.Outcome] = {
     pb.OUTCOME_EXPIRED: "expired",
     pb.OUTCOME_UNKNOWN: "unknown",
 }
+
+
+ArtifactUrl = Callable[[str], str]  # digest -> where to fetch it
 
 
 def split_stream(stream: str) -> tuple[str, str]:
@@ -60,9 +66,10 @@ def release_of(state: t.State, revision: t.Revision | None) -> t.Release | None:
 
 
 def to_command(
-    stream: str, state: t.State, action: t.Action, artifact_url: Callable[[str], str], now: float
+    stream: str, state: t.State, action: t.Action, artifact_url: ArtifactUrl, now: float
 ) -> pb.Command:
-    """The command for an agent. `now`: engine seconds."""
+    """The command for an agent. `now`: engine seconds. Raises ValueError for what no agent can do,
+    and for a release that the state has forgotten."""
     app, environment = split_stream(stream)
     work = action.work
     command = pb.Command(
@@ -78,57 +85,147 @@ def to_command(
     )
     command.expires_at.GetCurrentTime()
     command.expires_at.seconds += int(EXPIRES_SECONDS)
-    assert work.place is not None
-    slot = work.place.slot
-    if work.verb == "switch":
-        command.switch_slot.slot = slot
-        return command
-    if work.verb == "stop":
-        retired = release_of(state, place_of(state, work.place).revision)
-        service = retired.settings.service if retired else None
-        command.stop_slot.slot = slot
-        command.stop_slot.grace_seconds = service.stop_grace_seconds if service else 10.0
-        return command
-    release = release_of(state, work.revision)
-    assert release is not None
-    assert work.revision is not None
-    revision_pb = pb.Revision(digest=work.revision.digest, config=work.revision.config)
-    service = release.settings.service
-    port = (service.ports or {}).get(slot, 0)
-    if work.verb == "query":
-        command.inspect.CopyFrom(
-            pb.Inspect(slot=slot, artifact_bytes=release.size_bytes, port=port)
-        )
-    elif work.verb == "prepare":
-        artifact = pb.Artifact(
-            digest=work.revision.digest,
-            size_bytes=release.size_bytes,
-            url=artifact_url(work.revision.digest),
-        )
-        command.prepare_slot.CopyFrom(
-            pb.PrepareSlot(
-                slot=slot, revision=revision_pb, version=release.version, artifact=artifact
-            )
-        )
-    elif work.verb == "start":
-        command.start_slot.CopyFrom(_start_slot(release, slot, revision_pb, port))
+    if work.verb not in WORKS:
+        raise ValueError(f"{work.verb} is no work for an agent")
+    WORKS[work.verb](command, state, work, artifact_url)
     return command
 
 
-def _start_slot(release: t.Release, slot: str, revision: pb.Revision, port: int) -> pb.StartSlot:
+def _inspect(command: pb.Command, state: t.State, work: t.Work, _: ArtifactUrl) -> None:
+    release, slot = _release(state, work), _slot(work)
+    service = _service(release, slot)
+    command.inspect.CopyFrom(
+        pb.Inspect(
+            slot=slot,
+            artifact_bytes=release.size_bytes,
+            port=service.port,
+            digest=release.revision.digest,
+            probe=work.prove,
+            service=service,
+        )
+    )
+
+
+def _prepare(command: pb.Command, state: t.State, work: t.Work, artifact_url: ArtifactUrl) -> None:
+    release, slot = _release(state, work), _slot(work)
+    digest = release.revision.digest
+    command.prepare_slot.CopyFrom(
+        pb.PrepareSlot(
+            slot=slot,
+            revision=_revision(release),
+            version=release.version,
+            artifact=pb.Artifact(
+                digest=digest,
+                size_bytes=release.size_bytes,
+                url=artifact_url(digest),
+                strip_components=release.settings.strip_components,
+            ),
+            service=_service(release, slot),
+            hooks=_hooks(release),
+        )
+    )
+
+
+def _run_task(command: pb.Command, state: t.State, work: t.Work, _: ArtifactUrl) -> None:
+    release, slot = _release(state, work), _slot(work)
+    command.run_task.CopyFrom(
+        pb.RunTask(
+            slot=slot,
+            task=work.task,
+            revision=_revision(release),
+            version=release.version,
+            service=_service(release, slot),
+            hooks=_hooks(release),
+        )
+    )
+
+
+def _start(command: pb.Command, state: t.State, work: t.Work, _: ArtifactUrl) -> None:
+    release, slot = _release(state, work), _slot(work)
+    command.start_slot.CopyFrom(
+        pb.StartSlot(
+            slot=slot,
+            revision=_revision(release),
+            version=release.version,
+            service=_service(release, slot),
+            health=to_check(release.settings.health),
+        )
+    )
+
+
+def _switch(command: pb.Command, _: t.State, work: t.Work, __: ArtifactUrl) -> None:
+    command.switch_slot.slot = _slot(work)
+
+
+def _stop(command: pb.Command, state: t.State, work: t.Work, _: ArtifactUrl) -> None:
+    assert work.place is not None
+    retired = release_of(state, place_of(state, work.place).revision)
+    service = retired.settings.service if retired else None
+    command.stop_slot.slot = work.place.slot
+    command.stop_slot.grace_seconds = service.stop_grace_seconds if service else GRACE_SECONDS
+
+
+def _clean_up(command: pb.Command, state: t.State, _: t.Work, __: ArtifactUrl) -> None:
+    """What serves and what to go back to stay; so does what a rollout is about."""
+    rollout = state.rollout
+    kept = [active_release(state), previous_release(state)]
+    kept += [rollout.release, rollout.previous] if rollout else []
+    command.cleanup.CopyFrom(
+        pb.Cleanup(
+            keep_digests=sorted({release.revision.digest for release in kept if release}),
+            releases=state.keep.releases,
+            age_seconds=state.keep.age_seconds or 0.0,
+        )
+    )
+
+
+WORKS: dict[t.Verb, Callable[[pb.Command, t.State, t.Work, ArtifactUrl], None]] = {
+    "query": _inspect,
+    "prepare": _prepare,
+    "task": _run_task,
+    "start": _start,
+    "switch": _switch,
+    "stop": _stop,
+    "cleanup": _clean_up,
+}
+
+
+def _release(state: t.State, work: t.Work) -> t.Release:
+    release = release_of(state, work.revision)
+    if release is None:
+        raise ValueError(f"the release that {work.verb} is about is not known any more")
+    return release
+
+
+def _slot(work: t.Work) -> str:
+    if work.place is None:
+        raise ValueError(f"{work.verb} at {work.at} names no slot")
+    return work.place.slot
+
+
+def _revision(release: t.Release) -> pb.Revision:
+    return pb.Revision(digest=release.revision.digest, config=release.revision.config)
+
+
+def _service(release: t.Release, slot: str) -> pb.Service:
     service = release.settings.service
-    return pb.StartSlot(
-        slot=slot,
-        revision=revision,
-        version=release.version,
-        service=pb.Service(
-            manager=service.manager,
-            command=list(service.command),
-            environment=dict(service.environment),
-            port=port,
-            stop_grace_seconds=service.stop_grace_seconds,
-        ),
-        health=to_check(release.settings.health),
+    return pb.Service(
+        manager=service.manager,
+        command=list(service.command),
+        environment=dict(service.environment),
+        port=(service.ports or {}).get(slot, 0),
+        stop_grace_seconds=service.stop_grace_seconds,
+        user=service.user,
+        environment_file=service.environment_file,
+    )
+
+
+def _hooks(release: t.Release) -> pb.Hooks:
+    hooks = release.settings.hooks
+    return pb.Hooks(
+        install=hooks.install,
+        install_seconds=hooks.install_seconds,
+        migrate_seconds=hooks.migrate_seconds,
     )
 
 
@@ -144,7 +241,9 @@ def to_report(slot: pb.SlotState, address: str) -> SlotReport:
     """A slot as the agent sees it; `address` is the node's, the port is the slot's."""
     revision = None
     if slot.revision.digest:
-        revision = t.Revision(digest=slot.revision.digest, config=slot.revision.config)
+        revision = t.Revision(
+            digest=slot.revision.digest[:DIGEST_CHARS], config=slot.revision.config[:DIGEST_CHARS]
+        )
     return SlotReport(
         known=t.Known(
             revision=revision,
