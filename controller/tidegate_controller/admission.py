@@ -5,12 +5,12 @@ that no two environments share a node or a balancer's lanes. Called by `operator
 """
 
 import asyncio
-import os
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Spec, Traffic
+from tidegate_controller.core.spec import Spec
 from tidegate_controller.engine import RECONNECT_GRACE_SECONDS, Engine
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.traffic import balancer_of
 from tidegate_controller.wire import split_stream
 
 POLL_SECONDS = 0.2
@@ -49,14 +49,15 @@ def rollback_nodes(engine: Engine, state: t.State) -> list[str]:
 
 
 def refuse_shared(engine: Engine, stream: str, names: list[str], spec: Spec | None) -> None:
-    """Raise `Refused` if another environment uses one of the nodes, or the spec's lanes."""
+    """Raise `Refused` if another environment uses one of the nodes, or moves the same
+    traffic."""
     for other in tuple(engine.streams.values()):
         if other.name == stream:
             continue
         if split_stream(other.name)[0] == split_stream(stream)[0]:
             _refuse_nodes(other.name, _used_nodes(other.state), names)
         if spec is not None:
-            _refuse_lanes(other.name, other.state, spec)
+            _refuse_balancer(other.name, other.state, spec)
 
 
 def _used_nodes(state: t.State) -> set[str]:
@@ -75,16 +76,12 @@ def _refuse_nodes(other: str, used: set[str], names: list[str]) -> None:
         )
 
 
-def _refuse_lanes(other: str, state: t.State, spec: Spec) -> None:
-    mine = _lanes(spec.traffic)
+def _refuse_balancer(other: str, state: t.State, spec: Spec) -> None:
+    mine = balancer_of(spec.traffic)
     traffics = [state.traffic, state.rollout.spec.traffic if state.rollout else None]
-    if mine and any(theirs and _lanes(theirs) == mine for theirs in traffics):
+    if mine and any(theirs and balancer_of(theirs) == mine for theirs in traffics):
         raise Refused(
-            f"{other} already moves the traffic in {mine}",
-            "give each app and environment a `directory` of its own under [traffic]",
+            f"{other} already moves the traffic {mine}",
+            "give each app and environment a `directory`, or a `command`, of its own under "
+            "[traffic]",
         )
-
-
-def _lanes(traffic: Traffic) -> str:
-    """The directory that the adapter moves traffic in; empty where it has none."""
-    return os.path.realpath(traffic.directory) if traffic.directory else ""

@@ -1,7 +1,7 @@
 """Reads `tidegate.toml` into `core.spec`, and refuses what it does not understand.
 
-Called by the command line. `TOP` below is the schema. All problems of a file are reported at once,
-each with its line and, for an unknown key, the nearest one that would be right.
+Called by the command line. `config_keys` is the schema. All problems of a file are reported at
+once, each with its line and, for an unknown key, the nearest one that would be right.
 """
 
 import hashlib
@@ -10,36 +10,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import msgspec
 
-from tidegate_controller.config_checks import (
-    At,
-    Key,
-    choice,
-    clip,
-    command,
-    directory,
-    duration,
-    integer,
-    name,
-    nodes,
-    quoted,
-    suggest,
-    table,
-    variables,
-)
-from tidegate_controller.config_health import EXAMPLE, health
-from tidegate_controller.core.spec import (
-    Health,
-    Pace,
-    Service,
-    Settings,
-    Spec,
-    Struct,
-    Traffic,
-)
+from tidegate_controller.config_checks import At, Problem, clip, quoted, suggest, table
+from tidegate_controller.config_keys import FRAME, SECTIONS, TOP
+from tidegate_controller.config_merge import Merged, merged
+from tidegate_controller.config_traffic import resolved
+from tidegate_controller.core.spec import Settings, Spec
 from tidegate_controller.errors import UsageError
 from tidegate_controller.toml_lines import KeyPath, find_lines, line_of
 
@@ -82,23 +60,23 @@ class Config:
 def load(path: Path) -> Config:
     """Read and check the file. Raises one UsageError that lists all that is wrong with it."""
     document, lines = _parse(path, _read(path))
-    top = At(document, (), [])
-    found = table(TOP)(top)
-    if top.problems:
-        raise _all_at_once(path, lines, top)
-    file = msgspec.convert(found, _File)
-    place = (path.parent / file.traffic.directory).absolute()
-    shared = {
-        "app": file.app,
-        "settings": Settings(service=file.service, health=file.health),
-        "traffic": msgspec.structs.replace(file.traffic, directory=str(place)),
-        "pace": file.pace,
-    }
+    frame = At(document, (), [])
+    found = table(frame, FRAME, SECTIONS)
+    environments = _environments(document)
+    shared, own = _checked(merged(document)), {}
+    for environment in environments:
+        own[environment] = _checked(merged(document, environment))
+    problems = [*frame.problems, *_told_apart(shared, own)]
+    if problems:
+        raise _all_at_once(path, lines, document, problems)
+    app, tables = found["app"], found["environments"]
+    assert isinstance(app, str)
+    assert isinstance(tables, dict)
     specs = {
-        environment: msgspec.convert({"environment": environment, **shared, **own}, Spec)
-        for environment, own in file.environments.items()
+        environment: _spec(app, environment, tables[environment], own[environment], path.parent)
+        for environment in environments
     }
-    return Config(path=path, app=file.app, specs=specs)
+    return Config(path=path, app=app, specs=specs)
 
 
 def render_digest(settings: Settings) -> str:
@@ -108,81 +86,72 @@ def render_digest(settings: Settings) -> str:
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 
 
-# --- The schema: each key, the field of core.spec it fills, and its check ------------------------
+# --- One environment -----------------------------------------------------------------------------
 
 
-def _environments(at: At) -> object:
-    if not isinstance(at.value, dict) or not at.value:
-        at.expected("at least one table such as [environments.production]")
-        return None
-    for environment in at.value:
-        name(At(environment, (*at.path, environment), at.problems))
-    return {
-        environment: table(ENVIRONMENT)(at.inner(environment, value))
-        for environment, value in at.value.items()
+@dataclass(frozen=True)
+class _Checked:
+    """The sections by field of core.spec, and what is wrong with them, at its place in the file."""
+
+    fields: dict[str, object]
+    problems: list[Problem]
+
+
+def _checked(sections: Merged) -> _Checked:
+    at = At(sections.sections, (), [])
+    fields = table(at, SECTIONS)
+    placed = [problem._replace(path=sections.origin(problem.path)) for problem in at.problems]
+    return _Checked(fields, placed)
+
+
+def _environments(document: Mapping[str, object]) -> list[str]:
+    """Names of those that are tables."""
+    given = document.get("environments")
+    return (
+        [name for name in given if isinstance(given[name], dict)] if isinstance(given, dict) else []
+    )
+
+
+def _told_apart(shared: _Checked, own: Mapping[str, _Checked]) -> list[Problem]:
+    """Each problem once. What is wrong for some environments only names them; what would be wrong
+    in the tables for all, but is so in no environment, is not wrong."""
+    if not own:
+        return shared.problems
+    found: dict[Problem, list[str]] = {
+        problem: [] for problem in shared.problems if not problem.clash
     }
+    for environment, checked in own.items():
+        for problem in checked.problems:
+            found.setdefault(problem, []).append(environment)
+    return [
+        problem
+        if not problem.clash
+        or problem.path[0] == "environments"
+        or (problem in shared.problems and len(where) == len(own))
+        else problem._replace(said=f"in {', '.join(map(clip, where))}: {problem.said}")
+        for problem, where in found.items()
+    ]
 
 
-def _ports(at: At) -> object:
-    found = table(PORTS)(at)
-    if found.get("blue") is not None and found["blue"] == found.get("green"):
-        at.wrong("blue and green must be two different ports: both run at once")
-    return found
-
-
-def _literals(struct: type[Struct], field: str) -> tuple[str, ...]:
-    return get_args(get_type_hints(struct)[field])
-
-
-ENVIRONMENT = {
-    "nodes": Key("nodes", nodes, needed='nodes = { role = "web" }'),
-    "strategy": Key("strategy", choice(_literals(Spec, "strategy"))),
-}
-PORTS = {
-    "blue": Key("blue", integer(1, 65535), needed="blue = 8001"),
-    "green": Key("green", integer(1, 65535), needed="green = 8002"),
-}
-SERVICE = {
-    "manager": Key("manager", choice(_literals(Service, "manager"))),
-    "command": Key("command", command, needed='command = ["./serve", "--port", "{port}"]'),
-    "environment": Key("environment", variables),
-    "ports": Key("ports", _ports),
-    "strip_components": Key("strip_components", integer(0, 16)),
-    "stop_grace": Key("stop_grace_seconds", duration("0s")),
-}
-ROLLOUT = {
-    "prepare_deadline": Key("prepare_seconds", duration("100ms")),
-    "soak": Key("soak_seconds", duration("0s")),
-    "drain": Key("drain_seconds", duration("0s")),
-    "keep_old_for": Key("keep_old_seconds", duration("0s")),
-    "away_deadline": Key("away_seconds", duration("100ms")),
-}
-TRAFFIC = {
-    "adapter": Key("adapter", choice(_literals(Traffic, "adapter")), needed='adapter = "caddy"'),
-    "directory": Key("directory", directory, needed='directory = "/srv/caddy/upstreams"'),
-    "lanes": Key("lanes", integer(1, 1000)),
-}
-TOP = {
-    "app": Key("app", name, needed='app = "shop"'),
-    "environments": Key(
-        "environments", _environments, needed='[environments.production] nodes = { role = "web" }'
-    ),
-    "service": Key("service", table(SERVICE), needed=f"[service] {SERVICE['command'].needed}"),
-    "health": Key("health", health, needed=f"[health] {EXAMPLE}"),
-    "rollout": Key("pace", table(ROLLOUT)),
-    "traffic": Key("traffic", table(TRAFFIC), needed=f"[traffic] {TRAFFIC['adapter'].needed}"),
-}
-
-
-class _File(Struct, frozen=True):
-    """What `TOP` makes of a file without problems."""
-
-    app: str
-    environments: dict[str, dict[str, object]]
-    service: Service
-    health: Health
-    traffic: Traffic
-    pace: Pace = Pace()
+def _spec(
+    app: str, environment: str, table: dict[str, object], own: _Checked, folder: Path
+) -> Spec:
+    fields = dict(own.fields)
+    artifact = fields.pop("artifact", {})
+    settings = {name: fields.pop(name, {}) for name in ("service", "health", "hooks")}
+    assert isinstance(artifact, dict)
+    found = msgspec.convert(
+        {
+            "app": app,
+            "environment": environment,
+            "settings": {**settings, **artifact},
+            **table,
+            **fields,
+        },
+        Spec,
+    )
+    traffic = resolved(found.traffic, app, environment, folder)
+    return msgspec.structs.replace(found, traffic=traffic)
 
 
 # --- The file, and what is said about it ---------------------------------------------------------
@@ -227,11 +196,13 @@ def _syntax(path: Path, text: str, said: str) -> str:
     return f"{path}:{line}: not TOML{where if place else ''}: {said}"
 
 
-def _all_at_once(path: Path, lines: Mapping[KeyPath, int], top: At) -> UsageError:
+def _all_at_once(
+    path: Path, lines: Mapping[KeyPath, int], document: object, problems: list[Problem]
+) -> UsageError:
     placed = sorted(
         (
-            (line_of(lines, where), f"{_label(where, top.value)}: {what}")
-            for where, what in top.problems
+            (line_of(lines, problem.path), f"{_label(problem.path, document)}: {problem.said}")
+            for problem in problems
         ),
         key=lambda problem: problem[0],
     )
@@ -243,13 +214,12 @@ def _all_at_once(path: Path, lines: Mapping[KeyPath, int], top: At) -> UsageErro
 
 def _label(path: KeyPath, document: object) -> str:
     """("service", "command", 0) -> `[service] command[0]`."""
-    tables = 0
     if path[0] == "environments":
-        tables = min(len(path), 2)
+        tables = min(len(path), 3 if path[2:] and path[2] in SECTIONS else 2)
     elif path[0] in TOP:
         tables = int(path[0] != "app")
-    elif isinstance(document, dict):
-        tables = int(isinstance(document.get(path[0]), dict))
+    else:
+        tables = int(isinstance(document, dict) and isinstance(document.get(path[0]), dict))
     head = f"[{_dotted(path[:tables])}]" if tables else ""
     return f"{head} {_dotted(path[tables:])}".strip()
 

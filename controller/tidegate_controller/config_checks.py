@@ -10,13 +10,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from tidegate_controller.toml_lines import KeyPath
-from tidegate_controller.units import parse_duration, spell_duration
+from tidegate_controller.units import parse_duration
 from tidegate_protos.rules import LABEL, NAME, PLACEHOLDERS
 
-LONGEST = "30d"  # of any duration
+LONGEST = "30d"  # of a duration, where nothing else is said
 NAME_FORM = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
 VERSION_FORM = "1 to 63 of A-Z, a-z, 0-9, '.', '_', '+' and '-', beginning with a letter or digit"
 
@@ -29,25 +30,44 @@ BRACES = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")  # {{, }}, {name}, o
 _SHOWN_CHARS = 60
 
 
+class Problem(NamedTuple):
+    """`clash`: not by itself, but with what stands beside it, or because that is missing."""
+
+    path: KeyPath
+    said: str
+    clash: bool = False
+
+
 @dataclass(frozen=True)
 class At:
     """A value of the file, where it stands, and the list that all problems go to."""
 
     value: object
     path: KeyPath
-    problems: list[tuple[KeyPath, str]]
+    problems: list[Problem]
 
     def inner(self, key: str | int, value: object = None) -> "At":
         return At(value, (*self.path, key), self.problems)
 
-    def wrong(self, problem: str) -> None:
-        self.problems.append((self.path, problem))
+    def wrong(self, said: str) -> None:
+        self.problems.append(Problem(self.path, said))
+
+    def clashes(self, said: str) -> None:
+        self.problems.append(Problem(self.path, said, clash=True))
 
     def expected(self, what: str) -> None:
         self.wrong(f"must be {what}; found {describe(self.value)}")
 
 
-Check = Callable[[At], object]
+@dataclass(frozen=True)
+class Check:
+    """What a value has to be: `form` for whoever reads the reference, `run` for a value."""
+
+    form: str
+    run: Callable[[At], object]
+
+    def __call__(self, at: At) -> object:
+        return self.run(at)
 
 
 class Key(NamedTuple):
@@ -55,29 +75,32 @@ class Key(NamedTuple):
 
     field: str  # the name in core.spec
     check: Check
+    meaning: str
     needed: str = ""  # an example, for a key that must be there
+    absent: str = ""  # what it means to leave it out, where its default does not say that
 
 
-def table(keys: Mapping[str, Key]) -> Callable[[At], dict[str, object]]:
-    """A table with these keys and no others -> a dict by field."""
+Keys = Mapping[str, Key]
 
-    def check(at: At) -> dict[str, object]:
-        if not isinstance(at.value, dict):
-            at.expected(f"a table with the keys {', '.join(keys)}")
-            return {}
-        for name in at.value:
-            if name not in keys:
-                at.inner(name).wrong(f"unknown key; {suggest(name, keys)}")
-        for name, key in keys.items():
-            if key.needed and name not in at.value:
-                at.inner(name).wrong(f"missing; for example {key.needed}")
-        return {
-            keys[name].field: keys[name].check(at.inner(name, value))
-            for name, value in at.value.items()
-            if name in keys
-        }
 
-    return check
+def table(at: At, keys: Keys, beside: Iterable[str] = ()) -> dict[str, object]:
+    """A table with these keys and no others -> a dict by field. What it holds `beside` them is
+    looked at elsewhere."""
+    names = (*keys, *beside)
+    if not isinstance(at.value, dict):
+        at.expected(f"a table with the keys {', '.join(names)}")
+        return {}
+    for name in at.value:
+        if name not in names:
+            at.inner(name).wrong(f"unknown key; {suggest(name, names)}")
+    for name, key in keys.items():
+        if key.needed and name not in at.value:
+            at.inner(name).clashes(f"missing; for example {key.needed}")
+    return {
+        keys[name].field: keys[name].check(at.inner(name, value))
+        for name, value in at.value.items()
+        if name in keys
+    }
 
 
 def string(at: At, what: str) -> str | None:
@@ -92,15 +115,15 @@ def string(at: At, what: str) -> str | None:
     return at.value
 
 
-def name(at: At) -> str | None:
+def a_name(at: At) -> str | None:
     text = string(at, f"a name ({NAME_FORM})")
     if text is not None and not NAME.fullmatch(text):
         at.expected(f"a name ({NAME_FORM})")
     return text
 
 
-def choice(known: Sequence[str]) -> Check:
-    """One of the words that this version knows."""
+def known_yet(known: Sequence[str]) -> Check:
+    """One of the words that this version knows, of those that there may be one day."""
     words = ", ".join(known)
 
     def check(at: At) -> object:
@@ -108,30 +131,51 @@ def choice(known: Sequence[str]) -> Check:
             at.wrong(f"not yet: this version knows: {words}; found {describe(at.value)}")
         return at.value
 
-    return check
+    return Check(_either(known), check)
+
+
+def choice(known: Sequence[str]) -> Check:
+    """One of a few words."""
+    form = _either(known)
+
+    def check(at: At) -> object:
+        if at.value not in known:
+            at.expected(form)
+        return at.value
+
+    return Check(form, check)
+
+
+def _either(words: Sequence[str]) -> str:
+    *others, last = map(quoted, words)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def integer(least: int, most: int) -> Check:
+    form = f"a whole number from {least} to {most}"
     example = max(least, min(3, most))
 
     def check(at: At) -> int | None:
         if type(at.value) is not int or not least <= at.value <= most:
-            at.expected(f"a whole number from {least} to {most}, such as {example}")
+            at.expected(f"{form}, such as {example}")
             return None
         return at.value
 
-    return check
+    return Check(form, check)
 
 
-def boolean(at: At) -> object:
+def _boolean(at: At) -> object:
     if not isinstance(at.value, bool):
         at.expected("true or false")
     return at.value
 
 
-def duration(least: str) -> Check:
-    """A string with units, from `least` to `LONGEST` -> seconds."""
-    least_seconds, longest_seconds = parse_duration(least), parse_duration(LONGEST)
+boolean = Check("true or false", _boolean)
+
+
+def duration(least: str, most: str = LONGEST) -> Check:
+    """A string with units, from `least` to `most` -> seconds."""
+    least_seconds, most_seconds = parse_duration(least), parse_duration(most)
 
     def check(at: At) -> float | None:
         try:
@@ -139,25 +183,31 @@ def duration(least: str) -> Check:
         except ValueError as error:
             at.wrong(f"{error}; found {describe(at.value)}")
             return None
-        if not least_seconds <= seconds <= longest_seconds:
-            at.expected(f"from {spell_duration(least_seconds)} to {LONGEST}")
+        if not least_seconds <= seconds <= most_seconds:
+            at.expected(f"from {least} to {most}")
         return seconds
 
-    return check
+    return Check(f"a duration from {least} to {most}", check)
 
 
-def template(at: At, what: str = 'a string such as "{port}"', *, may_be_empty: bool = False) -> str:
+def template(
+    at: At,
+    what: str = 'a string such as "{port}"',
+    *,
+    words: Sequence[str] = PLACEHOLDERS,
+    may_be_empty: bool = False,
+) -> str:
     """A string in which {port} and its like stand for what the slot gets; {{ and }} are braces."""
     if may_be_empty and at.value == "":
         return ""
     text = string(at, what) or ""
-    known = " ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
+    known = " ".join(f"{{{word}}}" for word in words)
     for found in BRACES.finditer(text):
         if found["name"] is None and len(found[0]) == 1:
             at.wrong(
                 f"unbalanced {found[0]}; write {found[0] * 2} for the character, or use {known}"
             )
-        elif found["name"] is not None and found["name"] not in PLACEHOLDERS:
+        elif found["name"] is not None and found["name"] not in words:
             written = found[0] if found[0].isprintable() else quoted(found[0])
             at.wrong(
                 f"unknown placeholder {clip(written)}; known: {known}; "
@@ -166,15 +216,25 @@ def template(at: At, what: str = 'a string such as "{port}"', *, may_be_empty: b
     return text
 
 
-def command(at: At, example: str = '["./serve", "--port", "{port}"]') -> object:
-    if not isinstance(at.value, list) or not at.value:
-        at.expected(f"an array of strings such as {example}, not empty")
-        return None
-    # An empty argument is an argument; an empty program is none.
-    return [
-        template(at.inner(index, item), may_be_empty=index > 0)
-        for index, item in enumerate(at.value)
-    ]
+def a_text(what: str) -> Check:
+    """A string in which placeholders stand for what the slot gets."""
+    return Check("a string", partial(template, what=what))
+
+
+def command(example: str, words: Sequence[str] = PLACEHOLDERS) -> Check:
+    """An argument list, with placeholders."""
+
+    def check(at: At) -> object:
+        if not isinstance(at.value, list) or not at.value:
+            at.expected(f"an array of strings such as {example}, not empty")
+            return None
+        # An empty argument is an argument; an empty program is none.
+        return [
+            template(at.inner(index, item), words=words, may_be_empty=index > 0)
+            for index, item in enumerate(at.value)
+        ]
+
+    return Check("an array of strings", check)
 
 
 def variables(at: At) -> object:
@@ -205,7 +265,7 @@ def nodes(at: At) -> object:
     elif isinstance(at.value, list) and at.value:
         seen = set()
         for index, item in enumerate(at.value):
-            node = name(at.inner(index, item))
+            node = a_name(at.inner(index, item))
             if node is not None and node in seen:
                 at.inner(index).wrong(f"{quoted(node)} is listed twice")
             seen.add(node)
@@ -216,10 +276,11 @@ def nodes(at: At) -> object:
     return at.value
 
 
-def directory(at: At) -> str | None:
-    text = string(at, 'a directory such as "/srv/caddy/upstreams"')
-    if text is not None and text.startswith("~"):
-        at.wrong("~ is not expanded here; write the path in full or relative to this file")
+def full_path(at: At, what: str) -> str | None:
+    """A path on the nodes, where nothing could be relative to."""
+    text = string(at, what)
+    if text is not None and not text.startswith("/"):
+        at.expected(what)
     return text
 
 

@@ -6,14 +6,15 @@ Called by `config`. The kind is the one key of `PROBES` that is given; each opti
 import re
 import urllib.parse
 from collections.abc import Mapping
-from functools import partial
 
 import msgspec
 
 from tidegate_controller.config_checks import (
     BRACES,
     At,
+    Check,
     Key,
+    a_text,
     boolean,
     clip,
     command,
@@ -36,15 +37,18 @@ _URL_PORT = re.compile(r"(https?://(?:\[[^]]*\]|[^][/?#:]*))(?::[0-9]*)?(?=[/?#]
 
 def health(at: At) -> object:
     """The table -> what `Health` is made of."""
-    found = table(HEALTH)(at)
+    found = table(at, HEALTH)
     if not isinstance(at.value, dict):
         return None
     given = [kind for kind in PROBES if kind in at.value]
     if not given:
-        at.wrong(f"does not say how to ask; give one of {', '.join(PROBES)}, for example {EXAMPLE}")
+        at.clashes(
+            f"does not say how to ask; give one of {', '.join(PROBES)}, for example {EXAMPLE}"
+        )
         return None
     for second in given[1:]:
-        at.inner(second).wrong(f"a second check beside {given[0]}; give one of {', '.join(PROBES)}")
+        said = f"a second check beside {given[0]}; give one of {', '.join(PROBES)}"
+        at.inner(second).clashes(said)
     kind = given[0]
     if len(given) == 1:
         _refuse_foreign(at, kind, at.value)
@@ -56,11 +60,20 @@ def health(at: At) -> object:
     }
 
 
+def without_other_kind(base: dict[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """What an environment's own table leaves of the table for all: another kind of check replaces
+    the kind and its options, not how often it is asked."""
+    before, now = ({kind for kind in PROBES if kind in given} for given in (base, own))
+    if not now or now == before:
+        return base
+    return {key: value for key, value in base.items() if key not in {**KINDS, **OPTIONS}}
+
+
 def _refuse_foreign(at: At, kind: str, written: Mapping[str, object]) -> None:
     for key in OPTIONS:
         if key in written and key not in PROBES[kind]:
             owners = " and ".join(owner for owner, keys in PROBES.items() if key in keys)
-            at.inner(key).wrong(f"belongs to {owners}; this check is {kind}")
+            at.inner(key).clashes(f"belongs to {owners}; this check is {kind}")
 
 
 def _refuse_useless(at: At, kind: str, written: Mapping[str, object]) -> None:
@@ -72,15 +85,15 @@ def _refuse_useless(at: At, kind: str, written: Mapping[str, object]) -> None:
     without_tls, needed = plain.get(kind, (False, ""))
     for key in ("insecure", "ca_file"):
         if without_tls and key in PROBES[kind] and written.get(key, False) is not False:
-            at.inner(key).wrong(f"is for {needed} only")
+            at.inner(key).clashes(f"is for {needed} only")
     if written.get("insecure") is True and written.get("ca_file"):
-        at.inner("ca_file").wrong("has no use beside insecure, which accepts any certificate")
+        at.inner("ca_file").clashes("has no use beside insecure, which accepts any certificate")
 
 
 def _refuse_impossible(at: At, found: Mapping[str, object]) -> None:
     """A slot that could not be healthy for long enough before its deadline."""
     waits = ("healthy_after", "start_grace", "deadline")
-    if {(*at.path, wait) for wait in waits} & {path for path, _ in at.problems}:
+    if {(*at.path, wait) for wait in waits} & {problem.path for problem in at.problems}:
         return
     fields = {wait: WAITS[wait].field for wait in waits}
     given = {
@@ -95,7 +108,7 @@ def _refuse_impossible(at: At, found: Mapping[str, object]) -> None:
         terms = f"start_grace ({spell_duration(grace)}) and healthy_after ({spell_duration(after)})"
         terms += " together must be"
     first = next(wait for wait in waits if fields[wait] in given)
-    at.inner(first).wrong(
+    at.inner(first).clashes(
         f"{terms} shorter than deadline ({spell_duration(whole.deadline_seconds)})"
     )
 
@@ -106,48 +119,48 @@ def _refuse_impossible(at: At, found: Mapping[str, object]) -> None:
 def _url(at: At) -> str:
     what = 'a URL such as "http://127.0.0.1:{port}/health"'
     problems = len(at.problems)
-    text = template(at, what)
+    url = template(at, what)
     if len(at.problems) > problems:
-        return text
-    parts = _taken_apart(BRACES.sub("1", text))
+        return url
+    parts = _taken_apart(BRACES.sub("1", url))
     if parts is None:
         at.expected(what)
     elif "@" in parts.netloc:
         at.wrong("must hold no user name and no password: it is stored in the event log")
     else:
-        _need_slot(at, text, _URL_PORT.sub(r"\1:{port}", text, count=1))
-    return text
+        _need_slot(at, url, _URL_PORT.sub(r"\1:{port}", url, count=1))
+    return url
 
 
-def _taken_apart(text: str) -> urllib.parse.SplitResult | None:
+def _taken_apart(url: str) -> urllib.parse.SplitResult | None:
     """None for what cannot be asked."""
     try:
-        parts = urllib.parse.urlsplit(text)
+        parts = urllib.parse.urlsplit(url)
         named = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return None
-    visible = not re.search(r"[^!-~]", text)
-    return parts if named and visible and text.startswith(("http://", "https://")) else None
+    visible = not re.search(r"[^!-~]", url)
+    return parts if named and visible and url.startswith(("http://", "https://")) else None
 
 
 def _address(at: At) -> str:
     what = '"HOST:PORT" such as "127.0.0.1:{port}"'
     problems = len(at.problems)
-    text = template(at, what)
+    address = template(at, what)
     if len(at.problems) > problems:
-        return text
+        return address
     try:
-        split_host_port(BRACES.sub("1", text))
+        split_host_port(BRACES.sub("1", address))
     except ValueError:
         at.expected(what)
     else:
-        _need_slot(at, text, f"{text.rpartition(':')[0]}:{{port}}")
-    return text
+        _need_slot(at, address, f"{address.rpartition(':')[0]}:{{port}}")
+    return address
 
 
-def _need_slot(at: At, text: str, better: str) -> None:
+def _need_slot(at: At, address: str, better: str) -> None:
     """Both slots of a node may run at once, so an address has to tell them apart."""
-    if not {"port", "slot"} & {found["name"] for found in BRACES.finditer(text)}:
+    if not {"port", "slot"} & {found["name"] for found in BRACES.finditer(address)}:
         at.wrong(
             "names neither {port} nor {slot}, so it would ask the other slot, or the balancer, as "
             f"well; write {at.path[-1]} = {clip(quoted(better))}"
@@ -192,10 +205,10 @@ def _headers(at: At) -> object:
 def _file(at: At) -> str:
     what = 'the path of a file on the node, in full, such as "/etc/ssl/certs/shop-ca.pem"'
     problems = len(at.problems)
-    text = template(at, what)
-    if len(at.problems) == problems and not text.startswith("/"):
+    path = template(at, what)
+    if len(at.problems) == problems and not path.startswith("/"):
         at.expected(what)
-    return text
+    return path
 
 
 def _yes(at: At) -> None:
@@ -221,29 +234,72 @@ PROBES: dict[str, dict[str, str]] = {
     "unit": {},
 }
 KINDS = {
-    "http": Key("http", _url),
-    "tcp": Key("tcp", _address),
-    "exec": Key("exec", partial(command, example='["./check", "--port", "{port}"]')),
-    "grpc": Key("grpc", _address),
-    "unit": Key("unit", _yes),
+    "http": Key("http", Check("a URL", _url), "to GET; healthy when the answer is as asked for"),
+    "tcp": Key("tcp", Check('"HOST:PORT"', _address), "healthy when it accepts a connection there"),
+    "exec": Key(
+        "exec",
+        command('["./check", "--port", "{port}"]'),
+        "run in the release as the app is; healthy when it exits with 0; killed with all it "
+        "started at the timeout",
+    ),
+    "grpc": Key(
+        "grpc", Check('"HOST:PORT"', _address), "healthy when its grpc.health.v1 says `SERVING`"
+    ),
+    "unit": Key(
+        "unit",
+        Check("true", _yes),
+        "healthy as long as the service manager says that it runs; the app is not asked",
+    ),
 }
 OPTIONS = {
-    "status": Key("status", _statuses),
-    "body": Key("body", partial(template, what='a string such as "ok"')),
-    "headers": Key("headers", _headers),
-    "insecure": Key("insecure", boolean),
-    "grpc_service": Key(
-        "grpc_service", partial(template, what='the name of a service such as "shop.Cart"')
+    "status": Key(
+        "status",
+        Check('an array such as [200, "300-399"]', _statuses),
+        "which answers are healthy; redirects are not followed",
     ),
-    "tls": Key("tls", boolean),
-    "ca_file": Key("ca_file", _file),
+    "body": Key(
+        "body",
+        a_text('a string such as "ok"'),
+        "a text that the first 64 KiB of the answer have to contain",
+        absent="anything will do",
+    ),
+    "headers": Key(
+        "headers",
+        Check("a table of strings", _headers),
+        "headers to send; they are stored in the log, so no secrets",
+    ),
+    "insecure": Key("insecure", boolean, "with `https://`: any certificate will do"),
+    "grpc_service": Key(
+        "grpc_service",
+        a_text('the name of a service such as "shop.Cart"'),
+        "which of the server's services to ask about",
+        absent="the server as a whole",
+    ),
+    "tls": Key("tls", boolean, "over TLS"),
+    "ca_file": Key(
+        "ca_file",
+        Check("a path, in full", _file),
+        "with TLS: whom to trust, a file on the nodes and on the controller's machine",
+        absent="as the system does",
+    ),
 }
 WAITS = {
-    "every": Key("every_seconds", duration("50ms")),
-    "timeout": Key("timeout_seconds", duration("1ms")),
-    "failures": Key("failures", integer(1, 100)),
-    "start_grace": Key("start_grace_seconds", duration("0s")),
-    "healthy_after": Key("healthy_after_seconds", duration("0s")),
-    "deadline": Key("deadline_seconds", duration("100ms")),
+    "every": Key("every_seconds", duration("50ms"), "how often, during the rollout and ever after"),
+    "timeout": Key("timeout_seconds", duration("1ms"), "for one answer"),
+    "failures": Key("failures", integer(1, 100), "so many in a row make a healthy slot unhealthy"),
+    "start_grace": Key(
+        "start_grace_seconds", duration("0s"), "after a start nothing is asked for so long"
+    ),
+    "healthy_after": Key(
+        "healthy_after_seconds",
+        duration("0s"),
+        "a new slot must stay healthy this long before it gets traffic",
+    ),
+    "deadline": Key(
+        "deadline_seconds",
+        duration("100ms"),
+        "a new slot that is not healthy by then, from its start on, has failed; longer than "
+        "`start_grace` and `healthy_after` together",
+    ),
 }
 HEALTH = {**KINDS, **OPTIONS, **WAITS}

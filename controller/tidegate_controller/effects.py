@@ -6,15 +6,15 @@ simply done again; the engine never assumes what an unfinished one has done.
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
 
 from tidegate_controller import proof
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.inputs import Input, Result
+from tidegate_controller.core.spec import Traffic as TrafficSpec
 from tidegate_controller.errors import AskPerson, TidegateError, TrafficError
-from tidegate_controller.traffic import ADAPTERS, Traffic
+from tidegate_controller.traffic import ADAPTERS, Traffic, balancer_of
 
 log = logging.getLogger(__name__)
 
@@ -50,28 +50,32 @@ class Effects:
 
     async def _run(self, stream: str, state: t.State, action: t.Action) -> None:
         outcome: t.Outcome = "ok"
-        error = ""
+        error = output_tail = ""
         try:
             await self._perform(stream, state, action)
         except AskPerson as question:
             outcome, error = "unknown", question.message
         except TidegateError as failure:
             outcome, error = "failed", "; ".join(filter(None, (failure.message, failure.hint)))
-        except TimeoutError:
-            outcome, error = "failed", f"the balancer did not answer within {EFFECT_SECONDS:.0f} s"
+            output_tail = failure.output_tail if isinstance(failure, TrafficError) else ""
         except Exception as failure:
             log.exception("%s: %s failed unexpectedly", stream, action.work.verb)
             outcome, error = "failed", f"{type(failure).__name__}: {failure}"
         self._running.pop(action.id, None)
-        await self._submit(stream, Result(action=action.id, outcome=outcome, error=error))
+        result = Result(action=action.id, outcome=outcome, error=error, output_tail=output_tail)
+        await self._submit(stream, result)
 
     async def _perform(self, stream: str, state: t.State, action: t.Action) -> None:
         traffic = action.work.traffic
         assert traffic is not None
-        name = f"{traffic.adapter}:{os.path.realpath(traffic.directory)}"
-        lock = self._balancers.setdefault(name, asyncio.Lock())
-        async with lock, asyncio.timeout(EFFECT_SECONDS):
-            await _move(ADAPTERS[traffic.adapter](traffic), stream, state, action)
+        lock = self._balancers.setdefault(balancer_of(traffic) or stream, asyncio.Lock())
+        seconds = EFFECT_SECONDS + traffic.work_seconds
+        async with lock:
+            try:
+                async with asyncio.timeout(seconds):
+                    await _move(ADAPTERS[traffic.adapter](traffic), stream, state, action)
+            except TimeoutError as error:
+                raise TrafficError(f"the balancer did not answer within {seconds:.0f} s") from error
 
 
 async def _move(balancer: Traffic, stream: str, state: t.State, action: t.Action) -> None:
@@ -81,6 +85,7 @@ async def _move(balancer: Traffic, stream: str, state: t.State, action: t.Action
     await balancer.check(len(shares))
     if action.work.verb == "query":
         await _refuse_unknown_traffic(balancer, state)
+        await _refuse_another_command(balancer, state, action.work.traffic)
         if state.rollout is not None:
             proof.check(state.rollout.release)
         return
@@ -107,6 +112,25 @@ async def _refuse_unknown_traffic(balancer: Traffic, state: t.State) -> None:
             "nothing",
             "another controller, or an earlier log, has moved it there; if that is over, remove "
             "the lanes and deploy again",
+        )
+
+
+async def _refuse_another_command(
+    balancer: Traffic, state: t.State, traffic: TrafficSpec | None
+) -> None:
+    """A command may be written otherwise than before, as long as it moves the same balancer: else
+    the former one would go on sending to slots that are then stopped."""
+    before = state.traffic
+    if not state.settled or traffic is None or before is None or before.command == traffic.command:
+        return
+    says = await balancer.state() or {}
+    taking = {address for address, share in says.items() if share}
+    if taking != set(state.routed.values()):
+        raise TrafficError(
+            f"traffic was moved {balancer_of(before)} so far; what is to move it now says that it "
+            f"goes to {', '.join(sorted(taking)[:5]) or 'nobody'}, which is not where it was moved",
+            "give `command` under [traffic] as it was; for another balancer take another "
+            "environment",
         )
 
 

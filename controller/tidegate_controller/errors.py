@@ -39,4 +39,9 @@ class AskPerson(TidegateError):
 
 
 class TrafficError(TidegateError):
-    """The balancer could not be read, moved, or did not read back what was written."""
+    """The balancer could not be read, moved, or did not read back what was written.
+    `output_tail`: the end of what a program said about it."""
+
+    def __init__(self, message: str, hint: str = "", output_tail: str = "") -> None:
+        super().__init__(message, hint)
+        self.output_tail = output_tail

@@ -118,7 +118,7 @@ def _prepare(command: pb.Command, state: t.State, work: t.Work, artifact_url: Ar
                 digest=digest,
                 size_bytes=release.size_bytes,
                 url=release.url or artifact_url(digest),
-                strip_components=release.settings.service.strip_components,
+                strip_components=release.settings.strip_components,
             ),
             service=_service(release, slot),
             hooks=_hooks(release),
@@ -215,6 +215,8 @@ def _service(release: t.Release, slot: str) -> pb.Service:
         environment=dict(service.environment),
         port=(service.ports or {}).get(slot, 0),
         stop_grace_seconds=service.stop_grace_seconds,
+        user=service.user,
+        environment_file=service.environment_file,
     )
 
 

@@ -6,10 +6,20 @@ import msgspec
 import pytest
 from config_samples import SMALLEST, assert_said, cases, changed, problems, read
 
-from tidegate_controller import config
+from tidegate_controller import config, config_keys, config_traffic
 from tidegate_controller.config import load
-from tidegate_controller.config_checks import Key
-from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Spec, Traffic
+from tidegate_controller.config_checks import Keys
+from tidegate_controller.core.spec import (
+    Health,
+    Hooks,
+    HttpProbe,
+    Keep,
+    Pace,
+    Service,
+    Settings,
+    Spec,
+    Traffic,
+)
 from tidegate_controller.errors import UsageError
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/tidegate.toml"))
@@ -20,6 +30,7 @@ app = "shop"
 [environments.staging]
 nodes = ["web-1", "web-2"]
 strategy = "blue-green"
+protected = true
 
 [environments.production]
 nodes = { role = "web", zone = "a" }
@@ -27,6 +38,8 @@ nodes = { role = "web", zone = "a" }
 [service]
 manager = "process"
 command = ["./serve", "--port={port}", ""]
+user = "www-data"
+environment_file = "/etc/shop/env"
 environment = { LOG_LEVEL = "info", WHERE = "{slot} of {{{app}}}", EMPTY = "" }
 ports = { blue = 8001, green = 8002 }
 stop_grace = "1m30s"
@@ -38,6 +51,19 @@ timeout = "1s"
 failures = 5
 healthy_after = "10s"
 deadline = "6m"
+
+[hooks]
+install = false
+install_timeout = "2m"
+migrate = "every-node"
+migrate_timeout = "2h"
+
+[retention]
+releases = 3
+age = "90d"
+
+[artifact]
+strip_components = 2
 
 [rollout]
 soak = "1h"
@@ -77,7 +103,9 @@ def test_every_key_reaches_its_place_in_the_spec(tmp_path: Path) -> None:
     service = Service(
         manager="process",
         command=("./serve", "--port={port}", ""),
+        user="www-data",
         environment={"LOG_LEVEL": "info", "WHERE": "{slot} of {{{app}}}", "EMPTY": ""},
+        environment_file="/etc/shop/env",
         ports={"blue": 8001, "green": 8002},
         stop_grace_seconds=90.0,
     )
@@ -101,9 +129,18 @@ def test_every_key_reaches_its_place_in_the_spec(tmp_path: Path) -> None:
         environment="staging",
         strategy="blue-green",
         nodes=("web-1", "web-2"),
-        settings=Settings(service=service, health=health),
+        protected=True,
+        settings=Settings(
+            service=service,
+            health=health,
+            hooks=Hooks(
+                install=False, install_seconds=120.0, migrate="every-node", migrate_seconds=7200.0
+            ),
+            strip_components=2,
+        ),
         traffic=Traffic(adapter="caddy", directory=str(tmp_path / "lb"), lanes=7),
         pace=pace,
+        keep=Keep(releases=3, age_seconds=90 * 86_400.0),
     )
 
 
@@ -120,17 +157,28 @@ def test_a_spec_survives_the_way_through_the_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "struct"),
     [
-        (config.SERVICE, Service),
-        (config.TRAFFIC, Traffic),
-        (config.ROLLOUT, Pace),
+        (config_keys.SERVICE, Service),
+        (config_keys.HOOKS, Hooks),
+        (config_keys.ROLLOUT, Pace),
+        (config_keys.RETENTION, Keep),
+        (config_traffic.TRAFFIC, Traffic),
     ],
 )
 def test_the_schema_and_the_spec_have_the_same_fields_and_need_the_same(
-    keys: dict[str, Key], struct: type[msgspec.Struct]
+    keys: Keys, struct: type[msgspec.Struct]
 ) -> None:
     assert {key.field for key in keys.values()} == set(struct.__struct_fields__)
     needed = {field.name for field in msgspec.structs.fields(struct) if field.required}
     assert {key.field for key in keys.values() if key.needed} == needed
+
+
+def test_no_part_of_the_spec_is_out_of_reach() -> None:
+    settings = {"service", "health", "hooks", *config_keys.ARTIFACT}
+    assert settings == set(Settings.__struct_fields__)
+    sections = {key.field for name, key in config_keys.SECTIONS.items() if name not in settings}
+    own = {key.field for key in config_keys.ENVIRONMENT.values()}
+    reached = (sections - {"artifact"}) | own | {"app", "environment", "settings"}
+    assert reached == set(Spec.__struct_fields__)
 
 
 @pytest.mark.parametrize("start", ["\ufeff", "# a comment\r\n"])
@@ -240,9 +288,12 @@ ap = 1                 => 1: ap: unknown key; did you mean "app"?
 [health]↵colour = 1    => 10: [health] colour: unknown key; known here: http, tcp, exec, grpc, uni…
 [health]↵↵# x↵evry = 1 => 12: [health] evry: unknown key; did you mean "every"?
 [service]↵comand = []  => 7: [service] comand: unknown key; did you mean "command"?
-[service]↵unit = "a"   => 7: [service] unit: unknown key; known here: manager, command, …
+[service]↵unit = "a"   => 7: [service] unit: unknown key; known here: manager, command, user, …
+[hooks]↵instal = true  => 16: [hooks] instal: unknown key; did you mean "install"?
+[retention]↵releeses = 1 => 16: [retention] releeses: unknown key; did you mean "releases"?
+[artifact]↵strip = 1   => 16: [artifact] strip: unknown key; did you mean "strip_components"?
 [traffic]↵lane = 1     => 13: [traffic] lane: unknown key; did you mean "lanes"?
-[traffic]↵app = "b"    => 13: [traffic] app: unknown key; known here: adapter, directory, lanes
+[traffic]↵app = "b"    => 13: [traffic] app: unknown key; known here: adapter, directory, lanes, c…
 [environments.production]↵node = 1 => 4: [environments.production] node: unknown key; did you mea…
 """
 
@@ -254,7 +305,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_right_one(
     table, _, _ = written.partition("\n")
     in_place = f"{written}\n{SMALLEST}"
     if table.startswith("["):
-        in_place = changed(table, written)
+        in_place = changed(table, written) if table in SMALLEST else f"{SMALLEST}{written}\n"
     (said,) = problems(tmp_path, in_place)
     assert_said(said, expected)
 
@@ -292,10 +343,10 @@ def test_an_empty_file_lacks_everything_at_once(tmp_path: Path) -> None:
 def test_all_problems_are_reported_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     wrong = changed('"shop"', '"Shop"').replace('"caddy"', '"nginx"').replace("[health]", "[helth]")
     expected = [
-        "1: [health]: missing; for example [health] http = …",
         "1: app: must be a name (1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a lett…",
+        "1: [health]: missing; for example [health] http = …",
         '9: [helth]: unknown key; did you mean "health"?',
-        '13: [traffic] adapter: not yet: this version knows: caddy; found the string "nginx"',
+        "13: [traffic] adapter: not yet: this version knows: caddy, exec, none; found the string …",
     ]
     for said, line in zip(problems(tmp_path, wrong), expected, strict=True):
         assert_said(said, line)

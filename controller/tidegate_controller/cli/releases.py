@@ -102,7 +102,9 @@ def push(
     config_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Bring an artifact to the controller, to be deployed later by its digest.
+    """Bring an artifact to the controller for later.
+
+    It is deployed by its digest.
 
     A URL is fetched by the controller. Nothing is deployed.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 SECONDS_MAX = 1e9  # sums of such stay finite; config.py has the bounds for people
+RUNS_MAX = 3  # of an `exec` adapter's command for one action: check, write, read
 
 # Bounds that hold wherever a spec comes from: decoding refuses what is outside.
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=SECONDS_MAX)]
@@ -26,10 +27,10 @@ class Service(Struct, frozen=True, kw_only=True):
 
     manager: Literal["process"] = "process"
     command: tuple[str, ...]
+    user: str = ""  # empty: the agent's own
     environment: Mapping[str, str] = {}
+    environment_file: str = ""  # on the node: NAME=value lines, read at each start
     ports: Mapping[str, Port] | None = None  # slot -> port; None: each agent picks free ones
-    # Folders around everything in the artifact that are left out; None: one, if there is one.
-    strip_components: Annotated[int, msgspec.Meta(ge=0, le=16)] | None = None
     stop_grace_seconds: Seconds = 10.0
 
 
@@ -102,15 +103,24 @@ class Settings(Struct, frozen=True, kw_only=True):
     service: Service
     health: Health
     hooks: Hooks = Hooks()
+    # Leading folders of the artifact to leave out; None: one, where all is in it.
+    strip_components: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
-    """Which balancer adapter moves traffic, and its own options (all strings)."""
+    """Which balancer adapter moves traffic, and its options. Each belongs to one adapter."""
 
-    adapter: Literal["caddy", "none"]
-    directory: str = ""
+    adapter: Literal["caddy", "exec", "none"]
+    directory: str = ""  # caddy: of the lanes
+    lanes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20  # caddy
+    command: tuple[str, ...] = ()  # exec
+    timeout_seconds: Positive = 10.0  # exec: for one run of the command
     manual: Literal["wait", "warn"] = "wait"  # none: until a person has answered, or not at all
-    lanes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+    @property
+    def work_seconds(self) -> float:
+        """How much longer than usual an action at this balancer may take."""
+        return RUNS_MAX * self.timeout_seconds if self.adapter == "exec" else 0.0
 
 
 class Keep(Struct, frozen=True, kw_only=True):

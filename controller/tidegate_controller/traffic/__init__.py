@@ -5,10 +5,13 @@ calls one of these. To add an adapter: a module beside `caddy` with the same thr
 line in `ADAPTERS`.
 """
 
+import os
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tidegate_controller.core.spec import Traffic as TrafficSpec
+from tidegate_controller.traffic.by_command import ByCommand
 from tidegate_controller.traffic.by_hand import ByHand
 from tidegate_controller.traffic.caddy import Caddy
 
@@ -28,4 +31,16 @@ class Traffic(Protocol):
         cancelled, nothing of it may happen after it has returned: the next move may follow."""
 
 
-ADAPTERS: dict[str, Callable[[TrafficSpec], Traffic]] = {"caddy": Caddy, "none": ByHand}
+ADAPTERS: dict[str, Callable[[TrafficSpec], Traffic]] = {
+    "caddy": Caddy,
+    "exec": ByCommand,
+    "none": ByHand,
+}
+
+
+def balancer_of(spec: TrafficSpec) -> str:
+    """Which balancer is meant, in words such as "in /srv/lanes": equal for two that would get into
+    each other's way; empty where there is none to be moved."""
+    if spec.adapter == "caddy":
+        return f"in {os.path.realpath(spec.directory)}"
+    return f"by {shlex.join(spec.command)}" if spec.adapter == "exec" else ""

@@ -187,7 +187,7 @@ async def test_a_rollout_is_followed_to_its_end_and_no_further(desk: Desk, servi
     assert kinds(items).count("Started") == 1
     cursor = items[4]["event"]["seq"]
     rest = await all_of(service.Follow(op.FollowRequest(rollout="r1", after_seq=cursor), Call()))
-    assert rest == items[5:]
+    assert [item["event"] for item in rest] == [item["event"] for item in items[5:]]
 
 
 async def test_news_of_its_commands_come_in_between_and_no_others(desk: Desk, service: Any) -> None:

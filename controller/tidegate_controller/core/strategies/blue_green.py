@@ -57,7 +57,12 @@ def _as_balancer_says(state: t.State, goal: t.Goal) -> bool:
 def _preflight(goal: t.Goal, fresh: list[t.Place], weights: t.Weights) -> t.Step:
     balancer = t.Work(verb="query", at=t.CONTROLLER, weights=weights, traffic=goal.spec.traffic)
     works = (balancer, *_works("query", fresh, goal.release))
-    return t.Step(id="preflight", name="Preflight", works=works, deadline_seconds=QUERY_SECONDS)
+    return t.Step(
+        id="preflight",
+        name="Preflight",
+        works=works,
+        deadline_seconds=QUERY_SECONDS + goal.spec.traffic.work_seconds,
+    )
 
 
 def _bring_up(state: t.State, goal: t.Goal, fresh: list[t.Place]) -> list[t.Step]:
@@ -172,7 +177,7 @@ def route_step(
         name=name,
         works=(work,),
         guards=(t.Guard(kind="proven"),) if prove else (),
-        deadline_seconds=ROUTE_SECONDS + spec.pace.away_seconds,
+        deadline_seconds=ROUTE_SECONDS + spec.pace.away_seconds + spec.traffic.work_seconds,
     )
 
 
