@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -24,6 +23,8 @@ from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import EventLog
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.operator_service import OperatorService
+from tidegate_controller.options import Options
+from tidegate_protos.notify import Systemd
 from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
 from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
 
@@ -43,18 +44,9 @@ OPTIONS = [
 ]
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `tidegate controller run` was told. `socket` None: no local socket."""
-
-    data: Path
-    listen: str
-    http: str | None
-    socket: Path | None
-
-
-async def run(options: Options) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `TidegateError` when it cannot start or go on."""
+async def run(options: Options, local: Path, systemd: Systemd) -> None:
+    """Serve until SIGTERM or SIGINT, at the socket `local` too. Raises `TidegateError` when it
+    cannot start or go on."""
     host, port = split_loopback(options.listen, "--listen")
     http_host, http_port = split_loopback(options.http, "--http") if options.http else (host, 0)
     async with AsyncExitStack() as stack:
@@ -68,7 +60,7 @@ async def run(options: Options) -> None:
         stack.push_async_callback(artifacts.stop)
         base = f"http://{_url_host(http_host)}:{artifacts.port}/artifacts/"
         engine = Engine(event_log, Fleet(), lambda digest: base + digest)
-        server = _server(engine, store, host, port, options.socket)
+        server = _server(engine, store, host, port, local)
         running = asyncio.create_task(engine.run())
         stopped = asyncio.create_task(_stop_signal())
         ready = asyncio.create_task(engine.ready.wait())
@@ -76,7 +68,11 @@ async def run(options: Options) -> None:
         if ready.done():
             await server.start()
             log.info("controller ready on %s (epoch %d)", options.listen, engine.epoch)
+            systemd.ready()
+            alive = asyncio.create_task(systemd.stay_alive())
             await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+            alive.cancel()
+            systemd.stopping()
             await server.stop(SHUTDOWN_SECONDS)
         for task in (stopped, ready, running):
             task.cancel()
@@ -95,15 +91,14 @@ def _raise_cause(ended: asyncio.Task[None]) -> None:
 
 
 def _server(
-    engine: Engine, store: ArtifactStore, host: str, port: int, local: Path | None
+    engine: Engine, store: ArtifactStore, host: str, port: int, local: Path
 ) -> grpc.aio.Server:
     server = grpc.aio.server(options=OPTIONS)
     nodes = Nodes(engine)
     add_AgentLinkServicer_to_server(AgentService(engine, nodes), server)
     add_OperatorServicer_to_server(OperatorService(engine, nodes, store), server)
     server.add_insecure_port(f"{_url_host(host)}:{port}")
-    if local is not None:
-        _add_socket(server, local)
+    _add_socket(server, local)
     return server
 
 

@@ -38,7 +38,7 @@ class Setting:
     """`name` is the key in a file; flag and variable follow from it. `check` turns a word into the
     value or raises ValueError with the reason. `many`: a flag that may be repeated, a list or a
     table of texts in a file, words between commas in a variable. `default`: a word like any other;
-    empty where there is none."""
+    empty where there is none. `needed`: somebody has to set it."""
 
     name: str
     metavar: str
@@ -46,6 +46,7 @@ class Setting:
     check: Callable[[str], object] = str
     many: bool = False
     default: str = ""
+    needed: bool = False
     variable: str = ""  # where it has another than `name` gives
 
     @property
@@ -86,6 +87,12 @@ def gather(
         if setting.name in given:
             place, words = given[setting.name]
             values[setting.name] = _checked(setting, place, words, problems)
+        elif setting.needed:
+            problems.append(
+                f"{setting.flag} is missing: type {setting.flag} {setting.metavar}, set "
+                f"{setting.variable_of(program)}, or write {setting.name} into "
+                f"{SYSTEM_FOLDER}/{program}.toml"
+            )
     if problems:
         raise SettingsError(problems)
     return values

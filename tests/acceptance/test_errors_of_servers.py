@@ -101,7 +101,7 @@ def test_data_that_cannot_be_used_end_the_controller(desk: Desk, tmp_path: Path)
         answer = controller(desk, data, f"127.0.0.1:{free_port()}")
         assert_ended(answer, 1, f"error: cannot use {data}: ", "  next: choose another --data DIR")
     answer = controller(desk, tmp_path / "file", f"127.0.0.1:{free_port()}")
-    assert_ended(answer, 2, "Invalid value for '--data'", "is a file")
+    assert_ended(answer, 2, f"error: --data: {tmp_path / 'file'} is a file", "  next: what can be")
 
 
 @contextmanager
@@ -179,9 +179,11 @@ def test_an_agent_with_wrong_words_says_which(
 
 def test_data_that_cannot_be_used_end_the_agent(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for data in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc")):
+    for data in (tmp_path / "file" / "data", Path("/proc")):
         answer = agent(desk, data)
         assert_ended(answer, 1, f"tidegate-agent: cannot use {data}: ")
+    answer = agent(desk, tmp_path / "file")
+    assert_ended(answer, 2, "usage: tidegate-agent run", f"--data: {tmp_path / 'file'} is a file")
 
 
 def test_a_second_agent_on_the_same_data_is_refused(desk: Desk) -> None:

@@ -48,6 +48,19 @@ def problems(
 
 
 @pytest.mark.usefixtures("folder")
+def test_what_is_needed_and_nobody_has_set_is_asked_for_with_all_ways_to_set_it() -> None:
+    needed = Setting("data", "DIR", "its folder", settings.a_folder, needed=True)
+    with pytest.raises(SettingsError) as raised:
+        gather("controller", [needed], {}, {})
+    (problem,) = raised.value.problems
+    assert problem.startswith(
+        "--data is missing: type --data DIR, set TIDEGATE_CONTROLLER_DATA, or write data into "
+    )
+    assert problem.endswith("/controller.toml")
+    assert gather("controller", [needed], {"data": "/x"}, {}) == {"data": Path("/x")}
+
+
+@pytest.mark.usefixtures("folder")
 def test_what_nobody_has_set_is_its_default_or_not_there() -> None:
     assert found() == {"log_file_mib": 10}
 

@@ -1,13 +1,18 @@
 """`tidegate controller run`."""
 
 import asyncio
-import logging
-import sys
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
+from tidegate_controller import options
 from tidegate_controller.cli.client import default_socket
+from tidegate_controller.cli.settings import config_option, with_settings
+from tidegate_controller.errors import TidegateError
+from tidegate_protos import logs
+from tidegate_protos.notify import Systemd
 
 
 @click.group()
@@ -16,20 +21,13 @@ def controller() -> None:
 
 
 @controller.command("run")
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the event log and the artifacts.",
-)
-@click.option("--listen", default="127.0.0.1:7420", show_default=True, metavar="HOST:PORT")
-@click.option("--http", metavar="HOST:PORT", help="Where agents fetch artifacts.")
-@click.option(
-    "--socket", type=click.Path(path_type=Path), help="The local socket for the tidegate command."
-)
-@click.option("--verbose", is_flag=True, help="Also log each event.")
-def run(data: Path, listen: str, http: str | None, socket: Path | None, verbose: bool) -> None:
+@with_settings(options.SETTINGS)
+@config_option
+def run(config: Path | None, **flags: Any) -> None:
     """Run the controller until SIGTERM or Ctrl-C; it goes on where it was at its next start.
+
+    Each option can be set by a variable or in a file too: --log-level is
+    TIDEGATE_CONTROLLER_LOG_LEVEL, and log_level in /etc/tidegate/controller.toml.
 
     \b
     Example:
@@ -37,14 +35,21 @@ def run(data: Path, listen: str, http: str | None, socket: Path | None, verbose:
     """
     from tidegate_controller import server  # noqa: PLC0415  (heavy, and only needed here)
 
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
-    if verbose:
-        logging.getLogger("tidegate_controller").setLevel(logging.DEBUG)
-    options = server.Options(
-        data=data.absolute(), listen=listen, http=http, socket=socket or default_socket()
-    )
-    asyncio.run(server.run(options))
+    chosen = options.read(flags, config)
+    systemd = Systemd(os.environ)
+    _begin_logs(chosen)
+    try:
+        asyncio.run(server.run(chosen, chosen.socket or default_socket(), systemd))
+    except TidegateError as error:
+        logs.last_words("; ".join(filter(None, (error.message, error.hint))))
+        raise
+
+
+def _begin_logs(chosen: options.Options) -> None:
+    try:
+        logs.begin("tidegate-controller", chosen.logs)
+    except OSError as error:
+        raise TidegateError(
+            f"cannot write the log file {chosen.logs.file}: {error.strerror}",
+            "choose another --log-file PATH, one that this user may write",
+        ) from error

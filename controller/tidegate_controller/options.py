@@ -1,0 +1,74 @@
+"""What `tidegate controller` can be told: its settings, by flag, variable or file.
+
+Used by `cli/controller` to run one, and by `doctor`, which looks at the same settings.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from tidegate_controller.errors import UsageError
+from tidegate_protos import logs
+from tidegate_protos.settings import Setting, SettingsError, Words, a_file, a_folder, gather
+
+PROGRAM = "controller"
+
+DATA = Setting("data", "DIR", "The folder for event log and artifacts.", a_folder, needed=True)
+LISTEN = Setting(
+    "listen",
+    "HOST:PORT",
+    "Where agents and the tidegate command connect.",
+    default="127.0.0.1:7420",
+)
+HTTP = Setting(
+    "http",
+    "HOST:PORT",
+    "Where agents fetch artifacts; else a free port, the same one at each start.",
+)
+SOCKET = Setting(
+    "socket",
+    "PATH",
+    "The local socket for the tidegate command.",
+    a_file,
+    variable="TIDEGATE_SOCKET",
+)
+SETTINGS = (DATA, LISTEN, HTTP, SOCKET, *logs.SETTINGS)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the controller was told. `http` None: a port of its own choice; `socket` None: where
+    the tidegate command looks for it."""
+
+    data: Path
+    listen: str
+    http: str | None
+    socket: Path | None
+    logs: logs.Choices
+
+
+def read(
+    flags: Mapping[str, Words | None], config: Path | None, settings: Sequence[Setting] = SETTINGS
+) -> Options:
+    """Raises `UsageError` with everything that is wrong."""
+    try:
+        values = gather(PROGRAM, settings, flags, os.environ, config)
+    except SettingsError as error:
+        count = len(error.problems)
+        found = (
+            error.problems[0]
+            if count == 1
+            else "\n  ".join([f"{count} settings are wrong:", *error.problems])
+        )
+        raise UsageError(
+            found, "what can be set, and how: tidegate controller run --help"
+        ) from error
+    return Options(
+        data=cast("Path", values["data"]),
+        listen=str(values["listen"]),
+        http=cast("str | None", values.get("http")),
+        socket=cast("Path | None", values.get("socket")),
+        logs=logs.Choices.of(values),
+    )
