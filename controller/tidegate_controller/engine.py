@@ -26,11 +26,13 @@ from tidegate_controller.core.inputs import (
 )
 from tidegate_controller.effects import Effects
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.event_notes import note
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.log_writer import LogWriter
 from tidegate_controller.stream import RolloutPlace, Stream
 from tidegate_controller.wire import to_command
+from tidegate_protos import logs
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -156,17 +158,18 @@ class Engine:
         """A refusal is an answer. An error of the core stops this stream alone, with the log as it
         was; one of the log ends the engine."""
         try:
-            if not stream.state.version:
-                self._rehearse(stream, input_)
-            await self._adopt(stream)
-            async with stream.lock:
-                await self._decide(stream, input_)
+            with logs.about(**stream.about):
+                if not stream.state.version:
+                    self._rehearse(stream, input_)
+                await self._adopt(stream)
+                async with stream.lock:
+                    await self._decide(stream, input_)
         except Refused as refusal:
             return stream.state, refusal
         except LogError:
             raise
         except Exception as error:
-            log.exception("%s cannot go on: %r", stream.name, input_)
+            log.exception("%s cannot go on from %s", stream.name, type(input_).__name__)
             stream.fault = f"{type(error).__name__}: {error}"
             return stream.state, stream.broken()
         return stream.state, None
@@ -195,8 +198,7 @@ class Engine:
 
     async def _append(self, batch: Batch) -> list[Record]:
         records = await self._writer.append(batch)
-        for record in records:
-            log.debug("%d %s %s", record.seq, record.stream, record.kind)
+        note(batch.events, records)
         appended, self._appended = self._appended, asyncio.Event()
         appended.set()
         return records

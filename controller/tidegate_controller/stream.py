@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from tidegate_controller.core import types as t
 from tidegate_controller.errors import Refused
+from tidegate_controller.wire import split_stream
+from tidegate_protos.logs import Fields
 
 
 class Stream:
@@ -16,6 +18,13 @@ class Stream:
         self.lock = asyncio.Lock()
         self.timer: asyncio.TimerHandle | None = None
         self.fault = ""  # what the core has stumbled over; nothing is decided here any more
+
+    @property
+    def about(self) -> Fields:
+        """What is logged on its behalf is about this."""
+        app, environment = split_stream(self.name)
+        rollout = self.state.rollout
+        return Fields(app=app, environment=environment, rollout=rollout.id if rollout else "")
 
     @property
     def busy(self) -> bool:

@@ -152,6 +152,8 @@ def node_list(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
+    for refused in view.refused:
+        say(f"refused: {refused.node}, {local_time(refused.at)}: {refused.why}")
     if not view.nodes:
         say(
             "no agent has connected yet\n  next: tidegate-agent run --node NAME --data DIR "
