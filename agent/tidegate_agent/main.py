@@ -14,7 +14,7 @@ from tidegate_agent.agent import Agent
 from tidegate_agent.errors import AgentError
 from tidegate_agent.link import Link
 from tidegate_agent.options import Options
-from tidegate_protos import logs
+from tidegate_protos import findings, logs
 from tidegate_protos.notify import Systemd
 from tidegate_protos.settings import SettingsError
 
@@ -28,32 +28,21 @@ TIDEGATE_AGENT_LOG_LEVEL, and log_level in /etc/tidegate/agent.toml.
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the agent until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 cannot go on, 2 usage."""
-    parser, run = _parsers()
-    flags = parser.parse_args(arguments)
-    try:
-        chosen = options.read(flags)
-    except SettingsError as error:
-        run.error("\n  ".join(error.problems))
-    systemd = Systemd(os.environ)
-    try:
-        _begin_logs(chosen)
-        asyncio.run(_run(chosen, systemd, new_controller=flags.new_controller))
-    except AgentError as error:
-        logs.last_words(str(error))
-        sys.exit(f"tidegate-agent: {error}")
+    """Do what was typed. Exit codes: 0 stopped or nothing to mend, 1 cannot go on, 2 usage."""
+    flags = parser().parse_args(arguments)
+    sys.exit(flags.command(flags))
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """Of the program, and of its command `run`."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What can be typed. `command` in what it parses is the function that does it."""
+    whole = argparse.ArgumentParser(
         prog="tidegate-agent",
         description="Runs on each server and does what the Tidegate controller asks.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=version("tidegate"))
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    whole.add_argument("--version", action="version", version=version("tidegate"))
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
         help="connect to the controller and work until stopped",
@@ -67,7 +56,40 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         help="Forget what another controller has asked for, and obey the one that is met next. For "
         "one start, when the other is gone for good; what serves goes on serving.",
     )
-    return parser, run
+    run.set_defaults(command=_run, parser=run)
+    look = commands.add_parser("doctor", help="say what keeps an agent from its work, if anything")
+    options.add_to(look, options.OWN)
+    look.add_argument("--json", action="store_true", help="Print JSON, alone on stdout.")
+    look.set_defaults(command=_doctor)
+    return whole
+
+
+def _run(flags: argparse.Namespace) -> str | None:
+    """Run the agent until SIGTERM or SIGINT. Why it could not go on, for standard error."""
+    try:
+        chosen = options.read(flags)
+    except SettingsError as error:
+        flags.parser.error("\n  ".join(error.problems))
+    systemd = Systemd(os.environ)
+    try:
+        _begin_logs(chosen)
+        asyncio.run(_hold(chosen, systemd, new_controller=flags.new_controller))
+    except AgentError as error:
+        logs.last_words(str(error))
+        return f"tidegate-agent: {error}"
+    return None
+
+
+def _doctor(flags: argparse.Namespace) -> int:
+    from tidegate_agent import doctor  # noqa: PLC0415  (what runs need not load it)
+
+    try:
+        found = list(doctor.look(options.read(flags)))
+    except SettingsError as error:
+        mend = "correct it; what can be set, and how: tidegate-agent run --help"
+        found = [findings.Finding("fail", problem, mend) for problem in error.problems]
+    print(findings.as_json(found) if flags.json else findings.as_text(found))
+    return findings.exit_code(found)
 
 
 def _begin_logs(chosen: Options) -> None:
@@ -80,7 +102,7 @@ def _begin_logs(chosen: Options) -> None:
         ) from error
 
 
-async def _run(chosen: Options, systemd: Systemd, *, new_controller: bool) -> None:
+async def _hold(chosen: Options, systemd: Systemd, *, new_controller: bool) -> None:
     data: Path = chosen.data
     try:
         data.mkdir(mode=0o755, parents=True, exist_ok=True)

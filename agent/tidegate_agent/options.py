@@ -3,7 +3,7 @@
 import argparse
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -44,7 +44,7 @@ def _target(word: str) -> str:
     return word
 
 
-SETTINGS = (
+OWN = (
     Setting("node", "NAME", "This node's name; else the short name of the host.", _node),
     Setting("data", "DIR", "The folder for releases and journal.", a_folder, needed=True),
     Setting(
@@ -64,8 +64,8 @@ SETTINGS = (
     Setting(
         "address", "HOST", "Where the balancer reaches this node's slots.", default="127.0.0.1"
     ),
-    *logs.SETTINGS,
 )
+SETTINGS = (*OWN, *logs.SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Options:
     logs: logs.Choices
 
 
-def add_to(parser: argparse.ArgumentParser) -> None:
+def add_to(parser: argparse.ArgumentParser, settings: Sequence[Setting] = SETTINGS) -> None:
     """The flags. They are checked by `read`, together with what variables and files say."""
-    for setting in SETTINGS:
+    for setting in settings:
         default = f" ({setting.default})" if setting.default else ""
         parser.add_argument(
             setting.flag,
@@ -92,13 +92,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             action="append" if setting.many else "store",
         )
     parser.add_argument(
-        "--config", type=a_file, metavar="FILE", help="Read this file in place of all others."
+        "--settings", type=a_file, metavar="FILE", help="Read this file in place of all others."
     )
 
 
 def read(flags: argparse.Namespace) -> Options:
     """Raises `SettingsError`."""
-    values = gather(PROGRAM, SETTINGS, vars(flags), os.environ, flags.config)
+    values = gather(PROGRAM, SETTINGS, vars(flags), os.environ, flags.settings)
     return Options(
         node=str(values.get("node") or _own_name()),
         data=cast("Path", values["data"]),

@@ -80,6 +80,7 @@ class NodeStatus(Document, kw_only=True):
 class RolloutRef(Document, kw_only=True):
     id: str
     state: str
+    waiting_for: str | None = None
 
 
 class AppStatus(Document, kw_only=True):
@@ -94,6 +95,19 @@ class AppStatus(Document, kw_only=True):
 
 class Status(Document, kw_only=True):
     apps: list[AppStatus]
+
+
+class ControllerView(Document, kw_only=True):
+    """The controller itself. `stands_still`: streams that an error of its own has stopped, and
+    why."""
+
+    version: str
+    log_id: str
+    epoch: int
+    events: int
+    now: str
+    seconds_up: float
+    stands_still: dict[str, str] = {}
 
 
 class NodeView(Document, kw_only=True):

@@ -165,6 +165,10 @@ class OperatorService(OperatorServicer):
         return _document(views.nodes(self.engine))
 
     @_answering
+    async def GetController(self, request: pb.ControllerRequest) -> pb.Document:
+        return _document(views.controller(self.engine))
+
+    @_answering
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
         async with self._history_lock:
             found = await to_the_end(asyncio.to_thread(self._history.catch_up))

@@ -4,8 +4,8 @@ Used by `cli/controller` to run one, and by `doctor`, which looks at the same se
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +34,9 @@ SOCKET = Setting(
     a_file,
     variable="TIDEGATE_SOCKET",
 )
-SETTINGS = (DATA, LISTEN, HTTP, SOCKET, *logs.SETTINGS)
+OWN = (DATA, LISTEN, HTTP, SOCKET)
+SETTINGS = (*OWN, *logs.SETTINGS)
+MEND = "correct it; what can be set, and how: tidegate controller run --help"
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,25 @@ class Options:
     logs: logs.Choices
 
 
-def read(
-    flags: Mapping[str, Words | None], config: Path | None, settings: Sequence[Setting] = SETTINGS
-) -> Options:
-    """Raises `UsageError` with everything that is wrong."""
+def read(flags: Mapping[str, Words | None], file: Path | None) -> Options:
+    """`file`: settings from this one alone. Raises `UsageError` with everything that is wrong."""
     try:
-        values = gather(PROGRAM, settings, flags, os.environ, config)
+        return _options(gather(PROGRAM, SETTINGS, flags, os.environ, file))
     except SettingsError as error:
         count = len(error.problems)
-        found = (
-            error.problems[0]
-            if count == 1
-            else "\n  ".join([f"{count} settings are wrong:", *error.problems])
-        )
-        raise UsageError(
-            found, "what can be set, and how: tidegate controller run --help"
-        ) from error
+        head = [f"{count} settings are wrong:"] if count > 1 else []
+        raise UsageError("\n  ".join([*head, *error.problems]), MEND) from error
+
+
+def find(flags: Mapping[str, Words | None], file: Path | None) -> Options | None:
+    """The same for whoever only looks; None where nothing says which folder a controller has.
+    Raises `SettingsError`."""
+    settings = [replace(each, needed=False) for each in SETTINGS]
+    values = gather(PROGRAM, settings, flags, os.environ, file)
+    return _options(values) if "data" in values else None
+
+
+def _options(values: Mapping[str, object]) -> Options:
     return Options(
         data=cast("Path", values["data"]),
         listen=str(values["listen"]),

@@ -1,7 +1,6 @@
 """`tidegate controller run`: one process that listens, decides and serves artifacts."""
 
 import asyncio
-import errno
 import fcntl
 import logging
 import os
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import grpc
 
-from tidegate_controller.addresses import split_loopback
+from tidegate_controller.addresses import refuse_taken, split_loopback
 from tidegate_controller.agent_service import AgentService
 from tidegate_controller.artifact_server import ArtifactServer
 from tidegate_controller.artifacts import ArtifactStore
@@ -51,7 +50,7 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
     http_host, http_port = split_loopback(options.http, "--http") if options.http else (host, 0)
     async with AsyncExitStack() as stack:
         stack.enter_context(_own_folder(options.data))
-        _refuse_taken(host, port)
+        refuse_taken(host, port, "--listen")
         event_log = EventLog(options.data / "events.db")
         stack.callback(event_log.close)
         store = ArtifactStore(options.data / "artifacts")
@@ -104,21 +103,6 @@ def _server(
 
 def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    """Raise unless the port is free to listen on; gRPC's own error would not say why it is not."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            what = "is in use" if error.errno == errno.EADDRINUSE else "cannot be listened on"
-            raise TidegateError(
-                f"{host}:{port} {what} ({error.strerror})",
-                "stop what listens there, or choose another port with --listen",
-            ) from error
 
 
 def _add_socket(server: grpc.aio.Server, path: Path) -> None:

@@ -3,14 +3,18 @@
 Called by `operator_service`. Nothing here is stored: a view is made anew whenever it is asked for.
 """
 
+from importlib.metadata import version
+
 import msgspec
 
+from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of, strays
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import (
     AppStatus,
+    ControllerView,
     EventView,
     NodeList,
     NodeStatus,
@@ -70,8 +74,12 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
     app, environment = split_stream(stream.name)
     release = active_release(state)
     reference = None
-    if state.rollout:
-        reference = RolloutRef(id=state.rollout.id, state=rollout_state(state.rollout))
+    if rollout := state.rollout:
+        reference = RolloutRef(
+            id=rollout.id,
+            state=rollout_state(rollout),
+            waiting_for=rollout.waiting.why if rollout.waiting else None,
+        )
     nodes = sorted({place.node for place in (*state.places, *state.settled)})
     return AppStatus(
         app=app,
@@ -111,6 +119,20 @@ def _slot_view(state: t.State, place: t.Place) -> SlotView:
         running=known.running,
         healthy=known.healthy,
         address=known.address,
+    )
+
+
+def controller(engine: Engine) -> ControllerView:
+    return ControllerView(
+        version=version("tidegate"),
+        log_id=engine.log.log_id,
+        epoch=engine.epoch,
+        events=engine.log.last_seq,
+        now=wall_now(),
+        seconds_up=engine.seconds_up(),
+        stands_still={
+            name: stream.fault for name, stream in engine.streams.items() if stream.fault
+        },
     )
 
 

@@ -62,19 +62,19 @@ def gather(
     settings: Sequence[Setting],
     flags: Mapping[str, Words | None],
     environ: Mapping[str, str],
-    config: Path | None = None,
+    file: Path | None = None,
 ) -> dict[str, object]:
     """Name -> value, a tuple for `many`; what nobody has set and has no default is not there.
 
-    `flags`: by name, None or empty where one was not given. `config`: read this file in place of
+    `flags`: by name, None or empty where one was not given. `file`: read this one in place of
     all others. Raises `SettingsError` with all problems at once.
     """
     problems: list[str] = []
     given: dict[str, tuple[str, Words]] = {
         setting.name: ("the default", setting.default) for setting in settings if setting.default
     }
-    for file in [config] if config is not None else files(program, environ):
-        given |= _of_file(file, program, settings, problems)
+    for each in [file] if file is not None else files(program, environ):
+        given |= _of_file(each, program, settings, problems)
     for setting in settings:
         variable = setting.variable_of(program)
         if word := environ.get(variable):

@@ -98,6 +98,10 @@ class Client:
         request = pb.ShowRolloutRequest(rollout=rollout)
         return self._read(self._stub.ShowRollout, request, documents.RolloutView)
 
+    def controller(self) -> documents.ControllerView:
+        request = pb.ControllerRequest()
+        return self._read(self._stub.GetController, request, documents.ControllerView)
+
     def nodes(self) -> documents.NodeList:
         return self._read(self._stub.ListNodes, pb.ListNodesRequest(), documents.NodeList)
 

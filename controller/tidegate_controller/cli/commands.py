@@ -8,6 +8,7 @@ from tidegate_controller.cli import INTERRUPTED
 from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
+from tidegate_controller.cli.doctor import doctor
 from tidegate_controller.cli.operate import HELP, answer_command, cleanup, node_remove
 from tidegate_controller.cli.reading import log, node, rollout, status
 from tidegate_controller.cli.terminal import Choices, announce
@@ -41,7 +42,19 @@ for _answer in HELP:
     rollout.add_command(answer_command(_answer))
 node.add_command(node_remove)
 
-COMMANDS = (demo, deploy, rollback, status, rollout, node, log, cleanup, traffic, controller)
+COMMANDS = (
+    demo,
+    deploy,
+    rollback,
+    status,
+    rollout,
+    node,
+    log,
+    cleanup,
+    traffic,
+    doctor,
+    controller,
+)
 for _command in COMMANDS:
     tidegate.add_command(_command)
 

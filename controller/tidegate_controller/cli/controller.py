@@ -9,7 +9,7 @@ import click
 
 from tidegate_controller import options
 from tidegate_controller.cli.client import default_socket
-from tidegate_controller.cli.settings import config_option, with_settings
+from tidegate_controller.cli.settings import file_option, with_settings
 from tidegate_controller.errors import TidegateError
 from tidegate_protos import logs
 from tidegate_protos.notify import Systemd
@@ -22,8 +22,8 @@ def controller() -> None:
 
 @controller.command("run")
 @with_settings(options.SETTINGS)
-@config_option
-def run(config: Path | None, **flags: Any) -> None:
+@file_option
+def run(settings: Path | None, **flags: Any) -> None:
     """Run the controller until SIGTERM or Ctrl-C; it goes on where it was at its next start.
 
     Each option can be set by a variable or in a file too: --log-level is
@@ -35,7 +35,7 @@ def run(config: Path | None, **flags: Any) -> None:
     """
     from tidegate_controller import server  # noqa: PLC0415  (heavy, and only needed here)
 
-    chosen = options.read(flags, config)
+    chosen = options.read(flags, settings)
     systemd = Systemd(os.environ)
     _begin_logs(chosen)
     try:

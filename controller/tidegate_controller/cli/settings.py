@@ -11,8 +11,8 @@ from tidegate_protos.settings import Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-config_option = click.option(
-    "--config",
+file_option = click.option(
+    "--settings",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Read this file in place of those in /etc/tidegate and the user's own.",

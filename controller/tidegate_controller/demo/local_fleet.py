@@ -27,7 +27,7 @@ POLL_SECONDS = 0.1
 
 CONTROLLER = (sys.executable, "-m", "tidegate_controller")
 AGENT = (sys.executable, "-m", "tidegate_agent")
-NO_FILES = ("--config", os.devnull)  # whatever is set for the daemons of this machine
+NO_FILES = ("--settings", os.devnull)  # whatever is set for the daemons of this machine
 
 
 class LocalFleet:

@@ -161,6 +161,10 @@ class ListNodesRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ControllerRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ReadLogRequest(_message.Message):
     __slots__ = ("after_seq", "rollout", "follow")
     AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]

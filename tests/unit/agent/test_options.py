@@ -21,8 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read(*flags: str) -> options.Options:
-    parser, _ = agent._parsers()
-    return options.read(parser.parse_args(["run", *flags]))
+    return options.read(agent.parser().parse_args(["run", *flags]))
 
 
 def test_a_file_is_enough(folder: Path) -> None:
