@@ -1,23 +1,22 @@
 """`tidegate controller run`: one process that listens, decides and serves artifacts."""
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 
+from tidegate_controller import data_folder
 from tidegate_controller.addresses import refuse_taken, split_loopback
 from tidegate_controller.agent_service import AgentService
 from tidegate_controller.artifact_server import ArtifactServer
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, TidegateError
+from tidegate_controller.errors import TidegateError
 from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import EventLog
 from tidegate_controller.nodes import Nodes
@@ -49,11 +48,11 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
     host, port = split_loopback(options.listen, "--listen")
     http_host, http_port = split_loopback(options.http, "--http") if options.http else (host, 0)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_own_folder(options.data))
+        stack.enter_context(data_folder.held(options.data))
         refuse_taken(host, port, "--listen")
-        event_log = EventLog(options.data / "events.db")
+        event_log = EventLog(options.data / data_folder.LOG)
         stack.callback(event_log.close)
-        store = ArtifactStore(options.data / "artifacts")
+        store = ArtifactStore(options.data / data_folder.ARTIFACTS)
         artifacts = ArtifactServer(store)
         await _listen_http(artifacts, http_host, http_port, options.data)
         stack.push_async_callback(artifacts.stop)
@@ -128,31 +127,9 @@ def _add_socket(server: grpc.aio.Server, path: Path) -> None:
         os.umask(mask)
 
 
-@contextmanager
-def _own_folder(data: Path) -> Iterator[None]:
-    """Hold the data folder for this process; the kernel lets go of it when the process ends."""
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (data / "lock").open("a")
-    except OSError as error:
-        raise TidegateError(
-            f"cannot use {data}: {error.strerror}",
-            "choose another --data DIR: a folder that this user may write to",
-        ) from error
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Refused(
-                f"another controller works on {data}",
-                "stop it first, or choose another --data DIR",
-            ) from error
-        yield
-
-
 async def _listen_http(server: ArtifactServer, host: str, port: int, data: Path) -> None:
     """The port of the last run if none is given, so that agents in mid-fetch find it again."""
-    remembered = data / "http-port"
+    remembered = data / data_folder.PORT
     if port == 0 and remembered.exists():
         try:
             await server.start(host, int(remembered.read_text()))

@@ -176,14 +176,14 @@ def begin(program: str, choices: Choices, **own: Unpack[Fields]) -> None:
     where the file cannot be written."""
     handlers: list[logging.Handler] = []
     if (level := choices.level("terminal")) < OFF:
-        text = _Text() if choices.format == "text" else _Json(own)
+        text = AsText() if choices.format == "text" else AsJson(own)
         handlers.append(_to(logging.StreamHandler(sys.stderr), text, level, choices))
     if (level := choices.level("journal")) < OFF:
-        handlers.append(_to(Journal(program, own), _Text(), level, choices))
+        handlers.append(_to(Journal(program, own), AsText(), level, choices))
     if choices.file is not None and (level := choices.level("file")) < OFF:
         choices.file.parent.mkdir(parents=True, exist_ok=True)
         file = RotatedFile(choices.file, choices.file_mib * 1024**2, choices.file_keep)
-        handlers.append(_to(file, _Json(own), level, choices))
+        handlers.append(_to(file, AsJson(own), level, choices))
     root = logging.getLogger()
     for old in tuple(root.handlers):
         root.removeHandler(old)
@@ -228,7 +228,7 @@ def _fields(record: logging.LogRecord, own: Mapping[str, object]) -> dict[str, o
     return {**own, **_about.get(), **given}
 
 
-class _Text(logging.Formatter):
+class AsText(logging.Formatter):
     """For people. What comes from elsewhere can neither steer a terminal nor pass for a record of
     its own: every line after the first is indented."""
 
@@ -239,7 +239,7 @@ class _Text(logging.Formatter):
         return CONTROLS.sub("", super().format(record)).replace("\n", "\n  ")
 
 
-class _Json(logging.Formatter):
+class AsJson(logging.Formatter):
     """One object a line: time (RFC 3339, UTC), level, logger, message, what it is about, and with
     an error its traceback."""
 

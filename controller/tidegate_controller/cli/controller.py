@@ -1,4 +1,4 @@
-"""`tidegate controller run`."""
+"""`tidegate controller run` and `init`."""
 
 import asyncio
 import os
@@ -8,8 +8,11 @@ from typing import Any
 import click
 
 from tidegate_controller import options
+from tidegate_controller.addresses import split_loopback
 from tidegate_controller.cli.client import default_socket
 from tidegate_controller.cli.settings import file_option, with_settings
+from tidegate_controller.cli.terminal import json_option, print_json, say
+from tidegate_controller.documents import Document
 from tidegate_controller.errors import TidegateError
 from tidegate_protos import logs
 from tidegate_protos.notify import Systemd
@@ -43,6 +46,66 @@ def run(settings: Path | None, **flags: Any) -> None:
     except TidegateError as error:
         logs.last_words("; ".join(filter(None, (error.message, error.hint))))
         raise
+
+
+class InitView(Document, kw_only=True):
+    """A folder that a controller can be started on, and what to type next."""
+
+    data: str
+    log_id: str
+    events: int
+    is_new: bool
+    next: list[str]
+
+
+@controller.command("init")
+@with_settings((options.DATA, options.LISTEN, options.HTTP))
+@file_option
+@click.option("--user", metavar="NAME", help="Whom the folder is for; only root can say another.")
+@json_option
+def init(settings: Path | None, user: str | None, as_json: bool, **flags: Any) -> None:
+    """Prepare the folder of a controller: its log, its artifacts, closed to all others.
+
+    May be typed again: what is there already stays as it is.
+
+    \b
+    Example:
+      tidegate controller init --data /var/lib/tidegate/controller
+    """
+    from tidegate_controller import data_folder  # noqa: PLC0415  (loads the log's library)
+
+    chosen = options.read(flags, settings)
+    split_loopback(chosen.listen, options.LISTEN.flag)
+    found = data_folder.prepare(chosen.data, user)
+    view = InitView(
+        data=str(chosen.data),
+        log_id=found.log_id,
+        events=found.events,
+        is_new=found.is_new,
+        next=_next_steps(chosen),
+    )
+    if as_json:
+        print_json(view)
+        return
+    what = "is ready" if found.is_new else f"was ready before, with {found.events:,} events"
+    say(f"{chosen.data} {what}: log {found.log_id}")
+    for step in view.next:
+        say(f"  next: {step}")
+
+
+def _next_steps(chosen: options.Options) -> list[str]:
+    run = f"tidegate controller run --data {chosen.data} --listen {chosen.listen}"
+    http = f" --http {chosen.http}" if chosen.http else ""
+    agent = (
+        "tidegate-agent run --node NAME --data /var/lib/tidegate/agent --controller "
+        f"{chosen.listen} --label role=web"
+    )
+    return [
+        f"start it: {run}{http}; or leave that to systemd: its unit is "
+        "systemd/tidegate-controller.service, how to install it stands beside it",
+        f"on each server: {agent}; from another machine through a tunnel to that port",
+        f"look whether all is well: tidegate doctor --data {chosen.data}",
+    ]
 
 
 def _begin_logs(chosen: options.Options) -> None:

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from tidegate_controller import data_folder
 from tidegate_controller.addresses import refuse_taken, split_loopback
 from tidegate_controller.errors import TidegateError
 from tidegate_controller.log import LogError, decode_event, verified
@@ -28,8 +29,8 @@ def look(options: Options, local: Path) -> Iterator[Finding]:
     if data.is_dir():
         yield findings.room(data, ROOM_FAIL_BYTES, ROOM_WARN_BYTES)
         yield from findings.clock(data)
-        yield from _log(data / "events.db")
-        yield from _artifacts(data / "artifacts")
+        yield from _log(data / data_folder.LOG)
+        yield from _artifacts(data / data_folder.ARTIFACTS)
     pid = running(data)
     if pid is None:
         yield from _ports(options)
@@ -45,7 +46,7 @@ def look(options: Options, local: Path) -> Iterator[Finding]:
 
 def running(data: Path) -> int | None:
     """The pid of the controller that works on the folder."""
-    return findings.lock_holder(data / "lock")
+    return findings.lock_holder(data / data_folder.LOCK)
 
 
 def _log(path: Path) -> Iterator[Finding]:
