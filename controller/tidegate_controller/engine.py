@@ -54,6 +54,7 @@ class Engine:
         self._last_number = 0  # of the rollouts r1, r2, …
         self.epoch = 0
         self.ready = asyncio.Event()
+        self.committed = asyncio.Event()  # for whoever follows commits, and clears it
         self.started_at = 0.0
         self._artifact_url = artifact_url
         self._clock = EngineClock(0.0)
@@ -206,6 +207,8 @@ class Engine:
     def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:
         if isinstance(event, ev.Started):
             self._note_rollout(event.rollout, record)
+        elif isinstance(event, ev.Committed):
+            self.committed.set()
         elif isinstance(event, ev.ActionEnded):
             self._effects.cancel(event.action)
         elif isinstance(event, ev.ActionIssued) and find_action(stream.state, event.action.id):
