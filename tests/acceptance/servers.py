@@ -1,4 +1,4 @@
-"""Controllers and agents beside those of the desk's own fleet, for what no other test could bear."""
+"""Controllers and agents beside those of the desk, for what no other test could bear."""
 
 import subprocess
 from collections.abc import Iterator
