@@ -15,6 +15,7 @@ from tidegate_agent.executor import Executor, script_token
 from tidegate_agent.journal import Journal
 from tidegate_agent.pacing import Paced
 from tidegate_agent.slot import Slot
+from tidegate_protos import logs
 from tidegate_protos.rules import NAME
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -38,22 +39,32 @@ class Agent:
         self._changes: dict[tuple[str, str], Paced] = {}  # by app and slot
         self._rotation: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    async def start(self, *, new_controller: bool = False) -> None:
         """Take up what runs, then what an earlier life has left unfinished; its scripts are ended
-        before anything else, since they may be at work in what is looked at here."""
-        unfinished = self._journal.unfinished()
-        for command in unfinished:
-            handler = HANDLERS.get(command.WhichOneof("work") or "")
-            if handler is not None and handler.scripts:
-                await scripts.end_leftovers(script_token(self._journal, command))
+        before anything else, since they may be at work in what is looked at here. With
+        `new_controller` what is unfinished is forgotten, and whom it was done for."""
+        await self._end_scripts()
+        if new_controller:
+            log.warning("forgetting the controller of log %s", self._journal.log_id() or "(none)")
+            self._journal.forget_controller()
         records = self._journal.slots()
         for name in sorted({record.app for record in records}):
             mine = [record for record in records if record.app == name]
-            await self._app(name).recover(mine)
+            with logs.about(app=name):
+                await self._app(name).recover(mine)
+        unfinished = self._journal.unfinished()
         for name in sorted({command.app for command in unfinished}):
             mine_too = [command for command in unfinished if command.app == name]
-            await self._executor(name).resume(mine_too)
+            with logs.about(app=name):
+                await self._executor(name).resume(mine_too)
         self._rotation = asyncio.create_task(output.keep_short(self._data / "apps"))
+
+    async def _end_scripts(self) -> None:
+        """Of commands that an earlier life has left unfinished."""
+        for command in self._journal.unfinished():
+            handler = HANDLERS.get(command.WhichOneof("work") or "")
+            if handler is not None and handler.scripts:
+                await scripts.end_leftovers(script_token(self._journal, command))
 
     async def stop(self) -> None:
         """Leave; the apps go on serving."""
@@ -118,13 +129,18 @@ class Agent:
             if kind == "acknowledge":
                 self._journal.forget(instruction.acknowledge.command_id)
             elif kind == "command":
-                self._take_command(instruction.command)
+                command = instruction.command
+                with logs.about(
+                    app=command.app, environment=command.environment, action=command.id
+                ):
+                    self._take_command(command)
         except (AgentError, OSError) as error:
             log.exception("an instruction could not be taken")
             if kind == "command":
                 self._refuse(instruction.command, pb.OUTCOME_FAILED, str(error))
 
     def _take_command(self, command: pb.Command) -> None:
+        log.info("command %s: %s", command.id, command.WhichOneof("work"))
         if problem := self._problem(command):
             log.warning("refused command %s: %s", command.id, problem)
             self._refuse(command, pb.OUTCOME_REFUSED, problem)

@@ -1,6 +1,7 @@
 """One app on this node: its releases, its two slots, and the `current` link."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from tidegate_agent.releases import Releases, hex_of
 from tidegate_agent.slot import Slot
 from tidegate_agent.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 SLOTS = ("blue", "green")
 
@@ -62,6 +65,32 @@ class App:
     async def recover(self, records: list[SlotRecord]) -> None:
         """After a start of the agent: take up what each slot was running."""
         await asyncio.gather(*(self.slots[record.slot].recover(record) for record in records))
+        self._mend_current()
+
+    def _mend_current(self) -> None:
+        """A `current` that names no release any more names the slot that serves, where that is
+        beyond doubt. It is said in any case, and is no reason not to look after what runs."""
+        if not (broken := self.broken_current()):
+            return
+        serving = [slot for slot in self.slots.values() if _serves(slot)]
+        try:
+            if len(serving) == 1:
+                links.replace(self.home / "current", f"slots/{serving[0].name}")
+                log.warning("%s; it names slots/%s again", broken, serving[0].name)
+            else:
+                log.warning("%s; the next switch mends it", broken)
+        except OSError as error:
+            log.warning("%s, and cannot be mended: %s", broken, error)
+
+    def broken_current(self) -> str:
+        """In words, that `current` leads nowhere; empty when it does not."""
+        link = self.home / "current"
+        if target := links.leads_nowhere(link):
+            return f"the link {link} leads nowhere: {target} is gone"
+        for slot in self.slots.values():
+            if slot.is_current() and not _has_release(slot):
+                return f"the link {link} leads nowhere: {slot.name} holds no release"
+        return ""
 
     async def leave(self) -> None:
         for slot in self.slots.values():
@@ -73,9 +102,12 @@ class App:
     async def switch(self, name: str, environment: str) -> Slot:
         """Let `current` name the slot."""
         slot = await self.own_slot(name, environment)
-        if not (slot.folder / "release").exists():
+        if not _has_release(slot):
             raise ServiceError(f"slot {name} holds no release")
+        broken = self.broken_current()
         links.replace(self.home / "current", f"slots/{name}")
+        if broken:
+            log.warning("%s; it names slots/%s now", broken, name)
         return slot
 
     async def clean_up(self, wanted: pb.Cleanup) -> str:
@@ -96,3 +128,12 @@ class App:
             )
         )
         return "; ".join(problems)
+
+
+def _has_release(slot: Slot) -> bool:
+    return (slot.folder / "release").exists()
+
+
+def _serves(slot: Slot) -> bool:
+    """Whether it has been healthy with what it holds, and shall go on with it."""
+    return slot.record is not None and slot.record.phase == "wanted" and _has_release(slot)

@@ -112,6 +112,14 @@ class Journal:
     def remember_log(self, log_id: str) -> None:
         self.write(("INSERT OR REPLACE INTO meta VALUES ('log_id', ?)", (log_id,)))
 
+    def forget_controller(self) -> None:
+        """Its log, its fences and its commands; what the slots run is the node's own to know."""
+        self.write(
+            ("DELETE FROM meta WHERE key = 'log_id'", ()),
+            ("DELETE FROM fences", ()),
+            ("DELETE FROM commands", ()),
+        )
+
     def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(sql, tuple(parameters)).fetchall()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 
 import grpc
 
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 10.0
+TROUBLE_SECONDS = 300.0  # the same trouble is not logged again sooner
 REPORTS_MAX = 1000  # waiting for a slow controller; then the stream is opened anew
 HEARTBEAT_SECONDS = 5.0  # until the controller names its own
 OPTIONS = [
@@ -35,6 +37,7 @@ class Link:
         self._agent = agent
         self._target = target
         self._welcomed = False
+        self._trouble = ("", 0.0)  # what was last said of it, and when
 
     async def run(self) -> None:
         """Until cancelled. The pause between tries grows, with jitter, so that ten thousand
@@ -44,14 +47,9 @@ class Link:
             self._welcomed = False
             try:
                 await self._connect()
-                log.warning("the controller at %s has closed the link", self._target)
+                self._say("the controller has closed the link")
             except grpc.aio.AioRpcError as error:
-                log.warning(
-                    "no link to the controller at %s: %s: %s",
-                    self._target,
-                    error.code().name,
-                    error.details(),
-                )
+                self._say(f"{error.code().name}: {error.details()}")
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -60,6 +58,16 @@ class Link:
                 pause = RETRY_SECONDS_MIN
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
             pause = min(pause * 2, RETRY_SECONDS_MAX)
+
+    def _say(self, trouble: str) -> None:
+        """Why there is no link: when it is news, and now and then as long as it lasts."""
+        last, at = self._trouble
+        now = time.monotonic()
+        is_news = self._welcomed or trouble != last or now - at > TROUBLE_SECONDS
+        level = logging.WARNING if is_news else logging.DEBUG
+        log.log(level, "no link to the controller at %s: %s", self._target, trouble)
+        if is_news:
+            self._trouble = (trouble, now)
 
     async def _connect(self) -> None:
         """One stream, from Hello until it ends."""

@@ -23,6 +23,11 @@ def replace(link: Path, target: str) -> None:
     sync_folder(link.parent)
 
 
+def leads_nowhere(link: Path) -> str:
+    """The target of a symlink that names nothing; empty for all others."""
+    return os.readlink(link) if link.is_symlink() and not link.exists() else ""
+
+
 def sweep(folder: Path) -> None:
     """Remove what a crash in the middle of `replace` has left."""
     for entry in folder.iterdir():

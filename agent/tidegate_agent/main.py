@@ -3,95 +3,107 @@
 import argparse
 import asyncio
 import fcntl
-import logging
+import os
 import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from tidegate_agent import options
 from tidegate_agent.agent import Agent
 from tidegate_agent.errors import AgentError
 from tidegate_agent.link import Link
-from tidegate_protos.rules import LABEL, NAME
+from tidegate_agent.options import Options
+from tidegate_protos import findings, logs
+from tidegate_protos.notify import Systemd
+from tidegate_protos.settings import SettingsError
 
-RESERVED_NODES = ("controller",)
 EXAMPLE = """example:
-  tidegate-agent run --node web-1 --data /var/lib/tidegate --controller 127.0.0.1:7420 \\
+  tidegate-agent run --node web-1 --data /var/lib/tidegate/agent --controller 127.0.0.1:7420 \\
       --label role=web --label zone=a
+
+Each of these but --new-controller can be set by a variable or in a file too: --log-level is
+TIDEGATE_AGENT_LOG_LEVEL, and log_level in /etc/tidegate/agent.toml.
 """
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the agent until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 cannot go on, 2 usage."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
-    try:
-        asyncio.run(_run(options))
-    except AgentError as error:
-        sys.exit(f"tidegate-agent: {error}")
+    """Do what was typed. Exit codes: 0 stopped or nothing to mend, 1 cannot go on, 2 usage."""
+    flags = parser().parse_args(arguments)
+    sys.exit(flags.command(flags))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What can be typed. `command` in what it parses is the function that does it."""
+    whole = argparse.ArgumentParser(
         prog="tidegate-agent",
         description="Runs on each server and does what the Tidegate controller asks.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=version("tidegate"))
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    whole.add_argument("--version", action="version", version=version("tidegate"))
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
         help="connect to the controller and work until stopped",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("--node", required=True, type=_node, help="this node's name")
-    run.add_argument("--data", required=True, type=Path, help="folder for releases and journal")
-    run.add_argument("--controller", required=True, type=_target, metavar="HOST:PORT")
-    run.add_argument("--label", action="append", default=[], type=_label, metavar="KEY=VALUE")
+    options.add_to(run)
     run.add_argument(
-        "--address", default="127.0.0.1", help="where the balancer reaches this node's slots"
+        "--new-controller",
+        action="store_true",
+        help="Forget what another controller has asked for, and obey the one that is met next. For "
+        "one start, when the other is gone for good; what serves goes on serving.",
     )
-    run.add_argument("--verbose", action="store_true")
-    return parser
+    run.set_defaults(command=_run, parser=run)
+    look = commands.add_parser("doctor", help="say what keeps an agent from its work, if anything")
+    options.add_to(look, options.OWN)
+    look.add_argument("--json", action="store_true", help="Print JSON, alone on stdout.")
+    look.set_defaults(command=_doctor)
+    return whole
 
 
-def _node(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a name: lower case letters, digits and . _ - (63 at most)"
-        )
-    if text in RESERVED_NODES:
-        raise argparse.ArgumentTypeError(f"{text!r} is what the controller itself is called")
-    return text
+def _run(flags: argparse.Namespace) -> str | None:
+    """Run the agent until SIGTERM or SIGINT. Why it could not go on, for standard error."""
+    try:
+        chosen = options.read(flags)
+    except SettingsError as error:
+        flags.parser.error("\n  ".join(error.problems))
+    systemd = Systemd(os.environ)
+    try:
+        _begin_logs(chosen)
+        asyncio.run(_hold(chosen, systemd, new_controller=flags.new_controller))
+    except AgentError as error:
+        logs.last_words(str(error))
+        return f"tidegate-agent: {error}"
+    return None
 
 
-def _label(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    if not LABEL.fullmatch(key) or not LABEL.fullmatch(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as role=web")
-    return key, value
+def _doctor(flags: argparse.Namespace) -> int:
+    from tidegate_agent import doctor  # noqa: PLC0415  (what runs need not load it)
+
+    try:
+        found = list(doctor.look(options.read(flags)))
+    except SettingsError as error:
+        mend = "correct it; what can be set, and how: tidegate-agent run --help"
+        found = [findings.Finding("fail", problem, mend) for problem in error.problems]
+    print(findings.as_json(found) if flags.json else findings.as_text(found))
+    return findings.exit_code(found)
 
 
-def _target(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if host not in ("127.0.0.1", "localhost", "[::1]"):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: without mutual TLS only loopback is accepted, such as 127.0.0.1:7420; "
-            "a controller elsewhere is reached through a tunnel"
-        )
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
-    return text
+def _begin_logs(chosen: Options) -> None:
+    try:
+        logs.begin("tidegate-agent", chosen.logs, node=chosen.node)
+    except OSError as error:
+        raise AgentError(
+            f"cannot write the log file {chosen.logs.file}: {error.strerror}; choose another "
+            "--log-file PATH, one that this user may write"
+        ) from error
 
 
-async def _run(options: argparse.Namespace) -> None:
-    data: Path = options.data.absolute()
+async def _hold(chosen: Options, systemd: Systemd, *, new_controller: bool) -> None:
+    data: Path = chosen.data
     try:
         data.mkdir(mode=0o755, parents=True, exist_ok=True)
         lock = (data / "lock").open("a")
@@ -102,16 +114,25 @@ async def _run(options: argparse.Namespace) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise AgentError(f"another agent works on {data}; choose another --data") from error
-        agent = Agent(options.node, data, dict(options.label), options.address)
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await agent.start()
-        link = asyncio.create_task(Link(agent, options.controller).run())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([link, stopping], return_when=asyncio.FIRST_COMPLETED)
-        link.cancel()
-        await asyncio.wait([link])
-        await agent.stop()
-        if not link.cancelled():
-            link.result()
+        agent = Agent(chosen.node, data, dict(chosen.labels), chosen.address)
+        await _work(agent, chosen.controller, systemd, new_controller=new_controller)
+
+
+async def _work(agent: Agent, controller: str, systemd: Systemd, *, new_controller: bool) -> None:
+    """Until a signal, or until the link cannot go on."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await agent.start(new_controller=new_controller)
+    systemd.ready()  # whether a controller is there or not: the apps are looked after
+    link = asyncio.create_task(Link(agent, controller).run())
+    alive = asyncio.create_task(systemd.stay_alive())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([link, stopping], return_when=asyncio.FIRST_COMPLETED)
+    systemd.stopping()
+    for task in (link, alive, stopping):
+        task.cancel()
+    await asyncio.wait([link, alive, stopping])
+    await agent.stop()
+    if not link.cancelled():
+        link.result()

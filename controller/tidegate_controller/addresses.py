@@ -1,9 +1,11 @@
 """Addresses as people write them. Used by the command line and by the controller's start."""
 
+import errno
 import ipaddress
 import re
+import socket
 
-from tidegate_controller.errors import UsageError
+from tidegate_controller.errors import TidegateError, UsageError
 
 LAST_PORT = 65535
 
@@ -39,6 +41,21 @@ def split_loopback(text: str, name: str) -> tuple[str, int]:
             "or a VPN's proxy",
         )
     return host, port
+
+
+def refuse_taken(host: str, port: int, name: str) -> None:
+    """Raise unless the port is free to listen on; gRPC's own error would not say why it is not."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            what = "is in use" if error.errno == errno.EADDRINUSE else "cannot be listened on"
+            raise TidegateError(
+                f"{host}:{port} {what} ({error.strerror})",
+                f"stop what listens there, or choose another port with {name}",
+            ) from error
 
 
 def _is_host(found: re.Match[str]) -> bool:

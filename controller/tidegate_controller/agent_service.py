@@ -13,6 +13,7 @@ from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import SLOTS_MAX, Session
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.wire import to_result
+from tidegate_protos import logs
 from tidegate_protos.rules import LABEL, NAME, RESERVED, VERSION
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
@@ -46,7 +47,7 @@ class AgentService(AgentLinkServicer):
             await self._nodes.joined(session)
             reader = asyncio.create_task(self._read(reports, session))  # nothing before its Hello
             reader.add_done_callback(lambda _: session.end())
-            log.info("node %s connected", session.hello.node)
+            log.info("node %s connected", session.hello.node, extra={"node": session.hello.node})
             welcome = pb.Welcome(
                 epoch=self._engine.epoch,
                 heartbeat_seconds=HEARTBEAT_SECONDS,
@@ -57,12 +58,14 @@ class AgentService(AgentLinkServicer):
                 yield instruction
         except Refused as refusal:
             why = f"{refusal.message}; {refusal.hint}"
-            self._engine.fleet.turn_away(session.hello.node, why, wall_now())
+            self._turn_away(session.hello.node, why)
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, why)
         finally:
             if reader is not None:
                 reader.cancel()
-                log.info("node %s disconnected", session.hello.node)
+                log.info(
+                    "node %s disconnected", session.hello.node, extra={"node": session.hello.node}
+                )
             await self._nodes.left(session)
 
     async def _welcome(self, reports: AsyncIterator[pb.Report], context: Context) -> Session:
@@ -72,23 +75,31 @@ class AgentService(AgentLinkServicer):
         except (TimeoutError, StopAsyncIteration):
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no Hello came")
         if problem := _hello_problem(hello, self._engine):
-            log.warning("refused an agent: %s", problem)
-            self._engine.fleet.turn_away(hello.node[:63], problem, wall_now())
+            self._turn_away(hello.node[:63], problem)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
         return Session(hello=hello, transport="grpc", last_seen=wall_now())
 
+    def _turn_away(self, node: str, why: str) -> None:
+        """It will come back every few seconds: the log hears of it once, until there is news."""
+        before = self._engine.fleet.refused.get(node)
+        level = logging.DEBUG if before is not None and before.why == why else logging.WARNING
+        log.log(level, "refused the agent %r: %s", node, why, extra={"node": node})
+        self._engine.fleet.turn_away(node, why, wall_now())
+
     async def _read(self, reports: AsyncIterator[pb.Report], session: Session) -> None:
         """Until the agent hangs up, falls silent, or its session has ended."""
-        try:
-            while not session.ended:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    report = await anext(reports)
-                session.last_seen = wall_now()
-                await self._take(report, session)
-        except TimeoutError:
-            log.warning("node %s has been silent for %.0f s", session.hello.node, SILENCE_SECONDS)
-        except (StopAsyncIteration, grpc.aio.AioRpcError, asyncio.CancelledError) as ending:
-            log.debug("node %s: stream ended: %r", session.hello.node, ending)
+        node = session.hello.node
+        with logs.about(node=node):
+            try:
+                while not session.ended:
+                    async with asyncio.timeout(SILENCE_SECONDS):
+                        report = await anext(reports)
+                    session.last_seen = wall_now()
+                    await self._take(report, session)
+            except TimeoutError:
+                log.warning("node %s has been silent for %.0f s", node, SILENCE_SECONDS)
+            except (StopAsyncIteration, grpc.aio.AioRpcError, asyncio.CancelledError) as ending:
+                log.debug("node %s: stream ended: %r", node, ending)
 
     async def _take(self, report: pb.Report, session: Session) -> None:
         kind = report.WhichOneof("kind")

@@ -97,11 +97,23 @@ class AppStatus(Document, kw_only=True):
     rollout: RolloutRef | None
     nodes: list[NodeStatus]
     unfinished: int  # actions and chores still to be done
-    notes: list[str] = []  # what a person should know, a line each
+    stands_still: str | None = None  # that an error of the controller's own has stopped it
+    notes: list[str] = []  # what nobody would see from the rest, a line each
 
 
 class Status(Document, kw_only=True):
     apps: list[AppStatus]
+
+
+class ControllerView(Document, kw_only=True):
+    """The controller itself."""
+
+    version: str
+    log_id: str
+    epoch: int
+    events: int
+    now: str
+    seconds_up: float
 
 
 class NodeView(Document, kw_only=True):

@@ -26,11 +26,13 @@ from tidegate_controller.core.inputs import (
 )
 from tidegate_controller.effects import Effects
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.event_notes import note
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.log_writer import LogWriter
 from tidegate_controller.stream import RolloutPlace, Stream
 from tidegate_controller.wire import to_command
+from tidegate_protos import logs
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Engine:
         self._last_number = 0  # of the rollouts r1, r2, …
         self.epoch = 0
         self.ready = asyncio.Event()
+        self.committed = asyncio.Event()  # for whoever follows commits, and clears it
         self.started_at = 0.0
         self._artifact_url = artifact_url
         self._clock = EngineClock(0.0)
@@ -172,17 +175,18 @@ class Engine:
         """A refusal is an answer. An error of the core stops this stream alone, with the log as it
         was; one of the log ends the engine."""
         try:
-            if not stream.begun:
-                self.foresee(stream.name, input_)  # a wrong request does not even begin a stream
-            await self._adopt(stream)
-            async with stream.lock:
-                await self._decide(stream, input_)
+            with logs.about(**stream.about):
+                if not stream.begun:
+                    self.foresee(stream.name, input_)  # a wrong request does not begin a stream
+                await self._adopt(stream)
+                async with stream.lock:
+                    await self._decide(stream, input_)
         except Refused as refusal:
             return stream.state, refusal
         except LogError:
             raise
         except Exception as error:
-            log.exception("%s cannot go on: %r", stream.name, input_)
+            log.exception("%s cannot go on from %s", stream.name, type(input_).__name__)
             stream.fault = f"{type(error).__name__}: {error}"
             return stream.state, stream.broken()
         return stream.state, None
@@ -216,8 +220,7 @@ class Engine:
 
     async def _append(self, batch: Batch) -> list[Record]:
         records = await self._writer.append(batch)
-        for record in records:
-            log.debug("%d %s %s", record.seq, record.stream, record.kind)
+        note(batch.events, records)
         appended, self._appended = self._appended, asyncio.Event()
         appended.set()
         return records
@@ -225,6 +228,8 @@ class Engine:
     def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:
         if isinstance(event, ev.Started):
             self._note_rollout(event, record)
+        elif isinstance(event, ev.Committed):
+            self.committed.set()
         elif isinstance(event, ev.ActionEnded):
             self._effects.cancel(event.action)
         elif isinstance(event, ev.ActionIssued) and find_action(stream.state, event.action.id):

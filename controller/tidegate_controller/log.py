@@ -8,7 +8,7 @@ thread through `tidegate_controller.log_writer`.
 import hashlib
 import sqlite3
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,10 +104,7 @@ class EventLog:
                 "look at the disk, and at who may write there; a damaged log is restored from a "
                 "backup",
             ) from error
-        if int(meta["schema_version"]) != SCHEMA_VERSION:
-            raise LogError(
-                f"{path} has schema version {meta['schema_version']}, this is {SCHEMA_VERSION}"
-            )
+        _check_schema(path, meta["schema_version"])
         self.log_id = meta["log_id"]
         self._versions: dict[str, int] = {}
         self._last_hash = GENESIS
@@ -144,13 +141,7 @@ class EventLog:
 
     def load(self) -> Iterator[Record]:
         """Every record, oldest first, its place in the hash chain checked. Call once, first."""
-        for record in self._rows("SELECT * FROM events ORDER BY seq"):
-            if record.hash != _hash(self._last_hash, record):
-                raise LogError(
-                    f"event {record.seq} ({record.kind} of {record.stream}) was changed after it "
-                    "was written: its hash does not fit",
-                    "restore the log from a backup",
-                )
+        for record in _chained(self._rows("SELECT * FROM events ORDER BY seq")):
             self._remember(record)
             yield record
 
@@ -232,6 +223,42 @@ def read_stream(path: Path, stream: str, after_version: int, limit: int) -> list
     """Likewise of one stream, after that version of it."""
     sql = "SELECT * FROM events WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
     return _read(path, sql, stream, after_version, limit)
+
+
+def verified(path: Path) -> Iterator[Record]:
+    """Every record, oldest first, its place in the hash chain checked, for whoever only looks:
+    nothing is written, whether a controller runs or not. Errors: `LogError`."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        with closing(connection):
+            sql = "SELECT value FROM meta WHERE key = 'schema_version'"
+            _check_schema(path, *connection.execute(sql).fetchone())
+            rows = connection.execute("SELECT * FROM events ORDER BY seq")
+            yield from _chained(map(_from_row, rows))
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        raise LogError(f"the event log {path} is damaged: {error}") from error
+
+
+def _check_schema(path: Path, found: str) -> None:
+    if found != str(SCHEMA_VERSION):
+        raise LogError(
+            f"{path} has schema version {found}, this is {SCHEMA_VERSION}",
+            "start the version of Tidegate that wrote it, or a newer one",
+        )
+
+
+def _chained(records: Iterable[Record]) -> Iterator[Record]:
+    """The records, as long as the hash of each covers all before it."""
+    last_hash = GENESIS
+    for record in records:
+        if record.hash != _hash(last_hash, record):
+            raise LogError(
+                f"event {record.seq} ({record.kind} of {record.stream}) was changed after it "
+                "was written: its hash does not fit",
+                "restore the log from a backup",
+            )
+        last_hash = record.hash
+        yield record
 
 
 def _read(path: Path, sql: str, *parameters: object) -> list[Record]:

@@ -164,6 +164,10 @@ class OperatorService(OperatorServicer):
         return _document(views.node_detail(self.engine, request.node, changes))
 
     @_answering
+    async def GetController(self, request: pb.ControllerRequest) -> pb.Document:
+        return _document(views.controller(self.engine))
+
+    @_answering
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
         found = await self._rollouts()
         if request.app:

@@ -1,29 +1,29 @@
 """`tidegate controller run`: one process that listens, decides and serves artifacts."""
 
 import asyncio
-import errno
-import fcntl
 import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 
-from tidegate_controller.addresses import split_loopback
+from tidegate_controller import data_folder
+from tidegate_controller.addresses import refuse_taken, split_loopback
 from tidegate_controller.agent_service import AgentService
 from tidegate_controller.artifact_server import ArtifactServer
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, TidegateError
+from tidegate_controller.errors import TidegateError
 from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import EventLog
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.operator_service import OperatorService
+from tidegate_controller.options import Options
+from tidegate_controller.store_pruning import prune_after_commits
+from tidegate_protos.notify import Systemd
 from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
 from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
 
@@ -43,32 +43,23 @@ OPTIONS = [
 ]
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `tidegate controller run` was told. `socket` None: no local socket."""
-
-    data: Path
-    listen: str
-    http: str | None
-    socket: Path | None
-
-
-async def run(options: Options) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `TidegateError` when it cannot start or go on."""
+async def run(options: Options, local: Path, systemd: Systemd) -> None:
+    """Serve until SIGTERM or SIGINT, at the socket `local` too. Raises `TidegateError` when it
+    cannot start or go on."""
     host, port = split_loopback(options.listen, "--listen")
     http_host, http_port = split_loopback(options.http, "--http") if options.http else (host, 0)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_own_folder(options.data))
-        _refuse_taken(host, port)
-        event_log = EventLog(options.data / "events.db")
+        stack.enter_context(data_folder.held(options.data))
+        refuse_taken(host, port, "--listen")
+        event_log = EventLog(options.data / data_folder.LOG)
         stack.callback(event_log.close)
-        store = ArtifactStore(options.data / "artifacts")
+        store = ArtifactStore(options.data / data_folder.ARTIFACTS)
         artifacts = ArtifactServer(store)
         await _listen_http(artifacts, http_host, http_port, options.data)
         stack.push_async_callback(artifacts.stop)
         base = f"http://{_url_host(http_host)}:{artifacts.port}/artifacts/"
         engine = Engine(event_log, Fleet(), lambda digest: base + digest)
-        server = _server(engine, store, host, port, options.socket)
+        server = _server(engine, store, host, port, local)
         running = asyncio.create_task(engine.run())
         stopped = asyncio.create_task(_stop_signal())
         ready = asyncio.create_task(engine.ready.wait())
@@ -76,7 +67,16 @@ async def run(options: Options) -> None:
         if ready.done():
             await server.start()
             log.info("controller ready on %s (epoch %d)", options.listen, engine.epoch)
+            systemd.ready()
+            beside = [
+                asyncio.create_task(systemd.stay_alive()),
+                asyncio.create_task(prune_after_commits(engine, store)),
+            ]
             await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+            systemd.stopping()
+            for other in beside:
+                other.cancel()
+            await asyncio.wait(beside)
             await server.stop(SHUTDOWN_SECONDS)
         for task in (stopped, ready, running):
             task.cancel()
@@ -95,35 +95,19 @@ def _raise_cause(ended: asyncio.Task[None]) -> None:
 
 
 def _server(
-    engine: Engine, store: ArtifactStore, host: str, port: int, local: Path | None
+    engine: Engine, store: ArtifactStore, host: str, port: int, local: Path
 ) -> grpc.aio.Server:
     server = grpc.aio.server(options=OPTIONS)
     nodes = Nodes(engine)
     add_AgentLinkServicer_to_server(AgentService(engine, nodes), server)
     add_OperatorServicer_to_server(OperatorService(engine, nodes, store), server)
     server.add_insecure_port(f"{_url_host(host)}:{port}")
-    if local is not None:
-        _add_socket(server, local)
+    _add_socket(server, local)
     return server
 
 
 def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    """Raise unless the port is free to listen on; gRPC's own error would not say why it is not."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            what = "is in use" if error.errno == errno.EADDRINUSE else "cannot be listened on"
-            raise TidegateError(
-                f"{host}:{port} {what} ({error.strerror})",
-                "stop what listens there, or choose another port with --listen",
-            ) from error
 
 
 def _add_socket(server: grpc.aio.Server, path: Path) -> None:
@@ -149,31 +133,9 @@ def _add_socket(server: grpc.aio.Server, path: Path) -> None:
         os.umask(mask)
 
 
-@contextmanager
-def _own_folder(data: Path) -> Iterator[None]:
-    """Hold the data folder for this process; the kernel lets go of it when the process ends."""
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (data / "lock").open("a")
-    except OSError as error:
-        raise TidegateError(
-            f"cannot use {data}: {error.strerror}",
-            "choose another --data DIR: a folder that this user may write to",
-        ) from error
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Refused(
-                f"another controller works on {data}",
-                "stop it first, or choose another --data DIR",
-            ) from error
-        yield
-
-
 async def _listen_http(server: ArtifactServer, host: str, port: int, data: Path) -> None:
     """The port of the last run if none is given, so that agents in mid-fetch find it again."""
-    remembered = data / "http-port"
+    remembered = data / data_folder.PORT
     if port == 0 and remembered.exists():
         try:
             await server.start(host, int(remembered.read_text()))

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from tidegate_controller.core import types as t
 from tidegate_controller.errors import Refused
+from tidegate_controller.wire import split_stream
+from tidegate_protos.logs import Fields
 
 
 class Stream:
@@ -21,6 +23,13 @@ class Stream:
     def begun(self) -> bool:
         """Whether the log has anything of it; a request that was refused leaves nothing there."""
         return self.state.version > 0
+
+    @property
+    def about(self) -> Fields:
+        """What is logged on its behalf is about this."""
+        app, environment = split_stream(self.name)
+        rollout = self.state.rollout
+        return Fields(app=app, environment=environment, rollout=rollout.id if rollout else "")
 
     @property
     def busy(self) -> bool:

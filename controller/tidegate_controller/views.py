@@ -3,14 +3,18 @@
 Called by `operator_service`. Nothing here is stored: a view is made anew whenever it is asked for.
 """
 
+from importlib.metadata import version
+
 import msgspec
 
+from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of, strays
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import (
     AppStatus,
+    ControllerView,
     EventView,
     NodeChange,
     NodeDetail,
@@ -71,7 +75,8 @@ def status(engine: Engine, app: str) -> Status:
         apps=[
             _app_status(engine, stream)
             for stream in streams
-            if ever_deployed(stream.state) and app in ("", split_stream(stream.name)[0])
+            if (ever_deployed(stream.state) or stream.fault)
+            and app in ("", split_stream(stream.name)[0])
         ]
     )
 
@@ -92,7 +97,8 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         rollout=reference,
         nodes=[_node_status(engine, state, node) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
-        notes=_notes(stream),
+        stands_still=stream.broken().message if stream.fault else None,
+        notes=[debt for key, debt in state.debts.items() if key == t.CONTROLLER],
     )
 
 
@@ -105,17 +111,6 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
         step=step,
         waiting_for=rollout.waiting.why if rollout.waiting else None,
     )
-
-
-def _notes(stream: Stream) -> list[str]:
-    """What nobody would see from releases and slots alone."""
-    state = stream.state
-    notes = [stream.broken().message] if stream.fault else []
-    if state.rollout is not None and state.rollout.waiting is not None:
-        notes.append(f"rollout {state.rollout.id} waits for a person: {state.rollout.waiting.why}")
-    if debt := state.debts.get(t.CONTROLLER):
-        notes.append(debt)
-    return notes
 
 
 def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
@@ -149,6 +144,17 @@ def _slot_view(state: t.State, place: t.Place) -> SlotView:
         running=known.running,
         healthy=known.healthy,
         address=known.address,
+    )
+
+
+def controller(engine: Engine) -> ControllerView:
+    return ControllerView(
+        version=version("tidegate"),
+        log_id=engine.log.log_id,
+        epoch=engine.epoch,
+        events=engine.log.last_seq,
+        now=wall_now(),
+        seconds_up=engine.seconds_up(),
     )
 
 

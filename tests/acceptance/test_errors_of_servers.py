@@ -5,40 +5,25 @@ import resource
 import signal
 import socket
 import sqlite3
-import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
+import grpc
+import psutil
 import pytest
-from desk import (
-    AGENT,
-    PATIENCE_SECONDS,
-    TIDEGATE,
-    Answer,
-    Desk,
-    answer_of,
-    read_until,
-    rest_of,
-)
+from desk import AGENT, PATIENCE_SECONDS, Answer, Desk, answer_of, read_until, rest_of
+from servers import agent, controller, own_controller
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.demo.local_fleet import free_port
+from tidegate_controller.log import Batch, EventLog, read_log
+from tidegate_protos.v1 import agent_pb2 as agent_pb
+from tidegate_protos.v1 import operator_pb2 as pb
+from tidegate_protos.v1.agent_pb2_grpc import AgentLinkStub
+from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
 
-
-def start_controller(desk: Desk, data: Path, listen: str, *options: str) -> "subprocess.Popen[str]":
-    words = ("controller", "run", "--data", str(data), "--listen", listen, *options)
-    return desk.start(TIDEGATE, *words, TIDEGATE_SOCKET=str(desk.folder / "another.sock"))
-
-
-def controller(desk: Desk, data: Path, listen: str, *options: str) -> Answer:
-    """`tidegate controller run`, which is expected to end by itself."""
-    return answer_of(start_controller(desk, data, listen, *options))
-
-
-def agent(desk: Desk, data: Path, *options: str, node: str = "web-1") -> Answer:
-    """`tidegate-agent run`, which is expected to end by itself."""
-    words = ("--node", node, "--data", str(data), "--controller", desk.fleet.address)
-    return answer_of(desk.start(AGENT, "run", *words, *options))
+BEGAN = "EpochBegan"
 
 
 def assert_ended(answer: Answer, code: int, *said: str) -> None:
@@ -72,9 +57,13 @@ def test_an_address_to_listen_on_has_host_and_port(desk: Desk, tmp_path: Path) -
 
 def test_a_second_controller_on_the_same_data_is_refused(desk: Desk) -> None:
     data = desk.folder / "controller"
+    before = sorted(path.name for path in data.iterdir())
     for listen in (f"127.0.0.1:{free_port()}", desk.fleet.address):
         answer = controller(desk, data, listen)
         assert_ended(answer, 4, f"error: another controller works on {data}", "  next: stop it")
+    assert sorted(path.name for path in data.iterdir()) == before
+    begun = [record for record in read_log(data / "events.db", 0, 1000) if record.kind == BEGAN]
+    assert len(begun) == 1
     assert desk.type("status").code == 0
 
 
@@ -101,38 +90,126 @@ def test_data_that_cannot_be_used_end_the_controller(desk: Desk, tmp_path: Path)
         answer = controller(desk, data, f"127.0.0.1:{free_port()}")
         assert_ended(answer, 1, f"error: cannot use {data}: ", "  next: choose another --data DIR")
     answer = controller(desk, tmp_path / "file", f"127.0.0.1:{free_port()}")
-    assert_ended(answer, 2, "Invalid value for '--data'", "is a file")
+    assert_ended(
+        answer,
+        2,
+        f"error: --data: {tmp_path / 'file'} is a file",
+        "  next: correct it; what can be",
+    )
 
 
-@contextmanager
-def own_controller(desk: Desk, data: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """Another controller, for what no other test could bear; its address."""
-    address = f"127.0.0.1:{free_port()}"
-    process = start_controller(desk, data, address)
-    try:
-        read_until(process.stderr, "controller ready")
-        yield address, process
-        process.terminate()
-        assert rest_of(process).code in (0, 1)
-    finally:
-        process.kill()
+def content(data: Path) -> list[tuple[object, ...]]:
+    """The whole log, as it stands there."""
+    with closing(sqlite3.connect(data / "events.db")) as database:
+        return database.execute("SELECT * FROM events ORDER BY seq").fetchall()
 
 
-def test_a_log_that_was_changed_stops_the_controller(desk: Desk, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("data = replace(data, '\"epoch\":1', '\"epoch\":2')", "was changed after it was written"),
+        ("data = x'ff00'", "was changed after it was written"),
+        ("cause = 'x'", "was changed after it was written"),
+        ("hash = 'x'", "was changed after it was written"),
+    ],
+)
+def test_a_row_that_was_damaged_stops_the_controller_which_names_it(
+    desk: Desk, tmp_path: Path, damage: str, said: str
+) -> None:
     with own_controller(desk, tmp_path):
         pass
     with closing(sqlite3.connect(tmp_path / "events.db")) as database, database:
-        database.execute("""UPDATE events SET data = replace(data, '"epoch":1', '"epoch":2')""")
+        database.execute(f"UPDATE events SET {damage} WHERE seq = 1")  # noqa: S608
         assert database.total_changes == 1
+    before = content(tmp_path)
     answer = controller(desk, tmp_path, f"127.0.0.1:{free_port()}")
-    message = "error: event 1 (EpochBegan of controller) was changed after it was written"
+    message = f"error: event 1 (EpochBegan of controller) {said}"
     assert_ended(answer, 1, message, "  next: restore the log from a backup")
+    assert content(tmp_path) == before
+
+
+class Teleported(ev.Event, frozen=True, kw_only=True):
+    """An event of some later version."""
+
+    node: str
+
+
+class NodeLeft(ev.Event, frozen=True, kw_only=True):
+    """One that this version has too, but with less to it."""
+
+    node: str
+    where_to: str
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (Teleported(node="a"), "event 2 (Teleported, version 1 of shop@test) cannot be read: "),
+        (NodeLeft(node="a", where_to="b"), "event 2 (NodeLeft, version 1 of shop@test) cannot be"),
+    ],
+)
+def test_an_event_of_a_later_version_stops_the_controller_which_names_it(
+    desk: Desk, tmp_path: Path, event: ev.Event, said: str
+) -> None:
+    with own_controller(desk, tmp_path):
+        pass
+    log = EventLog(tmp_path / "events.db")
+    list(log.load())
+    log.append([Batch("shop@test", 0, "2026-01-01T00:00:00Z", 1.0, (event,), None)])
+    log.close()
+    before = content(tmp_path)
+    answer = controller(desk, tmp_path, f"127.0.0.1:{free_port()}")
+    mend = "  next: it was damaged, or written by a newer Tidegate: start that one, or restore a"
+    assert_ended(answer, 1, f"error: {said}", mend)
+    assert content(tmp_path) == before
+
+
+def test_a_log_of_a_later_schema_stops_the_controller(desk: Desk, tmp_path: Path) -> None:
+    with own_controller(desk, tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "events.db")) as database, database:
+        database.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
+    before = content(tmp_path)
+    answer = controller(desk, tmp_path, f"127.0.0.1:{free_port()}")
+    message = f"error: {tmp_path / 'events.db'} has schema version 2, this is 1"
+    assert_ended(answer, 1, message, "  next: start the version of Tidegate that wrote it")
+    assert content(tmp_path) == before
 
 
 def test_a_log_that_is_no_database_stops_the_controller(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "events.db").write_bytes(b"not a database at all, " * 500)
     answer = controller(desk, tmp_path, f"127.0.0.1:{free_port()}")
     assert_ended(answer, 1, f"error: cannot open the event log {tmp_path / 'events.db'}", "next: ")
+    assert (tmp_path / "events.db").read_bytes() == b"not a database at all, " * 500
+
+
+def test_a_message_of_64_mib_is_refused_at_the_door_and_everybody_else_served(
+    desk: Desk, tmp_path: Path
+) -> None:
+    large = b"x" * (64 << 20)
+    hello = agent_pb.Hello(node="large", journal_id="j", address="127.0.0.1")
+
+    def reports() -> Iterator[agent_pb.Report]:
+        yield agent_pb.Report(hello=hello)
+        yield agent_pb.Report(finished=agent_pb.Finished(command_id="c", error=large.decode()))
+
+    with own_controller(desk, tmp_path) as (address, process):
+        with grpc.insecure_channel(address) as channel:
+            stub = OperatorStub(channel)
+            requests = (
+                lambda: stub.Deploy(pb.DeployRequest(version="1", spec=large)),
+                lambda: stub.Upload(iter([pb.UploadChunk(digest="sha256:x", data=large)])),
+                lambda: list(AgentLinkStub(channel).Connect(reports())),
+            )
+            for request in requests:
+                with pytest.raises(grpc.RpcError) as refused:
+                    request()
+                assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert "larger than max" in refused.value.details()
+        assert psutil.Process(process.pid).memory_info().rss < 2 * len(large)
+        assert desk.type("status", TIDEGATE_CONTROLLER=address).code == 0
+    assert {row[5] for row in content(tmp_path)} == {BEGAN, "NodeRegistered"}
+    assert list((tmp_path / "artifacts").iterdir()) == []
 
 
 def test_a_controller_whose_disk_is_full_stops_and_goes_on_later(
@@ -179,9 +256,11 @@ def test_an_agent_with_wrong_words_says_which(
 
 def test_data_that_cannot_be_used_end_the_agent(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for data in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc")):
+    for data in (tmp_path / "file" / "data", Path("/proc")):
         answer = agent(desk, data)
         assert_ended(answer, 1, f"tidegate-agent: cannot use {data}: ")
+    answer = agent(desk, tmp_path / "file")
+    assert_ended(answer, 2, "usage: tidegate-agent run", f"--data: {tmp_path / 'file'} is a file")
 
 
 def test_a_second_agent_on_the_same_data_is_refused(desk: Desk) -> None:
@@ -217,6 +296,7 @@ def test_a_journal_that_cannot_be_read_stops_the_agent_and_leaves_the_app(desk: 
     (data / "journal.db").write_bytes(b"not a database at all, " * 500)
     answer = agent(desk, data, node="damaged")
     assert_ended(answer, 1, f"tidegate-agent: the journal {data / 'journal.db'} cannot be read")
+    assert (data / "journal.db").read_bytes() == b"not a database at all, " * 500
     assert app.processes("damaged") == pids
     app.assert_serving("1")
 

@@ -1,9 +1,10 @@
 """What the documentation names exists: commands, options, keys, files, links; its sketches run."""
 
 import json
+import logging
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,8 +12,9 @@ import click
 import msgspec
 import pytest
 
+from tidegate_agent import options as agent_options
 from tidegate_agent.main import main as agent_main
-from tidegate_controller import config, config_health
+from tidegate_controller import config, config_health, options
 from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.config_checks import Key
 from tidegate_controller.core import types as t
@@ -30,6 +32,8 @@ from tidegate_controller.core.spec import (
 from tidegate_controller.core.strategies import blue_green
 from tidegate_controller.errors import TrafficError
 from tidegate_controller.units import spell_duration
+from tidegate_protos import logs
+from tidegate_protos.settings import Setting
 from tidegate_protos.v1 import agent_pb2 as pb
 
 ROOT = Path(__file__).parents[2]
@@ -98,16 +102,18 @@ def unknown_word(words: list[str]) -> str | None:
 def test_every_command_and_option_in_the_documentation_exists(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit):
-        agent_main(["run", "--help"])
-    agent_words = set(re.findall(r"--?[a-z]+", capsys.readouterr().out)) | {"--version"}
+    agent_words = {"run", "doctor", "--version"}
+    for command in ("run", "doctor"):
+        with pytest.raises(SystemExit):
+            agent_main([command, "--help"])
+        agent_words |= set(re.findall(r"--?[a-z-]+", capsys.readouterr().out))
     found, wrong = list(mentions()), []
     for page, program, words in found:
         if program == "tidegate":
             unknown = unknown_word(words)
         else:
             options = [word for word in words if word.startswith("-")]
-            ours = [*(word for word in words[:1] if word != "run"), *options]
+            ours = [*words[:1], *options]
             unknown = next((word for word in ours if word not in agent_words), None)
         if unknown is not None:
             wrong.append(f"{page}: {unknown!r} in: {program} {' '.join(words)}")
@@ -192,6 +198,40 @@ def default(field: Any) -> str:
 
 def test_the_reference_of_tidegate_toml_has_every_key_and_its_default() -> None:
     assert [(row[0], row[1]) for row in table("tidegate.toml")] == list(defaults())
+
+
+# --- Settings of the daemons ---------------------------------------------------------------------
+
+
+def test_the_reference_of_the_daemons_has_every_setting_and_its_default() -> None:
+    def rows(settings: Sequence[Setting]) -> list[list[str]]:
+        return [
+            [each.name, "required" if each.needed else each.default or "none"] for each in settings
+        ]
+
+    text = (ROOT / "docs/daemons.md").read_text()
+    lines = re.findall(r"^\| `([a-z_]+)` \| (\S+) \|", text, re.MULTILINE)
+    listed = [[name, default.strip("`")] for name, default in lines]
+    tables = (agent_options.OWN, options.OWN, logs.SETTINGS)
+    assert listed == [row for settings in tables for row in rows(settings)]
+
+
+def test_the_line_of_a_log_in_the_documentation_is_one() -> None:
+    text = (ROOT / "docs/daemons.md").read_text()
+    (shown,) = (
+        json.loads(block["text"]) for block in BLOCK.finditer(text) if block["language"] == "json"
+    )
+    made = logs.AsJson({}).format(
+        logging.makeLogRecord(
+            {
+                "name": shown["logger"],
+                "levelname": shown["level"].upper(),
+                "msg": shown["message"],
+                **{name: shown[name] for name in ("app", "environment", "rollout")},
+            }
+        )
+    )
+    assert {**json.loads(made), "time": shown["time"]} == shown
 
 
 # --- The sketches of the architecture ------------------------------------------------------------

@@ -55,7 +55,7 @@ def python_files(*folders: str) -> list[Path]:
 
 OURS = python_files("agent", "controller", "protos")
 CORE = python_files("controller/tidegate_controller/core")
-AGENT = python_files("agent")
+AGENT = python_files("agent", "protos")  # the agent and what it is installed with
 TESTS = python_files("tests")
 
 

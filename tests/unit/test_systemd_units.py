@@ -4,15 +4,21 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tidegate_agent import main as agent
+from tidegate_agent import options as agent_options
+from tidegate_controller import options
 from tidegate_controller.cli.commands import tidegate
+from tidegate_protos.settings import Setting, gather
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
+SAMPLES = {program: FOLDER / f"{program}.toml" for program in ("agent", "controller")}
 
 CONFINED = {  # both units, whatever else they need
     "AmbientCapabilities": "",
@@ -65,11 +71,13 @@ def test_a_unit_is_confined(unit: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
-def test_a_unit_does_not_promise_what_the_program_does_not_do(unit: Path) -> None:
-    """Neither tells systemd that it is ready or alive: waiting for that would kill it."""
+def test_systemd_hears_from_the_program_alone_when_it_is_ready_and_that_it_is_alive(
+    unit: Path,
+) -> None:
     found = settings(unit)
-    assert found["Type"] == ["exec"]
-    assert "WatchdogSec" not in found
+    assert (found["Type"], found["NotifyAccess"]) == (["notify"], ["main"])
+    assert int(found["WatchdogSec"][0]) >= 30, "a disk that is slow must not look like a hang"
+    assert int(found["TimeoutStartSec"][0]) > 90, "a long log takes its time"
 
 
 def test_apps_outlive_a_restart_of_the_agent() -> None:
@@ -96,9 +104,24 @@ def test_the_controller_listens_where_root_and_the_agents_look_for_it() -> None:
     given = dict(zip(words[3::2], words[4::2], strict=False))
     assert CONTROLLER["RuntimeDirectory"] == ["tidegate"]
     assert given["--socket"] == "%t/tidegate/controller.sock"
-    agent_words = AGENT["ExecStart"][0].split()
-    assert agent_words[agent_words.index("--controller") + 1] == given["--listen"]
-    assert given["--http"].startswith("127.0.0.1:"), "a fixed port, or no tunnel could carry it"
+    controller = gather("controller", options.SETTINGS, {"data": "/x"}, {}, SAMPLES["controller"])
+    node = gather("agent", agent_options.SETTINGS, {"data": "/x"}, {}, SAMPLES["agent"])
+    assert controller["listen"] == node["controller"]
+    assert str(controller["http"]).startswith("127.0.0.1:"), "a fixed port, or no tunnel carries it"
+
+
+@pytest.mark.parametrize(
+    ("program", "known"), [("agent", agent_options.SETTINGS), ("controller", options.SETTINGS)]
+)
+def test_what_a_sample_has_in_comments_can_be_set_where_the_unit_may_write(
+    program: str, known: Sequence[Setting], tmp_path: Path
+) -> None:
+    text = re.sub(r"^# (\w+ = )", r"\1", SAMPLES[program].read_text(), flags=re.M)
+    (tmp_path / "all.toml").write_text(text)
+    values = gather(program, known, {"data": "/x"}, {}, tmp_path / "all.toml")
+    assert len(tomllib.loads(text)) >= 4
+    (folder,) = {"agent": AGENT, "controller": CONTROLLER}[program]["LogsDirectory"]
+    assert str(values["log_file"]).startswith(f"/var/log/{folder}/")
 
 
 def test_each_unit_starts_a_command_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +135,7 @@ def test_each_unit_starts_a_command_that_exists(capsys: pytest.CaptureFixture[st
     words = AGENT["ExecStart"][0].split()
     assert Path(words[0]).name == "tidegate-agent"
     assert words[1] == "run"
-    known = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
     assert {word for word in words if word.startswith("--")} <= known
 
 

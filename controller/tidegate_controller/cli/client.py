@@ -114,6 +114,10 @@ class Client:
         request = pb.ListReleasesRequest(app=app)
         return self._read(self._stub.ListReleases, request, documents.ReleaseList)
 
+    def controller(self) -> documents.ControllerView:
+        request = pb.ControllerRequest()
+        return self._read(self._stub.GetController, request, documents.ControllerView)
+
     def nodes(self) -> documents.NodeList:
         return self._read(self._stub.ListNodes, pb.ListNodesRequest(), documents.NodeList)
 

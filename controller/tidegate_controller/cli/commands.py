@@ -10,6 +10,7 @@ from tidegate_controller.cli.completion import completion
 from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
+from tidegate_controller.cli.doctor import doctor
 from tidegate_controller.cli.events import explain, log
 from tidegate_controller.cli.nodes import node
 from tidegate_controller.cli.releases import release
@@ -52,6 +53,7 @@ COMMANDS = (
     log,
     cleanup,
     traffic,
+    doctor,
     controller,
     completion,
 )

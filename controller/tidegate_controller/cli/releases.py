@@ -44,7 +44,9 @@ def release() -> None:
 @json_option
 @with_controller
 def list_releases(client: Client, app: str | None, as_json: bool) -> None:
-    """List releases of one app, or of all: where each is active, and whether it is still stored.
+    """List releases.
+
+    Of one app, or of all: where each is active, and whether it is still stored.
 
     \b
     Example:
@@ -102,9 +104,9 @@ def push(
     config_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Bring an artifact to the controller for later.
+    """Bring an artifact to the controller.
 
-    It is deployed by its digest.
+    It is deployed later, by its digest.
 
     A URL is fetched by the controller. Nothing is deployed.
 

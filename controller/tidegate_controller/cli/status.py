@@ -114,6 +114,7 @@ def _app_lines(app: AppStatus) -> list[str]:
     lines = [f"{app.app} in {app.environment}: {what}" + (f"  {app.digest}" if app.digest else "")]
     if app.rollout:
         lines += _rollout_lines(app.rollout)
+    lines += [app.stands_still] if app.stands_still else []
     lines += app.notes
     rows = [
         [

@@ -27,6 +27,7 @@ POLL_SECONDS = 0.1
 
 CONTROLLER = (sys.executable, "-m", "tidegate_controller")
 AGENT = (sys.executable, "-m", "tidegate_agent")
+NO_FILES = ("--settings", os.devnull)  # whatever is set for the daemons of this machine
 
 
 class LocalFleet:
@@ -56,13 +57,14 @@ class LocalFleet:
             "controller",
             *(*program, "controller", "run", "--data", str(self.folder / "controller")),
             *("--listen", self.address, "--socket", str(self.folder / "controller.sock")),
+            *NO_FILES,
         )
 
     def start_agent(self, node: str, program: Sequence[str] = AGENT) -> None:
         self._spawn(
             node,
             *(*program, "run", "--node", node, "--data", str(self.folder / "nodes" / node)),
-            *("--controller", self.address, "--label", "role=web"),
+            *("--controller", self.address, "--label", "role=web", *NO_FILES),
         )
 
     def start_balancer(self, traffic: Traffic) -> None:

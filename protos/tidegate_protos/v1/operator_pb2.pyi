@@ -209,6 +209,10 @@ class ShowNodeRequest(_message.Message):
     node: str
     def __init__(self, node: _Optional[str] = ...) -> None: ...
 
+class ControllerRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ReadLogRequest(_message.Message):
     __slots__ = ("after_seq", "rollout", "follow")
     AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]

@@ -119,6 +119,11 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.RemoveNodeRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Done.FromString,
                 _registered_method=True)
+        self.GetController = channel.unary_unary(
+                '/tidegate.v1.Operator/GetController',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ControllerRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -226,6 +231,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetController(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -313,6 +324,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.RemoveNode,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.RemoveNodeRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Done.SerializeToString,
+            ),
+            'GetController': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetController,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ControllerRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -774,6 +790,33 @@ class Operator:
             '/tidegate.v1.Operator/RemoveNode',
             tidegate__protos_dot_v1_dot_operator__pb2.RemoveNodeRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetController(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/GetController',
+            tidegate__protos_dot_v1_dot_operator__pb2.ControllerRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,7 @@ class OperatorStub:
     Answer: _grpc.UnaryUnaryMultiCallable[_operator_pb2.AnswerRequest, _operator_pb2.RolloutReply]
     CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]
+    GetController: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -73,6 +74,7 @@ class OperatorAsyncStub(OperatorStub):
     Answer: _aio.UnaryUnaryMultiCallable[_operator_pb2.AnswerRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]  # type: ignore[assignment]
+    GetController: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -193,5 +195,12 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.RemoveNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Done, _abc.Awaitable[_operator_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def GetController(
+        self,
+        request: _operator_pb2.ControllerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

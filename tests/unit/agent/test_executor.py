@@ -7,6 +7,7 @@ import pytest
 from one_node import OneNode, until
 
 from tidegate_agent import job
+from tidegate_agent.agent import Agent
 from tidegate_agent.commands import HANDLERS, Handler
 from tidegate_agent.errors import AgentError, JournalError
 from tidegate_agent.job import Job
@@ -92,6 +93,25 @@ async def test_an_expired_command_is_not_begun(node: OneNode, script: Script) ->
     assert script.log == []
 
 
+@pytest.mark.parametrize("set_back_seconds", [365 * 86400, 4 * 365 * 86400])
+async def test_a_clock_that_is_set_back_lets_nothing_expire(
+    node: OneNode, script: Script, monkeypatch: pytest.MonkeyPatch, set_back_seconds: int
+) -> None:
+    """Whether it is set back before a command comes, or while one is under way."""
+    now = time.time
+    before = node.take(node.command(**STOP, deadline_seconds=60.0))
+    await until(lambda: script.log == ["c1 begins"])
+    monkeypatch.setattr(time, "time", lambda: now() - set_back_seconds)
+    script.end(before)
+    assert (await node.done(before)).outcome == pb.OUTCOME_OK
+    after = node.command(**STOP, expires_at={"seconds": int(now()) + 3600})
+    script.end(after)
+    assert (await node.done(node.take(after))).outcome == pb.OUTCOME_OK
+    fresh = node.command(**STOP, expires_at={"seconds": int(time.time()) + 3600})
+    script.end(fresh)
+    assert (await node.done(node.take(fresh))).outcome == pb.OUTCOME_OK
+
+
 async def test_a_higher_fence_begins_when_what_it_cancels_has_ended(
     node: OneNode, script: Script
 ) -> None:
@@ -166,6 +186,25 @@ async def test_what_was_unfinished_is_done_again_and_what_was_overtaken_is_not(
     assert (await node.done(overtaken)).outcome == pb.OUTCOME_SUPERSEDED
     assert (await node.done(unfinished)).outcome == pb.OUTCOME_OK
     assert script.log == ["c2 begins", "c2 ends"]
+
+
+async def test_for_a_new_controller_what_another_has_asked_for_is_forgotten(
+    node: OneNode, script: Script
+) -> None:
+    """Its unfinished command is not done, and a fence of the new one counts from nothing."""
+    unfinished = node.command(**STOP, fence=pb.Fence(epoch=9, version=900))
+    node.agent._journal.accept(unfinished)
+    node.agent._journal.remember_log("the other")
+    await node.agent.stop()
+    node.agent = Agent(node.name, node.folder, {}, "127.0.0.1")
+    node._sending.enter_context(node.agent.reporting_to(node.reports.append))
+    await node.agent.start(new_controller=True)
+    hello = await node.agent.hello()
+    assert (hello.log_id, hello.highest_epoch) == ("", 0)
+    first = node.command(**STOP)
+    script.end(first)
+    assert (await node.done(node.take(first))).outcome == pb.OUTCOME_OK
+    assert script.log == [f"{first.id} begins", f"{first.id} ends"]
 
 
 async def test_a_result_that_could_not_be_recorded_is_made_again(

@@ -75,6 +75,20 @@ def test_the_controllers_log_is_remembered(journal: Journal, tmp_path: Path) -> 
     assert again(journal, tmp_path).log_id() == "two"
 
 
+def test_a_controller_that_is_gone_is_forgotten_with_all_it_asked_for_and_the_slots_stay(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.remember_log("one")
+    journal.save_slot(RECORD)
+    journal.accept(COMMAND)
+    name = journal.journal_id
+    journal.forget_controller()
+    journal = again(journal, tmp_path)
+    assert (journal.log_id(), journal.highest_epoch(), journal.unfinished()) == ("", 0, [])
+    assert journal.fence("shop", "production") == (0, 0)
+    assert (journal.slots(), journal.journal_id) == ([RECORD], name)
+
+
 def test_fences_are_of_an_app_in_an_environment(journal: Journal) -> None:
     journal.accept(COMMAND)
     assert journal.fence("shop", "production") == (3, 7)

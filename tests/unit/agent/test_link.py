@@ -82,3 +82,30 @@ async def test_a_refusal_is_logged_in_the_controllers_words(
     await until(lambda: bool(controller.hellos))  # it goes on trying
     task.cancel()
     await asyncio.wait({task})
+
+
+async def test_the_same_trouble_is_logged_once_and_other_trouble_at_once(
+    node: OneNode,
+    controller: FakeController,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "RETRY_SECONDS_MIN", 0.01)
+    monkeypatch.setattr(link, "RETRY_SECONDS_MAX", 0.01)
+
+    def said(level: int) -> list[str]:
+        found = [record for record in caplog.records if record.name == link.__name__]
+        return [record.getMessage() for record in found if record.levelno == level]
+
+    controller.refusal = "first reason"
+    with caplog.at_level(logging.DEBUG):
+        task = asyncio.create_task(Link(node.agent, controller.address).run())
+        await until(lambda: len(said(logging.DEBUG)) > 3)
+        assert len(said(logging.WARNING)) == 1
+        controller.refusal = "second reason"
+        await until(lambda: len(said(logging.WARNING)) == 2)
+        assert "second reason" in said(logging.WARNING)[1]
+        monkeypatch.setattr(link, "TROUBLE_SECONDS", 0.0)
+        await until(lambda: len(said(logging.WARNING)) > 3)
+    task.cancel()
+    await asyncio.wait({task})

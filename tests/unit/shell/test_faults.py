@@ -42,10 +42,11 @@ async def test_a_stream_that_cannot_go_on_stands_still_alone(desk: Desk) -> None
 
 async def test_a_stream_that_stands_still_says_so_in_the_status(desk: Desk) -> None:
     await deploying(desk, "shop")
-    assert [app.notes for app in views.status(desk.engine, "").apps] == [[]]
+    assert [app.stands_still for app in views.status(desk.engine, "").apps] == [None]
     await stumbles(desk, "shop@prod")
     (app,) = views.status(desk.engine, "").apps
-    assert "shop@prod stands still after an error of Tidegate's own" in app.notes[0]
+    assert app.stands_still is not None
+    assert "shop@prod stands still after an error of Tidegate's own" in app.stands_still
 
 
 async def test_agents_of_a_stream_that_stands_still_come_and_go(desk: Desk) -> None:

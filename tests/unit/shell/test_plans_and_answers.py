@@ -186,7 +186,9 @@ async def test_traffic_by_hand_waits_and_goes_on_when_it_is_done(desk: Desk) -> 
     address = desk.agents["a"].address("shop@prod", "blue")
     assert desk.state().rollout.waiting.why == f"switch all traffic to {address} by hand"
     (app,) = views.status(desk.engine, "shop").apps
-    assert app.notes == [f"rollout r1 waits for a person: switch all traffic to {address} by hand"]
+    assert app.rollout is not None
+    assert app.rollout.waiting_for == f"switch all traffic to {address} by hand"
+    assert app.notes == []
     reply = await desk.answered(rollout, "continue")
     assert (reply.rollout, reply.stream) == (rollout, "shop@prod")
     await desk.until(desk.endings)

@@ -1,0 +1,133 @@
+"""What a controller that answers says of itself, its nodes and its rollouts."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from tidegate_controller.cli.client import Client
+from tidegate_controller.documents import AppStatus, ControllerView, NodeList, NodeView, Status
+from tidegate_controller.errors import TidegateError
+from tidegate_controller.units import spell_duration
+from tidegate_protos.findings import GIB, Finding
+
+CLOCKS_SECONDS = 60.0  # two clocks that differ by less are of no interest
+ROOM_WARN_BYTES = GIB  # free on a node's disk
+
+
+def look(client: Client) -> Iterator[Finding]:
+    """Ask the controller; that none answers is a finding too."""
+    try:
+        controller, nodes, status = client.controller(), client.nodes(), client.status("")
+    except TidegateError as error:
+        yield Finding("fail", error.message, error.hint)
+        return
+    yield from judge(controller, nodes, status, datetime.now(UTC), client.target)
+
+
+def judge(
+    controller: ControllerView, nodes: NodeList, status: Status, now: datetime, target: str
+) -> Iterator[Finding]:
+    yield from _of_controller(controller, now, target)
+    yield from _of_nodes(nodes, controller.version)
+    for app in status.apps:
+        yield from _of_app(app)
+
+
+def _of_controller(controller: ControllerView, now: datetime, target: str) -> Iterator[Finding]:
+    yield Finding(
+        "ok",
+        f"a controller answers at {target}: version {controller.version}, epoch "
+        f"{controller.epoch}, {controller.events:,} events, up for "
+        f"{spell_duration(round(controller.seconds_up))}",
+    )
+    if controller.version != version("tidegate"):
+        yield Finding(
+            "warn",
+            f"the controller has version {controller.version}, this command {version('tidegate')}",
+            "upgrade the older one: first the controller, then the agents, then the rest",
+        )
+    apart = abs((datetime.fromisoformat(controller.now) - now).total_seconds())
+    if apart > CLOCKS_SECONDS:
+        yield Finding(
+            "warn",
+            f"the controller's clock and this one are {spell_duration(round(apart))} apart",
+            "set both right, best by NTP: timedatectl set-ntp true",
+        )
+
+
+def _of_nodes(nodes: NodeList, controller_version: str) -> Iterator[Finding]:
+    for refused in nodes.refused:
+        yield Finding(
+            "warn", f"an agent is refused as {refused.node} since {refused.at}: {refused.why}"
+        )
+    if not nodes.nodes:
+        yield Finding(
+            "warn",
+            "no agent has ever connected",
+            "on each server: tidegate-agent run --node NAME --data DIR --controller HOST:PORT",
+        )
+        return
+    here = [node for node in nodes.nodes if node.connected]
+    yield Finding("ok", f"{len(here)} of {len(nodes.nodes)} nodes are connected")
+    for node in nodes.nodes:
+        yield from _of_node(node)
+    others = [node.node for node in here if node.agent_version != controller_version]
+    if others:
+        yield Finding(
+            "warn",
+            f"agents of another version than the controller's: {', '.join(others)}",
+            "there: upgrade with pip, then systemctl restart tidegate-agent; the apps serve on",
+        )
+
+
+def _of_node(node: NodeView) -> Iterator[Finding]:
+    if not node.connected:
+        yield Finding(
+            "warn",
+            f"{node.node} is away, last seen {node.last_seen or 'never'}",
+            f"there: tidegate-agent doctor, systemctl status tidegate-agent; if it is gone for "
+            f"good: tidegate node remove {node.node}",
+        )
+    elif node.disk_free_bytes is not None and node.disk_free_bytes < ROOM_WARN_BYTES:
+        yield Finding(
+            "warn",
+            f"{node.node} has only {node.disk_free_bytes / GIB:.1f} GiB free for releases",
+            "remove those that need not be kept: tidegate cleanup APP",
+        )
+
+
+def _of_app(app: AppStatus) -> Iterator[Finding]:
+    name = f"{app.app}@{app.environment}"
+    if app.stands_still:
+        yield Finding(
+            "fail",
+            app.stands_still,
+            "what runs goes on running; see the controller's log, report it, and restart the "
+            "controller with a version that mends it",
+        )
+    if app.rollout and app.rollout.waiting_for:
+        rollout = app.rollout.id
+        yield Finding(
+            "warn",
+            f"rollout {rollout} of {name} waits for a person: {app.rollout.waiting_for}",
+            f"tidegate rollout show {rollout}; then tidegate rollout continue, retry or abort",
+        )
+    for note in app.notes:
+        yield Finding("warn", f"{name}: {note}", f"tidegate status {app.app}")
+    problems = len(app.notes)
+    for node in app.nodes:
+        if node.debt:
+            problems += 1
+            yield Finding(
+                "warn", f"{node.node} in {name}: {node.debt}", f"tidegate status {app.app}"
+            )
+        active = node.slots.get(node.active_slot or "")
+        if active is not None and active.healthy is False:
+            problems += 1
+            yield Finding(
+                "warn",
+                f"{node.node}/{node.active_slot} of {name} has traffic and is not healthy",
+                f"tidegate rollback {app.app} -e {app.environment}, or see its output on the node",
+            )
+    if not problems:
+        yield Finding("ok", f"{name}: version {app.version or 'none yet'}, nothing owed")

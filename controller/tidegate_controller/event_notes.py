@@ -1,0 +1,103 @@
+"""What of the events goes into the controller's own log, and at which level.
+
+Called by `engine` with whatever was appended. Every event is there at the level debug; what an
+operator of the controller wants to know without asking is there at info or above. Settings of an
+app, and what its scripts have said, are not: the first may hold secrets, the second anything.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.log import Record
+from tidegate_controller.wire import split_stream
+from tidegate_protos.logs import Fields
+
+log = logging.getLogger(__name__)
+
+REASON_CHARS = 2000
+
+Note = tuple[int, str]  # level and message
+
+
+def note(events: Sequence[ev.Event], records: Sequence[Record]) -> None:
+    """Log what was appended; `records` are of these events."""
+    for event, record in zip(events, records, strict=True):
+        about = _about(event, record)
+        if (make := NOTES.get(type(event))) is not None and (made := make(event)) is not None:
+            log.log(*made, extra=about)
+        log.debug("event %d: %s of %s", record.seq, record.kind, record.stream, extra=about)
+
+
+def _about(event: ev.Event, record: Record) -> Fields:
+    app, environment = split_stream(record.stream)
+    about = Fields(app=app, environment=environment) if environment else Fields()
+    rollout, node = getattr(event, "rollout", ""), getattr(event, "node", "")
+    if isinstance(event, ev.ActionIssued):
+        about["action"], node = event.action.id, event.action.work.at
+    elif isinstance(event, ev.ActionEnded):
+        about["action"] = event.action
+    elif isinstance(event, ev.Observed):
+        node = event.place.node
+    if rollout:
+        about["rollout"] = rollout
+    if node and node != t.CONTROLLER:
+        about["node"] = node
+    return about
+
+
+def _started(event: ev.Started) -> Note:
+    before = event.previous.version if event.previous else "nothing"
+    what = f"{event.kind} of {event.spec.app} in {event.spec.environment}"
+    by = f"by {event.requested_by}"
+    return (
+        logging.INFO,
+        f"{event.rollout} begins: {what}, {before} -> {event.release.version}, {by}",
+    )
+
+
+def _replanned(event: ev.Replanned) -> Note:
+    return logging.WARNING, f"{event.rollout} is being undone: {event.reason[:REASON_CHARS]}"
+
+
+def _waiting(event: ev.Waiting) -> Note:
+    return logging.WARNING, f"{event.rollout} waits for a person: {event.why[:REASON_CHARS]}"
+
+
+def _answered(event: ev.Answered) -> Note:
+    return logging.INFO, f"{event.rollout}: {event.answered_by} said {event.answer}"
+
+
+def _ended(event: ev.Ended) -> Note:
+    if event.state == "succeeded":
+        return logging.INFO, f"{event.rollout} succeeded"
+    how = event.state.replace("_", " ")
+    return logging.WARNING, f"{event.rollout} {how}: {event.reason[:REASON_CHARS]}"
+
+
+def _action_ended(event: ev.ActionEnded) -> Note | None:
+    if event.outcome == "ok":
+        return None
+    return logging.WARNING, f"{event.action}: {event.outcome}: {event.error[:REASON_CHARS]}"
+
+
+def _removed(event: ev.NodeRemoved) -> Note:
+    return logging.INFO, f"node {event.node} was removed by {event.removed_by}"
+
+
+def _replaced(event: ev.JournalReplaced) -> Note:
+    return logging.WARNING, f"node {event.node} has a new journal: its disk was replaced or wiped"
+
+
+NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
+    ev.Started: _started,
+    ev.Replanned: _replanned,
+    ev.Waiting: _waiting,
+    ev.Answered: _answered,
+    ev.Ended: _ended,
+    ev.ActionEnded: _action_ended,
+    ev.NodeRemoved: _removed,
+    ev.JournalReplaced: _replaced,
+}
