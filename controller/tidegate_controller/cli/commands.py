@@ -5,6 +5,7 @@ import sys
 import click
 
 from tidegate_controller.cli import INTERRUPTED
+from tidegate_controller.cli.config import config
 from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
@@ -41,7 +42,19 @@ for _answer in HELP:
     rollout.add_command(answer_command(_answer))
 node.add_command(node_remove)
 
-COMMANDS = (demo, deploy, rollback, status, rollout, node, log, cleanup, traffic, controller)
+COMMANDS = (
+    demo,
+    deploy,
+    rollback,
+    status,
+    rollout,
+    node,
+    log,
+    cleanup,
+    config,
+    traffic,
+    controller,
+)
 for _command in COMMANDS:
     tidegate.add_command(_command)
 
