@@ -9,6 +9,7 @@ from tidegate_controller.cli.config import config
 from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
+from tidegate_controller.cli.init import init
 from tidegate_controller.cli.operate import HELP, answer_command, cleanup, node_remove
 from tidegate_controller.cli.reading import log, node, rollout, status
 from tidegate_controller.cli.terminal import Choices, announce
@@ -30,7 +31,7 @@ class _AsListed(click.Group):
 def tidegate(context: click.Context, address: str | None) -> None:
     """Deploy software onto fleets of Linux servers, and undo it when it is bad.
 
-    First steps: `tidegate demo` shows it all on this machine.
+    First steps: `tidegate demo` shows it all on this machine, `tidegate init` begins with an app.
 
     The controller is found by --controller or TIDEGATE_CONTROLLER, else by the local socket.
     Exit codes: 0 done, 1 failed or undone, 2 wrong usage, 3 no controller, 4 refused, 5 waiting.
@@ -44,6 +45,7 @@ node.add_command(node_remove)
 
 COMMANDS = (
     demo,
+    init,
     deploy,
     rollback,
     status,
