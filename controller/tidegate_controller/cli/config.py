@@ -22,7 +22,7 @@ class ConfigView(Document, kw_only=True):
 
 @click.group()
 def config() -> None:
-    """The app's configuration, tidegate.toml."""
+    """Configuration: is tidegate.toml right, and what counts?"""
 
 
 @config.command("check")
@@ -30,9 +30,10 @@ def config() -> None:
 @environment_option
 @json_option
 def config_check(config_path: Path, environment: str | None, as_json: bool) -> None:
-    """Say all that is wrong with the file; else print what counts for each environment.
+    """Say all that is wrong with the file, or what counts.
 
-    What is printed is a whole tidegate.toml, with every default.
+    If nothing is wrong it prints a whole tidegate.toml that says the same, with every default, for
+    each environment.
 
     \b
     Example:

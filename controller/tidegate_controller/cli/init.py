@@ -98,9 +98,9 @@ QUESTIONS = {
 @click.option("--yes", is_flag=True, help="Ask nothing; what is not given is as it was found.")
 @json_option
 def init(config_path: Path, force: bool, yes: bool, as_json: bool, **given: str | None) -> None:
-    """Write a first tidegate.toml, with comments, for the app in this folder.
+    """Write a first tidegate.toml for this folder's app.
 
-    On a terminal it asks for what is not given, and offers what it finds.
+    It has comments. On a terminal it asks for what is not given, and offers what it finds.
 
     \b
     Example:
