@@ -68,7 +68,8 @@ class InitView(Document, kw_only=True):
 def init(settings: Path | None, user: str | None, as_json: bool, **flags: Any) -> None:
     """Prepare the folder of a controller.
 
-    Its log and its artifacts, closed to all others. May be typed again: what is there already stays as it is.
+    Its log and its artifacts, closed to all others. May be typed again: what is there already
+    stays as it is.
 
     \b
     Example:
