@@ -2,6 +2,7 @@
 # make test    everything that must hold before a change goes in (ARGS=... goes to pytest)
 # make lint    the part of it that runs nothing
 # make protos  the generated code, after a change of a .proto
+# make reference  docs/reference/configuration.md, after a change of what tidegate.toml may hold
 # make clean   back to what a clone has
 # Needs Python 3.11 or newer (PYTHON=... names another one), make and git; pip brings the rest.
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test lint protos clean
+.PHONY: demo test lint protos reference clean
 
 demo: .venv/.demo
 	$(BIN)/tidegate demo $(ARGS)
@@ -26,6 +27,9 @@ lint: .venv/.dev
 protos: .venv/.dev
 	cd protos && PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc \
 	-I . --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. tidegate_protos/v1/*.proto
+
+reference: .venv/.dev
+	$(BIN)/python -m tidegate_controller.config_reference > docs/reference/configuration.md
 
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

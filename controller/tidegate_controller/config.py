@@ -59,7 +59,12 @@ class Config:
 
 def load(path: Path) -> Config:
     """Read and check the file. Raises one UsageError that lists all that is wrong with it."""
-    document, lines = _parse(path, _read(path))
+    return read(path, _read(path))
+
+
+def read(path: Path, text: str) -> Config:
+    """The same, of a file that holds this text."""
+    document, lines = _parse(path, text)
     frame = At(document, (), [])
     found = table(frame, FRAME, SECTIONS)
     environments = _environments(document)

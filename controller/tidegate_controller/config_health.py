@@ -234,7 +234,9 @@ PROBES: dict[str, dict[str, str]] = {
     "unit": {},
 }
 KINDS = {
-    "http": Key("http", Check("a URL", _url), "to GET; healthy when the answer is as asked for"),
+    "http": Key(
+        "http", Check("a URL", _url), "what to GET; healthy when the answer is as the next keys say"
+    ),
     "tcp": Key("tcp", Check('"HOST:PORT"', _address), "healthy when it accepts a connection there"),
     "exec": Key(
         "exec",

@@ -8,6 +8,7 @@ import re
 from typing import get_args, get_type_hints
 
 from tidegate_controller.config_checks import (
+    NAME_FORM,
     At,
     Check,
     Key,
@@ -85,9 +86,7 @@ ENVIRONMENT = {
         known_yet(_literals(Spec, "strategy")),
         "how the new release takes over; the only one yet",
     ),
-    "protected": Key(
-        "protected", boolean, "whoever deploys here is asked first; `--yes` answers for scripts"
-    ),
+    "protected": Key("protected", boolean, "whoever deploys here is asked whether it is meant"),
 }
 PORTS = {
     "blue": Key("blue", integer(1, 65535), "of the slot blue", "blue = 8001"),
@@ -121,7 +120,7 @@ SERVICE = {
         "environment_file",
         Check("a path, in full", _environment_file),
         "`NAME=value` lines in a file on the node, read at each start: the place for secrets; "
-        "counts before `environment`",
+        "where `environment` has the same name, the file counts",
         absent="none",
     ),
     "ports": Key(
@@ -138,16 +137,16 @@ HOOKS = {
     "install": Key(
         "install",
         boolean,
-        "run `install.sh` of the release, if it has one, on each node before it is started",
+        "run `install.sh`, if the release has one, on each node before it is started",
     ),
-    "install_timeout": Key("install_seconds", duration("1s"), "for that"),
+    "install_timeout": Key("install_seconds", duration("1s"), "for that, on a node"),
     "migrate": Key(
         "migrate",
         choice(_literals(Hooks, "migrate")),
-        "run `migrate.sh` of the release, if it has one, before the first start: on one node, on "
-        "every node, or not at all; never in a rollback",
+        "run `migrate.sh`, if the release has one, before the first start: on one node, on every "
+        "node, or not at all; a rollback never does",
     ),
-    "migrate_timeout": Key("migrate_seconds", duration("1s"), "for that"),
+    "migrate_timeout": Key("migrate_seconds", duration("1s"), "for that, on a node"),
 }
 ROLLOUT = {
     "prepare_deadline": Key("prepare_seconds", duration("100ms"), "for fetching and unpacking"),
@@ -201,7 +200,11 @@ SECTIONS = {
         "When a slot is healthy; asked on the node. One of the kinds, with its options.",
         f"[health] {EXAMPLE}",
     ),
-    "hooks": Key("hooks", _section(HOOKS), "Scripts that the release brings along."),
+    "hooks": Key(
+        "hooks",
+        _section(HOOKS),
+        "Scripts in the release, run there by bash as the app is: as its user, with its variables.",
+    ),
     "rollout": Key("pace", _section(ROLLOUT), "How long a rollout waits where it has to."),
     "retention": Key("keep", _section(RETENTION), "Which releases stay on the nodes' disks."),
     "artifact": Key("artifact", _section(ARTIFACT), "How the artifact is unpacked."),
@@ -213,7 +216,12 @@ SECTIONS = {
     ),
 }
 FRAME = {
-    "app": Key("app", Check("a name", a_name), "its name in every command", 'app = "shop"'),
+    "app": Key(
+        "app",
+        Check("a name", a_name),
+        f"its name in every command: {NAME_FORM}",
+        'app = "shop"',
+    ),
     "environments": Key(
         "environments",
         Check("tables", _environments),

@@ -19,7 +19,7 @@ import psutil
 from tidegate_controller.cli.client import Client
 from tidegate_controller.demo.local_fleet import MARK, LocalFleet
 from tidegate_controller.demo.show import example_app
-from tidegate_controller.log import read_log
+from tidegate_controller.log import read_stream
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 AGENT = str(Path(sys.executable).with_name("tidegate-agent"))
@@ -204,7 +204,7 @@ class AppFolder:
     def events(self) -> list[str]:
         """The kinds of all events of the app in the log; none where nothing was begun."""
         path = self.desk.fleet.folder / "controller" / "events.db"
-        return [record.kind for record in read_log(path, 0, f"{self.name}@test", -1)]
+        return [record.kind for record in read_stream(path, f"{self.name}@test", 0, 10_000)]
 
     def traces(self) -> list[Path]:
         """What nodes and balancer have on disk of the app; nothing where nothing was begun."""

@@ -55,7 +55,7 @@ ROLLOUT = {
     "started_at": TIME,
     "ended_at": Either([None, TIME]),
 }
-ROLLOUTS = {"rollouts": Many(list, ROLLOUT)}
+ROLLOUTS = {"rollouts": Many(list, {k: v for k, v in ROLLOUT.items() if k != "steps"})}
 SLOT = {
     "version": Either([None, str]),
     "digest": Either([None, DIGEST]),

@@ -23,7 +23,8 @@ def assert_undone(app: AppFolder, answer: Answer, state: str, *reasons: str) -> 
     last, next_step = answer.out.splitlines()[-2:]
     assert f"rollout {rollout['rollout']} {state.replace('_', ' ')}: {rollout['reason']}" in last
     assert next_step == (
-        f"  next: tidegate rollout show {rollout['rollout']}; tidegate status {app.name}"
+        f"  next: tidegate rollout show {rollout['rollout']}; tidegate explain "
+        f"{rollout['rollout']}; tidegate status {app.name}"
     )
     for reason in reasons:
         assert reason in rollout["reason"]

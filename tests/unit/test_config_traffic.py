@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from config_samples import assert_said, cases, changed, problems, read
 
+from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.config_traffic import ADAPTERS, NEEDED, TRAFFIC
 from tidegate_controller.core.spec import Traffic
+from tidegate_controller.errors import UsageError
 from tidegate_controller.traffic import ADAPTERS as RUNNING
 
 CADDY = 'adapter = "caddy"\ndirectory = "/srv/upstreams"'
@@ -120,3 +123,17 @@ def test_of_another_adapters_keys_each_is_named(tmp_path: Path) -> None:
         "15: [traffic] lanes: belongs to caddy; this adapter is none",
         "16: [traffic] command: belongs to exec; this adapter is none",
     ]
+
+
+def test_there_is_a_caddyfile_for_caddy_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    read(tmp_path, changed(CADDY, 'adapter = "caddy"\ndirectory = "lb"'))
+    made = CliRunner().invoke(tidegate, ["traffic", "caddyfile"])
+    assert f"{tmp_path}/lb/lane-00" in made.stdout
+    read(tmp_path, changed(CADDY, 'adapter = "none"'))
+    refused = CliRunner().invoke(tidegate, ["traffic", "caddyfile"])
+    assert isinstance(refused.exception, UsageError)
+    assert "moved by the adapter none" in refused.exception.message
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["lb", "tidegate.toml"]

@@ -7,11 +7,13 @@ import click
 from tidegate_controller.cli import INTERRUPTED
 from tidegate_controller.cli.cleaning import cleanup
 from tidegate_controller.cli.completion import completion
+from tidegate_controller.cli.config import config
 from tidegate_controller.cli.controller import controller
 from tidegate_controller.cli.demo import demo
 from tidegate_controller.cli.deploy import deploy, rollback
 from tidegate_controller.cli.doctor import doctor
 from tidegate_controller.cli.events import explain, log
+from tidegate_controller.cli.init import init
 from tidegate_controller.cli.nodes import node
 from tidegate_controller.cli.releases import release
 from tidegate_controller.cli.rollouts import rollout
@@ -28,6 +30,8 @@ from tidegate_controller.errors import TidegateError
 def tidegate(context: click.Context, address: str | None) -> None:
     """Deploy software onto fleets of Linux servers, and undo it when it is bad.
 
+    First steps: `tidegate demo` shows it all on this machine, `tidegate init` begins with an app.
+
     The controller is found by --controller or TIDEGATE_CONTROLLER, else by the local socket.
     Exit codes: 0 done, 1 failed or undone, 2 wrong usage, 3 no controller, 4 refused, 5 waiting.
 
@@ -43,6 +47,7 @@ def tidegate(context: click.Context, address: str | None) -> None:
 
 COMMANDS = (
     demo,
+    init,
     deploy,
     rollback,
     status,
@@ -52,6 +57,7 @@ COMMANDS = (
     node,
     log,
     cleanup,
+    config,
     traffic,
     doctor,
     controller,

@@ -33,9 +33,9 @@ def doctor(
 ) -> int:
     """Say what is well, what is not, and its mend.
 
-    Of this machine and of the controller; on the controller's machine, with --data, also of its
-    log and whatever else it needs. On a server: tidegate-agent doctor. Exit code 1 if anything
-    has to be mended.
+    Of this machine and of the controller. On the controller's machine, with --data, also of its
+    log and whatever else it needs. On a server: tidegate-agent doctor. Exit code 1 if anything has
+    to be mended.
 
     \b
     Example:

@@ -9,7 +9,7 @@ from tidegate_controller.addresses import split_address
 from tidegate_controller.cli.deploy import config_option, environment_option
 from tidegate_controller.cli.terminal import AsListed, json_option, print_json, say
 from tidegate_controller.documents import Document
-from tidegate_controller.errors import TidegateError
+from tidegate_controller.errors import TidegateError, UsageError
 from tidegate_controller.traffic.caddyfile import caddyfile
 
 
@@ -47,6 +47,12 @@ def traffic_caddyfile(
     """
     split_address(listen, "--listen", "127.0.0.1:8080")
     spec = config.load(config_path).environment(environment)
+    if spec.traffic.adapter != "caddy":
+        raise UsageError(
+            f"the traffic of {spec.environment} is moved by the adapter {spec.traffic.adapter}, "
+            "which has no Caddyfile",
+            'write adapter = "caddy" and a directory under [traffic]',
+        )
     directory = Path(spec.traffic.directory)
     text = caddyfile(listen, spec.traffic, directory / "caddy-data")
     try:
