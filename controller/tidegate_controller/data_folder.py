@@ -46,7 +46,16 @@ def held(data: Path) -> Iterator[None]:
                 f"another controller works on {data}",
                 "stop it first, or choose another --data DIR",
             ) from error
+        _close(data)
         yield
+
+
+def _close(data: Path) -> None:
+    """Let nobody else look into it: systemd makes it open to all. A folder that is not the
+    controller's alone is left as it is."""
+    is_ours = os.geteuid() in (0, data.stat().st_uid)
+    if is_ours and {path.name for path in data.iterdir()} <= OWN:
+        data.chmod(0o700)
 
 
 def prepare(data: Path, user: str | None) -> Prepared:
@@ -60,7 +69,6 @@ def prepare(data: Path, user: str | None) -> Prepared:
             with closing(EventLog(data / LOG)) as log:
                 events = sum(1 for _ in log.load())
             (data / ARTIFACTS).mkdir(mode=0o700, exist_ok=True)
-            data.chmod(0o700)
             (data / LOG).chmod(0o600)
             if owner is not None:
                 for path in (data, *data.iterdir()):

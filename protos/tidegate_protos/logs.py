@@ -27,7 +27,8 @@ from tidegate_protos.rules import CONTROLS
 from tidegate_protos.settings import Setting, a_choice, a_file, a_number
 
 OUTPUTS = ("terminal", "journal", "file")
-LOGGERS = ("tidegate_agent", "tidegate_controller", "grpc", "aiohttp", "asyncio")  # and beneath
+LIBRARIES = ("grpc", "aiohttp", "asyncio")  # whose debug records are for whoever names them
+LOGGERS = ("tidegate_agent", "tidegate_controller", *LIBRARIES)  # and what is beneath
 OFF = 100  # above every level
 LEVELS = {
     "debug": logging.DEBUG,
@@ -192,7 +193,8 @@ def begin(program: str, choices: Choices, **own: Unpack[Fields]) -> None:
         root.addHandler(handler)
     levels = [choices.level(output) for output in OUTPUTS]
     root.setLevel(min(levels))
-    for name, level in choices.loggers.items():
+    quiet = dict.fromkeys(LIBRARIES, max(root.level, logging.INFO))
+    for name, level in {**quiet, **choices.loggers}.items():
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
 

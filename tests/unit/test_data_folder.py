@@ -71,6 +71,16 @@ def test_a_folder_that_a_controller_works_on_is_left_to_it(tmp_path: Path) -> No
         data_folder.prepare(tmp_path / "data", None)
 
 
+def test_a_folder_that_is_held_is_closed_unless_it_is_not_the_controllers_alone(
+    tmp_path: Path,
+) -> None:
+    for name, expected in (("events.db", 0o700), ("somebody-elses", 0o755)):
+        tmp_path.chmod(0o755)
+        (tmp_path / name).touch()
+        with data_folder.held(tmp_path):
+            assert mode(tmp_path) == expected
+
+
 def test_what_is_no_folder_or_cannot_be_one_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TidegateError, match="cannot use .*: Not a directory"):

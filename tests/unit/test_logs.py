@@ -29,7 +29,7 @@ def _quiet_afterwards() -> Iterator[None]:
         handler.close()
     root.handlers[:], _ = before
     root.setLevel(before[1])
-    for name in ("tidegate_agent", "tidegate_agent.link", "grpc"):
+    for name in ("tidegate_agent", "tidegate_agent.link", *logs.LIBRARIES):
         logging.getLogger(name).setLevel(logging.NOTSET)
     logging.captureWarnings(False)
 
@@ -133,6 +133,18 @@ def test_a_logger_can_be_quieter_than_the_outputs(tmp_path: Path) -> None:
     log.error("heard")
     logging.getLogger("tidegate_agents").debug("heard too")
     assert messages(tmp_path / "log.json") == ["heard", "heard too"]
+
+
+def test_what_libraries_say_for_debugging_is_for_whoever_names_them(tmp_path: Path) -> None:
+    begin(tmp_path / "log.json", log_level=["debug", "grpc=debug"])
+    for name in ("asyncio", "grpc._cython", "tidegate_agent.link"):
+        logging.getLogger(name).debug(name)
+    logging.getLogger("asyncio").info("asyncio info")
+    assert messages(tmp_path / "log.json") == [
+        "grpc._cython",
+        "tidegate_agent.link",
+        "asyncio info",
+    ]
 
 
 def test_an_output_can_be_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

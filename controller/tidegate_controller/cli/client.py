@@ -30,6 +30,7 @@ OPTIONS = [
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
 HINT_KEY = "tidegate-hint-bin"
+RUN = Path("/run/tidegate")  # the controller's, where it is a service of the system
 
 A = TypeVar("A")
 D = TypeVar("D", bound=documents.Document)
@@ -40,7 +41,7 @@ def default_socket() -> Path:
     if given := os.environ.get("TIDEGATE_SOCKET"):
         return Path(given)
     if os.geteuid() == 0:
-        return Path("/run/tidegate/controller.sock")
+        return RUN / "controller.sock"
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/tidegate-{os.getuid()}"  # noqa: S108
     return Path(runtime) / "tidegate" / "controller.sock"
 
@@ -281,8 +282,12 @@ def _target(address: str | None) -> str:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """In a folder that others may write to, anybody could pretend to be the controller."""
-    if path.exists() and path.stat().st_uid not in (os.geteuid(), 0):
+    """In a folder that others may write to, anybody could pretend to be the controller. Not in
+    the one that only root can make: there the socket is of whom root has given it to."""
+    trusted = {os.geteuid(), 0}
+    if path.parent == RUN and RUN.exists():
+        trusted.add(RUN.stat().st_uid)
+    if path.exists() and path.stat().st_uid not in trusted:
         raise UsageError(
             f"the local socket {path} belongs to another user",
             "name the controller: --controller HOST:PORT",
