@@ -160,7 +160,8 @@ class AppFolder:
         self.folder.mkdir(parents=True)
         self.gate: Path | None = None
         shutil.copy(example_app() / "serve.py", self.folder)
-        tables = {table: {**SETTINGS[table], **settings.get(table, {})} for table in SETTINGS}
+        names = {**SETTINGS, **settings}
+        tables = {name: {**SETTINGS.get(name, {}), **settings.get(name, {})} for name in names}
         tables = {"environments.test": {"nodes": nodes}, **tables}
         lines = [f'app = "{name}"']
         for table, values in tables.items():
@@ -217,7 +218,11 @@ class AppFolder:
         return list(answer.json["rollouts"]) if answer.code == 0 else []
 
     def newest(self) -> dict[str, Any]:
-        return self.rollouts()[0]
+        """With its steps."""
+        return self.shown(self.rollouts()[0]["rollout"])
+
+    def shown(self, rollout: str) -> dict[str, Any]:
+        return dict(self.desk.type("rollout", "show", rollout, "--json").json)
 
     def status(self) -> dict[str, Any]:
         """The app's part of `tidegate status --json`."""
@@ -237,7 +242,8 @@ class AppFolder:
         """Until the newest rollout is in this step."""
 
         def entered() -> bool:
-            steps = [step for rollout in self.rollouts()[:1] for step in rollout["steps"]]
+            begun = [self.shown(rollout["rollout"]) for rollout in self.rollouts()[:1]]
+            steps = [step for rollout in begun for step in rollout["steps"]]
             return any(step["name"] == name and step["state"] == "running" for step in steps)
 
         until(entered, f"the step {name}")

@@ -107,7 +107,7 @@ def test_every_format_is_deployed_with_or_without_a_folder_around_it(desk: Desk,
 
 def test_a_folder_around_everything_stays_where_the_configuration_says_so(desk: Desk) -> None:
     command = ["python3", "app-1/serve.py", "--port", "{port}"]
-    app = desk.app("folder-stays", service={"command": command, "strip_components": 0})
+    app = desk.app("folder-stays", service={"command": command}, artifact={"strip_components": 0})
     artifact = packed(app, "1", ".zip", "app-1/")
     answer = desk.type(*app.words("1", artifact), cwd=app.folder)
     assert answer.code == 0, answer

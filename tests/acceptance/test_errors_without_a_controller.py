@@ -16,7 +16,16 @@ WORDS = {  # what to type after the name of each command that asks a controller
     "status": [],
     "rollout list": [],
     "rollout show": ["r1"],
+    "rollout continue": ["r1"],
+    "rollout retry": ["r1"],
+    "rollout abort": ["r1"],
+    "explain": ["r1"],
+    "release list": [],
+    "release push": ["--artifact"],
     "node list": [],
+    "node show": ["web-1"],
+    "node remove": ["web-1"],
+    "cleanup": ["shop"],
     "log": ["--follow", "--rollout", "r1"],
 }
 
@@ -53,7 +62,7 @@ def test_where_no_controller_answers_each_command_says_how_to_start_one(
     tmp_path: Path, name: str
 ) -> None:
     app = Desk(tmp_path).app("shop")
-    more = [str(app.build("1"))] if name == "deploy" else []
+    more = [str(app.build("1"))] if name in ("deploy", "release push") else []
     words = [*name.split(), *WORDS[name], *more, "--json"]
     answer = app.desk.type(*words, cwd=app.folder, TIDEGATE_CONTROLLER=NOBODY)
     assert_unreachable(answer, NOBODY)
