@@ -45,12 +45,12 @@ def test_a_node_that_never_connected_is_named_beside_those_that_did(desk: Desk) 
 def test_a_second_deployment_at_once_is_refused_and_names_the_first(desk: Desk) -> None:
     app = desk.held("busy")
     first = app.follow("1")
-    said = read_until(first.stdout, "  Start ...")
+    said = read_until(first.stdout, "  Prepare done")
     running = said.partition("rollout ")[2].partition(":")[0]
     begun = len(app.events())
     for answer in (app.deploy("2", "--json"), desk.type("rollback", "busy", "--json")):
         message = f"rollout {running} to version 1 is running; one at a time for an app"
-        follow = f"tidegate log --follow --rollout {running}; "
+        follow = f"tidegate rollout show {running} --watch"
         assert_refused(answer, 4, message, follow)
     assert len(app.events()) == begun
     app.let_go()

@@ -19,7 +19,7 @@ def assert_detached(app: AppFolder, answer: Answer) -> None:
     assert answer.code == 130
     assert answer.err.endswith(
         f"\nstopped following; rollout {name} goes on\n"
-        f"  next: tidegate log --follow --rollout {name}; tidegate rollout show {name}\n"
+        f"  next: tidegate rollout show {name} --watch; tidegate rollout show {name}\n"
     )
     app.let_go()
     app.wait_for_success()
@@ -29,7 +29,7 @@ def assert_detached(app: AppFolder, answer: Answer) -> None:
 def test_ctrl_c_stops_the_telling_and_not_the_rollout(desk: Desk) -> None:
     app = desk.held("left-alone")
     following = app.follow("1")
-    said = read_until(following.stdout, "  Start ...")
+    said = read_until(following.stdout, "  Prepare done")
     answer = press_ctrl_c(following, said)
     assert answer.out == said
     assert_detached(app, answer)

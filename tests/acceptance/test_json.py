@@ -117,7 +117,7 @@ def running(desk: Desk) -> Iterator[AppFolder]:
     """An app whose rollout is in its soak, and stays there until the test is over."""
     app = desk.app(f"runs-{os.urandom(3).hex()}", rollout={"soak": "1h"})
     following = app.follow("1")
-    said = read_until(following.stdout, "  Soak ...")
+    said = read_until(following.stdout, "  Switch done")
     yield app
     (pid,) = app.processes()
     os.kill(pid, signal.SIGKILL)  # which fails the soak
