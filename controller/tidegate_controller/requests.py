@@ -270,9 +270,10 @@ class Requests:
 
 
 def _plan_id(state: t.State, steps: Sequence[t.Step]) -> str:
-    """Another one if anything has happened in the stream, or would be done otherwise."""
-    content = encode(steps)
-    return f"{state.version}-{hashlib.sha256(content).hexdigest()[:12]}"
+    """Another one if a rollout has ended since, or this one would be done otherwise. What happens
+    beside that, such as an old slot being stopped, makes no difference to who has seen the plan."""
+    content = encode([steps, state.committed, state.undone, state.settled])
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _checked_spec(data: bytes) -> Spec:
