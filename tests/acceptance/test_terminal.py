@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from desk import AppFolder, Desk, until
+from desk import AppFolder, Desk
 
 COLOURS = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|38)[0-9;]*m")
 BY_HAND = {"adapter": "none", "directory": None, "lanes": None}
@@ -15,7 +15,7 @@ def test_a_rollout_is_drawn_as_a_tree_and_left_standing(desk: Desk) -> None:
     shown = terminal.until("● web-2/blue")
     assert "✓ Prepare" in shown
     assert "  why: for the first time" in shown
-    assert re.search(r"● Start +\d+ s  at most \d+ s more\n +● web-1/blue +\d+ s  start", shown)
+    assert re.search(r"● Start +\d+ s  at most .* more\n +● web-1/blue +\d+ s  start", shown)
     assert "○ Shift" in shown
     app.let_go()
     assert terminal.end() == 0
@@ -209,11 +209,10 @@ def test_the_status_is_drawn_again_as_things_change(desk: Desk) -> None:
     assert not terminal.cursor_is_hidden
 
 
-@pytest.mark.parametrize("command", ["status", "node list", "rollout list"])
+@pytest.mark.parametrize("command", ["status shop", "node list", "rollout list shop"])
 def test_tables_are_cut_at_the_width_of_the_terminal(
     desk: Desk, shop: AppFolder, command: str
 ) -> None:
-    until(lambda: bool(shop.rollouts()), "a rollout to be listed")
     terminal = desk.sit_down(*command.split(), columns=30)
     assert terminal.end() == 0
     assert any(line.endswith("...") for line in terminal.lines)
