@@ -96,7 +96,9 @@ class Desk:
         self, *words: str, cwd: Path | None = None, columns: int = 80, rows: int = 40, **more: str
     ) -> PseudoTerminal:
         """`tidegate WORDS`, at a terminal."""
-        variables = {**self.environment(**more), "TERM": more.get("TERM", "xterm-256color")}
+        variables = self.environment(
+            **{"TERM": "xterm-256color", "COLUMNS": "", "LINES": "", **more}
+        )
         return PseudoTerminal(
             [TIDEGATE, *words], cwd or self.folder, variables, columns=columns, rows=rows
         )

@@ -1,6 +1,7 @@
 """Requests that the controller answers with a refusal: what it says, the exit code, and that
 nothing was begun."""
 
+import getpass
 import json
 from pathlib import Path
 
@@ -47,11 +48,13 @@ def test_a_second_deployment_at_once_is_refused_and_names_the_first(desk: Desk) 
     first = app.follow("1")
     said = read_until(first.stdout, "  Prepare done")
     running = said.partition("rollout ")[2].partition(":")[0]
+    app.wait_for_step("Start")
     begun = len(app.events())
     for answer in (app.deploy("2", "--json"), desk.type("rollback", "busy", "--json")):
         message = f"rollout {running} to version 1 is running; one at a time for an app"
         follow = f"tidegate rollout show {running} --watch"
         assert_refused(answer, 4, message, follow)
+        assert f"; asked for by {getpass.getuser()}@" in answer.err
     assert len(app.events()) == begun
     app.let_go()
     assert rest_of(first).code == 0
