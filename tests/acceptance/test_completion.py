@@ -68,15 +68,14 @@ def test_the_controller_that_is_named_on_the_line_is_asked(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_each_shell_gets_a_script_that_it_understands(desk: Desk, shell: str) -> None:
+def test_each_shell_gets_a_script_that_it_can_read(desk: Desk, shell: str) -> None:
     answer = desk.type("completion", shell)
     assert (answer.code, answer.err) == (0, "")
     assert "_TIDEGATE_COMPLETE" in answer.out
-    if shutil.which(shell) is None:
-        pytest.skip(f"there is no {shell} here, so its script was only looked at")
-    check = [shell, "--no-execute" if shell == "fish" else "-n"]
-    done = subprocess.run(check, input=answer.out, text=True, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    if shutil.which(shell):  # not every machine has all three
+        check = [shell, "--no-execute" if shell == "fish" else "-n"]
+        done = subprocess.run(check, input=answer.out, text=True, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_bash_completes_what_is_typed(desk: Desk) -> None:

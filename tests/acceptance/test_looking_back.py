@@ -1,7 +1,6 @@
 """Afterwards, and from elsewhere: who did it and why, what a node went through, what waits."""
 
 import re
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -34,8 +33,6 @@ def commit(folder: Path) -> str:
 
 
 def test_why_and_from_which_commit_is_kept(desk: Desk) -> None:
-    if shutil.which("git") is None:
-        pytest.skip("there is no git here")
     app = desk.app("kept")
     made = commit(app.folder)
     assert app.deploy("1", "-m", "the first").code == 0
