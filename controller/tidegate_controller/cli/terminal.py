@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,8 @@ import msgspec
 from tidegate_controller.cli.client import Client
 from tidegate_controller.documents import Document
 from tidegate_protos.rules import CONTROLS
+
+WIDTH_MIN = 40  # of what is wrapped: on narrower terminals it is done by these
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,6 +83,19 @@ def say(text: str) -> None:
 def announce(text: str) -> None:
     """Say it on stderr, beside whatever stdout is used for."""
     click.echo(clean(text), err=True)
+
+
+def say_wrapped(line: str, indent: int = 4) -> None:
+    """Say it; on a terminal it is wrapped between words, with what follows set in so far."""
+    if not on_terminal():
+        say(line)
+        return
+    width = max(WIDTH_MIN, shutil.get_terminal_size().columns)
+    first = " " * (len(line) - len(line.lstrip()))
+    wrapped = textwrap.wrap(
+        clean(line), width, initial_indent=first, subsequent_indent=" " * indent
+    )
+    click.echo("\n".join(wrapped))
 
 
 def say_done(message: str, *, as_json: bool) -> None:
