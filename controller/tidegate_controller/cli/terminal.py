@@ -16,7 +16,7 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.documents import Document
 from tidegate_protos.rules import CONTROLS
 
-WIDTH_MIN = 40  # of what is wrapped: on narrower terminals it is done by these
+WIDTH_MIN = 20  # of what is wrapped: on narrower terminals it is done by these
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,12 +90,20 @@ def say_wrapped(line: str, indent: int = 4) -> None:
     if not on_terminal():
         say(line)
         return
-    width = max(WIDTH_MIN, shutil.get_terminal_size().columns)
-    first = " " * (len(line) - len(line.lstrip()))
-    wrapped = textwrap.wrap(
-        clean(line), width, initial_indent=first, subsequent_indent=" " * indent
+    text = clean(line)
+    first = " " * (len(text) - len(text.lstrip()))
+    click.echo("\n".join(wrap(text.strip(), shutil.get_terminal_size().columns, first, indent)))
+
+
+def wrap(text: str, width: int, first: str = "", indent: int = 2) -> list[str]:
+    """Lines of words; names are not broken at their hyphens. What follows is set in so far."""
+    return textwrap.wrap(
+        text,
+        max(WIDTH_MIN, width),
+        initial_indent=first,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
     )
-    click.echo("\n".join(wrapped))
 
 
 def say_done(message: str, *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 Imported only where somebody looks at a terminal, since rich takes its time.
 """
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -12,13 +11,12 @@ from rich.text import Text
 from tidegate_controller.cli.awaiting import away_words, time_left
 from tidegate_controller.cli.phrases import amount, listed, natural, span
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.terminal import clean
+from tidegate_controller.cli.terminal import clean, wrap
 from tidegate_controller.cli.works import BALANCER, Doing, Stage
 
 NODES_MAX = 20  # beneath a step; more are condensed to totals and a few by name
 NAMED_MAX = 5  # failures, and nodes that are slowest, in the condensed view
 HEIGHT_MIN = 5
-WIDTH_MIN = 20
 
 STYLES = {
     "pending": "dim",
@@ -179,8 +177,7 @@ class Tree:
         return [*self._sentence("warning", why, width), *map(Text, answers)]
 
     def _sentence(self, state: str, text: str, width: int) -> list[Text]:
-        wrapped = textwrap.wrap(clean(text), max(WIDTH_MIN, width - 1), subsequent_indent="  ")
-        return [self._line(state, line) for line in wrapped]
+        return [self._line(state, line) for line in wrap(clean(text), width - 1)]
 
     def _line(self, state: str, text: str) -> Text:
         return Text(clean(text), style=STYLES[state])
