@@ -1,4 +1,5 @@
 # make demo    the main job on this machine, for real (ARGS=... is passed on)
+# make screens docs/screens.md, after a change of what commands show
 # make test    everything that must hold before a change goes in (ARGS=... goes to pytest)
 # make lint    the part of it that runs nothing
 # make protos  the generated code, after a change of a .proto
@@ -17,6 +18,11 @@ demo: .venv/.demo
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+.PHONY: screens
+screens: .venv/.dev
+	$(BIN)/python tests/acceptance/screens.py > screens.md
+	mv screens.md docs/screens.md
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

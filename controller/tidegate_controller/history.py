@@ -136,6 +136,7 @@ class Fold:
             case ev.Answered():
                 self.view.state = self._before_wait
                 self._waits(None, ())
+                self._settle(event)
             case ev.Ended():
                 self.ended = True
                 self._waits(None, ())
@@ -146,3 +147,12 @@ class Fold:
 
     def _waits(self, why: str | None, answers: tuple[t.Answer, ...]) -> None:
         self.view.waiting_for, self.view.answers = why, list(answers)
+
+    def _settle(self, answered: ev.Answered) -> None:
+        """What was in doubt counts as done, if that is the answer."""
+        running = [step for step in self.view.steps if step.state == "running"]
+        for step in running if answered.answer == "continue" else ():
+            for node in step.nodes.values():
+                if node.state not in ("ok", "running"):
+                    node.error = f"{node.state}: {node.error}; done, says {answered.answered_by}"
+                    node.state = "ok"

@@ -51,6 +51,8 @@ class NodeHistory:
                 self._note(record, event.node, "came back with an empty journal", "")
             case ev.NodeRegistered():
                 self._note(record, event.node, "registered", _labels(event.labels))
+            case ev.NodeForgotten():
+                self._open = {a: work for a, work in self._open.items() if work.at != event.node}
             case ev.NodeRemoved():
                 self._changes.pop(event.node, None)
             case _:

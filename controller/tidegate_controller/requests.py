@@ -238,9 +238,12 @@ class Requests:
         return started[0].plan if started else (), after
 
     def _plan_id(self, stream: str, steps: Sequence[t.Step]) -> str:
-        """Another one if anything has happened in the stream, or would be done otherwise."""
-        digest = hashlib.sha256(encode(steps)).hexdigest()
-        return f"{self._engine.state(stream).version}-{digest[:12]}"
+        """Another one if a rollout has ended since, or this one would be done otherwise. What
+        happens beside that, such as an old slot being stopped, makes no difference to who has
+        seen the plan."""
+        state = self._engine.state(stream)
+        content = encode([steps, state.committed, state.undone, state.settled])
+        return hashlib.sha256(content).hexdigest()[:16]
 
     def _refuse_other_plan(self, stream: str, input_: Deploy | Rollback, plan_id: str) -> None:
         """A plan that somebody has looked at is carried out as it was, or not at all. A request

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
+from pseudo_terminal import PseudoTerminal
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.demo.local_fleet import MARK, LocalFleet
@@ -91,6 +92,17 @@ class Desk:
         given = {name: os.environ[name] for name in os.environ if not name.startswith(FORMER)}
         return {**given, "TIDEGATE_CONTROLLER": self.fleet.address, MARK: str(self.folder), **more}
 
+    def sit_down(
+        self, *words: str, cwd: Path | None = None, columns: int = 80, rows: int = 40, **more: str
+    ) -> PseudoTerminal:
+        """`tidegate WORDS`, at a terminal."""
+        variables = self.environment(
+            **{"TERM": "xterm-256color", "COLUMNS": "", "LINES": "", **more}
+        )
+        return PseudoTerminal(
+            [TIDEGATE, *words], cwd or self.folder, variables, columns=columns, rows=rows
+        )
+
     def start(self, *words: str, cwd: Path | None = None, **more: str) -> subprocess.Popen[str]:
         """A command that is left to itself for now. `more`: variables; an empty one is not set."""
         return subprocess.Popen(
@@ -136,8 +148,9 @@ class Desk:
             return any(each.node == node and each.connected for each in client.nodes().nodes)
 
     def app(self, name: str, nodes: object = None, **settings: dict[str, object]) -> "AppFolder":
-        """A folder with the example app and its `tidegate.toml`; `settings` by table. Without
-        `nodes` it is for the first node alone."""
+        """A folder with the example app and its `tidegate.toml`; `settings` by table, of which
+        `environment` is the one for `test`; a setting that is None is left out. Without `nodes` it
+        is for the first node alone."""
         return AppFolder(self, name, nodes or ["web-1"], settings)
 
     def held(self, name: str, **settings: dict[str, object]) -> "AppFolder":
@@ -160,12 +173,14 @@ class AppFolder:
         self.folder.mkdir(parents=True)
         self.gate: Path | None = None
         shutil.copy(example_app() / "serve.py", self.folder)
-        names = {**SETTINGS, **settings}
+        names = [name for name in (*SETTINGS, *settings) if name != "environment"]
         tables = {name: {**SETTINGS.get(name, {}), **settings.get(name, {})} for name in names}
-        tables = {"environments.test": {"nodes": nodes}, **tables}
+        environment = {"nodes": nodes, **settings.get("environment", {})}
+        tables = {"environments.test": environment, **tables}
         lines = [f'app = "{name}"']
         for table, values in tables.items():
-            lines += [f"[{table}]", *(f"{key} = {toml(value)}" for key, value in values.items())]
+            given = {key: value for key, value in values.items() if value is not None}
+            lines += [f"[{table}]", *(f"{key} = {toml(value)}" for key, value in given.items())]
         (self.folder / "tidegate.toml").write_text("\n".join(lines) + "\n")
 
     def build(self, version: str, **behaviour: object) -> Path:
@@ -191,6 +206,12 @@ class AppFolder:
         assert answer.code == 0, answer
         return self
 
+    def sit_down(self, version: str, *options: str, **more: Any) -> PseudoTerminal:
+        """`tidegate deploy`, at a terminal. `more`: see `Desk.sit_down`, and how it behaves."""
+        behaviour = more.pop("behaviour", {})
+        words = [*self.words(version, **behaviour), *options]
+        return self.desk.sit_down(*words, cwd=self.folder, **more)
+
     def follow(self, version: str, *options: str, **behaviour: object) -> subprocess.Popen[str]:
         """`tidegate deploy`, left to itself while it follows the rollout."""
         words = [*self.words(version, **behaviour), *options]
@@ -213,16 +234,14 @@ class AppFolder:
         return [*homes, *self.folder.glob("traffic")]
 
     def rollouts(self) -> list[dict[str, Any]]:
-        """Newest first; none where the app is not known."""
+        """In short, newest first; none where the app is not known."""
         answer = self.desk.type("rollout", "list", self.name, "--limit", "1000", "--json")
         return list(answer.json["rollouts"]) if answer.code == 0 else []
 
     def newest(self) -> dict[str, Any]:
         """With its steps."""
-        return self.shown(self.rollouts()[0]["rollout"])
-
-    def shown(self, rollout: str) -> dict[str, Any]:
-        return dict(self.desk.type("rollout", "show", rollout, "--json").json)
+        shown = self.desk.type("rollout", "show", self.rollouts()[0]["rollout"], "--json")
+        return dict(shown.json)
 
     def status(self) -> dict[str, Any]:
         """The app's part of `tidegate status --json`."""
@@ -242,8 +261,7 @@ class AppFolder:
         """Until the newest rollout is in this step."""
 
         def entered() -> bool:
-            begun = [self.shown(rollout["rollout"]) for rollout in self.rollouts()[:1]]
-            steps = [step for rollout in begun for step in rollout["steps"]]
+            steps = self.newest()["steps"] if self.rollouts() else []
             return any(step["name"] == name and step["state"] == "running" for step in steps)
 
         until(entered, f"the step {name}")

@@ -29,7 +29,7 @@ class Either(tuple[Shape, ...]):
 RELEASE = {"version": str, "digest": DIGEST}
 STATES = {"running", "paused", "awaiting_approval", "rolling_back", "succeeded", "rolled_back"}
 STATES |= {"failed", "aborted", "interrupted"}
-ROLLOUT = {
+SUMMARY = {
     "rollout": ROLLOUT_ID,
     "app": str,
     "environment": str,
@@ -40,6 +40,14 @@ ROLLOUT = {
     "waiting_for": Either([None, str]),
     "release": RELEASE,
     "previous": Either([None, RELEASE]),
+    "requested_by": str,
+    "message": str,
+    "commit": str,
+    "started_at": TIME,
+    "ended_at": Either([None, TIME]),
+}
+ROLLOUTS = {"rollouts": Many(list, SUMMARY)}
+ROLLOUT = SUMMARY | {
     "steps": Many(
         list,
         {
@@ -51,11 +59,9 @@ ROLLOUT = {
             "seconds": Either([None, float]),
         },
     ),
-    "requested_by": str,
-    "started_at": TIME,
-    "ended_at": Either([None, TIME]),
+    "answers": Many(list, {"continue", "retry", "abort"}),
+    "debts": Many(dict, str),
 }
-ROLLOUTS = {"rollouts": Many(list, {k: v for k, v in ROLLOUT.items() if k != "steps"})}
 SLOT = {
     "version": Either([None, str]),
     "digest": Either([None, DIGEST]),
@@ -71,7 +77,18 @@ STATUS = {
             "environment": str,
             "version": Either([None, str]),
             "digest": Either([None, DIGEST]),
-            "rollout": Either([None, {"id": ROLLOUT_ID, "state": STATES}]),
+            "rollout": Either(
+                [
+                    None,
+                    {
+                        "id": ROLLOUT_ID,
+                        "state": STATES,
+                        "version": str,
+                        "step": Either([None, str]),
+                        "waiting_for": Either([None, str]),
+                    },
+                ]
+            ),
             "nodes": Many(
                 list,
                 {
@@ -85,20 +102,48 @@ STATUS = {
         },
     )
 }
-NODES = {
-    "nodes": Many(
+NODE = {
+    "node": str,
+    "connected": bool,
+    "labels": Many(dict, str),
+    "transport": Either([None, {"grpc"}]),
+    "agent_version": str,
+    "last_seen": Either([None, TIME]),
+    "address": str,
+}
+REFUSED = {"node": str, "at": TIME, "why": str}
+NODES = {"nodes": Many(list, NODE), "refused": Many(list, REFUSED)}
+NODE_DETAIL = NODE | {
+    "facts": Many(dict, str),
+    "slots": Many(list, SLOT | {"app": str, "environment": str, "slot": str, "active": bool}),
+    "debts": Many(list, str),
+    "changes": Many(
         list,
         {
-            "node": str,
-            "connected": bool,
-            "labels": Many(dict, str),
-            "transport": Either([None, {"grpc"}]),
-            "agent_version": str,
-            "last_seen": Either([None, TIME]),
-            "address": str,
+            "at": TIME,
+            "app": str,
+            "environment": str,
+            "slot": {"", "blue", "green"},
+            "what": str,
+            "detail": str,
         },
-    )
+    ),
+    "refused": Either([None, REFUSED]),
 }
+PLAN = {
+    "plan_id": str,
+    "app": str,
+    "environment": str,
+    "kind": {"deploy", "rollback"},
+    "strategy": {"blue-green"},
+    "release": RELEASE,
+    "previous": Either([None, RELEASE]),
+    "protected": bool,
+    "differences": Many(list, str),
+    "steps": Many(list, {"name": str, "does": Many(list, str), "seconds_max": float}),
+    "earlier": Many(list, RELEASE),
+}
+EXPLANATION = {"rollout": ROLLOUT_ID, "sentences": Many(list, {"at": TIME, "text": str})}
 EVENT = {"seq": int, "stream": str, "version": int, "at": TIME, "kind": str, "data": dict}
 DEMO = {
     "releases": Many(

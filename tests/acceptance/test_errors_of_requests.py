@@ -1,6 +1,7 @@
 """Requests that the controller answers with a refusal: what it says, the exit code, and that
 nothing was begun."""
 
+import getpass
 import json
 from pathlib import Path
 
@@ -45,13 +46,15 @@ def test_a_node_that_never_connected_is_named_beside_those_that_did(desk: Desk) 
 def test_a_second_deployment_at_once_is_refused_and_names_the_first(desk: Desk) -> None:
     app = desk.held("busy")
     first = app.follow("1")
-    said = read_until(first.stdout, "  Migrate done")
+    said = read_until(first.stdout, "  Prepare done")
     running = said.partition("rollout ")[2].partition(":")[0]
+    app.wait_for_step("Start")
     begun = len(app.events())
     for answer in (app.deploy("2", "--json"), desk.type("rollback", "busy", "--json")):
         message = f"rollout {running} to version 1 is running; one at a time for an app"
-        follow = f"follow it: tidegate rollout show {running} --watch"
+        follow = f"tidegate rollout show {running} --watch"
         assert_refused(answer, 4, message, follow)
+        assert f"; asked for by {getpass.getuser()}@" in answer.err
     assert len(app.events()) == begun
     app.let_go()
     assert rest_of(first).code == 0

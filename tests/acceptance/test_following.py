@@ -2,8 +2,18 @@
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from desk import TIDEGATE, Answer, AppFolder, Desk, read_until, rest_of
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Desk]:
+    """A fleet whose controller may be killed."""
+    with Desk(tmp_path, nodes=1).running() as desk:
+        yield desk
 
 
 def press_ctrl_c(process: "subprocess.Popen[str]", said: str = "") -> Answer:
@@ -29,7 +39,7 @@ def assert_detached(app: AppFolder, answer: Answer) -> None:
 def test_ctrl_c_stops_the_telling_and_not_the_rollout(desk: Desk) -> None:
     app = desk.held("left-alone")
     following = app.follow("1")
-    said = read_until(following.stdout, "  Migrate done")
+    said = read_until(following.stdout, "  Prepare done")
     answer = press_ctrl_c(following, said)
     assert answer.out == said
     assert_detached(app, answer)
@@ -83,3 +93,34 @@ def test_detach_prints_the_id_alone_and_returns_at_once(desk: Desk) -> None:
     assert (back.code, back.out) == (0, f"{app.newest()['rollout']}\n")
     app.wait_for_success()
     app.assert_serving("1")
+
+
+# --- A controller that goes away -----------------------------------------------------------------
+
+
+def test_a_controller_that_goes_away_is_waited_for_and_the_telling_goes_on(own: Desk) -> None:
+    app = own.held("goes-on")
+    following = app.follow("1")
+    said = read_until(following.stdout, "Prepare done")
+    app.wait_for_step("Start")
+    own.fleet.kill("controller")
+    said += read_until(following.stdout, "the controller does not answer; waiting for it")
+    own.fleet.start_controller((TIDEGATE,))
+    said += read_until(following.stdout, "the controller has started again and goes on")
+    app.let_go()
+    answer = rest_of(following, said)
+    assert answer.code == 0
+    assert answer.out.count("Prepare done") == 1
+    assert answer.out.endswith(" succeeded\n")
+
+
+def test_a_tree_says_that_the_controller_is_away_and_is_drawn_on(own: Desk) -> None:
+    app = own.held("drawn-on")
+    terminal = app.sit_down("1")
+    terminal.until("● Start")
+    own.fleet.kill("controller")
+    terminal.until("! the controller does not answer; the rollout waits with it")
+    own.fleet.start_controller((TIDEGATE,))
+    terminal.until(lambda text: "does not answer" not in text)
+    app.let_go()
+    assert terminal.end() == 0

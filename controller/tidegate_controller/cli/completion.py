@@ -39,7 +39,7 @@ def nodes(context: click.Context, _: click.Parameter, begun: str) -> list[Comple
 
 def environments(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
     """Those of the configuration that is at hand; else those where the app runs."""
-    app = context.params.get("app")
+    app = _app(context)
     if found := _configured(context, app):
         return _items(begun, dict.fromkeys(found, ""))
     known = asked(context, lambda client: client.status(app or "").apps) or []
@@ -48,7 +48,7 @@ def environments(context: click.Context, _: click.Parameter, begun: str) -> list
 
 def versions(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
     """Releases that have succeeded, the newest first."""
-    app, environment = context.params.get("app"), context.params.get("environment")
+    app, environment = _app(context), context.params.get("environment")
     past = asked(context, lambda client: client.rollouts(app or "", ROLLOUTS_READ).rollouts) or []
     found: dict[str, str] = {}
     for each in past:
@@ -79,6 +79,14 @@ def asked(context: click.Context, ask: Callable[[Client], A]) -> A | None:
             return ask(client)
     except (TidegateError, OSError, ValueError):
         return None
+
+
+def _app(context: click.Context) -> str | None:
+    """The app that was named. An option that has no value yet keeps click from seeing more than
+    words."""
+    named: str | None = context.params.get("app")
+    takes = any(parameter.name == "app" for parameter in context.command.params)
+    return context.args[0] if takes and named is None and context.args else named
 
 
 def _configured(context: click.Context, app: str | None) -> Iterable[str]:

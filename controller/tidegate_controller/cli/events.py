@@ -13,6 +13,7 @@ from tidegate_controller.cli.terminal import (
     local_time,
     print_json,
     say,
+    say_wrapped,
     with_controller,
 )
 from tidegate_controller.cli.words import a_rollout
@@ -92,7 +93,7 @@ def explain(client: Client, rollout_id: str, as_json: bool) -> None:
     last = ""
     for each in sentences:
         at = local_time(each.at)
-        say(f"{at if at != last else '':19}  {each.text}")
+        say_wrapped(f"{at if at != last else '':19}  {each.text}", indent=23)
         last = at
 
 

@@ -117,13 +117,13 @@ class Explanation:
             taking = [place for place, share in shares.items() if share]
             self._moves[stage.id] = _places(taking) or "nobody"
         if doing.attempt > 1:
-            self._say(f"{doing.where}: tried again, for the {doing.attempt}. time.")
+            self._say(f"{doing.where}: tried again (try {doing.attempt}).")
         elif doing.since - stage.since > LATE_SECONDS and (why := WHY_WAIT.get(stage.id)):
             self._say(f"{doing.where}: begun {span(doing.since - stage.since)} later, {why}.")
 
     def _action_ended(self, data: Mapping[str, Any]) -> None:
         doing = self._picture.doing(data["action"])
-        if doing is None or not doing.failed:
+        if doing is None or not (doing.failed or doing.in_doubt):
             return
         blame = BLAMES.get(data.get("blame", ""), "")
         if data["outcome"] == "expired":

@@ -65,12 +65,14 @@ def follow(client: Client, reply: pb.RolloutReply, *, detach: bool, as_json: boo
 def attach(client: Client, rollout: str, after_seq: int = 0, *, as_json: bool = False) -> int:
     """Show the rollout until it has ended, or needs a person. In lines, only what came after the
     cursor is told."""
+    shown = _view(after_seq, as_json=as_json)
     try:
-        waits = watch(client, rollout, _view(after_seq, as_json=as_json))
+        waits = watch(client, rollout, shown)
         view = client.rollout(rollout)
     except KeyboardInterrupt:
+        what = "waits for a person" if shown.picture.waiting else "goes on"
         announce(
-            f"\nstopped following; rollout {rollout} goes on\n"
+            f"\nstopped following; rollout {rollout} {what}\n"
             f"  next: tidegate rollout show {rollout} --watch; tidegate rollout show {rollout}"
         )
         return INTERRUPTED

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tidegate_controller.cli.awaiting import awaited, time_left
 from tidegate_controller.cli.phrases import amount, span, tail
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.works import Doing, called
+from tidegate_controller.cli.works import BALANCER, Doing, called
 from tidegate_controller.documents import EventView, ProgressView
 
 TAIL_LINES = 20  # of a failure's output that are told; `rollout show` has more
@@ -19,6 +19,7 @@ class Narrator:
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
         self._tails: dict[str, int] = {}  # step -> outputs that were told
+        self._heard: dict[str, str] = {}  # action -> the last line of its output that was told
         self._tellers: dict[str, Callable[[EventView], list[str]]] = {
             "Started": self._started,
             "ActionIssued": self._action_issued,
@@ -45,7 +46,10 @@ class Narrator:
         to time, by `meanwhile`."""
         if news.total_bytes:
             return []
-        return [f"  {doing.where} | {line}" for line in news.text.splitlines() if line.strip()]
+        lines = [line for line in news.text.splitlines() if line.strip()]
+        if lines:
+            self._heard[news.action] = lines[-1]
+        return [f"  {doing.where} | {line}" for line in lines]
 
     def meanwhile(self, now: float) -> list[str]:
         """What is awaited, where nothing has happened for a while."""
@@ -73,16 +77,23 @@ class Narrator:
 
     def _action_ended(self, event: EventView) -> list[str]:
         doing = self._picture.doing(event.data["action"])
+        if doing is not None and doing.in_doubt and doing.where != BALANCER:
+            return [f"  {doing.where}: {doing.what} is in doubt: {doing.error}"]
         if doing is None or not doing.failed:
             return []
-        lines = [f"  {doing.where}: {doing.what} {doing.outcome}: {doing.error}"]
-        self._tails[doing.step] = self._tails.get(doing.step, 0) + bool(doing.output_tail)
-        if doing.output_tail and self._tails[doing.step] <= TAILS:
-            last, before = tail(doing.output_tail, TAIL_LINES)
-            more = f", {before} lines before it: tidegate rollout show {self._picture.rollout}"
-            lines.append(f"  its last output{more if before else ''}:")
-            lines += [f"    | {line}" for line in last]
-        return lines
+        line = f"  {doing.where}: {doing.what} {doing.outcome}: {doing.error}"
+        return [line, *self._last_output(doing, self._heard.pop(event.data["action"], ""))]
+
+    def _last_output(self, doing: Doing, heard: str) -> list[str]:
+        """Unless it was heard before, or others have said the like."""
+        last, before = tail(doing.output_tail.rstrip(), TAIL_LINES)
+        if not last or last[-1] == heard:
+            return []
+        self._tails[doing.step] = self._tails.get(doing.step, 0) + 1
+        if self._tails[doing.step] > TAILS:
+            return []
+        more = f", {before} lines before it: tidegate rollout show {self._picture.rollout}"
+        return [f"  its last output{more if before else ''}:", *(f"    | {line}" for line in last)]
 
     def _step_ended(self, event: EventView) -> list[str]:
         stage = self._picture.named(event.data["step"])

@@ -15,6 +15,7 @@ from tidegate_controller.cli.terminal import (
     print_json,
     say,
     say_done,
+    say_wrapped,
     with_controller,
     yes_no,
 )
@@ -95,7 +96,7 @@ def node_show(client: Client, name: str, as_json: bool) -> None:
         print_json(view)
         return
     for line in _head_lines(view):
-        say(line)
+        say_wrapped(line)
     if view.slots:
         say("")
         columns(["APP", "SLOT", "VERSION", "STATE", "TRAFFIC", "ADDRESS"], _slot_rows(view.slots))

@@ -95,7 +95,9 @@ class Picture:
     def failures(self) -> Iterator[Doing]:
         """Every work whose last try has failed, in the order of the steps."""
         for stage in self.stages:
-            yield from (doing for doing in stage.sorted() if doing.failed)
+            for doing in stage.sorted():
+                if doing.failed or (doing.in_doubt and stage.state == "failed"):
+                    yield doing
 
     def held_until(self, stage: Stage) -> float | None:
         """When the hold of the step is over if all stay healthy; None while one of them is not."""
@@ -151,6 +153,9 @@ class Picture:
     def _answered(self, data: dict[str, Any], at: float) -> None:
         self.waiting, self.answers = "", []
         self._count_anew(at)
+        if data["answer"] == "continue" and (stage := self.stage):
+            for doing in stage.doings.values():  # what was in doubt counts as done
+                doing.outcome = doing.outcome and "ok"
 
     def _node_left(self, data: dict[str, Any], at: float) -> None:
         self.away[data["node"]] = at
@@ -208,10 +213,12 @@ class Picture:
             self._places[action["id"]] = work["place"]
         doing = Doing(
             verb=work["verb"],
+            task=work.get("task", ""),
             where=work["place"] or called(work["at"]),
             node=work["at"],
             step=stage.name if stage else "",
             attempt=action["attempt"],
+            asks=work.get("on_unknown") == "ask",
             since=at,
         )
         self._doings[action["id"]] = doing

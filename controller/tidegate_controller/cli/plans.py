@@ -105,6 +105,6 @@ def choose_earlier(client: Client, view: PlanView) -> str:
         rows.append([number, release.version, when, who, found.message if found else ""])
     active = view.previous.version if view.previous else "nothing"
     say(f"{view.app} in {view.environment} runs {active}; it can go back to:")
-    columns(["", "VERSION", "LAST BROUGHT", "BY", "WHY"], rows)
+    columns(["", "VERSION", "DEPLOYED", "BY", "WHY"], rows)
     answer = click.prompt("Which one", type=click.IntRange(1, len(choices)), default=1)
     return "" if answer == 1 else choices[answer - 1].version

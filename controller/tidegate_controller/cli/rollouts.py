@@ -16,7 +16,7 @@ from tidegate_controller.cli.terminal import (
     json_option,
     local_time,
     print_json,
-    say,
+    say_wrapped,
     with_controller,
 )
 from tidegate_controller.cli.words import a_name, a_rollout
@@ -105,7 +105,7 @@ def rollout_show(client: Client, rollout_id: str, watch: bool, as_json: bool) ->
         print_json(view)
     else:
         for line in rollout_lines(view):
-            say(line)
+            say_wrapped(line, indent=len(line) - len(line.lstrip()) + 2)
     return 0
 
 

@@ -16,6 +16,7 @@ from tidegate_controller.cli.terminal import clock_time, say
 from tidegate_controller.documents import FollowItem
 
 TICK_SECONDS = 0.25
+BEHIND_SECONDS = 0.5  # so long a view may stand still while more comes than can be shown
 TOLD_EVERY_SECONDS = 10.0  # what is awaited, where nothing else is told
 
 
@@ -39,6 +40,7 @@ def watch(client: Client, rollout: str, view: View) -> bool:
     """Show the rollout from its beginning to its end. True when it waits for a person, and the
     view does not stay for that."""
     picture, ahead_seconds = view.picture, 0.0  # of this machine's clock before the controller's
+    shown_at = 0.0
     with Feed(client.follow(rollout)) as feed:
         try:
             for item in feed.items(TICK_SECONDS):
@@ -46,9 +48,11 @@ def watch(client: Client, rollout: str, view: View) -> bool:
                     ahead_seconds = time.time() - seconds_of(item.sent_at)
                     _take(picture, item)
                     view.took(item)
-                view.tick(time.time() - ahead_seconds, lost=feed.lost)
-                looks_away = picture.waiting and feed.idle and not view.stays
-                if looks_away and _still_waits(client, rollout):
+                if feed.idle or time.monotonic() - shown_at >= BEHIND_SECONDS:
+                    view.tick(time.time() - ahead_seconds, lost=feed.lost)
+                    shown_at = time.monotonic()
+                leaves = item is None and picture.waiting and not view.stays
+                if leaves and _still_waits(client, rollout):
                     return True
         finally:
             view.close()

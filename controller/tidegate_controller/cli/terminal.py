@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,8 @@ import msgspec
 from tidegate_controller.cli.client import Client
 from tidegate_controller.documents import Document
 from tidegate_protos.rules import CONTROLS
+
+WIDTH_MIN = 20  # of what is wrapped: on narrower terminals it is done by these
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,6 +83,27 @@ def say(text: str) -> None:
 def announce(text: str) -> None:
     """Say it on stderr, beside whatever stdout is used for."""
     click.echo(clean(text), err=True)
+
+
+def say_wrapped(line: str, indent: int = 4) -> None:
+    """Say it; on a terminal it is wrapped between words, with what follows set in so far."""
+    if not on_terminal():
+        say(line)
+        return
+    text = clean(line)
+    first = " " * (len(text) - len(text.lstrip()))
+    click.echo("\n".join(wrap(text.strip(), shutil.get_terminal_size().columns, first, indent)))
+
+
+def wrap(text: str, width: int, first: str = "", indent: int = 2) -> list[str]:
+    """Lines of words; names are not broken at their hyphens. What follows is set in so far."""
+    return textwrap.wrap(
+        text,
+        max(WIDTH_MIN, width),
+        initial_indent=first,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+    )
 
 
 def say_done(message: str, *, as_json: bool) -> None:

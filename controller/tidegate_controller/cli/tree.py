@@ -3,7 +3,6 @@
 Imported only where somebody looks at a terminal, since rich takes its time.
 """
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -12,13 +11,12 @@ from rich.text import Text
 from tidegate_controller.cli.awaiting import away_words, time_left
 from tidegate_controller.cli.phrases import amount, listed, natural, span
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.terminal import clean
-from tidegate_controller.cli.works import Doing, Stage
+from tidegate_controller.cli.terminal import clean, wrap
+from tidegate_controller.cli.works import BALANCER, Doing, Stage
 
 NODES_MAX = 20  # beneath a step; more are condensed to totals and a few by name
 NAMED_MAX = 5  # failures, and nodes that are slowest, in the condensed view
 HEIGHT_MIN = 5
-WIDTH_MIN = 20
 
 STYLES = {
     "pending": "dim",
@@ -134,10 +132,11 @@ class Tree:
         if not doing.outcome and doing.node in self._picture.away:
             away = away_words(self._picture, doing.node, now)
             return self._line("warning", f"      {self._marks.warning} {where}  {away}")
-        state = "running" if not doing.outcome else "failed" if doing.failed else "ok"
+        state = _state(doing)
         words = {
             "running": f"{doing.what}: {doing.progress}" if doing.progress else doing.what,
             "failed": f"{doing.what} {doing.outcome}: {doing.error}",
+            "warning": f"{doing.what} is in doubt",
             "ok": "",
         }[state]
         until = now if doing.until is None else doing.until
@@ -154,11 +153,14 @@ class Tree:
             "done": sum(doing.outcome == "ok" for doing in doings),
             "under way": len(under_way),
             "failed": len(failed),
+            "in doubt": sum(doing.in_doubt for doing in doings),
             "away": len(away),
             "to come": stage.works - len(doings),
         }
         counted = ", ".join(f"{count} {name}" for name, count in totals.items() if count)
-        lines = [Text(f"      {amount(stage.works, 'node')}: {counted}")]
+        balancer = any(doing.where == BALANCER for doing in doings)
+        whose = amount(stage.works - balancer, "node") + (" and the balancer" if balancer else "")
+        lines = [Text(f"      {whose}: {counted}")]
         slowest = sorted(under_way, key=lambda doing: (_share(doing), doing.since))
         named = [*failed[:NAMED_MAX], *away[:NAMED_MAX], *slowest[:NAMED_MAX]]
         width = max((len(doing.where) for doing in named), default=0)
@@ -175,11 +177,18 @@ class Tree:
         return [*self._sentence("warning", why, width), *map(Text, answers)]
 
     def _sentence(self, state: str, text: str, width: int) -> list[Text]:
-        wrapped = textwrap.wrap(clean(text), max(WIDTH_MIN, width - 1), subsequent_indent="  ")
-        return [self._line(state, line) for line in wrapped]
+        return [self._line(state, line) for line in wrap(clean(text), width - 1)]
 
     def _line(self, state: str, text: str) -> Text:
         return Text(clean(text), style=STYLES[state])
+
+
+def _state(doing: Doing) -> str:
+    if not doing.outcome:
+        return "running"
+    if doing.in_doubt:
+        return "warning"
+    return "failed" if doing.failed else "ok"
 
 
 def _share(doing: Doing) -> float:

@@ -29,10 +29,12 @@ class Doing:
     """A work that was issued, as far as it has got. `outcome` is "" while it is open."""
 
     verb: str
+    task: str  # of a verb that runs one of the release's scripts: which
     where: str  # a place, a node or the balancer
     node: str
     step: str
     attempt: int
+    asks: bool  # a person, where its outcome is unknown
     since: float
     until: float | None = None
     outcome: str = ""
@@ -44,12 +46,17 @@ class Doing:
 
     @property
     def failed(self) -> bool:
-        return self.outcome not in ("", *UNHURT)
+        return self.outcome not in ("", *UNHURT) and not self.in_doubt
+
+    @property
+    def in_doubt(self) -> bool:
+        """Nobody but a person knows whether it was done."""
+        return self.outcome == "unknown" and self.asks
 
     @property
     def what(self) -> str:
-        again = f", try {self.attempt}" if self.attempt > 1 else ""
-        return f"{VERBS.get(self.verb, self.verb)}{again}"
+        verb = f"run {self.task}.sh" if self.task else VERBS.get(self.verb, self.verb)
+        return verb + (f", try {self.attempt}" if self.attempt > 1 else "")
 
     def hear(self, news: ProgressView) -> None:
         self.said = news.text

@@ -36,7 +36,7 @@ from tidegate_controller.core.steps import (
 )
 from tidegate_controller.core.strategies.back import plan_back
 
-ANSWERS: tuple[t.Answer, ...] = ("retry", "continue", "abort")
+ANSWERS: tuple[t.Answer, ...] = ("continue", "retry", "abort")
 
 
 def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:

@@ -52,6 +52,7 @@ class World:
         self.state = t.State()
         self.now = 1000.0
         self.log: list[tuple[float, ev.Event]] = []
+        self.causes: dict[int, str] = {}  # position of a decision's first event -> its input
         self.fates: Fates = {}
         self.gone: set[str] = set()
         self.machines: dict[t.Place, t.Known] = {}  # what really runs
@@ -70,6 +71,8 @@ class World:
         draft = Draft(self.state, self.now)
         HANDLERS[type(input_)](draft, input_)
         _advance(draft)
+        if events:
+            self.causes[len(self.log)] = type(input_).__name__
         for event in events:
             assert reread(event) == event
             self._rules.see(self.state, event, self.now)
@@ -109,6 +112,7 @@ class World:
         traffic: Traffic = TRAFFIC,
         again: bool = False,
         balancer: dict[str, int] | None = None,
+        message: str = "",
     ) -> tuple[ev.Event, ...]:
         chosen = tuple(self.nodes if nodes is None else nodes)
         rollout = self._next_rollout()
@@ -130,6 +134,7 @@ class World:
                 requested_by="ada",
                 again=again,
                 balancer=balancer,
+                message=message,
             )
         )
 

@@ -28,4 +28,5 @@ def views(world: World, since: int = 0) -> Iterator[EventView]:
             at=datetime.fromtimestamp(wall(clock), UTC).isoformat(timespec="milliseconds"),
             kind=type(event).__name__,
             data=msgspec.json.decode(msgspec.json.encode(event, enc_hook=str)),
+            cause=world.causes.get(seq - 1),
         )

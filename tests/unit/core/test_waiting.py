@@ -34,7 +34,7 @@ def test_a_migration_whose_end_is_unknown_waits_for_a_person() -> None:
     wait = waiting(world)
     assert wait is not None
     assert wait.why == "task did not work"
-    assert wait.answers == ("retry", "continue", "abort")
+    assert wait.answers == ("continue", "retry", "abort")
     assert next_deadline(world.state) is None or world.state.chores != ()
     seen = len(world.log)
     world.wait(30 * 24 * 3600.0)

@@ -1,0 +1,193 @@
+"""Why a rollout went as it did, told from real events of the core, whatever happened."""
+
+import msgspec
+import pytest
+from core_values import PACE, TRAFFIC
+from driver import SILENCE, World
+from event_views import views
+
+from tidegate_controller.cli.explain import sentences_of
+
+BY_HAND = msgspec.structs.replace(TRAFFIC, adapter="none", directory="")
+
+
+def told(world: World, since: int = 0) -> list[str]:
+    return [sentence.text for sentence in sentences_of(views(world, since))]
+
+
+def second(world: World) -> int:
+    """Version 2 is on its way after version 1; where its events begin."""
+    world.deployed("1")
+    since = len(world.log)
+    world.deploy("2")
+    return since
+
+
+def test_a_rollout_that_succeeds_is_explained_from_the_request_to_what_is_kept() -> None:
+    world = World()
+    since = second(world)
+    world.finish()
+    assert told(world, since) == [
+        "ada asked for a deploy of shop in test to 2, where 1 was active.",
+        "It is about 2 nodes, those that the configuration names: a, b.",
+        "2 was to be started in a/green, b/green, for the other slot of each has the traffic.",
+        "The strategy blue-green made this plan of it: Preflight, Prepare, Migrate, Start, Shift, "
+        "Switch, Soak, Verify.",
+        "Preflight (to find what would fail anyway, before anything is changed) was done in 0.0 s "
+        "on a/green, b/green, balancer.",
+        "Prepare (to have the release on the nodes, beside what runs there) was done in 0.0 s on "
+        "a/green, b/green.",
+        "Migrate (before anything of the release is started) was done in 0.0 s on a/green.",
+        "Start (to see it healthy before it gets any traffic) was done in 0.0 s on a/green, "
+        "b/green.",
+        "Shift (all traffic at once, each place having answered first) was done in 0.0 s: all "
+        "traffic goes to a/green, b/green.",
+        "Switch (so that `current` on the nodes names what serves) was done in 0.0 s on a/green, "
+        "b/green.",
+        "Soak (to see whether it stays healthy with traffic) was done in 10.0 s.",
+        "Verify (each node has to say once more that it is well: silence is no success) was done "
+        "in 0.0 s on a/green, b/green.",
+        "All steps were done, so 2 is the release to come back to from now on.",
+        "The rollout succeeded.",
+        "a/blue, b/blue run on for 10 min: a rollback is instant then.",
+    ]
+
+
+def test_the_first_release_goes_where_nothing_serves() -> None:
+    world = World(nodes=["a"])
+    world.deploy("1", message="the beginning")
+    lines = told(world)
+    assert lines[0] == (
+        "ada asked for a deploy of shop in test to 1, where nothing was active yet: the beginning."
+    )
+    assert lines[2] == "1 was to be started in a/blue, for nothing serves yet."
+
+
+def test_a_release_that_does_not_start_is_undone_and_nothing_has_to_be_moved_back() -> None:
+    world = World()
+    since = second(world)
+    world.finish(**{"start@b": "failed", "start@a": SILENCE})
+    assert told(world, since)[-6:] == [
+        "b/green: start failed: start did not work.",
+        "Start (to see it healthy before it gets any traffic) failed after 0.0 s: b/green: start "
+        "did not work.",
+        "One failure is enough, so it was given up on a/green.",
+        "So it is undone. No traffic had been moved, so there is none to move back.",
+        "The rollout rolled back: what served before serves again.",
+        "What it had started is stopped: a/green, b/green.",
+    ]
+
+
+def test_a_place_that_fails_with_traffic_leads_to_an_undo_that_moves_traffic_back() -> None:
+    world = World()
+    since = second(world)
+    world.until("soak")
+    world.report("a/green", healthy=False)
+    assert world.finish() == "rolled_back"
+    lines = told(world, since)
+    seen = lines.index("a/green was seen to fail: not healthy.")
+    assert lines[seen + 1 : seen + 3] == [
+        "Soak (to see whether it stays healthy with traffic) failed after 0.0 s, by what a node "
+        "said: a/green had passed its checks and failed again.",
+        "So it is undone: all traffic goes back to a/blue, b/blue. What had traffic before still "
+        "runs there, so nothing has to be started.",
+    ]
+
+
+def test_a_node_that_goes_and_does_not_come_back_is_waited_for_so_long() -> None:
+    world = World()
+    since = second(world)
+    world.until("prepare")
+    world.leave("b")
+    world.finish()
+    lines = told(world, since)
+    assert "b's agent was gone; it is waited for 1 min, no longer." in lines
+    assert "b/green: nothing was heard in time, so it counts as failed." in lines
+    (failed,) = [line for line in lines if line.startswith("Prepare ") and " failed " in line]
+    assert " failed after 60.0 s, as its time was up: " in failed
+
+
+def test_a_node_that_comes_back_in_time_is_told_too() -> None:
+    world = World()
+    since = second(world)
+    world.until("prepare")
+    world.leave("b")
+    world.come_back("b")
+    assert world.finish() == "succeeded"
+    assert "b was back." in told(world, since)
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning"),
+    [
+        ("continue", "what was in doubt counts as done"),
+        ("retry", "what was in doubt is done once more"),
+        ("abort", "so the step has failed"),
+    ],
+)
+def test_what_a_person_was_asked_and_has_answered_is_told(answer: str, meaning: str) -> None:
+    world = World()
+    world.deploy("1", traffic=BY_HAND)
+    world.fates = {"shift": "unknown"}
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.fates = {}
+    world.reply(answer)
+    lines = told(world)
+    asked = lines.index(
+        "Only a person can go on from here (continue, retry, abort): route did not work."
+    )
+    assert lines[asked - 1].startswith("balancer: nobody knows whether it was done: ")
+    assert lines[asked + 1] == f"ada answered {answer}: {meaning}."
+
+
+def test_a_rollback_to_what_still_runs_starts_nothing_and_says_why() -> None:
+    world = World().deployed("1", "2")
+    since = len(world.log)
+    world.rollback()
+    world.finish()
+    lines = told(world, since)
+    assert lines[0] == "ada asked for a rollback of shop in test to 1, where 2 was active."
+    assert "those of the last deployment, and whatever takes traffic" in lines[1]
+    assert "1 ran already in a/blue, b/blue, so it was not started there." in lines
+
+
+def test_a_node_that_was_away_is_said_to_be_left_out_and_to_owe() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    since = len(world.log)
+    world.rollback(without_absent=True)
+    world.finish()
+    (left_out,) = [line for line in told(world, since) if line.startswith("b was not connected")]
+    assert "so it was left out: away when 1 came; takes no traffic until deployed to" in left_out
+
+
+def test_a_controller_that_starts_again_fails_nothing_and_says_so() -> None:
+    world = World()
+    since = second(world)
+    world.until("prepare")
+    world.restart()
+    assert world.finish() == "succeeded"
+    (line,) = [each for each in told(world, since) if each.startswith("The controller started")]
+    assert "its own absence is nobody's failure" in line
+
+
+def test_a_start_that_had_to_wait_for_the_last_requests_says_so() -> None:
+    world = World(pace=msgspec.structs.replace(PACE, soak_seconds=0.0)).deployed("1", "2")
+    since = len(world.log)
+    world.deploy("3")
+    world.finish()
+    waited = [each for each in told(world, since) if " begun " in each]
+    assert waited == [
+        f"{place}: begun 5 s later, once the slot had no traffic and its last requests had had "
+        "time to end."
+        for place in ("a/blue", "b/blue")
+    ]
+
+
+def test_what_is_done_after_the_end_is_told_when_it_has_been_done() -> None:
+    world = World(nodes=["a"])
+    since = second(world)
+    world.finish()
+    assert "a/blue was stopped." not in told(world, since)
+    world.rest()
+    assert "a/blue was stopped." in told(world, since)
