@@ -74,7 +74,7 @@ def test_ended_in_the_middle_it_leaves_no_process_and_no_folder(
     tmp_path: Path, room: Path, number: int
 ) -> None:
     demo = Desk(tmp_path).start(TIDEGATE, "demo", "--nodes", "1", TMPDIR=str(room))
-    said = read_until(demo.stdout, "  Prepare done")
+    said = read_until(demo.stdout, "  Migrate done")
     folder = folder_in(room)
     demo.send_signal(number)
     answer = rest_of(demo, said)

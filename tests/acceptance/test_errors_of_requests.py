@@ -46,7 +46,7 @@ def test_a_node_that_never_connected_is_named_beside_those_that_did(desk: Desk) 
 def test_a_second_deployment_at_once_is_refused_and_names_the_first(desk: Desk) -> None:
     app = desk.held("busy")
     first = app.follow("1")
-    said = read_until(first.stdout, "  Prepare done")
+    said = read_until(first.stdout, "  Migrate done")
     running = said.partition("rollout ")[2].partition(":")[0]
     app.wait_for_step("Start")
     begun = len(app.events())

@@ -39,7 +39,7 @@ def assert_detached(app: AppFolder, answer: Answer) -> None:
 def test_ctrl_c_stops_the_telling_and_not_the_rollout(desk: Desk) -> None:
     app = desk.held("left-alone")
     following = app.follow("1")
-    said = read_until(following.stdout, "  Prepare done")
+    said = read_until(following.stdout, "  Migrate done")
     answer = press_ctrl_c(following, said)
     assert answer.out == said
     assert_detached(app, answer)
