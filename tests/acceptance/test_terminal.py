@@ -209,7 +209,7 @@ def test_the_status_is_drawn_again_as_things_change(desk: Desk) -> None:
     assert not terminal.cursor_is_hidden
 
 
-@pytest.mark.parametrize("command", ["status shop", "node list", "rollout list shop"])
+@pytest.mark.parametrize("command", ["status shop", "rollout list shop"])
 def test_tables_are_cut_at_the_width_of_the_terminal(
     desk: Desk, shop: AppFolder, command: str
 ) -> None:

@@ -67,7 +67,7 @@ def node_list(client: Client, as_json: bool) -> None:
             "--controller HOST:PORT --label role=web"
         )
     for refused in view.refused:
-        say(_refused_line(refused))
+        say_wrapped(_refused_line(refused))
 
 
 def _labels(labels: dict[str, str]) -> str:
