@@ -216,3 +216,24 @@ def app_pids(house: House) -> list[int]:
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def test_the_controller_keeps_what_an_environment_needs_and_removes_other_old_artifacts(
+    house: House,
+) -> None:
+    """At its start; the one that is active was asked for as long ago as the other."""
+    store = house.folder / "controller" / "artifacts"
+    house.start_controller()
+    house.start_agent("web-1")
+    house.wait_connected()
+    assert house.deploy("1").state == "succeeded"
+    house.kill("controller")
+    (needed,) = (path for path in store.iterdir() if not path.suffix)
+    other = store / ("ab" * 32)
+    other.write_bytes(b"nobody needs it")
+    for path in (needed, other):
+        os.utime(path, (0, 0))
+    house.start_controller()
+    until(house, "controller", f"removed the artifact sha256:{other.name}")
+    assert needed.exists()
+    assert not other.exists()

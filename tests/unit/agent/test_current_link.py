@@ -45,3 +45,31 @@ async def test_a_slot_whose_release_is_gone_is_said_and_what_runs_goes_on(
         await node.start_anew()
     assert "current" in caplog.text
     assert node.pid() == pid
+
+
+async def test_a_link_that_leads_nowhere_is_mended_by_the_next_switch_and_that_is_said(
+    node: OneNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    await serving(node)
+    link = node.home / "current"
+    link.unlink()
+    link.symlink_to("slots/gone")
+    with caplog.at_level(logging.WARNING):
+        assert (await node.do(switch_slot=pb.SwitchSlot(slot="blue"))).outcome == pb.OUTCOME_OK
+    assert os.readlink(link) == "slots/blue"
+    assert "slots/gone" in caplog.text
+
+
+async def test_where_both_slots_run_nobody_guesses_which_one_a_lost_link_has_named(
+    node: OneNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    await serving(node)
+    green = start_slot(node.release("2"), "green", service=service())
+    assert (await node.do(start_slot=green)).outcome == pb.OUTCOME_OK
+    link = node.home / "current"
+    link.unlink()
+    link.symlink_to("slots/gone")
+    with caplog.at_level(logging.WARNING):
+        await node.start_anew()
+    assert os.readlink(link) == "slots/gone"
+    assert "the next switch mends it" in caplog.text
