@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -132,6 +133,12 @@ def test_a_module_begins_by_saying_what_it_is_for(file: Path) -> None:
 def test_a_name_of_a_file_says_what_is_in_it(file: Path) -> None:
     parts = [*file.relative_to(ROOT).parent.parts, file.stem]
     assert [part for part in parts if EMPTY_NAMES.fullmatch(part)] == []
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by that name alone, and a run of only one folder would not notice."""
+    names = Counter(file.name for file in TESTS if file.name.startswith("test_"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_nothing_is_left_for_later() -> None:
