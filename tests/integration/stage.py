@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 CRASHING_CONTROLLER = (sys.executable, str(HERE / "crashing_controller.py"))
 CRASHING_AGENT = (sys.executable, str(HERE / "crashing_agent.py"))
 SETTLE_SECONDS = 60.0
+POLL_SECONDS = 0.05
+LINGERS = "LINGER_SECONDS = 0.5"
 
 CONFIG = """
 app = "hello"
@@ -40,8 +42,8 @@ failures = 2
 healthy_after = "100ms"
 deadline = "30s"
 [rollout]
-soak = "1s"
-drain = "200ms"
+soak = "{soak}"
+drain = "50ms"
 keep_old_for = "0s"
 [traffic]
 adapter = "caddy"
@@ -53,14 +55,16 @@ lanes = 4
 class Stage:
     """Real controller, agents, Caddy and load in `folder`; parts that die are started again."""
 
-    def __init__(self, folder: Path, nodes: int = 2) -> None:
+    def __init__(self, folder: Path, soak: str, nodes: int = 2) -> None:
         self.fleet = LocalFleet(folder, nodes)
         self.app = folder / "app"
         self.app.mkdir()
-        (self.app / "serve.py").write_bytes((example_app() / "serve.py").read_bytes())
-        (self.app / "tidegate.toml").write_text(CONFIG)
+        serve = (example_app() / "serve.py").read_text()
+        assert LINGERS in serve
+        (self.app / "serve.py").write_text(serve.replace(LINGERS, "LINGER_SECONDS = 0.05"))
+        (self.app / "tidegate.toml").write_text(CONFIG.replace("{soak}", soak))
         self.spec = config.load(self.app / "tidegate.toml").environment()
-        self.load = BackgroundLoad(self.fleet.url, 100, 4)
+        self.load = BackgroundLoad(self.fleet.url, 50, 4)
         self._closing = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise)
 
@@ -86,7 +90,7 @@ class Stage:
 
     def _supervise(self) -> None:
         """What systemd does on a real node: start again what has ended."""
-        while not self._closing.wait(0.05):
+        while not self._closing.wait(POLL_SECONDS):
             for name, process in list(self.fleet.processes.items()):
                 if process.poll() is None:
                     continue
@@ -118,7 +122,7 @@ class Stage:
             if not status.unfinished and all(node.connected for node in status.nodes):
                 return
             assert time.monotonic() < give_up, status
-            time.sleep(0.1)
+            time.sleep(POLL_SECONDS)
 
     def last_seq(self) -> int:
         path = self.fleet.folder / "controller" / "events.db"
