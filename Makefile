@@ -17,7 +17,7 @@ demo: .venv/.demo
 	$(BIN)/tidegate demo $(ARGS)
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
 .PHONY: screens
 screens: .venv/.dev

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import psutil
 from pseudo_terminal import PseudoTerminal
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.demo.local_fleet import MARK, LocalFleet
 from tidegate_controller.demo.show import example_app
+from tidegate_controller.documents import Document
+from tidegate_controller.errors import Refused
 from tidegate_controller.log import read_stream
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
@@ -41,7 +44,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "service": {"command": ["python3", "serve.py", "--port", "{port}"], "stop_grace": "5s"},
     "health": {
         "http": "http://127.0.0.1:{port}/health",
-        "every": "200ms",
+        "every": "1s",
         "failures": 2,
         "healthy_after": "0s",
         "deadline": "20s",
@@ -233,19 +236,27 @@ class AppFolder:
         homes = self.desk.folder.glob(f"nodes/*/apps/{self.name}")
         return [*homes, *self.folder.glob("traffic")]
 
+    # Asked in this process: what the commands print of it is for test_json.py, and a new process
+    # for each look is most of what a test costs.
+
     def rollouts(self) -> list[dict[str, Any]]:
         """In short, newest first; none where the app is not known."""
-        answer = self.desk.type("rollout", "list", self.name, "--limit", "1000", "--json")
-        return list(answer.json["rollouts"]) if answer.code == 0 else []
+        try:
+            with Client(self.desk.fleet.address) as client:
+                return list(document(client.rollouts(self.name, 1000))["rollouts"])
+        except Refused:
+            return []
 
     def newest(self) -> dict[str, Any]:
         """With its steps."""
-        shown = self.desk.type("rollout", "show", self.rollouts()[0]["rollout"], "--json")
-        return dict(shown.json)
+        newest = self.rollouts()[0]["rollout"]
+        with Client(self.desk.fleet.address) as client:
+            return document(client.rollout(newest))
 
     def status(self) -> dict[str, Any]:
         """The app's part of `tidegate status --json`."""
-        (app,) = self.desk.type("status", self.name, "--json").json["apps"]
+        with Client(self.desk.fleet.address) as client:
+            (app,) = document(client.status(self.name))["apps"]
         return dict(app)
 
     def slot(self, node: str = "web-1") -> dict[str, Any]:
@@ -285,6 +296,11 @@ class AppFolder:
             except (psutil.Error, OSError):
                 continue  # ended meanwhile, or another user's
         return found
+
+
+def document(view: Document) -> dict[str, Any]:
+    """As `--json` prints it."""
+    return dict(json.loads(msgspec.json.encode(view)))
 
 
 def answer_of(process: subprocess.Popen[str]) -> Answer:

@@ -41,9 +41,6 @@ def story(desk: Desk) -> Story:
     return Story(desk)
 
 
-pytestmark = pytest.mark.xdist_group("json")
-
-
 def in_short(rollout: dict[str, object]) -> dict[str, object]:
     """A list has all of a rollout but what happened in it."""
     left_out = ("steps", "answers", "debts")

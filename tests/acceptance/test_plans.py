@@ -35,13 +35,13 @@ def test_a_plan_shows_what_would_be_done_and_does_nothing_at_all(desk: Desk) -> 
 def test_a_plan_is_a_difference_to_what_runs_now(desk: Desk) -> None:
     app = desk.app("differs").deployed("1")
     toml = app.folder / "tidegate.toml"
-    toml.write_text(toml.read_text().replace('every = "200ms"', 'every = "300ms"'))
+    toml.write_text(toml.read_text().replace('every = "1s"', 'every = "2s"'))
     answer = app.deploy("2", "--plan")
     lines = answer.out.splitlines()
     assert lines[0] == "differs in test, 1 -> 2, blue-green".join(["deploy ", ""])
     assert lines[1] == "  version: 1 -> 2"
     assert lines[2].startswith("  artifact: sha256:")
-    assert lines[3] == "  health.every_seconds: 0.2 -> 0.3"
+    assert lines[3] == "  health.every_seconds: 1.0 -> 2.0"
 
 
 def test_a_plan_as_json_is_as_promised(desk: Desk) -> None:

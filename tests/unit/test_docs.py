@@ -89,9 +89,10 @@ def unknown_word(words: list[str]) -> str | None:
             if options and not options[0].is_flag and "=" not in word:
                 takes_value = options[0]
         elif isinstance(command, click.Group):
-            if word not in command.commands:
+            found = command.get_command(click.Context(command), word)
+            if found is None:
                 return word
-            command = command.commands[word]
+            command = found
     return None
 
 

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import pytest
 
 from tidegate_agent import main as agent
@@ -127,8 +128,9 @@ def test_what_a_sample_has_in_comments_can_be_set_where_the_unit_may_write(
 def test_each_unit_starts_a_command_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
     program, group, command, *rest = CONTROLLER["ExecStart"][0].split()
     assert Path(program).name == "tidegate"
-    run = tidegate.commands[group].commands[command]  # type: ignore[attr-defined]
-    known = {name for option in run.params for name in option.opts}
+    found = tidegate.get_command(click.Context(tidegate), group)
+    assert isinstance(found, click.Group)
+    known = {name for option in found.commands[command].params for name in option.opts}
     assert {word for word in rest if word.startswith("--")} <= known
     with pytest.raises(SystemExit):
         agent.main(["run", "--help"])

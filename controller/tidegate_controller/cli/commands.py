@@ -1,29 +1,68 @@
-"""All that can be typed after `tidegate`: each module here adds its commands to `COMMANDS`."""
+"""All that can be typed after `tidegate`, and which module of this folder each command is in.
 
+A module is imported when its command is typed: all of them together take longer than most
+commands do.
+"""
+
+import importlib
 import sys
+from types import MappingProxyType
 
 import click
 
 from tidegate_controller.cli import INTERRUPTED
-from tidegate_controller.cli.cleaning import cleanup
-from tidegate_controller.cli.completion import completion
-from tidegate_controller.cli.config import config
-from tidegate_controller.cli.controller import controller
-from tidegate_controller.cli.demo import demo
-from tidegate_controller.cli.deploy import deploy, rollback
-from tidegate_controller.cli.doctor import doctor
-from tidegate_controller.cli.events import explain, log
-from tidegate_controller.cli.init import init
-from tidegate_controller.cli.nodes import node
-from tidegate_controller.cli.releases import release
-from tidegate_controller.cli.rollouts import rollout
-from tidegate_controller.cli.status import status
-from tidegate_controller.cli.terminal import AsListed, Choices, announce
-from tidegate_controller.cli.traffic import traffic
+from tidegate_controller.cli.terminal import Choices, announce
 from tidegate_controller.errors import TidegateError
 
+# In the order of help, which is that in which people think of them.
+COMMANDS = MappingProxyType(
+    {
+        "demo": "demo",
+        "init": "init",
+        "deploy": "deploy",
+        "rollback": "deploy",
+        "status": "status",
+        "rollout": "rollouts",
+        "explain": "events",
+        "release": "releases",
+        "node": "nodes",
+        "log": "events",
+        "cleanup": "cleaning",
+        "config": "config",
+        "traffic": "traffic",
+        "doctor": "doctor",
+        "controller": "controller",
+        "completion": "completion",
+    }
+)
 
-@click.group(cls=AsListed, context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """In its module, a command has the name under which it is typed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"tidegate_controller.cli.{COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:  # which was not told what there is
+            raise click.NoSuchCommand(
+                error.command_name, possibilities=COMMANDS, ctx=ctx
+            ) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tidegate", message="tidegate %(version)s")
 @click.option("--controller", "address", metavar="HOST:PORT", help="The controller to talk to.")
 @click.pass_context
@@ -43,28 +82,6 @@ def tidegate(context: click.Context, address: str | None) -> None:
       tidegate rollback shop
     """
     context.obj = Choices(address=address)
-
-
-COMMANDS = (
-    demo,
-    init,
-    deploy,
-    rollback,
-    status,
-    rollout,
-    explain,
-    release,
-    node,
-    log,
-    cleanup,
-    config,
-    traffic,
-    doctor,
-    controller,
-    completion,
-)
-for _command in COMMANDS:
-    tidegate.add_command(_command)
 
 
 def main() -> None:
