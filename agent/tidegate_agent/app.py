@@ -11,7 +11,7 @@ from tidegate_agent.errors import ServiceError
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.releases import Releases, hex_of
 from tidegate_agent.slot import Slot
-from tidegate_agent.threads import to_the_end
+from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from tidegate_agent.errors import AgentError, NodeError
 from tidegate_agent.fetch import disk_errors
 from tidegate_agent.job import Job
 from tidegate_agent.slot import Slot
-from tidegate_agent.threads import to_the_end
 from tidegate_agent.trees import Purpose, Tree
+from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
 
 INSTALL = "install.sh"

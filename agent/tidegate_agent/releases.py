@@ -29,9 +29,9 @@ from pathlib import Path
 
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, disk_errors
-from tidegate_agent.threads import to_the_end
 from tidegate_agent.unpacker import UnpackLimits, unpack
 from tidegate_protos.rules import DIGEST
+from tidegate_protos.threads import to_the_end
 
 log = logging.getLogger(__name__)
 

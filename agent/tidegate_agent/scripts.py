@@ -15,7 +15,7 @@ from tidegate_agent.errors import ServiceError
 from tidegate_agent.processes import Instance, Launch
 from tidegate_agent.procfs import boot_id
 from tidegate_agent.reports import OUTPUT_CHARACTERS
-from tidegate_agent.threads import to_the_end
+from tidegate_protos.threads import to_the_end
 
 GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
 FOLLOW_SECONDS = 0.5  # between two looks at what it has written

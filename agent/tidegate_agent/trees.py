@@ -23,9 +23,9 @@ from tidegate_agent import links
 from tidegate_agent.copying import copy_tree
 from tidegate_agent.releases import hex_of, remove, sync_folder
 from tidegate_agent.retention import removed
-from tidegate_agent.threads import to_the_end
 from tidegate_agent.tree import c_function
 from tidegate_agent.users import User
+from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import tidegate_protos
 from tidegate_agent.errors import ArtifactError
-from tidegate_agent.threads import to_the_end
 from tidegate_protos.formats import HEAD_BYTES, TAR_ZST, recognise
+from tidegate_protos.threads import to_the_end
 
 STOP_SECONDS = 30.0  # how much longer than its own deadline the child may take, to sync the disk
 OUTPUT_TAIL = 2000

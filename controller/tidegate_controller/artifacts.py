@@ -22,8 +22,8 @@ from pathlib import Path
 import msgspec
 
 from tidegate_controller.errors import Refused, TidegateError, UsageError
-from tidegate_controller.threads import to_the_end
 from tidegate_protos.rules import DIGEST
+from tidegate_protos.threads import to_the_end
 
 ARTIFACT_BYTES_MAX = 10 * 1024**3
 RESERVE_BYTES = 256 * 1024**2  # stay free on the disk, which the event log may share

@@ -4,6 +4,8 @@ Each says what happened and why (`message`) and what to type or do next (`hint`)
 `exit_code` is the CLI's: 1 failed, 2 wrong usage, 3 not reachable, 4 refused, 5 waiting.
 """
 
+HINT_KEY = "tidegate-hint-bin"  # gRPC's trailing metadata in which a hint travels, UTF-8
+
 
 class TidegateError(Exception):
     """Base of all; raised as is for a failure that has no narrower name."""

@@ -14,17 +14,16 @@ from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, TidegateError, UsageError
+from tidegate_controller.errors import HINT_KEY, Refused, TidegateError, UsageError
 from tidegate_controller.history import History, find_rollout
 from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.requests import Requests
-from tidegate_controller.threads import to_the_end
 from tidegate_controller.wire import action_prefix, split_stream
+from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 
-HINT_KEY = "tidegate-hint-bin"  # trailing metadata: what to type next, UTF-8
 READ_CHUNK = 500  # records read from the log at a time
 
 CODES: dict[type[TidegateError], grpc.StatusCode] = {

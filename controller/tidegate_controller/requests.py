@@ -28,11 +28,11 @@ from tidegate_controller.errors import Refused, TrafficError, UsageError
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
-from tidegate_controller.threads import to_the_end
 from tidegate_controller.traffic import ADAPTERS
 from tidegate_controller.views import ever_deployed
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import NAME, VERSION
+from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 
 WHO_CHARS = 200  # of whoever asks

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tidegate_controller.core import types as t
 from tidegate_controller.engine import Engine
-from tidegate_controller.threads import to_the_end
+from tidegate_protos.threads import to_the_end
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,13 @@ import msgspec
 
 from tidegate_controller import documents
 from tidegate_controller.addresses import split_loopback
-from tidegate_controller.errors import NotReachable, Refused, TidegateError, UsageError
+from tidegate_controller.errors import (
+    HINT_KEY,
+    NotReachable,
+    Refused,
+    TidegateError,
+    UsageError,
+)
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
 
@@ -29,7 +35,6 @@ OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
-HINT_KEY = "tidegate-hint-bin"
 RUN = Path("/run/tidegate")  # the controller's, where it is a service of the system
 
 A = TypeVar("A")

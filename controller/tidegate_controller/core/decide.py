@@ -194,10 +194,10 @@ def _move(draft: Draft) -> bool:
     if rollout.entered_at is None:
         draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
-    if _issue(draft, step):
-        return True
     if fault := fault_of(draft, step):
         _fail(draft, step, fault)
+        return True
+    if _issue(draft, step):
         return True
     if rollout.waiting is None and (why := question(draft, step)):
         draft.emit(ev.Waiting(rollout=rollout.id, why=why, answers=ANSWERS))
@@ -209,8 +209,6 @@ def _move(draft: Draft) -> bool:
 
 
 def _issue(draft: Draft, step: t.Step) -> bool:
-    if fault_of(draft, step):
-        return False
     ready = [
         index
         for index in to_issue(draft.rollout, step)

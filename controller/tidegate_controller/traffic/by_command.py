@@ -20,10 +20,10 @@ import msgspec
 
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
-from tidegate_controller.threads import to_the_end
 from tidegate_controller.traffic import leash
 from tidegate_controller.units import spell_duration
 from tidegate_protos.rules import split_host_port
+from tidegate_protos.threads import to_the_end
 
 ANSWER_BYTES = 1 << 20
 TAIL_BYTES = 4096  # of what it says on stderr

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
-from tidegate_controller.threads import to_the_end
+from tidegate_protos.threads import to_the_end
 
 NOWHERE = "127.0.0.1:0"  # nothing can listen on port 0, so this refuses at once, always
 LANE_BYTES = 512  # more than any address; what is longer is not one of ours

@@ -34,8 +34,8 @@ from hostile_archives import HOSTILE, SMALL_DISK, bomb_of_headers
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, _Cut
 from tidegate_agent.releases import Releases
-from tidegate_agent.threads import to_the_end
 from tidegate_agent.unpacker import OWN_FOLDERS, UnpackLimits
+from tidegate_protos.threads import to_the_end
 
 HASTE = Patience(
     connect_seconds=30,  # longer than any test: what falls silent must be seen by the next

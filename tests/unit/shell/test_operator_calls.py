@@ -10,8 +10,8 @@ import grpc
 import pytest
 from without_doors import SILENT, Desk
 
-from tidegate_controller.errors import UsageError
-from tidegate_controller.operator_service import HINT_KEY, OperatorService
+from tidegate_controller.errors import HINT_KEY, UsageError
+from tidegate_controller.operator_service import OperatorService
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1 import operator_pb2 as op
 

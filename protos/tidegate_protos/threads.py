@@ -11,7 +11,7 @@ T = TypeVar("T")
 async def to_the_end(work: Awaitable[T]) -> T:
     """Let the work end although the caller is cancelled meanwhile, and only then pass that on.
 
-    Otherwise a thread could still be renaming while the next `prepare` clears the same names.
+    Otherwise a thread could still be renaming while the next command clears the same names.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
