@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
-import psutil
 from pseudo_terminal import PseudoTerminal
+from running_apps import running_beneath
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.demo.local_fleet import MARK, LocalFleet
 from tidegate_controller.demo.show import example_app
 from tidegate_controller.documents import Document
-from tidegate_controller.errors import Refused
+from tidegate_controller.errors import UsageError
 from tidegate_controller.log import read_stream
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
@@ -244,7 +244,7 @@ class AppFolder:
         try:
             with Client(self.desk.fleet.address) as client:
                 return list(document(client.rollouts(self.name, 1000))["rollouts"])
-        except Refused:
+        except UsageError:
             return []
 
     def newest(self) -> dict[str, Any]:
@@ -287,15 +287,7 @@ class AppFolder:
 
     def processes(self, node: str = "web-1") -> list[int]:
         """Pids of the app on the node, by what the machine says."""
-        home = (self.desk.folder / "nodes" / node / "apps" / self.name).resolve()
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if home in Path(process.cwd()).parents:
-                    found.append(process.pid)
-            except (psutil.Error, OSError):
-                continue  # ended meanwhile, or another user's
-        return found
+        return running_beneath(self.desk.folder / "nodes" / node / "apps" / self.name)
 
 
 def document(view: Document) -> dict[str, Any]:

@@ -1,13 +1,11 @@
 """Nobody answers: every command that asks a controller says so, and how to start one."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from command_tree import commands
 from desk import Answer, Desk
-
-from tidegate_controller.cli.commands import tidegate
 
 NOBODY = "127.0.0.1:9"
 WORDS = {  # what to type after the name of each command that asks a controller
@@ -30,22 +28,12 @@ WORDS = {  # what to type after the name of each command that asks a controller
 }
 
 
-def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{before}{name} ")
-        else:
-            yield f"{before}{name}", command
-
-
 def test_every_command_that_asks_a_controller_is_tried_here() -> None:
     asking = {
-        name
-        for name, command in commands(tidegate)
-        if any("--controller" in parameter.opts for parameter in command.params)
+        path.removeprefix("tidegate ")
+        for path, command in commands()
+        if not isinstance(command, click.Group)
+        and any("--controller" in parameter.opts for parameter in command.params)
     }
     asking.remove("doctor")  # for which it is a finding: test_doctor.py
     assert asking == set(WORDS)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
+from running_apps import running_beneath
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
@@ -147,18 +147,6 @@ class Stage:
             assert os.readlink(home / "current") == f"slots/{node.active_slot}"
             release = json.loads((home / "current" / "release" / "release.json").read_text())
             assert release["version"] == version
-            assert len(self.processes_of(node.node)) == 1
+            assert len(running_beneath(self.fleet.folder / "nodes" / node.node)) == 1
         lanes = Path(self.spec.traffic.directory).glob("lane-*")
         assert {lane.read_text() for lane in lanes} == addresses
-
-    def processes_of(self, node: str) -> list[int]:
-        """The apps that run on the node, by what the machine says."""
-        home = (self.fleet.folder / "nodes" / node).resolve()
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if home in Path(process.cwd()).parents:
-                    found.append(process.pid)
-            except (psutil.Error, OSError):
-                continue
-        return found

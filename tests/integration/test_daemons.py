@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 import pytest
+from running_apps import running_beneath
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
@@ -207,15 +207,7 @@ def typed(*words: str, controller: str) -> str:
 
 
 def app_pids(house: House) -> list[int]:
-    home = house.folder / "nodes" / "web-1"
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if home in Path(process.cwd()).parents:
-                found.append(process.pid)
-        except (psutil.Error, OSError):
-            continue
-    return found
+    return running_beneath(house.folder / "nodes" / "web-1")
 
 
 def test_the_controller_keeps_what_an_environment_needs_and_removes_other_old_artifacts(

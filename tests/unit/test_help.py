@@ -1,29 +1,15 @@
 """`--help` of every command: summaries in full, an example each, no configuration needed."""
 
-from collections.abc import Iterator
-
 import click
 import pytest
 from click.testing import CliRunner
+from command_tree import commands
 
 from tidegate_controller.cli.commands import COMMANDS, tidegate
 
 WIDTH = 80  # of the narrowest terminal that counts
 FOR_MACHINES = ("run", "completion")  # what they print is not for people, so there is no --json
 Named = tuple[str, click.Command]
-
-
-def commands(group: click.Group = tidegate, path: str = "tidegate") -> Iterator[Named]:
-    """Every command with all its words, groups too."""
-    yield path, group
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
 
 
 GROUPS = [(path, command) for path, command in commands() if isinstance(command, click.Group)]
