@@ -1,0 +1,22 @@
+"""All that can be typed after `tidegate`, for tests that go through it."""
+
+from collections.abc import Iterator
+
+import click
+
+from tidegate_controller.cli.commands import tidegate
+
+
+def commands(
+    group: click.Group = tidegate, path: str = "tidegate"
+) -> Iterator[tuple[str, click.Command]]:
+    """Every command with all its words, groups too."""
+    yield path, group
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
