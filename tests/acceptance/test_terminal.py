@@ -12,6 +12,7 @@ BY_HAND = {"adapter": "none", "directory": None, "lanes": None}
 def test_a_rollout_is_drawn_as_a_tree_and_left_standing(desk: Desk) -> None:
     app = desk.held("drawn", nodes={"role": "web"})
     terminal = app.sit_down("1", "-m", "for the first time")
+    terminal.until("● Start")
     shown = terminal.until("● web-2/blue")
     assert "✓ Prepare" in shown
     assert "  why: for the first time" in shown
