@@ -291,15 +291,15 @@ def encrypted(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("form", "change", "found"),
     [
-        (".tar", cut, "is damaged: "),
-        (".tar.gz", cut, "is damaged: "),
-        (".tar.zst", cut, "is damaged: "),
-        (".zip", cut, "is damaged: "),
-        (".zip", encrypted, "is encrypted: its member 'serve.py' is"),
-        (".tar.zst", lambda _: zstd.compress(b"just a log\n" * 99), "but it is no tar archive"),
+        (".tar", cut, "the archive ends early, inside member 'serve.py'"),
+        (".tar.gz", cut, "its gzip data are truncated"),
+        (".tar.zst", cut, "its zstd data are truncated"),
+        (".zip", cut, "it has no directory at its end"),
+        (".zip", encrypted, "member 'serve.py' is encrypted"),
+        (".tar.zst", lambda _: zstd.compress(b"just a log\n" * 99), "is a lone .zst: no tar"),
         (".tar.gz", lambda _: b"#!/bin/sh\n", "is a text file (it begins '#!/bin/sh"),
         (".tar.gz", lambda _: b"\xfd7zXZ\0" + bytes(99), "is an xz file"),
-        (".zip", lambda _: b"PK\x05\x06" + bytes(18), "is an archive with nothing in it"),
+        (".zip", lambda _: b"PK\x05\x06" + bytes(18), "the archive holds no files"),
         (".tar", lambda _: bytes(10240), "is nothing but zeros, or an empty tar archive"),
     ],
 )

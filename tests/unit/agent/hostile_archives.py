@@ -277,9 +277,9 @@ RULES: dict[str, tuple[dict[str, bytes], str]] = {
 GOOD_TAR = tar_of(member(b"app/", kind=b"5", mode=0o755), FILE)
 GOOD_ZST = zstd.compress(GOOD_TAR, options={zstd.CompressionParameter.checksum_flag: 1})
 TARS: dict[str, tuple[bytes, str]] = {
-    "lone": (b"just a log\n" * 500, "no tar archive in it (a lone ."),
-    "short lone": (b"just a line\n", "no tar archive in it (a lone ."),
-    "compressed nothing": (b"", "file with nothing in it"),
+    "lone": (b"just a log\n" * 500, "is a lone ."),
+    "short lone": (b"just a line\n", "is a lone ."),
+    "compressed nothing": (b"", "with nothing in it"),
     "tar of nothing": (tar_of(), "holds no files"),
     "no end mark": (tar_of(FILE, end=b""), "after member 'app/a.txt': it has no end mark"),
     "cut in a file": (FILE[:515], "ends early, inside member 'app/a.txt'"),
