@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from tidegate_controller.cli import INTERRUPTED
+from tidegate_controller.cli import INTERRUPTED, end_interrupted
 from tidegate_controller.cli.cleaning import cleanup
 from tidegate_controller.cli.completion import completion
 from tidegate_controller.cli.config import config
@@ -80,8 +80,10 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
+        end_interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    if code == INTERRUPTED:
+        end_interrupted()
     sys.exit(code if isinstance(code, int) else 0)
