@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "health": {
         "http": "http://127.0.0.1:{port}/health",
         "every": "200ms",
+        "timeout": "20s",  # on a machine that has too much to do, an app may be slow to answer
         "failures": 2,
         "healthy_after": "0s",
         "deadline": "20s",
