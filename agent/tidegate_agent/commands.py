@@ -61,7 +61,9 @@ async def switch_slot(app: App, job: Job) -> Slot:
 async def stop_slot(app: App, job: Job) -> Slot:
     stop = job.command.stop_slot
     slot = await app.own_slot(stop.slot, job.command.environment)
-    await slot.stop(stop.grace_seconds)
+    how = await slot.stop(stop.grace_seconds)
+    if how.startswith("killed"):
+        job.remark = how
     return slot
 
 

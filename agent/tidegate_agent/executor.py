@@ -11,6 +11,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from tidegate_agent import reports
 from tidegate_agent.app import App
@@ -64,7 +65,7 @@ class Executor:
             self._answer(command, pb.OUTCOME_SUPERSEDED, error)
             return
         if command.expires_at.seconds + CLOCK_SKEW_SECONDS < time.time():
-            self._answer(command, pb.OUTCOME_EXPIRED, "the command came after it had expired")
+            self._answer(command, pb.OUTCOME_EXPIRED, _expired(command.expires_at.seconds))
             return
         try:
             self._journal.accept(command)
@@ -221,6 +222,18 @@ class Executor:
         log.warning("refused command %s: %s", command.id, error)
         finished = reports.finished(command.id, outcome, error, blame=blame)
         self._report(pb.Report(finished=finished))
+
+
+def _expired(expires_at: int) -> str:
+    """Where a clock is wrong, the two times show which."""
+    then, now = (
+        datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for seconds in (expires_at, time.time())
+    )
+    return (
+        f"the command came after it had expired: by the controller's clock at {then}, and here it "
+        f"is {now}; if one of the two is wrong, set that clock"
+    )
 
 
 def script_token(journal: Journal, command: pb.Command) -> str:

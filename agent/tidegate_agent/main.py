@@ -26,11 +26,18 @@ Each of these but --new-controller can be set by a variable or in a file too: --
 TIDEGATE_AGENT_LOG_LEVEL, and log_level in /etc/tidegate/agent.toml.
 """
 
+INTERRUPTED = 130  # exit code: by Ctrl-C, as a shell counts it
+
 
 def main(arguments: list[str] | None = None) -> None:
-    """Do what was typed. Exit codes: 0 stopped or nothing to mend, 1 cannot go on, 2 usage."""
+    """Do what was typed. Exit codes: 0 stopped or nothing to mend, 1 cannot go on, 2 usage, 130
+    interrupted before it could begin."""
     flags = parser().parse_args(arguments)
-    sys.exit(flags.command(flags))
+    try:
+        sys.exit(flags.command(flags))
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it would print a traceback
+        sys.exit(INTERRUPTED)
 
 
 def parser() -> argparse.ArgumentParser:

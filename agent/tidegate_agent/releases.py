@@ -29,7 +29,8 @@ from pathlib import Path
 
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, disk_errors
-from tidegate_agent.unpacker import UnpackLimits, unpack
+from tidegate_agent.unpacker import unpack
+from tidegate_protos.archives.contents import Limits
 from tidegate_protos.rules import DIGEST
 from tidegate_protos.threads import to_the_end
 
@@ -69,11 +70,11 @@ class Releases:
     def __init__(
         self,
         root: Path,
-        limits: UnpackLimits | None = None,
+        limits: Limits | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._folder = root / "releases"
-        self._limits = limits or UnpackLimits()
+        self._limits = limits or Limits()
         self._patience = patience or Patience()
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 

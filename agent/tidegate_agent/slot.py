@@ -158,11 +158,10 @@ class Slot:
             return "nothing ran here"
         how = await self._manager(record).stop(handle, grace_seconds)
         self._healthy = False
-        self._detail = {
-            "stopped": "stopped",
-            "killed": f"killed, having ignored SIGTERM for {grace_seconds:g} s",
-            "gone": "had ended before",
-        }[how]
+        self._detail = "had ended before" if how == "gone" else how
+        if how == "killed":
+            self._detail += f", having ignored SIGTERM for {grace_seconds:g} s"
+            log.warning("slot %s was %s", self.name, self._detail)
         return self._detail
 
     async def _give_up(self, grace_seconds: float) -> None:

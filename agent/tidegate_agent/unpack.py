@@ -7,9 +7,10 @@ DEST must not exist. On success it holds exactly the archive's content, durable,
 line {"files": n, "bytes": n, "folders": [NAME, …]}; otherwise DEST is gone, exit code 1,
 {"error": "one sentence"}. `folders` lie one in the other, each alone there, around all the rest.
 
-The format is told by the first bytes, archives/ has a reader for each, and tree.py the rules that
-hold for all. An archive is hostile until proven otherwise. Only the standard library is imported,
-and little of it, since each deployment pays for the start; for .tar.zst its library besides.
+The format is told by the first bytes; `tidegate_protos.archives` has a reader for each, and the
+rules that hold for all; tree.py writes. An archive is hostile until proven otherwise. Only the
+standard library is imported, and little of it, since each deployment pays for the start; for
+.tar.zst its library besides.
 """
 
 import argparse
@@ -20,9 +21,10 @@ import signal
 import stat
 import sys
 
-from tidegate_agent.archives import FORMATS
-from tidegate_agent.archives.reading import File, Refused
 from tidegate_agent.tree import OPEN_DIR, Tree, c_function, explain
+from tidegate_protos.archives import FORMATS
+from tidegate_protos.archives.contents import Contents, Limits
+from tidegate_protos.archives.reading import File, Refused
 from tidegate_protos.formats import ACCEPTED, HEAD_BYTES, describe, recognise
 
 ADDRESS_SPACE_BYTES = 1 << 30
@@ -48,23 +50,22 @@ def open_archive(path: str) -> tuple[int, str]:
     return fd, form
 
 
-def unpack(archive_fd: int, form: str, dest: str, limits: argparse.Namespace) -> Tree:
+def unpack(archive_fd: int, form: str, dest: str, limits: Limits) -> Contents:
     """Everything or nothing: an error of any kind takes DEST away again."""
     os.mkdir(dest, 0o755)
     root_fd = os.open(dest, OPEN_DIR)
     try:
-        tree = Tree(root_fd, limits.max_bytes, limits.max_members, limits.max_path)
+        tree = Tree(root_fd, limits)
         file = File(archive_fd, limits.max_seconds, limits.max_members)
         for member in FORMATS[form](file):
             tree.add(member)
-        if not tree.files:
-            raise Refused("the archive holds no files")
+        tree.contents.finish()
         tree.close()
         try:
             tree.make_durable()
         except OSError as error:
-            raise Refused(explain(error, root_fd, "the release", tree.bytes)) from error
-        return tree
+            raise Refused(explain(error, root_fd, "the release", tree.contents.bytes)) from error
+        return tree.contents
     except BaseException:
         import shutil  # noqa: PLC0415 - slow to import, and good deployments never need it
 
@@ -105,17 +106,18 @@ def main() -> int:
         parser.add_argument(f"--max-{limit}", type=int, required=True)
     parser.add_argument("--max-seconds", type=float, required=True)
     args = parser.parse_args()
-    confine(args.max_bytes, args.max_seconds)
+    limits = Limits(args.max_bytes, args.max_members, args.max_path, args.max_seconds)
+    confine(limits.max_bytes, limits.max_seconds)
     try:
         archive_fd, form = open_archive(args.archive)
-        tree = unpack(archive_fd, form, args.dest, args)
+        held = unpack(archive_fd, form, args.dest, limits)
     except Refused as refusal:
         return failed(str(refusal))
     except OSError as error:
         return failed(f"cannot unpack: {error.strerror} ({error.filename})")
     except MemoryError:
         return failed("unpacking needs more memory than it is allowed")
-    print(json.dumps({"files": tree.files, "bytes": tree.bytes, "folders": tree.folders()}))
+    print(json.dumps({"files": held.files, "bytes": held.bytes, "folders": held.folders()}))
     return 0
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import tidegate_protos
 from tidegate_agent.errors import ArtifactError
+from tidegate_protos.archives.contents import Limits
 from tidegate_protos.formats import HEAD_BYTES, TAR_ZST, recognise
 from tidegate_protos.threads import to_the_end
 
@@ -31,16 +32,6 @@ OWN_FOLDERS = [
 
 
 @dataclass(frozen=True)
-class UnpackLimits:
-    """What one release may take. The child process enforces them."""
-
-    max_bytes: int = 8 << 30
-    max_members: int = 200_000
-    max_path: int = 1024
-    max_seconds: float = 600.0
-
-
-@dataclass(frozen=True)
 class Unpacked:
     """What the child has written. `folders`: names of those around everything, outermost first."""
 
@@ -49,7 +40,7 @@ class Unpacked:
     folders: tuple[str, ...]
 
 
-async def unpack(archive: Path, tree: Path, limits: UnpackLimits) -> Unpacked:
+async def unpack(archive: Path, tree: Path, limits: Limits) -> Unpacked:
     """Unpack into `tree`, which must not exist; durable on return.
 
     Raises ArtifactError, and then there is no tree. A cancelled call may leave one.

@@ -125,6 +125,9 @@ class Fold:
                 step = self._steps[event.step]
                 step.state, step.ended_at = event.outcome, at
                 step.seconds = round(clock - self._entered, 3)
+                if self.view.waiting_for is not None:  # a node came back before a person answered
+                    self.view.state = self._before_wait
+                    self._waits(None, ())
             case ev.Replanned():
                 self.view.state, self.view.reason = "rolling_back", event.reason
                 self._waits(None, ())

@@ -150,7 +150,7 @@ class OperatorService(OperatorServicer):
         known = {split_stream(s.name)[0] for s in streams if views.ever_deployed(s.state)}
         if app not in known:
             listed = ", ".join(sorted(known)) or "none yet"
-            raise UsageError(f"nothing was ever deployed as {app}", f"known apps: {listed}")
+            raise UsageError(f"nothing was ever deployed as {app[:80]}", f"known apps: {listed}")
 
     @_answering
     async def ListNodes(self, request: pb.ListNodesRequest) -> pb.Document:

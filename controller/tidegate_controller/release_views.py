@@ -41,7 +41,9 @@ def releases(
         if digest not in deployed and app in ("", note.app)
     ]
     if app and not listed and not pushed:
-        raise UsageError(f"there is no release of {app}", "all there are: tidegate release list")
+        raise UsageError(
+            f"there is no release of {app[:80]}", "all there are: tidegate release list"
+        )
     for part in (listed, pushed):
         part.sort(key=lambda release: release.at or "", reverse=True)
     return ReleaseList(releases=[*listed, *pushed])

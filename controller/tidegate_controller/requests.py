@@ -152,8 +152,8 @@ class Requests:
         if found:
             names = ", ".join(sorted(split_stream(name)[1] for name in found))
             raise UsageError(f"{app} runs in several environments: {names}", "name one with -e")
-        where = f" in {environment}" if environment else ""
-        raise UsageError(f"nothing was ever deployed as {app}{where}", "see: tidegate status")
+        where = f" in {environment[:80]}" if environment else ""
+        raise UsageError(f"nothing was ever deployed as {app[:80]}{where}", "see: tidegate status")
 
     # --- Parts --------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import sys
 import tarfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "health": {
         "http": "http://127.0.0.1:{port}/health",
         "every": "1s",
+        "timeout": "20s",  # on a machine that has too much to do, an app may be slow to answer
         "failures": 2,
         "healthy_after": "0s",
         "deadline": "20s",
@@ -122,14 +123,14 @@ class Desk:
         """`tidegate WORDS`, to its end. Whatever it says, it is never a traceback."""
         return answer_of(self.start(TIDEGATE, *words, cwd=cwd, **more))
 
-    def run_agent(self, node: str, *labels: str) -> None:
-        """Another agent, and wait until it is connected."""
+    def run_agent(self, node: str, *labels: str, before: Sequence[str] = ()) -> None:
+        """Another agent, and wait until it is connected. `before`: in front of its command."""
         options = [word for label in labels for word in ("--label", label)]
         data = self.folder / "nodes" / node
         with (self.folder / f"{node}.log").open("ab") as output:
             self.agents[node] = subprocess.Popen(
                 [
-                    *(AGENT, "run", "--node", node, "--data", str(data)),
+                    *(*before, AGENT, "run", "--node", node, "--data", str(data)),
                     *("--controller", self.fleet.address, *options),
                 ],
                 env=self.environment(),

@@ -1,13 +1,27 @@
 """Controllers and agents beside those of the desk, for what no other test could bear."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from desk import AGENT, TIDEGATE, Answer, Desk, answer_of, read_until, rest_of
 
 from tidegate_controller.demo.local_fleet import free_port
+
+# Before FOLDER SIZE COMMAND: runs it where FOLDER is a disk of that size.
+SMALL_DISK = [
+    *("unshare", "--map-root-user", "--mount", "sh", "-c"),
+    'mount -t tmpfs -o size="$2" none "$1" && shift 2 && exec "$@"',
+    "sh",
+]
+needs_namespaces = pytest.mark.skipif(
+    not shutil.which("unshare")
+    or subprocess.run([*SMALL_DISK, "/mnt", "64k", "true"], check=False).returncode != 0,
+    reason="needs user and mount namespaces",
+)
 
 
 def start_controller(desk: Desk, data: Path, listen: str, *options: str) -> "subprocess.Popen[str]":

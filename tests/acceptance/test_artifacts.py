@@ -166,6 +166,28 @@ def test_what_has_another_digest_than_said_is_unpacked_nowhere(desk: Desk, web: 
     assert f"has the digest {digest_of(web.files['/app.zip'])}, not {wrong}" in pushed.err
 
 
+def test_a_hostile_archive_is_refused_by_its_member_and_nothing_is_unpacked(
+    desk: Desk, web: Web
+) -> None:
+    """By URL, since a file is refused before it is sent."""
+    app = desk.app("hostile").deployed("1")
+    releases = desk.folder / "nodes" / "web-1" / "apps" / app.name / "releases"
+    before = sorted(path.name for path in releases.iterdir())
+    artifact = packed(app, "2", ".tar")
+    with tarfile.open(artifact, "a") as archive:
+        archive.addfile(tarfile.TarInfo("../../escaped"))
+    web.files["/app.tar"] = artifact.read_bytes()
+    words = ["deploy", "--artifact", web.url("/app.tar"), "--version", "2"]
+    answer = desk.type(*words, cwd=app.folder)
+    assert answer.code == 1
+    reason = "Prepare failed: web-1/green: member '../../escaped' has '..' in its path"
+    assert reason in answer.out
+    assert (app.newest()["state"], app.newest()["reason"]) == ("rolled_back", reason)
+    assert sorted(path.name for path in releases.iterdir()) == before
+    assert not list(desk.folder.rglob("escaped"))
+    app.assert_serving("1")
+
+
 def test_what_is_not_there_is_said_and_nothing_is_begun(desk: Desk, web: Web) -> None:
     app = desk.app("not-there")
     for more in ([], ["--digest", "sha256:" + "0" * 64]):
@@ -291,15 +313,15 @@ def encrypted(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("form", "change", "found"),
     [
-        (".tar", cut, "is damaged: "),
-        (".tar.gz", cut, "is damaged: "),
-        (".tar.zst", cut, "is damaged: "),
-        (".zip", cut, "is damaged: "),
-        (".zip", encrypted, "is encrypted: its member 'serve.py' is"),
-        (".tar.zst", lambda _: zstd.compress(b"just a log\n" * 99), "but it is no tar archive"),
+        (".tar", cut, "the archive ends early, inside member 'serve.py'"),
+        (".tar.gz", cut, "its gzip data are truncated"),
+        (".tar.zst", cut, "its zstd data are truncated"),
+        (".zip", cut, "it has no directory at its end"),
+        (".zip", encrypted, "member 'serve.py' is encrypted"),
+        (".tar.zst", lambda _: zstd.compress(b"just a log\n" * 99), "is a lone .zst: no tar"),
         (".tar.gz", lambda _: b"#!/bin/sh\n", "is a text file (it begins '#!/bin/sh"),
         (".tar.gz", lambda _: b"\xfd7zXZ\0" + bytes(99), "is an xz file"),
-        (".zip", lambda _: b"PK\x05\x06" + bytes(18), "is an archive with nothing in it"),
+        (".zip", lambda _: b"PK\x05\x06" + bytes(18), "the archive holds no files"),
         (".tar", lambda _: bytes(10240), "is nothing but zeros, or an empty tar archive"),
     ],
 )

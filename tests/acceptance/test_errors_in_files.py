@@ -167,12 +167,12 @@ def with_a_wrong_bit(path: Path) -> None:
         (folder, "is a folder", "make an archive of it: tar czf"),
         (empty, "is empty", "an artifact is a .tar.gz"),
         (text, "is a text file", "an artifact is a .tar.gz"),
-        (lone_gz, "it is no tar archive", "an artifact is a .tar.gz"),
-        (nothing_in_it, "is an archive with nothing in it", "an artifact is a .tar.gz"),
-        (truncated_at_once, "is damaged: ", "an artifact is a .tar.gz"),
-        (truncated_half_way, "is damaged: ", "an artifact is a .tar.gz"),
-        (truncated_at_its_end, "is damaged: ", "an artifact is a .tar.gz"),
-        (with_a_wrong_bit, "is damaged: ", "an artifact is a .tar.gz"),
+        (lone_gz, "the archive is a lone .gz: no tar archive in it", "an artifact is a .tar.gz"),
+        (nothing_in_it, "the archive holds no files", "an artifact is a .tar.gz"),
+        (truncated_at_once, "its gzip data are truncated", "an artifact is a .tar.gz"),
+        (truncated_half_way, "its gzip data are truncated", "an artifact is a .tar.gz"),
+        (truncated_at_its_end, "its gzip data are truncated", "an artifact is a .tar.gz"),
+        (with_a_wrong_bit, "gzip data are damaged", "an artifact is a .tar.gz"),
     ],
 )
 def test_what_is_no_artifact_is_refused_with_what_was_found(

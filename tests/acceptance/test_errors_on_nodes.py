@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 from desk import WAITING, Answer, AppFolder, Desk, answer_of, read_until, rest_of, until
+from servers import SMALL_DISK, needs_namespaces
 
 HUNG = [
     "python3",
@@ -104,23 +105,31 @@ def test_a_release_that_turns_bad_is_undone_and_the_old_one_never_stopped(desk: 
         until(lambda node=node, pids=pids: app.processes(node) == pids, "only the old one to run")
 
 
-def test_a_hostile_archive_is_refused_by_its_member_and_nothing_is_unpacked(desk: Desk) -> None:
-    app = desk.app("hostile").deployed("1")
-    home = desk.folder / "nodes" / "web-1" / "apps" / app.name
-    before = sorted(path.name for path in (home / "releases").iterdir())
+@needs_namespaces
+def test_a_disk_that_fills_while_unpacking_is_said_and_the_active_slot_serves_on(
+    desk: Desk,
+) -> None:
+    data = desk.folder / "nodes" / "small"
+    data.mkdir()
+    desk.run_agent("small", before=[*SMALL_DISK, str(data), "80m"])
+    app = desk.app("disk-full", nodes=["small"]).deployed("1")
+    there = Path(f"/proc/{desk.agents['small'].pid}/root{data}/apps/{app.name}/releases")
+    before = sorted(path.name for path in there.iterdir())
+    assert len(before) == 2, "the tree and its marker"
     artifact = app.build("2")
     with tarfile.open(artifact, "w:gz") as archive:
         archive.add(app.folder / "serve.py", "serve.py")
         archive.add(app.folder / "release.json", "release.json")
-        outside = tarfile.TarInfo("../../escaped")
-        outside.size = 1
-        archive.addfile(outside, io.BytesIO(b"x"))
+        zeros = tarfile.TarInfo("zeros")
+        zeros.size = 96 << 20
+        archive.addfile(zeros, io.BytesIO(bytes(zeros.size)))
     answer = desk.type(*app.words("2", artifact), cwd=app.folder)
-    reason = "Prepare failed: web-1/green: member"
-    assert_undone(app, answer, "rolled_back", reason, "../../escaped")
-    assert sorted(path.name for path in (home / "releases").iterdir()) == before
-    assert not list(desk.folder.rglob("escaped"))
+    reason = "Prepare failed: small/green: disk full while unpacking 'zeros': "
+    assert_undone(app, answer, "rolled_back", reason, " bytes free, 100,663,296 needed for it")
+    assert sorted(path.name for path in there.iterdir()) == before
     app.assert_serving("1")
+    app.deployed("3").assert_serving("3")
+    desk.end_agent("small", signal.SIGTERM)
 
 
 # --- Agents --------------------------------------------------------------------------------------

@@ -120,6 +120,7 @@ def test_ctrl_c_at_a_question_writes_nothing(app: Path) -> None:
         screen.answer("App", "blog")
         screen.until("[production]: ")
         assert screen.interrupted() == 130
+        assert "Traceback" not in screen.shown
     assert [file.name for file in app.iterdir()] == ["serve.py"]
 
 

@@ -1,7 +1,6 @@
 """Artifacts on their way to the controller: refused for want of room, broken off, watched."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,22 +11,12 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from servers import SMALL_DISK, needs_namespaces
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.demo.local_fleet import CONTROLLER, LocalFleet
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
-# Before FOLDER SIZE COMMAND: runs it where FOLDER is a disk of that size.
-SMALL_DISK = [
-    *("unshare", "--map-root-user", "--mount", "sh", "-c"),
-    'mount -t tmpfs -o size="$2" none "$1" && shift 2 && exec "$@"',
-    "sh",
-]
-needs_namespaces = pytest.mark.skipif(
-    not shutil.which("unshare")
-    or subprocess.run([*SMALL_DISK, "/mnt", "64k", "true"], check=False).returncode != 0,
-    reason="needs user and mount namespaces",
-)
 
 
 @contextmanager

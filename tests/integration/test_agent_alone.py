@@ -33,6 +33,7 @@ from one_node import (
 )
 
 from tidegate_agent import procfs
+from tidegate_agent.journal import Journal
 from tidegate_protos.v1 import agent_pb2 as pb
 
 
@@ -260,6 +261,26 @@ async def test_a_migration_under_an_agent_that_dies_is_unknown_and_not_run_again
     await until(lambda: len(alone.controller.finished(command.id)) >= 2)
     assert alone.controller.finished(command.id)[-1] == finished
     assert (tmp_path / "runs").read_text() == "run\n"
+
+
+async def test_without_a_migration_nothing_is_in_doubt_wherever_the_agent_dies(
+    alone: Alone, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    artifact = artifacts.add(install="true")
+    await alone.do(prepare_slot=alone.prepare(artifact))
+    for has_accepted in (False, True):
+        command = alone.send(run_task=run_task(artifact.digest, service=service()))
+        await alone.kill()
+        if has_accepted and not alone.controller.finished(command.id):
+            journal = Journal(tmp_path / "data" / "journal.db")
+            if not journal.known(command.id):
+                journal.accept(command)
+            journal.close()
+        await alone.start()
+        alone.controller.send(command)
+        finished = await alone.done(command)
+        assert finished.outcome == pb.OUTCOME_OK
+        assert finished.error == "this release has no migrate.sh"
 
 
 async def test_an_install_under_an_agent_that_dies_is_ended_and_done_anew(

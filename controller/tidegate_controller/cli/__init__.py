@@ -4,7 +4,9 @@ The base install is the agent's, and `tidegate` is there all the same. So nothin
 that comes with the extra `controller`; the commands themselves are in `commands`.
 """
 
+import signal
 import sys
+from typing import NoReturn
 
 WAITING = 5  # exit code: a rollout waits for a person
 INTERRUPTED = 130  # by Ctrl-C, as a shell counts it
@@ -17,7 +19,7 @@ def main() -> None:
 
         commands.main()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        end_interrupted()
     except ModuleNotFoundError as error:
         missing = error.name or str(error)
         if missing.startswith("tidegate"):
@@ -26,3 +28,10 @@ def main() -> None:
             f"error: the tidegate command needs {missing}, which the base install (the agent) does "
             "not bring: pip install 'tidegate[controller]'"
         )
+
+
+def end_interrupted() -> NoReturn:
+    """End with 130. Whoever presses Ctrl-C again would meet an interpreter that is ending, which
+    prints a traceback or dies of the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(INTERRUPTED)

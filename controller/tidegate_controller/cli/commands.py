@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import click
 
-from tidegate_controller.cli import INTERRUPTED
+from tidegate_controller.cli import INTERRUPTED, end_interrupted
 from tidegate_controller.cli.terminal import Choices, announce
 from tidegate_controller.errors import TidegateError
 
@@ -97,8 +97,10 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
+        end_interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    if code == INTERRUPTED:
+        end_interrupted()
     sys.exit(code if isinstance(code, int) else 0)

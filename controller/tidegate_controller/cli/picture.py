@@ -140,6 +140,7 @@ class Picture:
     def _step_ended(self, data: dict[str, Any], at: float) -> None:
         stage = self._by_id[data["step"]]
         stage.state, stage.until, stage.reason = data["outcome"], at, data["reason"]
+        self.waiting, self.answers = "", []  # a node may come back before a person answers
 
     def _replanned(self, data: dict[str, Any], at: float) -> None:
         self.state, self.reason, self.undoing = "rolling_back", data["reason"], True

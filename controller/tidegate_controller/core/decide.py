@@ -27,6 +27,7 @@ from tidegate_controller.core.steps import (
     deadline_of,
     fault_of,
     held_at,
+    is_asked_about,
     is_satisfied,
     may_issue_at,
     question,
@@ -130,6 +131,8 @@ def _on_tick(draft: Draft, tick: i.Tick) -> None:
         if draft.now < deadline_of(draft.state, action):
             continue
         node = action.work.at
+        if draft.state.rollout is not None and is_asked_about(draft, action):
+            continue  # a person is asked
         error = f"no answer from {node} in time"
         if node in draft.state.away:
             error = f"{node} went away and did not come back in time"

@@ -188,7 +188,8 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
 def _(event: ev.StepEnded, state: t.State, clock: float) -> t.State:
     if state.rollout is None or event.outcome != "ok":
         return state
-    return in_rollout(state, cursor=state.rollout.cursor + 1, entered_at=None, done={})
+    cursor = state.rollout.cursor + 1
+    return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None)
 
 
 @_evolve.register
@@ -320,7 +321,19 @@ def _(event: ev.NodeLeft, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.NodeReturned, state: t.State, clock: float) -> t.State:
-    return replace(state, away=without(state.away, event.node))
+    """What a person was asked about meanwhile has its time anew: the node is asked again."""
+    state = replace(state, away=without(state.away, event.node))
+    rollout = state.rollout
+    if rollout is None or rollout.waiting is None:
+        return state
+    until = clock + rollout.plan[rollout.cursor].deadline_seconds
+    opened = {
+        key: replace(action, deadline=max(action.deadline, until))
+        if action.work.at == event.node
+        else action
+        for key, action in rollout.open.items()
+    }
+    return in_rollout(state, open=opened)
 
 
 @_evolve.register

@@ -46,12 +46,22 @@ def question(draft: Draft, step: t.Step) -> str:
     """What a person has to decide; empty when there is nothing."""
     rollout = draft.rollout
     asked = [d.error for i, d in sorted(rollout.done.items()) if _is_asked(step.works[i], d)]
-    if asked and not rollout.open:
+    silent = [action for action in rollout.open.values() if is_asked_about(draft, action)]
+    asked += [f"{action.work.at} went away and did not come back in time" for action in silent]
+    if asked and len(silent) == len(rollout.open):
         return "; ".join(asked)
     if rollout.undoing and _is_late(draft, step):
         tried = "; ".join(done.error for done in rollout.done.values())
         return f"{step.name} does not succeed, and is tried again and again: {tried or 'no answer'}"
     return ""
+
+
+def is_asked_about(draft: Draft, action: t.Action) -> bool:
+    """Only its node, which is away, knows whether it was done. It stays open while a person is
+    asked: the node may come back first, and say so."""
+    if action.work.on_unknown != "ask" or action.work.at not in draft.state.away:
+        return False
+    return draft.rollout.waiting is not None or draft.now >= deadline_of(draft.state, action)
 
 
 def may_issue_at(state: t.State, step: t.Step, index: int) -> float:
@@ -66,11 +76,14 @@ def may_issue_at(state: t.State, step: t.Step, index: int) -> float:
 
 
 def deadline_of(state: t.State, action: t.Action) -> float:
-    """A rollout does not wait to the end for a node that has gone; a chore does."""
+    """A rollout does not wait to the end for a node that has gone; a chore does. A person who has
+    been asked about it has all the time."""
     rollout = state.rollout
     until = state.away.get(action.work.at)
     if rollout is None or action.id not in rollout.open or until is None:
         return action.deadline
+    if rollout.waiting is not None and action.work.on_unknown == "ask":
+        return float("inf")
     return min(action.deadline, until)
 
 

@@ -1,8 +1,8 @@
 """Hostile and damaged archives, made byte by byte in every format that can express them.
 
-`HOSTILE` maps a file's name to (its bytes, words that the refusal must contain). To look at them,
-`python tests/unit/agent/hostile_archives.py FOLDER` writes them all, with the words beside each.
-A disk that is too small is here too.
+`HOSTILE` maps a file's name to (its bytes, words that the refusal must contain), where a release
+may have no more than `TIGHT`. `python tests/unit/agent/hostile_archives.py FOLDER` writes them all
+as files, with the words beside each. A disk that is too small is here too.
 """
 
 import gzip
@@ -15,6 +15,7 @@ from backports import zstd
 from zip_writer import Zipped, deflated, described, zip_of
 
 END = bytes(1024)
+TIGHT = {"max_bytes": 1 << 20, "max_members": 50, "max_path": 1000, "max_seconds": 20.0}
 # Before FOLDER SIZE SCRIPT ARGUMENTS: runs the script where FOLDER is a disk of that size.
 SMALL_DISK = [
     *("unshare", "--map-root-user", "--mount", "sh", "-c"),
@@ -277,9 +278,9 @@ RULES: dict[str, tuple[dict[str, bytes], str]] = {
 GOOD_TAR = tar_of(member(b"app/", kind=b"5", mode=0o755), FILE)
 GOOD_ZST = zstd.compress(GOOD_TAR, options={zstd.CompressionParameter.checksum_flag: 1})
 TARS: dict[str, tuple[bytes, str]] = {
-    "lone": (b"just a log\n" * 500, "no tar archive in it (a lone ."),
-    "short lone": (b"just a line\n", "no tar archive in it (a lone ."),
-    "compressed nothing": (b"", "file with nothing in it"),
+    "lone": (b"just a log\n" * 500, "is a lone ."),
+    "short lone": (b"just a line\n", "is a lone ."),
+    "compressed nothing": (b"", "with nothing in it"),
     "tar of nothing": (tar_of(), "holds no files"),
     "no end mark": (tar_of(FILE, end=b""), "after member 'app/a.txt': it has no end mark"),
     "cut in a file": (FILE[:515], "ends early, inside member 'app/a.txt'"),
@@ -423,6 +424,9 @@ def corpus() -> dict[str, tuple[bytes, str]]:
         made[f"{name}.tar.zst"] = zstd.compress(data), words
         if name not in PLAIN_TARS:
             made[f"{name}.tar"] = data, words
+    for form in (".tar.gz", ".tar.zst", ".zip"):
+        words = "member 'bomb' brings the release above the limit"
+        made[f"bomb of 10 GiB{form}"] = bomb(10 << 30, form), words
     return {**made, **DAMAGED, **{f"{name}.zip": case for name, case in ZIPS.items()}}
 
 

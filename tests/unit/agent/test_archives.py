@@ -28,9 +28,9 @@ from hypothesis import strategies as st
 from test_unpack import run, seen
 from zip_writer import Zipped, described, zip_of
 
-from tidegate_agent.archives import zip_archive
-from tidegate_agent.archives.reading import File, Refused
 from tidegate_agent.unpack import open_archive, unpack
+from tidegate_protos.archives import zip_archive
+from tidegate_protos.archives.reading import File, Refused
 
 needs_zip = pytest.mark.skipif(not shutil.which("zip"), reason="needs zip")
 needs_zstd = pytest.mark.skipif(not shutil.which("zstd"), reason="needs zstd")

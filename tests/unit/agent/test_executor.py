@@ -87,9 +87,32 @@ async def test_a_lower_fence_is_superseded_and_nothing_is_done(
     assert script.log == ["c2 begins", "c2 ends"]
 
 
-async def test_an_expired_command_is_not_begun(node: OneNode, script: Script) -> None:
-    command = node.command(**STOP, expires_at={"seconds": int(time.time()) - 301})
-    assert (await node.done(node.take(command))).outcome == pb.OUTCOME_EXPIRED
+async def test_of_an_older_epoch_nothing_is_done_whatever_its_version(
+    node: OneNode, script: Script
+) -> None:
+    """As of a controller that was restored from a backup, or one that does not know yet that
+    another has taken its place."""
+    later = node.command(**STOP, fence=pb.Fence(epoch=3, version=10))
+    script.end(later)
+    await node.done(node.take(later))
+    older = node.command(**STOP, fence=pb.Fence(epoch=2, version=999))
+    finished = await node.done(node.take(older))
+    assert finished.outcome == pb.OUTCOME_SUPERSEDED
+    assert finished.error == "fence (2, 999) is not above (3, 10), which this node has seen"
+    assert script.log == ["c1 begins", "c1 ends"]
+    assert not node.agent._journal.known(older.id)
+    assert (await node.agent.hello()).highest_epoch == 3, "which the controller hears of"
+
+
+async def test_an_expired_command_is_not_begun_and_both_clocks_are_told(
+    node: OneNode, script: Script
+) -> None:
+    command = node.command(**STOP, expires_at={"seconds": 1_700_000_000})
+    finished = await node.done(node.take(command))
+    assert finished.outcome == pb.OUTCOME_EXPIRED
+    assert "by the controller's clock at 2023-11-14T22:13:20Z, and here it is 20" in finished.error
+    fresh = node.command(**STOP, expires_at={"seconds": int(time.time()) - 301})
+    assert (await node.done(node.take(fresh))).outcome == pb.OUTCOME_EXPIRED
     assert script.log == []
 
 

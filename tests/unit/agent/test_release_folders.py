@@ -11,7 +11,7 @@ from hostile_archives import archive, every, member, symlink
 
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.releases import Releases
-from tidegate_agent.unpacker import UnpackLimits
+from tidegate_protos.archives.contents import Limits
 
 INSIDE = [
     member(b"app-1.2/", kind=b"5", mode=0o755),
@@ -153,7 +153,7 @@ async def test_a_refused_zip_leaves_nothing(
 
 
 async def test_an_archive_larger_than_the_limit_is_stopped(tmp_path: Path, server: Server) -> None:
-    small = Releases(tmp_path, UnpackLimits(max_bytes=1000))
+    small = Releases(tmp_path, Limits(max_bytes=1000))
     with pytest.raises(ArtifactError, match="above the limit of 1000 bytes"):
         await prepare(small, server, every(member(b"a", bytes(2000)))[".tar.zst"])
 

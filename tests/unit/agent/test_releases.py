@@ -34,7 +34,8 @@ from hostile_archives import HOSTILE, SMALL_DISK, bomb_of_headers
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, _Cut
 from tidegate_agent.releases import Releases
-from tidegate_agent.unpacker import OWN_FOLDERS, UnpackLimits
+from tidegate_agent.unpacker import OWN_FOLDERS
+from tidegate_protos.archives.contents import Limits
 from tidegate_protos.threads import to_the_end
 
 HASTE = Patience(
@@ -51,7 +52,7 @@ server = artifact_web.server
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Releases:
-    return Releases(tmp_path, UnpackLimits(max_bytes=1 << 20, max_seconds=20), HASTE)
+    return Releases(tmp_path, Limits(max_bytes=1 << 20, max_seconds=20), HASTE)
 
 
 def names(root: Path) -> set[str]:
@@ -552,7 +553,7 @@ async def test_a_prepare_cancelled_at_any_moment_can_be_done_again(
 async def test_a_child_past_its_time_is_stopped(tmp_path: Path, server: Server) -> None:
     data = bomb_of_headers(2 << 30)
     server.answers = [whole(data)]
-    releases = Releases(tmp_path, UnpackLimits(max_seconds=0.2), HASTE)
+    releases = Releases(tmp_path, Limits(max_seconds=0.2), HASTE)
     with pytest.raises(ArtifactError, match=r"unpacking took more than 0.2 seconds"):
         await prepare(releases, server, data)
     assert names(tmp_path) == set()

@@ -58,6 +58,13 @@ def test_what_is_named_stays_and_of_the_others_the_newest_that_are_young(
     assert left(folder) == stays
 
 
+def test_a_clock_that_was_set_back_a_year_makes_no_release_old(folder: Path) -> None:
+    for digit in "31524":
+        complete(folder, digit, int(digit))
+    assert retention.prune(folder, set(), 9, DAY, time.time() - 365 * DAY) == []
+    assert left(folder) == "12345"
+
+
 def test_downloads_that_were_never_completed_go_too(folder: Path) -> None:
     complete(folder, "1")
     for name in ("." + "a" * 64 + ".part", "." + "b" * 64 + ".part", "notes.part"):

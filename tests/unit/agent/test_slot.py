@@ -174,3 +174,16 @@ async def test_a_crashed_app_is_started_again_though_the_journal_cannot_be_writt
 async def test_a_detail_of_any_length_is_cut(node: OneNode) -> None:
     node.slot.changed(False, "x" * 100_000)
     assert len((await node.slot.state()).detail) < 600
+
+
+async def test_an_app_that_ignores_sigterm_is_killed_after_its_grace_and_that_is_said(
+    node: OneNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    await node.started(drain=60.0)  # goes on answering for so long
+    pid = node.pid()
+    finished = await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=0.3))
+    assert (finished.outcome, finished.slot.running) == (pb.OUTCOME_OK, pb.TRI_NO)
+    assert finished.error == "killed, having ignored SIGTERM for 0.3 s"
+    assert finished.slot.detail == finished.error
+    assert f"slot blue was {finished.error}" in caplog.text
+    assert not runs(pid)

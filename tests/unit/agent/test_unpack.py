@@ -13,7 +13,6 @@ import sys
 import tarfile
 import tempfile
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from hostile_archives import (
     GOOD,
     HOSTILE,
     SMALL_DISK,
+    TIGHT,
     archive,
     bomb,
     bomb_of_headers,
@@ -36,13 +36,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zip_writer import Zipped, deflated, zip_of
 
-from tidegate_agent.archives import tar_gz
-from tidegate_agent.archives.reading import File, Refused
 from tidegate_agent.tree import Tree
 from tidegate_agent.unpack import open_archive, unpack
 from tidegate_agent.unpacker import OWN_FOLDERS, START_UNPACK
+from tidegate_protos.archives import tar_gz
+from tidegate_protos.archives.contents import Limits
+from tidegate_protos.archives.reading import File, Refused
 
-LIMITS = {"bytes": 1 << 20, "members": 50, "path": 1000, "seconds": 20}
+LIMITS = {name.removeprefix("max_"): limit for name, limit in TIGHT.items()}
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 FOLDERS = ":".join([*OWN_FOLDERS, str(Path(zstd.__file__).parents[2])])
 SMALL = [*SMALL_DISK, "/mnt", "64k", "true"]
@@ -206,10 +207,9 @@ def test_a_tree_wider_than_the_open_files_comes_out_whole(tmp_path: Path) -> Non
 
 
 def unpack_here(folder: Path) -> None:
-    limits = Namespace(**{f"max_{key}": value for key, value in LIMITS.items()})
     archive_fd, form = open_archive(str(folder / "a.tar.gz"))
     try:
-        unpack(archive_fd, form, str(folder / "tree"), limits)
+        unpack(archive_fd, form, str(folder / "tree"), Limits(**TIGHT))
     finally:
         os.close(archive_fd)
 
@@ -260,7 +260,7 @@ def test_no_set_of_links_that_is_accepted_leads_outside(
         root.mkdir(parents=True)
         root_fd = os.open(root, os.O_RDONLY)
         stack.callback(os.close, root_fd)
-        tree = Tree(root_fd, 1000, 1000, 1000)
+        tree = Tree(root_fd, Limits(1000, 1000, 1000))
         stack.callback(tree.close)
         for kind, name, target in entries:
             made = {"link": symlink(name.encode(), target.encode()), "file": member(name.encode())}

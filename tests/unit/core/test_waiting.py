@@ -52,6 +52,69 @@ def test_a_migration_on_a_node_that_stays_away_is_in_doubt_and_not_failed() -> N
     assert waiting(world) is not None
 
 
+def lost_in_migrate() -> tuple[World, t.Action]:
+    """A person is asked about a migration whose node went away."""
+    world = World().deployed("1")
+    world.deploy("2")
+    (migration,) = world.until("migrate")
+    world.fates = {"migrate": SILENCE}
+    world.leave(migration.work.at)
+    world.wait(world.pace.away_seconds)
+    wait = waiting(world)
+    assert wait is not None
+    assert wait.why == "a went away and did not come back in time"
+    world.fates = {}
+    return world, migration
+
+
+def test_a_node_that_comes_back_before_a_person_answers_is_asked_and_believed() -> None:
+    """Such as one whose release has no migration: nothing ran, so nothing is in doubt."""
+    world, migration = lost_in_migrate()
+    world.wait(24 * 3600.0)
+    world.come_back("a")
+    (again,) = world.open()
+    assert (again.id, again.fence) == (migration.id, migration.fence), "the agent knows it"
+    world.answer(migration, "ok")
+    assert world.step == "start"
+    assert waiting(world) is None
+    assert world.finish() == "succeeded"
+    assert world.issued("task") == ["a/blue", "a/green"]
+
+
+def test_a_node_that_comes_back_and_does_not_know_either_leaves_it_to_the_person() -> None:
+    world, migration = lost_in_migrate()
+    world.come_back("a")
+    world.answer(migration, "unknown")
+    assert waiting(world) is not None
+    world.reply("continue")
+    assert world.finish() == "succeeded"
+
+
+def test_a_node_that_comes_back_has_the_whole_time_of_the_step() -> None:
+    world, migration = lost_in_migrate()
+    world.wait(24 * 3600.0)
+    world.come_back("a")
+    assert world.state.rollout is not None
+    step = world.state.rollout.plan[world.state.rollout.cursor]
+    world.wait(step.deadline_seconds - 1.0)
+    assert [action.id for action in world.open()] == [migration.id]
+    world.wait(1.0)
+    assert world.open() == []
+    assert waiting(world) is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"), [("continue", "succeeded"), ("abort", "rolled_back"), ("retry", "succeeded")]
+)
+def test_a_person_may_answer_before_the_node_is_back(answer: str, end: str) -> None:
+    world, migration = lost_in_migrate()
+    world.reply(answer)
+    assert migration.id not in {action.id for action in world.open()}
+    world.come_back("a")
+    assert world.answer(migration, "ok") == (), "what comes too late changes nothing"
+    assert world.finish() == end
+
+
 def test_a_migration_that_failed_is_undone_without_a_question() -> None:
     world = World().deployed("1")
     world.deploy("2")

@@ -2,13 +2,17 @@
 
 import asyncio
 
+import msgspec
 import pytest
-from without_doors import SILENT, Agent, Desk
+from without_doors import PACE, SILENT, Agent, Desk
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Result
 from tidegate_controller.fleet import QUEUE_MAX
+from tidegate_controller.history import find_rollout
 from tidegate_protos.v1 import agent_pb2 as pb
+
+HASTE = msgspec.structs.replace(PACE, away_seconds=0.05)
 
 
 async def opened(desk: Desk, works: int) -> Agent:
@@ -73,6 +77,27 @@ async def test_what_waits_for_a_node_is_sent_when_it_comes(desk: Desk) -> None:
     await node.join()
     await desk.until(lambda: len(node.sent) == 2)
     assert (node.sent[1].id, node.sent[1].fence) == (first.id, first.fence)
+
+
+async def test_an_agent_that_was_lost_in_a_migration_says_what_became_of_it_when_it_is_back(
+    desk: Desk,
+) -> None:
+    node = await desk.node("a")
+    node.outcomes["run_task"] = SILENT
+    request = desk.request("1", msgspec.structs.replace(desk.spec(), pace=HASTE))
+    reply = await desk.requests.deploy(request)
+    await desk.until(lambda: "run_task" in node.works())
+    await node.leave()
+    await desk.until(lambda: desk.state().rollout.waiting is not None)
+    del node.outcomes["run_task"]
+    await node.join()
+    await desk.until(desk.endings)
+    assert desk.endings() == ["succeeded"]
+    first, second = (each for each in node.sent if each.HasField("run_task"))
+    assert (first.id, first.fence) == (second.id, second.fence)
+    place = desk.engine.place_of(reply.rollout)
+    view = find_rollout(desk.log.path, place.stream, place.version)
+    assert (view.state, view.waiting_for, view.answers) == ("succeeded", None, [])
 
 
 async def test_an_agent_that_takes_nothing_is_cut_off_and_gets_it_all_anew(desk: Desk) -> None:

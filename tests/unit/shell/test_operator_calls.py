@@ -55,6 +55,45 @@ async def test_a_wrong_request_is_answered_with_what_to_type_next(service: Any) 
     assert ended.value.hint == "see: tidegate rollout list"
 
 
+@pytest.mark.parametrize("bad", ["../../x", "a\nb", "\x1b[2J", "\0", "x" * 3_000_000])
+async def test_a_name_that_is_none_is_refused_by_the_controller_too_and_never_echoed_at_length(
+    desk: Desk, service: Any, bad: str
+) -> None:
+    """As of a client that does not look at names itself."""
+    await desk.node("a")
+    await desk.deployed("1")
+    before = desk.log.last_seq
+    chunks = [op.UploadChunk(digest=bad, size_bytes=1), op.UploadChunk(data=b"x")]
+
+    async def upload() -> AsyncIterator[op.UploadChunk]:
+        for chunk in chunks:
+            yield chunk
+
+    for call in (
+        service.GetStatus(op.StatusRequest(app=bad), Call()),
+        service.ListRollouts(op.ListRolloutsRequest(app=bad), Call()),
+        service.ListReleases(op.ListReleasesRequest(app=bad), Call()),
+        service.ShowRollout(op.ShowRolloutRequest(rollout=bad), Call()),
+        service.ShowNode(op.ShowNodeRequest(node=bad), Call()),
+        service.RemoveNode(op.RemoveNodeRequest(node=bad), Call()),
+        service.Rollback(op.RollbackRequest(app=bad), Call()),
+        service.Rollback(op.RollbackRequest(app="shop", environment=bad), Call()),
+        service.Rollback(op.RollbackRequest(app="shop", to=bad), Call()),
+        service.CleanUp(op.CleanUpRequest(app=bad), Call()),
+        service.Answer(op.AnswerRequest(rollout=bad, answer="continue"), Call()),
+        service.Answer(op.AnswerRequest(rollout="r1", answer=bad), Call()),
+        service.Upload(upload(), Call()),
+    ):
+        with pytest.raises(Ended) as ended:
+            await call
+        assert ended.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert len(ended.value.details) + len(ended.value.hint) < 600
+    with pytest.raises(Ended, match="there is no rollout"):
+        await all_of(service.ReadLog(op.ReadLogRequest(rollout=bad), Call()))
+    assert desk.log.last_seq == before
+    assert list(desk.engine.streams) == ["shop@prod"]
+
+
 async def test_a_request_that_is_refused_has_a_status_of_its_own(desk: Desk, service: Any) -> None:
     await desk.node("a")
     with pytest.raises(Ended, match="a is connected") as ended:

@@ -3,8 +3,8 @@
 import zlib
 from collections.abc import Iterator
 
-from tidegate_agent.archives import tar
-from tidegate_agent.archives.reading import CHUNK_BYTES, File, Member, Refused, Stream
+from tidegate_protos.archives import tar
+from tidegate_protos.archives.reading import CHUNK_BYTES, File, Member, Refused, Stream
 
 GZIP_WINDOW = 31  # zlib's word for: a gzip header, with checksum and length verified
 

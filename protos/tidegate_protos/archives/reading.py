@@ -1,7 +1,7 @@
 """What every format of archive is read with: the file, a stream of its content, and the members.
 
-Used by the readers beside it and by unpack.py, which judges what they find. Only the standard
-library is imported, and little of it, since each deployment pays for the start.
+Used by the readers beside it and by contents.py, which judges what they find. Only the standard
+library is imported, and little of it, since each deployment pays for the start of what unpacks.
 """
 
 import os
@@ -102,3 +102,12 @@ class Member:
     ) -> None:
         self.name, self.kind, self.data = name, kind, data
         self.size, self.link, self.mode, self.mtime = size, link, mode, mtime
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """All of its data, once. Raises Refused where they end early."""
+        left = self.size
+        while left:
+            if not (piece := self.data.piece(left)):
+                raise Refused(f"the archive ends early, inside member {shown(self.name)}")
+            left -= len(piece)
+            yield piece

@@ -1,4 +1,4 @@
-"""Read a tar archive strictly: members in order, for unpack.py to judge.
+"""Read a tar archive strictly: members in order, for contents.py to judge.
 
 Not tarfile, which ends quietly at a damaged header or a missing end, and so takes half an archive
 for a whole one. Here whatever is not understood is refused: nothing is skipped, nothing guessed.
@@ -7,7 +7,7 @@ Memory stays bounded whatever the archive says. Also used by tar_gz.py and tar_z
 
 from collections.abc import Iterator
 
-from tidegate_agent.archives.reading import (
+from tidegate_protos.archives.reading import (
     CHUNK_BYTES,
     DIRECTORY,
     FILE,
@@ -19,7 +19,7 @@ from tidegate_agent.archives.reading import (
     Stream,
     shown,
 )
-from tidegate_protos.formats import ACCEPTED, is_tar_header
+from tidegate_protos.formats import is_tar_header
 
 BLOCK = 512
 MAX_EXTENSION_BYTES = 1 << 20  # a pax or GNU long-name header
@@ -139,8 +139,8 @@ def _check_end(
 ) -> None:
     """The archive ends with zeros and nothing else: never quietly at damage or a second archive."""
     if packed and not previous and (not block or any(block)):
-        what = f"no tar archive in it (a lone .{packed})" if block else "nothing in it"
-        raise Refused(f"the artifact is a .{packed} file with {what}; an artifact is {ACCEPTED}")
+        what = f"a lone .{packed}: no tar archive" if block else f"a .{packed} with nothing"
+        raise Refused(f"the archive is {what} in it")
     where = f"after member {previous}" if previous else "at its first header"
     if len(block) < BLOCK:
         raise Refused(f"the archive ends early, {where}: it has no end mark")

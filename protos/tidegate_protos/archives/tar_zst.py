@@ -6,8 +6,8 @@ The library is imported when the first such archive is read: the others need non
 import sys
 from collections.abc import Iterator
 
-from tidegate_agent.archives import tar
-from tidegate_agent.archives.reading import CHUNK_BYTES, File, Member, Refused, Stream
+from tidegate_protos.archives import tar
+from tidegate_protos.archives.reading import CHUNK_BYTES, File, Member, Refused, Stream
 
 # What `zstd -d` allows unasked, and `zstd --ultra -22` makes; a longer one needs as much memory.
 MAX_WINDOW_LOG = 27

@@ -1,4 +1,4 @@
-"""Read a .zip strictly: members in the order of their data, for unpack.py to judge.
+"""Read a .zip strictly: members in the order of their data, for contents.py to judge.
 
 Not zipfile: here the whole file must be accounted for. Members lie one after the other from the
 first byte on, then comes the directory, then the end; what the directory says of a member is what
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tidegate_agent.archives.reading import (
+from tidegate_protos.archives.reading import (
     CHUNK_BYTES,
     DIRECTORY,
     FILE,
