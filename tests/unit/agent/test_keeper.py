@@ -10,6 +10,7 @@ from tidegate_agent import keeper
 from tidegate_agent.health import Check
 from tidegate_agent.health.tcp import Tcp
 from tidegate_agent.keeper import Keeper
+from tidegate_agent.managers import Ended
 
 CHECK = Check(
     kind=Tcp("127.0.0.1:1"),
@@ -30,15 +31,16 @@ class Fake:
         self.ended = asyncio.Event()
         self.restarts = 0
         self.fails = False
+        self.returns = False
         self.said: list[str] = []
         self.keeper = Keeper(self, True)
 
     async def runs(self) -> bool:
         return self.running.is_set()
 
-    async def wait(self) -> int | None:
+    async def wait(self) -> Ended:
         await self.ended.wait()
-        return 7
+        return Ended("exited with code 7", returns=self.returns)
 
     async def restart(self) -> None:
         self.restarts += 1

@@ -50,7 +50,7 @@ async def test_an_unknown_manager_changes_nothing(node: OneNode) -> None:
     await node.started()
     start = start_slot(node.release("2"), service=service(manager="rc.d"), config="other")
     finished = await node.do(start_slot=start)
-    assert "no service manager 'rc.d', only: process" in finished.error
+    assert "no service manager 'rc.d', only: process, systemd" in finished.error
     assert finished.blame == pb.BLAME_ENVIRONMENT
 
 
