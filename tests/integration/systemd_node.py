@@ -27,7 +27,10 @@ MASKED = (
     *("sys-kernel-tracing.mount", "sys-kernel-config.mount", "dev-hugepages.mount"),
     *("dev-mqueue.mount", "sys-fs-fuse-connections.mount"),
 )
-FOLDERS = ("etc/systemd/system", "var/log", *"usr proc sys run tmp dev root before".split())
+FOLDERS = (
+    *("etc/systemd/system", "var/log", "var/tmp", "before"),
+    *("usr", "proc", "sys", "run", "tmp", "dev", "root"),
+)
 COPIED = ["group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd", "dbus-1", "polkit-1"]
 
 # $1: the root; the rest: what is bound into it read-only, at its own place.

@@ -22,6 +22,7 @@ from tidegate_agent.processes import KILL_SECONDS, TOKEN_VARIABLE, Launch
 log = logging.getLogger(__name__)
 
 VARIABLES = "environment"  # the file in the slot
+UNIT_VARIABLE = "TIDEGATE_UNIT"
 SOON_SECONDS = 0.05  # between two looks at a unit that is about to change
 SELDOM_SECONDS = 1.0  # at one that has no main process to wait for
 RETRY_SECONDS = 2.0  # after systemd could not be asked
@@ -58,7 +59,8 @@ class Units:
         _check_file(unit)
         if unit.there:
             raise _foreign(unit)
-        environment_file.write(self._variables, {**launch.environment, TOKEN_VARIABLE: token})
+        own = {TOKEN_VARIABLE: token, UNIT_VARIABLE: self._unit}
+        environment_file.write(self._variables, {**launch.environment, **own})
         if unit.state == "failed":  # else a limit on starts might count those of other releases
             await systemctl.tell("reset-failed", self._unit)
         since = time.time()
@@ -144,10 +146,11 @@ class Units:
         )
 
     def _token(self) -> str:
-        """Of the slot's last start; empty if there was none."""
+        """Of the slot's last start; empty if there was none, or one of another unit."""
         if not self._variables.exists():
             return ""
-        return environment_file.read(str(self._variables)).get(TOKEN_VARIABLE, "")
+        found = environment_file.read(str(self._variables))
+        return found.get(TOKEN_VARIABLE, "") if found.get(UNIT_VARIABLE) == self._unit else ""
 
     def _handle(self, unit: Unit, token: str) -> Handle:
         return {"unit": unit.name, "invocation": unit.invocation, "token": token}

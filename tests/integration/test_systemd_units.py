@@ -1,0 +1,414 @@
+"""Apps as units of a real systemd: deployed, undone, found again after `kill -9` and a reboot.
+
+The agent runs under its own unit, from systemd/tidegate-agent.service, in a machine made of
+namespaces (systemd_node.py); the controller beside it. One machine for all tests here.
+"""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from systemd_node import REPOSITORY, SystemdNode, missing
+
+from tidegate_controller import config
+from tidegate_controller.cli.client import Client
+from tidegate_controller.demo.local_fleet import LocalFleet
+from tidegate_controller.demo.show import Act, build, deploy
+from tidegate_controller.documents import NodeStatus, NodeStepView, RolloutView
+from tidegate_protos.v1 import operator_pb2 as pb
+
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=missing()),
+    pytest.mark.xdist_group("systemd"),
+]
+
+PATIENCE_SECONDS = 30.0
+DATA = "/var/lib/tidegate/agent"
+
+# Says to systemd when it is ready. release.json says what it does.
+SERVE = """\
+import http.server, json, os, socket, sys, time
+release = json.load(open("release.json"))
+print("hello from", release["version"], flush=True)
+if release.get("exits_at_once"):
+    print("FATAL: required setting DATABASE_URL is not set", flush=True)
+    sys.exit(3)
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        text = f"{release['version']} {os.environ['TIDEGATE_SLOT']} {os.environ['GREETING']}"
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(text.encode())
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer)
+time.sleep(release.get("ready_after", 0))
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+    manager.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+server.serve_forever()
+"""
+UNIT = f"""\
+[Service]
+Type=notify
+WorkingDirectory={DATA}/apps/hello/slots/%i/release
+EnvironmentFile={DATA}/apps/hello/slots/%i/environment
+ExecStart={sys.executable} serve.py
+Restart=on-failure
+RestartSec=200ms
+"""
+CONFIG = """
+app = "hello"
+[environments.test]
+nodes = { role = "web" }
+[service]
+manager = "systemd"
+unit = "hello@{slot}.service"
+environment = { GREETING = 'it costs $5, "they" say \\ `so`' }
+[health]
+http = "http://127.0.0.1:{port}/"
+every = "100ms"
+healthy_after = "200ms"
+deadline = "20s"
+[hooks]
+migrate = "never"
+[rollout]
+soak = "200ms"
+drain = "0s"
+[traffic]
+adapter = "caddy"
+directory = "traffic"
+lanes = 4
+"""
+GREETING = 'it costs $5, "they" say \\ `so`'
+# The agent's unit as it is, but for the way to this checkout's code and the rights over units.
+DROP_IN = f"""\
+[Service]
+User=root
+ProtectHome=read-only
+Environment=PYTHONPATH={REPOSITORY}/agent:{REPOSITORY}/protos
+RestartSec=100ms
+"""
+AGENT = f'#!/bin/sh\nexec {sys.executable} -m tidegate_agent "$@"\n'
+
+
+class Land:
+    """The machine, the controller, and the app that is deployed from here to there."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "fleet").mkdir()
+        self.fleet = LocalFleet(folder / "fleet", 1)
+        self.machine = SystemdNode(folder / "machine")
+        self.app = folder / "app"
+        self.app.mkdir()
+        (self.app / "serve.py").write_text(SERVE)
+        (self.app / "tidegate.toml").write_text(CONFIG)
+        self._furnish(self.machine.root)
+
+    def _furnish(self, root: Path) -> None:
+        units = root / "etc/systemd/system"
+        shutil.copy(REPOSITORY / "systemd/tidegate-agent.service", units)
+        (units / "multi-user.target.wants").mkdir()
+        wanted = units / "multi-user.target.wants/tidegate-agent.service"
+        wanted.symlink_to("../tidegate-agent.service")
+        (units / "tidegate-agent.service.d").mkdir()
+        (units / "tidegate-agent.service.d/units.conf").write_text(DROP_IN)
+        (units / "hello@.service").write_text(UNIT)
+        program = root / "opt/tidegate/bin/tidegate-agent"
+        program.parent.mkdir(parents=True)
+        program.write_text(AGENT)
+        program.chmod(0o755)
+        (root / "etc/tidegate").mkdir()
+        (root / "etc/tidegate/agent.toml").write_text(
+            f'node = "web-1"\nlabel = {{ role = "web" }}\ncontroller = "{self.fleet.address}"\n'
+        )
+
+    def start(self) -> None:
+        self.fleet.start_controller()
+        self.machine.boot()
+        self.fleet.wait_connected()
+
+    # --- The controller's side ----------------------------------------------------------------
+
+    def begin(self, version: str, **behaviour: object) -> pb.RolloutReply:
+        spec = config.load(self.app / "tidegate.toml").environment()
+        artifact = build(self.app, Act("", version, "", behaviour))
+        with Client(self.fleet.address).expect() as client:
+            reply = deploy(client, spec, artifact, version)
+        assert reply.rollout, reply.message
+        return reply
+
+    def end(self, reply: pb.RolloutReply) -> RolloutView:
+        with Client(self.fleet.address).expect() as client:
+            for _ in client.events(reply.seq, reply.rollout, follow=True):
+                pass
+            return client.rollout(reply.rollout)
+
+    def deploy(self, version: str, **behaviour: object) -> RolloutView:
+        return self.end(self.begin(version, **behaviour))
+
+    def roll_back(self) -> RolloutView:
+        with Client(self.fleet.address).expect() as client:
+            asked = pb.RollbackRequest(request_id=uuid.uuid4().hex, app="hello", requested_by="t")
+            reply = client.rollback(asked)
+        assert reply.rollout, reply.message
+        return self.end(reply)
+
+    def status(self) -> NodeStatus:
+        with Client(self.fleet.address).expect() as client:
+            (node,) = client.status("hello").apps[0].nodes
+        return node
+
+    def active(self) -> str:
+        return self.status().active_slot or ""
+
+    def answers(self) -> str:
+        """What the active slot says."""
+        node = self.status()
+        address = node.slots[node.active_slot or ""].address
+        with urllib.request.urlopen(f"http://{address}/", timeout=PATIENCE_SECONDS) as answer:
+            return str(answer.read().decode())
+
+    def served(self) -> str:
+        """What the active slot says; a release is deployed first if there is none."""
+        with Client(self.fleet.address).expect() as client:
+            apps = client.status("").apps
+        if not apps or apps[0].version is None:
+            assert self.deploy("0").state == "succeeded"
+        return self.answers()
+
+    @contextmanager
+    def configured(self, text: str) -> Iterator[None]:
+        file = self.app / "tidegate.toml"
+        file.write_text(text)
+        try:
+            yield
+        finally:
+            file.write_text(CONFIG)
+
+    # --- The machine's side -------------------------------------------------------------------
+
+    def show(self, unit: str, key: str) -> str:
+        said = self.machine.run("systemctl", "show", f"--property={key}", "--value", "--", unit)
+        return said.strip()
+
+    def run_of(self, slot: str) -> str:
+        """The invocation id of what runs in the slot; empty where nothing does."""
+        unit = f"hello@{slot}.service"
+        active = self.show(unit, "ActiveState") == "active"
+        return self.show(unit, "InvocationID") if active else ""
+
+    def handle(self, slot: str) -> dict[str, str]:
+        """What the agent's journal knows the run by."""
+        path = self.machine.root / DATA.lstrip("/") / "journal.db"
+        with sqlite3.connect(path) as database:
+            sql = "SELECT handle FROM slots WHERE slot = ?"
+            ((handle,),) = database.execute(sql, (slot,)).fetchall()
+        found = json.loads(handle or "{}")
+        assert isinstance(found, dict)
+        return found
+
+    def kill_agent(self) -> None:
+        self.machine.run("systemctl", "kill", "--signal=KILL", "tidegate-agent")
+
+    def agent_pid(self) -> str:
+        return self.show("tidegate-agent", "MainPID")
+
+    def said_by_the_agent(self) -> str:
+        return self.machine.run("journalctl", "-q", "-o", "cat", "-u", "tidegate-agent")
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Land]:
+    land = Land(tmp_path_factory.mktemp("land"))
+    try:
+        land.start()
+        yield land
+    finally:
+        land.machine.power_off()
+        land.fleet.stop()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < give_up, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+def failed(rollout: RolloutView, step: str) -> NodeStepView:
+    (found,) = (each for each in rollout.steps if each.name == step)
+    (view,) = (node for node in found.nodes.values() if node.error)
+    return view
+
+
+def test_a_release_runs_as_the_slots_unit_with_the_slots_variables(land: Land) -> None:
+    rollout = land.deploy("1")
+    assert rollout.state == "succeeded", (rollout, land.said_by_the_agent())
+    slot = land.active()
+    assert land.answers() == f"1 {slot} {GREETING}"
+    assert land.run_of(slot) == land.handle(slot)["invocation"] != ""
+    file = land.machine.root / DATA.lstrip("/") / f"apps/hello/slots/{slot}/environment"
+    assert os.stat(file).st_mode & 0o777 == 0o600
+    assert f'TIDEGATE_INSTANCE="{land.handle(slot)["token"]}"' in file.read_text()
+
+
+def test_the_next_release_takes_the_other_unit_and_a_rollback_starts_nothing(land: Land) -> None:
+    served = land.served()
+    former = land.active()
+    run = land.run_of(former)
+    assert land.deploy("2").state == "succeeded"
+    assert land.active() != former
+    assert land.answers() == f"2 {land.active()} {GREETING}"
+    assert land.run_of(former) == run, "the old release runs on beside the new one"
+    assert land.roll_back().state == "succeeded"
+    assert (land.active(), land.run_of(former)) == (former, run)
+    assert land.answers() == served
+
+
+def test_a_release_that_exits_at_once_shows_its_journal_and_is_undone(land: Land) -> None:
+    served = land.served()
+    rollout = land.deploy("3.2", exits_at_once=True)
+    assert rollout.state == "rolled_back"
+    view = failed(rollout, "Start")
+    assert view.error.startswith("exited with code 3 after "), view
+    lines = view.output_tail.splitlines()
+    assert "hello from 3.2" in lines
+    assert "FATAL: required setting DATABASE_URL is not set" in lines
+    assert land.answers() == served
+    idle = {"blue": "green", "green": "blue"}[land.active()]
+    assert land.show(f"hello@{idle}.service", "ActiveState") == "inactive", "and stays so"
+
+
+def test_a_release_that_systemd_never_hears_from_is_not_asked_and_fails_in_time(
+    land: Land,
+) -> None:
+    served = land.served()
+    with land.configured(CONFIG.replace('deadline = "20s"', 'deadline = "1s"')):
+        rollout = land.deploy("4", ready_after=60)
+    assert rollout.state == "rolled_back"
+    assert re.match(
+        r"not healthy within 1 s: last: hello@(blue|green)\.service is activating \(start\)$",
+        failed(rollout, "Start").error,
+    )
+    assert land.answers() == served
+
+
+def test_an_agent_killed_in_the_middle_of_a_start_finds_the_unit_that_it_started(
+    land: Land,
+) -> None:
+    land.served()
+    idle = {"blue": "green", "green": "blue"}[land.active()]
+    reply = land.begin("5.2", ready_after=1)
+    unit = f"hello@{idle}.service"
+    until(lambda: land.show(unit, "ActiveState") == "activating", f"{unit} is starting")
+    run, agent = land.show(unit, "InvocationID"), land.agent_pid()
+    land.kill_agent()
+    assert land.end(reply).state == "succeeded"
+    assert land.agent_pid() != agent
+    assert land.active() == idle
+    assert land.run_of(idle) == run, "it was neither stopped nor started"
+
+
+def test_an_agent_killed_after_the_switch_finds_both_units_again(land: Land) -> None:
+    land.served()
+    land.deploy("6")
+    runs = {slot: land.run_of(slot) for slot in ("blue", "green")}
+    agent = land.agent_pid()
+    land.kill_agent()
+    until(lambda: land.agent_pid() not in (agent, "0"), "systemd has started the agent again")
+    until(lambda: land.status().connected, "it is connected")
+    assert {slot: land.run_of(slot) for slot in runs} == runs
+    slots = land.status().slots
+    assert {slot: (view.running, view.healthy) for slot, view in slots.items()} == {
+        "blue": (True, True),
+        "green": (True, True),
+    }
+    assert land.roll_back().state == "succeeded"
+    assert {slot: land.run_of(slot) for slot in runs} == runs
+
+
+def test_what_systemd_restarts_itself_is_gone_on_with(land: Land) -> None:
+    served = land.served()
+    slot = land.active()
+    unit, run = f"hello@{slot}.service", land.run_of(slot)
+    land.machine.run("systemctl", "kill", "--signal=KILL", unit)
+    until(lambda: land.handle(slot).get("invocation") not in (run, None), "the agent knows it")
+    assert land.handle(slot)["invocation"] == land.show(unit, "InvocationID")
+    assert land.show(unit, "NRestarts") == "1", "and the agent did not start it once more"
+    until(lambda: land.status().slots[slot].healthy is True, "it is healthy again")
+    said = land.said_by_the_agent()
+    assert f"slot {slot} is unhealthy: was killed by SIGKILL; its manager starts it again" in said
+    assert land.answers() == served
+
+
+def test_what_somebody_stops_by_hand_is_started_again(land: Land) -> None:
+    land.served()
+    slot = land.active()
+    run = land.run_of(slot)
+    land.machine.run("systemctl", "stop", f"hello@{slot}.service")
+    until(lambda: land.run_of(slot) not in ("", run), "the agent has started it again")
+    until(lambda: land.handle(slot).get("invocation") == land.run_of(slot), "it knows the run")
+
+
+def test_after_a_reboot_the_slots_are_started_again(land: Land) -> None:
+    served = land.served()
+    slot = land.active()
+    run = land.run_of(slot)
+    land.machine.power_off()
+    land.machine.boot()
+    until(lambda: land.run_of(slot) not in ("", run), "the agent has started it again")
+    land.fleet.wait_connected()
+    until(lambda: land.status().slots[slot].healthy is True, "it is healthy again")
+    assert land.answers() == served
+
+
+CANNOT_BE = {
+    "gone": ("", r"there is no unit gone@(blue|green)\.service on this node; put its file "),
+    "masked": (
+        None,
+        r"masked@(\w+)\.service is masked on this node; type systemctl unmask masked@\1",
+    ),
+    "bad": (
+        "[Service]\nType=never\n",
+        r"systemd cannot read bad@\w+\.service: Unit bad@\w+\.service ",
+    ),
+    "job": ("[Service]\nType=oneshot\nExecStart=true\n", r"job@\w+\.service has Type=oneshot, so "),
+    "own": (
+        "[Service]\nExecStart=sleep 99\n",
+        r"own@\w+\.service is active \(running\) already, and Tidegate did not start it; ",
+    ),
+    "old": ("[Service]\nExecStart=sleep 99\n", r"the file of old@\w+\.service was changed and "),
+}
+
+
+def test_a_unit_that_cannot_be_started_fails_the_preflight_in_words(land: Land) -> None:
+    served = land.served()
+    units = land.machine.root / "etc/systemd/system"
+    both = [f"{unit}@{slot}.service" for unit in ("own", "old") for slot in ("blue", "green")]
+    for unit, (text, _) in CANNOT_BE.items():
+        for slot in ("blue", "green"):
+            if text is None:
+                (units / f"{unit}@{slot}.service").symlink_to("/dev/null")
+            elif text:
+                (units / f"{unit}@{slot}.service").write_text(text)
+    land.machine.run("systemctl", "daemon-reload")
+    land.machine.run("systemctl", "start", *both)
+    for slot in ("blue", "green"):
+        (units / f"old@{slot}.service").write_text("[Service]\nExecStart=sleep 100\n")
+    for unit, (_, expected) in CANNOT_BE.items():
+        with land.configured(CONFIG.replace("hello@", f"{unit}@")):
+            rollout = land.deploy(f"10-{unit}")
+        assert rollout.state in ("failed", "rolled_back"), rollout
+        said = failed(rollout, "Preflight").error
+        assert re.match(expected, said), said
+    assert land.answers() == served
