@@ -110,6 +110,7 @@ class SystemdNode:
                 shutil.copytree(source, self.root / "etc" / name, symlinks=True)
             elif source.exists():
                 shutil.copy(source, self.root / "etc" / name)
+        (self.root / "etc/polkit-1/rules.d").mkdir(parents=True, exist_ok=True)
         (self.root / "etc/machine-id").touch()
         for unit in MASKED:
             (self.root / "etc/systemd/system" / unit).symlink_to("/dev/null")

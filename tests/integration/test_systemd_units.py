@@ -4,6 +4,7 @@ The agent runs under its own unit, from systemd/tidegate-agent.service, in a mac
 namespaces (systemd_node.py); the controller beside it. One machine for all tests here.
 """
 
+import itertools
 import json
 import os
 import re
@@ -98,6 +99,10 @@ ProtectHome=read-only
 Environment=PYTHONPATH={REPOSITORY}/agent:{REPOSITORY}/protos
 RestartSec=100ms
 """
+# The same for one that is not root: then polkit has to allow it, and systemd-journal shows why.
+RULES = (REPOSITORY / "systemd/tidegate-agent-units.rules").read_text()
+MORE = (REPOSITORY / "systemd/tidegate-agent-units.conf").read_text()
+POLKIT = Path("/usr/lib/polkit-1/polkitd")
 AGENT = f'#!/bin/sh\nexec {sys.executable} -m tidegate_agent "$@"\n'
 
 
@@ -131,6 +136,9 @@ class Land:
         (root / "etc/tidegate/agent.toml").write_text(
             f'node = "web-1"\nlabel = {{ role = "web" }}\ncontroller = "{self.fleet.address}"\n'
         )
+        for name, line in (("passwd", "x:990:990::/:/bin/false"), ("group", "x:990:")):
+            with (root / "etc" / name).open("a") as file:
+                file.write(f"tidegate-agent:{line}\n")
 
     def start(self) -> None:
         self.fleet.start_controller()
@@ -207,10 +215,13 @@ class Land:
         active = self.show(unit, "ActiveState") == "active"
         return self.show(unit, "InvocationID") if active else ""
 
+    @property
+    def journal(self) -> Path:
+        return self.machine.root / DATA.lstrip("/") / "journal.db"
+
     def handle(self, slot: str) -> dict[str, str]:
         """What the agent's journal knows the run by."""
-        path = self.machine.root / DATA.lstrip("/") / "journal.db"
-        with sqlite3.connect(path) as database:
+        with sqlite3.connect(self.journal) as database:
             sql = "SELECT handle FROM slots WHERE slot = ?"
             ((handle,),) = database.execute(sql, (slot,)).fetchall()
         found = json.loads(handle or "{}")
@@ -243,6 +254,10 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < give_up, f"waited in vain until {what}"
         time.sleep(0.05)
+
+
+def other(slot: str) -> str:
+    return {"blue": "green", "green": "blue"}[slot]
 
 
 def failed(rollout: RolloutView, step: str) -> NodeStepView:
@@ -285,7 +300,7 @@ def test_a_release_that_exits_at_once_shows_its_journal_and_is_undone(land: Land
     assert "hello from 3.2" in lines
     assert "FATAL: required setting DATABASE_URL is not set" in lines
     assert land.answers() == served
-    idle = {"blue": "green", "green": "blue"}[land.active()]
+    idle = other(land.active())
     assert land.show(f"hello@{idle}.service", "ActiveState") == "inactive", "and stays so"
 
 
@@ -307,7 +322,7 @@ def test_an_agent_killed_in_the_middle_of_a_start_finds_the_unit_that_it_started
     land: Land,
 ) -> None:
     land.served()
-    idle = {"blue": "green", "green": "blue"}[land.active()]
+    idle = other(land.active())
     reply = land.begin("5.2", ready_after=1)
     unit = f"hello@{idle}.service"
     until(lambda: land.show(unit, "ActiveState") == "activating", f"{unit} is starting")
@@ -316,6 +331,23 @@ def test_an_agent_killed_in_the_middle_of_a_start_finds_the_unit_that_it_started
     assert land.end(reply).state == "succeeded"
     assert land.agent_pid() != agent
     assert land.active() == idle
+    assert land.run_of(idle) == run, "it was neither stopped nor started"
+
+
+def test_an_agent_that_died_before_it_could_record_the_run_finds_it_by_the_file_in_the_slot(
+    land: Land,
+) -> None:
+    land.served()
+    idle = other(land.active())
+    reply = land.begin("5.3", ready_after=1)
+    unit = f"hello@{idle}.service"
+    until(lambda: land.show(unit, "ActiveState") == "activating", f"{unit} is starting")
+    run = land.show(unit, "InvocationID")
+    land.machine.run("systemctl", "stop", "tidegate-agent")
+    with sqlite3.connect(land.journal) as database:
+        database.execute("UPDATE slots SET handle = NULL WHERE slot = ?", (idle,))
+    land.machine.run("systemctl", "start", "tidegate-agent")
+    assert land.end(reply).state == "succeeded"
     assert land.run_of(idle) == run, "it was neither stopped nor started"
 
 
@@ -412,3 +444,39 @@ def test_a_unit_that_cannot_be_started_fails_the_preflight_in_words(land: Land) 
         said = failed(rollout, "Preflight").error
         assert re.match(expected, said), said
     assert land.answers() == served
+
+
+def test_an_agent_that_is_not_root_needs_a_rule_of_polkit_and_is_told_so_before_anything_starts(
+    land: Land,
+) -> None:
+    """The last one here: it changes the agent's user."""
+    served = land.served()
+    root = land.machine.root
+    drop_in = DROP_IN.replace("User=root\n", "") + MORE
+    (root / "etc/systemd/system/tidegate-agent.service.d/units.conf").write_text(drop_in)
+    for slot in ("blue", "green"):  # in the user's own groups: what the slots hold is for no others
+        unit = UNIT + "User=nobody\nSupplementaryGroups=tidegate-agent\n"
+        (root / f"etc/systemd/system/mine@{slot}.service").write_text(unit.replace("%i", slot))
+    land.machine.run("systemctl", "daemon-reload")
+    land.machine.run("systemctl", "restart", "tidegate-agent")
+    until(lambda: land.status().connected, "it is connected")
+    with land.configured(CONFIG.replace("hello@", "mine@")):
+        refused = land.deploy("11")
+        assert re.fullmatch(
+            r"this agent, which runs as tidegate-agent, may not stop mine@\w+\.service; allow it "
+            r"by a rule of polkit, or let the agent be root: systemd/README\.md",
+            failed(refused, "Preflight").error,
+        )
+        assert land.answers() == served
+        if not POLKIT.exists():
+            return
+        rule = RULES.replace("/^shop@", "/^(hello|mine)@")
+        (root / "etc/polkit-1/rules.d/50-tidegate-agent-units.rules").write_text(rule)
+        attempts = (land.deploy(f"12.{number}").state for number in itertools.count())
+        until(lambda: next(attempts) == "succeeded", "polkit has read the rule")
+        served = land.answers()
+        rollout = land.deploy("13", exits_at_once=True)
+        assert rollout.state == "rolled_back"
+        tail = failed(rollout, "Start").output_tail
+        assert "FATAL: required setting DATABASE_URL is not set" in tail.splitlines()
+        assert land.answers() == served

@@ -177,8 +177,8 @@ def _run(command: Sequence[str]) -> str:
 def _refusal(verb: str, name: str, said: str) -> NodeError | ServiceError:
     if "authentication required" in said or "ccess denied" in said:
         return NodeError(
-            f"this agent, which runs as {users.own_name()}, may not {verb} {name}: {said.strip()}. "
-            "Allow it by a rule of polkit, or let the agent be root: systemd/README.md"
+            f"this agent, which runs as {users.own_name()}, may not {verb} {name}; allow it by a "
+            "rule of polkit, or let the agent be root: systemd/README.md"
         )
     if "not been booted with systemd" in said or "connect to bus" in said:
         return NodeError(f"systemd cannot be asked on this node: {said}")
