@@ -51,20 +51,24 @@ def read(path: str) -> dict[str, str]:
 
 
 def write(path: Path, variables: Mapping[str, str]) -> None:
-    """In one step, and durably; for its owner alone. Raises ServiceError for what cannot be in it,
-    and OSError."""
-    if wrong := [
-        name for name, value in variables.items() if not _NAME.fullmatch(name) or "\0" in value
-    ]:
-        raise ServiceError(f"the variable {wrong[0][:80]!r} cannot stand in an environment file")
-    lines = [f'{name}="{_QUOTED.sub(_escaped, variables[name])}"\n' for name in sorted(variables)]
+    """In one step, and durably; for its owner alone. Raises as `spelled` does, and OSError."""
+    text = spelled(variables)
     fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "w", encoding="utf-8", opener=_privately) as file:
-        file.write(HEAD + "".join(lines))
+    with open(fresh, "w", encoding="utf-8", newline="", opener=_privately) as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
     sync_folder(path.parent)
+
+
+def spelled(variables: Mapping[str, str]) -> str:
+    """What `parse` reads as these variables. Raises ServiceError for what no file can hold."""
+    for name, value in variables.items():
+        if not _NAME.fullmatch(name) or "\0" in value:
+            raise ServiceError(f"the variable {name[:80]!r} cannot stand in an environment file")
+    lines = [f'{name}="{_QUOTED.sub(_escaped, variables[name])}"\n' for name in sorted(variables)]
+    return HEAD + "".join(lines)
 
 
 def _privately(path: str, flags: int) -> int:

@@ -1,7 +1,7 @@
 """systemd, asked and told through its own programs: `systemctl` and `journalctl`.
 
-Used by systemd.py beside this and by doctor. A question costs about 5 ms of CPU, in systemd's own
-process and in the program; why not D-Bus: docs/decisions/0008-systemd-manager.md.
+Used by systemd.py beside this and by doctor_units.py. A question costs about 5 ms of CPU, in
+systemd's own process and in the program; why not D-Bus: docs/decisions/0008-systemd-manager.md.
 """
 
 import asyncio
@@ -92,9 +92,12 @@ class Unit:
 
 async def show(name: str) -> Unit:
     """Raises NodeError where systemd cannot be asked. A unit that is not known is an answer."""
-    text = await asyncio.to_thread(
-        _run, ["systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", name]
-    )
+    return await asyncio.to_thread(ask, name)
+
+
+def ask(name: str) -> Unit:
+    """The same, and waits for the answer: `CALL_SECONDS` at most."""
+    text = _run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", name])
     said = dict(line.partition("=")[::2] for line in text.splitlines())
     missing = [key for key in PROPERTIES if key not in said]
     # systemd says nothing of a key that is not for this kind of unit.

@@ -45,7 +45,7 @@ class Units:
                 f"no {systemctl.BOOTED})"
             )
         unit = await systemctl.show(self._unit)
-        _check_file(unit)
+        check_file(unit)
         if not unit.there:
             if os.geteuid() != 0:  # a stop of what does not run changes nothing, but is refused
                 await systemctl.tell("stop", self._unit)
@@ -56,7 +56,7 @@ class Units:
         if self._token() == token and (unit := await self._back()) is not None:
             return self._handle(unit, token)
         unit = await systemctl.show(self._unit)
-        _check_file(unit)
+        check_file(unit)
         if unit.there:
             raise _foreign(unit)
         own = {TOKEN_VARIABLE: token, UNIT_VARIABLE: self._unit}
@@ -156,7 +156,7 @@ class Units:
         return {"unit": unit.name, "invocation": unit.invocation, "token": token}
 
 
-def _check_file(unit: Unit) -> None:
+def check_file(unit: Unit) -> None:
     """Raise NodeError where systemd would not start it, or not for long, whatever it runs."""
     if unit.load == "not-found":
         raise NodeError(

@@ -37,8 +37,10 @@ PATIENCE_SECONDS = 30.0
 DATA = "/var/lib/tidegate/agent"
 
 # Says to systemd when it is ready. release.json says what it does.
-SERVE = """\
-import http.server, json, os, socket, sys, time
+SERVE = (
+    f"#!{sys.executable}\n"
+    + """\
+import http.server, json, os, signal, socket, sys, time
 release = json.load(open("release.json"))
 print("hello from", release["version"], flush=True)
 if release.get("exits_at_once"):
@@ -53,20 +55,19 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer)
+if release.get("stubborn"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 time.sleep(release.get("ready_after", 0))
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
     manager.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 server.serve_forever()
 """
-UNIT = f"""\
-[Service]
-Type=notify
-WorkingDirectory={DATA}/apps/hello/slots/%i/release
-EnvironmentFile={DATA}/apps/hello/slots/%i/environment
-ExecStart={sys.executable} serve.py
-Restart=on-failure
-RestartSec=200ms
-"""
+)
+# The unit of systemd/README.md, with this app's name and program in place of the shop's.
+README = (REPOSITORY / "systemd/README.md").read_text()
+UNIT, ROOT = re.findall(r"^```ini\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+UNIT = UNIT.replace("/serve --port ${PORT}", "/serve.py").replace("shop", "hello")
+UNIT = UNIT.replace("RestartSec=1s", "RestartSec=200ms")
 CONFIG = """
 app = "hello"
 [environments.test]
@@ -75,6 +76,7 @@ nodes = { role = "web" }
 manager = "systemd"
 unit = "hello@{slot}.service"
 environment = { GREETING = 'it costs $5, "they" say \\ `so`' }
+stop_grace = "300ms"
 [health]
 http = "http://127.0.0.1:{port}/"
 every = "100ms"
@@ -94,7 +96,6 @@ GREETING = 'it costs $5, "they" say \\ `so`'
 # The agent's unit as it is, but for the way to this checkout's code and the rights over units.
 DROP_IN = f"""\
 [Service]
-User=root
 ProtectHome=read-only
 Environment=PYTHONPATH={REPOSITORY}/agent:{REPOSITORY}/protos
 RestartSec=100ms
@@ -116,6 +117,7 @@ class Land:
         self.app = folder / "app"
         self.app.mkdir()
         (self.app / "serve.py").write_text(SERVE)
+        (self.app / "serve.py").chmod(0o755)
         (self.app / "tidegate.toml").write_text(CONFIG)
         self._furnish(self.machine.root)
 
@@ -126,7 +128,8 @@ class Land:
         wanted = units / "multi-user.target.wants/tidegate-agent.service"
         wanted.symlink_to("../tidegate-agent.service")
         (units / "tidegate-agent.service.d").mkdir()
-        (units / "tidegate-agent.service.d/units.conf").write_text(DROP_IN)
+        (units / "tidegate-agent.service.d/code.conf").write_text(DROP_IN)
+        (units / "tidegate-agent.service.d/units.conf").write_text(ROOT)
         (units / "hello@.service").write_text(UNIT)
         program = root / "opt/tidegate/bin/tidegate-agent"
         program.parent.mkdir(parents=True)
@@ -136,9 +139,10 @@ class Land:
         (root / "etc/tidegate/agent.toml").write_text(
             f'node = "web-1"\nlabel = {{ role = "web" }}\ncontroller = "{self.fleet.address}"\n'
         )
-        for name, line in (("passwd", "x:990:990::/:/bin/false"), ("group", "x:990:")):
-            with (root / "etc" / name).open("a") as file:
-                file.write(f"tidegate-agent:{line}\n")
+        with (root / "etc/passwd").open("a") as users, (root / "etc/group").open("a") as groups:
+            for number, user in enumerate(("tidegate-agent", "hello"), 990):
+                users.write(f"{user}:x:{number}:{number}::/:/bin/false\n")
+                groups.write(f"{user}:x:{number}:\n")
 
     def start(self) -> None:
         self.fleet.start_controller()
@@ -309,12 +313,13 @@ def test_a_release_that_systemd_never_hears_from_is_not_asked_and_fails_in_time(
 ) -> None:
     served = land.served()
     with land.configured(CONFIG.replace('deadline = "20s"', 'deadline = "1s"')):
-        rollout = land.deploy("4", ready_after=60)
+        rollout = land.deploy("4", ready_after=60, stubborn=True)
     assert rollout.state == "rolled_back"
     assert re.match(
         r"not healthy within 1 s: last: hello@(blue|green)\.service is activating \(start\)$",
         failed(rollout, "Start").error,
     )
+    assert land.show(f"hello@{other(land.active())}.service", "Result") == "signal", "it was killed"
     assert land.answers() == served
 
 
@@ -452,11 +457,8 @@ def test_an_agent_that_is_not_root_needs_a_rule_of_polkit_and_is_told_so_before_
     """The last one here: it changes the agent's user."""
     served = land.served()
     root = land.machine.root
-    drop_in = DROP_IN.replace("User=root\n", "") + MORE
-    (root / "etc/systemd/system/tidegate-agent.service.d/units.conf").write_text(drop_in)
-    for slot in ("blue", "green"):  # in the user's own groups: what the slots hold is for no others
-        unit = UNIT + "User=nobody\nSupplementaryGroups=tidegate-agent\n"
-        (root / f"etc/systemd/system/mine@{slot}.service").write_text(unit.replace("%i", slot))
+    (root / "etc/systemd/system/tidegate-agent.service.d/units.conf").write_text(MORE)
+    (root / "etc/systemd/system/mine@.service").write_text(UNIT)
     land.machine.run("systemctl", "daemon-reload")
     land.machine.run("systemctl", "restart", "tidegate-agent")
     until(lambda: land.status().connected, "it is connected")
