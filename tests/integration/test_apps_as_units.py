@@ -397,16 +397,24 @@ def test_what_somebody_stops_by_hand_is_started_again(land: Land) -> None:
     until(lambda: land.handle(slot).get("invocation") == land.run_of(slot), "it knows the run")
 
 
-def test_after_a_reboot_the_slots_are_started_again(land: Land) -> None:
-    served = land.served()
-    slot = land.active()
-    run = land.run_of(slot)
+def test_after_a_reboot_the_slots_run_again_whoever_starts_their_units(land: Land) -> None:
+    """One is enabled, so that systemd starts it; the other is left to the agent."""
+    land.served()
+    land.deploy("9")
+    served, slot = land.answers(), land.active()
+    runs = {name: land.run_of(name) for name in ("blue", "green")}
+    wants = land.machine.root / "etc/systemd/system/multi-user.target.wants"
+    (wants / f"hello@{slot}.service").symlink_to("../hello@.service")
     land.machine.power_off()
     land.machine.boot()
-    until(lambda: land.run_of(slot) not in ("", run), "the agent has started it again")
+    for name, run in runs.items():
+        until(lambda: land.run_of(name) not in ("", run), f"{name} runs again")  # noqa: B023
+        until(lambda: land.handle(name)["invocation"] == land.run_of(name), "it is known")  # noqa: B023
     land.fleet.wait_connected()
-    until(lambda: land.status().slots[slot].healthy is True, "it is healthy again")
+    until(lambda: all(view.healthy for view in land.status().slots.values()), "both are healthy")
     assert land.answers() == served
+    lines = land.machine.run("journalctl", "-q", "-o", "cat", "-u", f"hello@{slot}.service")
+    assert lines.splitlines().count("hello from 9") == 1, "the agent has not started it once more"
 
 
 CANNOT_BE = {
