@@ -48,29 +48,36 @@ class Keeper:
         if self._healthy:
             self._since = asyncio.get_running_loop().time()
         while True:
-            pause = self._pause
             try:
                 if await self._kept.runs():
                     ended = await self._watch()
                     self._unwell()
-                    if ended.returns:  # in its own time; ours would only come in its way
-                        pause = RESTART_SECONDS_MIN
-                        self._kept.changed(False, f"{ended.how}; its manager starts it again")
-                    else:
-                        pause = self._pause
-                        what = f"{ended.how}; starting it again in {pause:.0f} s"
-                        self._kept.changed(False, what)
+                    await self._after(ended)
+                else:
+                    await self._rest()
             except AgentError as error:
                 self._kept.changed(None, str(error))
-                await asyncio.sleep(pause)
+                await asyncio.sleep(RESTART_SECONDS_MIN)
                 continue
-            await asyncio.sleep(pause)
-            self._pause = min(self._pause * 2, RESTART_SECONDS_MAX)
             self._healthy = False
             try:
                 await self._kept.restart()
             except (AgentError, OSError) as error:
                 self._kept.changed(False, str(error))
+
+    async def _after(self, ended: Ended) -> None:
+        """Say so, and wait until it may be started again."""
+        if ended.returns:  # in its manager's own time; ours would only come in its way
+            self._kept.changed(False, f"{ended.how}; its manager starts it again")
+            await asyncio.sleep(RESTART_SECONDS_MIN)
+        else:
+            what = f"{ended.how}; starting it again in {self._pause:.0f} s"
+            self._kept.changed(False, what)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        pause, self._pause = self._pause, min(self._pause * 2, RESTART_SECONDS_MAX)
+        await asyncio.sleep(pause)
 
     async def _watch(self) -> Ended:
         """Until what is kept ends."""

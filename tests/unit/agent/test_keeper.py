@@ -133,6 +133,8 @@ async def test_what_its_manager_starts_again_is_gone_on_with_and_no_pause_grows(
         jump(keeper.RESTART_SECONDS_MIN + 0.1)
         await until(lambda: kept.restarts == restarts)  # noqa: B023
         kept.said.append("on it goes")
+    kept.returns = False
+    assert await crash(kept, jump, 5.0) == "1 s"
 
 
 async def test_a_manager_that_cannot_be_asked_is_asked_again(
