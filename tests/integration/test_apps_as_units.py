@@ -459,6 +459,47 @@ def test_a_unit_that_cannot_be_started_fails_the_preflight_in_words(land: Land) 
     assert land.answers() == served
 
 
+ENDS = {
+    "exec": (
+        "[Service]\nExecStart=/no/such/program\n",
+        r"exited with code 203 \(systemd's own for EXEC, where its journal says so\) after ",
+        "Failed at step EXEC spawning /no/such/program: No such file or directory",
+    ),
+    "file": (
+        "[Service]\nEnvironmentFile=/no/such/file\nExecStart=sleep 99\n",
+        "could not be started for lack of something that the unit names after ",
+        "Failed to load environment files: No such file or directory",
+    ),
+    "when": (
+        "[Unit]\nConditionPathExists=/no/such\n[Service]\nExecStart=sleep 99\n",
+        r"when@\w+\.service was started and does not run: ",
+        "was skipped because of an unmet condition check (ConditionPathExists=/no/such).",
+    ),
+    "zero": (
+        "[Service]\nExecStart=echo that was all\n",
+        r"zero@\w+\.service was started and does not run: |ended without an error: ",
+        "that was all",
+    ),
+}
+
+
+def test_a_unit_that_systemd_cannot_keep_running_is_undone_with_the_reason(land: Land) -> None:
+    served = land.served()
+    units = land.machine.root / "etc/systemd/system"
+    for unit, (text, _, _) in ENDS.items():
+        (units / f"{unit}@.service").write_text(text)
+    land.machine.run("systemctl", "daemon-reload")
+    for unit, (_, expected, line) in ENDS.items():
+        with land.configured(CONFIG.replace("hello@", f"{unit}@")):
+            rollout = land.deploy(f"14-{unit}")
+        assert rollout.state == "rolled_back"
+        view = failed(rollout, "Start")
+        assert re.match(expected, view.error), view
+        assert line in view.output_tail, view
+    assert land.answers() == served
+
+
+@pytest.mark.skipif(not POLKIT.exists(), reason="no polkitd here; apt-get install polkitd")
 def test_an_agent_that_is_not_root_needs_a_rule_of_polkit_and_is_told_so_before_anything_starts(
     land: Land,
 ) -> None:
@@ -478,8 +519,6 @@ def test_an_agent_that_is_not_root_needs_a_rule_of_polkit_and_is_told_so_before_
             failed(refused, "Preflight").error,
         )
         assert land.answers() == served
-        if not POLKIT.exists():
-            return
         rule = RULES.replace("/^shop@", "/^(hello|mine)@")
         (root / "etc/polkit-1/rules.d/50-tidegate-agent-units.rules").write_text(rule)
         attempts = (land.deploy(f"12.{number}").state for number in itertools.count())

@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 VARIABLES = "environment"  # the file in the slot
 UNIT_VARIABLE = "TIDEGATE_UNIT"
-SOON_SECONDS = 0.05  # between two looks at a unit that is about to change
-SELDOM_SECONDS = 1.0  # at one that has no main process to wait for
+SOON_SECONDS = 0.05  # between two looks at a unit that has just been told something
+STARTING_SECONDS = 0.25  # at one that starts or ends and has no main process to wait for
+SELDOM_SECONDS = 1.0  # at one that runs without one
 RETRY_SECONDS = 2.0  # after systemd could not be asked
 
 
@@ -74,7 +75,7 @@ class Units:
             unit = await systemctl.show(self._unit)
             if not unit.waits:
                 return unit if unit.there else None
-            await asyncio.sleep(SOON_SECONDS)
+            await asyncio.sleep(SELDOM_SECONDS)  # it may be for hours
 
     async def _begun(self, former: str, since: float) -> Unit:
         """The unit, once systemd has begun with the start."""
@@ -209,4 +210,4 @@ async def _until_it_may_differ(unit: Unit) -> None:
                 await procfs.ended(pidfd)
         await asyncio.sleep(SOON_SECONDS)  # systemd has to hear of it too
     else:
-        await asyncio.sleep(SELDOM_SECONDS if unit.state == "active" else SOON_SECONDS)
+        await asyncio.sleep(SELDOM_SECONDS if unit.state == "active" else STARTING_SECONDS)

@@ -22,7 +22,7 @@ HANDLE = {"unit": UNIT, "invocation": "run-1", "token": "t"}
 
 @pytest.fixture
 def units(systemd: FakeSystemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Units:
-    for name in ("SOON_SECONDS", "SELDOM_SECONDS", "RETRY_SECONDS"):
+    for name in ("SOON_SECONDS", "STARTING_SECONDS", "SELDOM_SECONDS", "RETRY_SECONDS"):
         monkeypatch.setattr(manager, name, 0.01)
     monkeypatch.setattr(systemctl, "JOURNAL_TRIES", 1)
     systemd.shows(NONE)
