@@ -40,7 +40,6 @@ root=$1; shift
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount --bind -o ro /usr "$root/usr"
-for place in "$@"; do mount --bind -o ro "$place" "$root$place"; done
 mount -t proc proc "$root/proc"
 mount --bind -o ro "$root/proc/sys" "$root/proc/sys"
 mount -t sysfs -o ro sysfs "$root/sys"
@@ -48,6 +47,10 @@ mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for place in "$@"; do  # which may be beneath any of these
+    mkdir -p "$root$place"
+    mount --bind -o ro "$place" "$root$place"
+done
 for device in null zero full random urandom tty; do
     : > "$root/dev/$device"
     mount --bind "/dev/$device" "$root/dev/$device"
@@ -71,7 +74,7 @@ def missing() -> str:
     """Why there can be no such machine here; empty where there can."""
     if os.geteuid() != 0:
         return "only root may make namespaces and boot a systemd in them"
-    programs = ("unshare", "nsenter", "mount", "pivot_root", "systemctl", "journalctl")
+    programs = ("unshare", "nsenter", "setpriv", "mount", "pivot_root", "systemctl", "journalctl")
     absent = [program for program in programs if shutil.which(program) is None]
     if not Path("/usr/lib/systemd/systemd").exists():
         absent.append("/usr/lib/systemd/systemd")
@@ -102,8 +105,6 @@ class SystemdNode:
             (self.root / name).mkdir(parents=True)
         for name in ("bin", "sbin", "lib", "lib64"):
             (self.root / name).symlink_to(f"usr/{name}")
-        for path in self._bound:
-            (self.root / path.relative_to("/")).mkdir(parents=True, exist_ok=True)
         for name in COPIED:
             source = Path("/etc") / name
             if source.is_dir():
@@ -123,6 +124,7 @@ class SystemdNode:
         self._outer = subprocess.Popen(
             [
                 *("sh", "-c", 'echo 0 > "$0" && exec "$@"', str(self._cgroup / "cgroup.procs")),
+                *("setpriv", "--pdeathsig", "KILL"),  # it shall not outlive the tests
                 *("unshare", "-m", "-u", "-i", "-p", "-C", "--fork", "--kill-child"),
                 *("sh", str(script), str(self.root), *map(str, self._bound)),
             ],
@@ -133,6 +135,9 @@ class SystemdNode:
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
         self._until(lambda: bool(children.read_text().split()), "namespaces")
         self._init = int(children.read_text())
+        # Until then its root is this machine's, and so would be the systemd that is asked.
+        program = Path(f"/proc/{self._init}/comm")
+        self._until(lambda: program.read_text() == "systemd\n", "its own root")
         self._until(self._is_up, "systemd")
 
     def _is_up(self) -> bool:
@@ -156,6 +161,7 @@ class SystemdNode:
             stderr=subprocess.STDOUT,
             text=True,
             env={"PATH": PATH, "LC_ALL": "C.UTF-8"},
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         if check:
