@@ -15,7 +15,7 @@ from tidegate_agent.slot import Slot
 
 
 async def inspect(app: App, job: Job) -> Slot:
-    return await inspection.inspect(app, job.command.inspect)
+    return await inspection.inspect(app, job.command)
 
 
 async def prepare_slot(app: App, job: Job) -> Slot:

@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import psutil
 
-from tidegate_agent import ports
+from tidegate_agent import doctor_units, ports
 from tidegate_agent.errors import AgentError
 from tidegate_agent.journal import SCHEMA_VERSION
 from tidegate_agent.options import Options
@@ -42,6 +42,7 @@ def look(options: Options) -> Iterator[Finding]:
         yield from _journal(data / "journal.db")
         yield from _links(data / "apps")
         yield _users(data)
+        yield from doctor_units.look(data, options.node)
         yield from _running(findings.lock_holder(data / "lock"), data)
     yield _free_ports()
     yield _address(options.address)

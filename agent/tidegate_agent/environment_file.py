@@ -1,15 +1,20 @@
 """NAME=value lines in a file on the node: what an app must know and no log may.
 
 The plain part of what systemd takes for `EnvironmentFile=`, with the same meaning. Read by
-variables.py at each start. No message ever shows a value, or a line that could hold one.
+launching.py at each start; written by managers/systemd.py, for units. No message ever shows a
+value, or a line that could hold one.
 """
 
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from tidegate_agent.errors import NodeError
+from tidegate_agent.errors import NodeError, ServiceError
+from tidegate_agent.releases import sync_folder
+
+HEAD = "# Written by tidegate-agent before each start; what is changed here is lost.\n"
 
 FILE_BYTES = 1 << 20
 
@@ -22,6 +27,7 @@ _SINGLE = re.compile(r"'([^']*)'")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\[\s\S])*)"')
 _PLAIN = re.compile(r"(?:[^\\\n]|\\[\s\S])*")
 _ESCAPED_IN_QUOTES = re.compile(r'\\(["\\`$])|\\\n')
+_QUOTED = re.compile(r'["\\`$]')
 _ESCAPED = re.compile(r"\\\n|\\([\s\S])")
 
 
@@ -42,6 +48,35 @@ def read(path: str) -> dict[str, str]:
         return dict(parse(text))
     except ValueError as error:
         raise NodeError(f"environment_file {path}, {error}") from None
+
+
+def write(path: Path, variables: Mapping[str, str]) -> None:
+    """In one step, and durably; for its owner alone. Raises as `spelled` does, and OSError."""
+    text = spelled(variables)
+    fresh = path.with_name(f".{path.name}.new")
+    with open(fresh, "w", encoding="utf-8", newline="", opener=_privately) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def spelled(variables: Mapping[str, str]) -> str:
+    """What `parse` reads as these variables. Raises ServiceError for what no file can hold."""
+    for name, value in variables.items():
+        if not _NAME.fullmatch(name) or "\0" in value:
+            raise ServiceError(f"the variable {name[:80]!r} cannot stand in an environment file")
+    lines = [f'{name}="{_QUOTED.sub(_escaped, variables[name])}"\n' for name in sorted(variables)]
+    return HEAD + "".join(lines)
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found.group()}"
 
 
 def _bytes(path: str) -> bytes:

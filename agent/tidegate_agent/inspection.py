@@ -6,7 +6,7 @@ Called by the handler of `inspect` in commands.py.
 import asyncio
 import shutil
 
-from tidegate_agent import environment_file, managers, output, ports, users
+from tidegate_agent import environment_file, launching, managers, ports, users
 from tidegate_agent.app import App
 from tidegate_agent.errors import NodeError, ServiceError
 from tidegate_agent.health import probe
@@ -17,9 +17,10 @@ from tidegate_protos.v1 import agent_pb2 as pb
 RESERVE_BYTES = 64 * 1024 * 1024  # left free for what apps and the journal write
 
 
-async def inspect(app: App, asked: pb.Inspect) -> Slot:
+async def inspect(app: App, command: pb.Command) -> Slot:
     """Raise unless a release of this size could be prepared and started in the slot, and with
     `probe` unless what it runs is healthy. Returns the slot."""
+    asked = command.inspect
     slot = app.slot(asked.slot)
     if not (asked.digest and app.releases.path(asked.digest)):
         _check_room(app, room_needed(asked.artifact_bytes))
@@ -27,7 +28,7 @@ async def inspect(app: App, asked: pb.Inspect) -> Slot:
     if asked.port and not ours and (holder := ports.holder(asked.port)):
         raise NodeError(f"port {asked.port} is in use by {holder}")
     if asked.HasField("service"):
-        _check_service(app, asked.service)
+        await _check_service(app, slot, command.environment, asked.service)
     if asked.probe:
         await _probe(slot)
     return slot
@@ -41,8 +42,12 @@ def _check_room(app: App, needed_bytes: int) -> None:
         )
 
 
-def _check_service(app: App, service: pb.Service) -> None:
-    managers.manager(service.manager)
+async def _check_service(app: App, slot: Slot, environment: str, service: pb.Service) -> None:
+    kind = managers.manager(service.manager)
+    if kind.check is not None:
+        words = {"slot": slot.name, "app": app.name, "environment": environment, "node": slot.node}
+        unit = launching.unit_name(service, words)
+        await kind.check(managers.Place(slot.folder, slot.output, unit))
     if (user := users.find(service.user)) is not None:
         users.check_way(app.home.parent.parent.parent, user)  # what lies beneath is ours to open
     if service.environment_file:
@@ -54,7 +59,7 @@ async def _probe(slot: Slot) -> None:
     if not await slot.runs():
         raise ServiceError(
             f"slot {slot.name} does not run: {slot.detail or 'nothing was started here'}",
-            output.tail(slot.output),
+            await slot.tail(),
             blame="release",
         )
     check = slot.check()
@@ -65,4 +70,4 @@ async def _probe(slot: Slot) -> None:
         problem = await probe(check)
         if problem is None:
             return
-    raise ServiceError(problem or "", output.tail(slot.output), blame="release")
+    raise ServiceError(problem or "", await slot.tail(), blame="release")

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tidegate_agent.errors import AgentError
 from tidegate_agent.health import Check, Monitor, probe
+from tidegate_agent.managers import Ended
 
 RESTART_SECONDS_MIN = 1.0
 RESTART_SECONDS_MAX = 30.0
@@ -16,13 +17,15 @@ RESTART_SECONDS_MAX = 30.0
 class Kept(Protocol):
     """What is kept: a slot."""
 
-    async def runs(self) -> bool: ...
+    async def runs(self) -> bool:
+        """Raises AgentError where that cannot be told."""
 
-    async def wait(self) -> int | None:
-        """Return once it has ended: the exit code, if known."""
+    async def wait(self) -> Ended:
+        """Return once it has ended."""
 
     async def restart(self) -> None:
-        """Raises AgentError or OSError; it is tried again then."""
+        """Or go on with what its manager has started again. Raises AgentError or OSError; it is
+        tried again then."""
 
     def check(self) -> Check: ...
 
@@ -45,21 +48,39 @@ class Keeper:
         if self._healthy:
             self._since = asyncio.get_running_loop().time()
         while True:
-            if await self._kept.runs():
-                code = await self._watch()
-                self._unwell()
-                words = "ended" if code is None else f"exited with code {code}"
-                self._kept.changed(False, f"{words}; starting it again in {self._pause:.0f} s")
-            await asyncio.sleep(self._pause)
-            self._pause = min(self._pause * 2, RESTART_SECONDS_MAX)
+            try:
+                if await self._kept.runs():
+                    ended = await self._watch()
+                    self._unwell()
+                    await self._after(ended)
+                else:
+                    await self._rest()
+            except AgentError as error:
+                self._kept.changed(None, str(error))
+                await asyncio.sleep(RESTART_SECONDS_MIN)
+                continue
             self._healthy = False
             try:
                 await self._kept.restart()
             except (AgentError, OSError) as error:
                 self._kept.changed(False, str(error))
 
-    async def _watch(self) -> int | None:
-        """Until the process ends; its exit code, if known."""
+    async def _after(self, ended: Ended) -> None:
+        """Say so, and wait until it may be started again."""
+        if ended.returns:  # in its manager's own time; ours would only come in its way
+            self._kept.changed(False, f"{ended.how}; its manager starts it again")
+            await asyncio.sleep(RESTART_SECONDS_MIN)
+        else:
+            what = f"{ended.how}; starting it again in {self._pause:.0f} s"
+            self._kept.changed(False, what)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        pause, self._pause = self._pause, min(self._pause * 2, RESTART_SECONDS_MAX)
+        await asyncio.sleep(pause)
+
+    async def _watch(self) -> Ended:
+        """Until what is kept ends."""
         task = asyncio.create_task(self._monitor())
         try:
             return await self._kept.wait()

@@ -1,5 +1,5 @@
 """What an app, or a script of its release, is started with on this node: the words that its
-placeholders stand for, its variables, its user. Used by slot.py and preparation.py.
+placeholders stand for, its variables, its user. Used by service.py and preparation.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from tidegate_agent import environment_file, users
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.processes import Launch, base_environment
-from tidegate_protos.rules import render
+from tidegate_protos.rules import UNIT, UNIT_PLACEHOLDERS, render
 from tidegate_protos.v1 import agent_pb2 as pb
 
 
@@ -41,11 +41,12 @@ def launch(
     *,
     directory: Path,
     output: Path,
+    secrets: bool = True,
 ) -> Launch:
-    """The environment file is read now. Raises AgentError."""
+    """The environment file is read now; not at all without `secrets`. Raises AgentError."""
     return Launch(
         command=tuple(command),
-        environment=_variables(service, known),
+        environment=_variables(service, known, secrets=secrets),
         directory=directory,
         output=output,
         user=users.find(service.user),
@@ -57,12 +58,23 @@ def all_variables(service: pb.Service, known: Mapping[str, str]) -> dict[str, st
     return {**base_environment(users.find(service.user)), **_variables(service, known)}
 
 
-def _variables(service: pb.Service, known: Mapping[str, str]) -> dict[str, str]:
+def unit_name(service: pb.Service, known: Mapping[str, str]) -> str:
+    """Of the slot's unit. Raises ServiceError."""
+    name = filled(service.unit, {word: known[word] for word in UNIT_PLACEHOLDERS})
+    if not UNIT.fullmatch(name):
+        raise ServiceError(f"{name[:80]!r} is no name of a unit such as shop@blue.service")
+    return name
+
+
+def _variables(
+    service: pb.Service, known: Mapping[str, str], *, secrets: bool = True
+) -> dict[str, str]:
     """Of those with the same name the later one counts: `environment`, then the file on the node,
     then PORT and TIDEGATE_APP, _ENVIRONMENT, _VERSION, _SLOT, _NODE and _PORT."""
+    file = service.environment_file if secrets else ""
     return {
         **{key: filled(value, known) for key, value in service.environment.items()},
-        **(environment_file.read(service.environment_file) if service.environment_file else {}),
+        **(environment_file.read(file) if file else {}),
         "PORT": known["port"],
         **{f"TIDEGATE_{key.upper()}": value for key, value in known.items()},
     }

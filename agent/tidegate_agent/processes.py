@@ -1,8 +1,9 @@
 """The `process` service manager: apps as plain children that outlive the agent.
 
-Called by managers.py, and by scripts.py for what runs once. A child leads a session of its own and
-carries a token in its environment. So an agent that was killed finds it again: by pid, start time
-and boot id, which it had recorded, or by the token alone if it died before it could record them.
+Called by managers/process.py, and by scripts.py for what runs once. A child leads a session of its
+own and carries a token in its environment. So an agent that was killed finds it again: by pid,
+start time and boot id, which it had recorded, or by the token alone if it died before it could
+record them.
 Needs Linux 5.3 (pidfd), and a unit with `KillMode=process` where systemd runs the agent.
 """
 

@@ -1,6 +1,6 @@
 """What the kernel says of processes: /proc, and handles that no reused pid can mislead.
 
-Only `processes` calls it. Needs Linux 5.3 (pidfd).
+Called by processes.py and managers/systemd.py. Needs Linux 5.3 (pidfd).
 """
 
 import asyncio
@@ -68,18 +68,24 @@ def has_variable(pid: int, name: str, value: str) -> bool:
 @contextlib.contextmanager
 def handle(pid: int, started_ticks: int) -> Iterator[int | None]:
     """A pidfd, which means this very process for as long as it is open; None if it is no more."""
+    with any_handle(pid) as pidfd:
+        # Looked at after opening: had the pid been given away, the ticks would differ.
+        seen = look(pid) if pidfd is not None else None
+        yield pidfd if seen is not None and seen.started_ticks == started_ticks else None
+
+
+@contextlib.contextmanager
+def any_handle(pid: int) -> Iterator[int | None]:
+    """A pidfd of whatever has this pid now, which may be hidden in /proc; None if nothing has."""
     try:
         pidfd = os.pidfd_open(pid) if pid > 0 else None
     except ProcessLookupError:
         pidfd = None
-    if pidfd is None:
-        yield None
-        return
-    try:  # looked at after opening: had the pid been given away, the ticks would differ
-        seen = look(pid)
-        yield pidfd if seen is not None and seen.started_ticks == started_ticks else None
+    try:
+        yield pidfd
     finally:
-        os.close(pidfd)
+        if pidfd is not None:
+            os.close(pidfd)
 
 
 async def ended(pidfd: int) -> None:

@@ -10,19 +10,19 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate_agent import health, launching, links, output, ports
+from tidegate_agent import health, links, output, ports
 from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceError
 from tidegate_agent.health import Check, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.keeper import Keeper
-from tidegate_agent.launching import filled
-from tidegate_agent.managers import Handle, Manager, manager
+from tidegate_agent.managers import Ended, manager
 from tidegate_agent.releases import hex_of
 from tidegate_agent.reports import DETAIL_CHARACTERS, clipped
+from tidegate_agent.service import Service
 from tidegate_agent.trees import Purpose, Trees
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -63,20 +63,31 @@ class Slot:
         if record is None:
             state.running = state.healthy = pb.TRI_NO
             return state
-        running = await self.runs()
+        running: bool | None
+        try:
+            running = await self.runs()
+        except AgentError as error:  # that it cannot be asked is no reason to say nothing
+            running, state.detail = None, clipped(str(error), DETAIL_CHARACTERS)
         state.app, state.environment = record.app, record.environment
         state.revision.CopyFrom(record.start.revision)
         state.version, state.port = record.start.version, record.port
         state.running = TRI[running]
-        state.healthy = TRI[self._healthy if running else False]
+        state.healthy = TRI[False if running is False else self._healthy]
         return state
 
     async def runs(self) -> bool:
-        """Whether a process runs here, by what the machine says."""
+        """Whether something runs here, by what the machine says."""
         record = self.record
         if record is None or record.handle is None:
             return False
-        return await self._manager(record).alive(record.handle)
+        return (await self._service(record).manager.look(record.handle)).alive
+
+    async def tail(self) -> str:
+        """The last lines that were written here, as plain text."""
+        record = self.record
+        if record is None or record.handle is None:
+            return output.tail(self.output)
+        return await self._service(record).manager.tail(record.handle)
 
     @property
     def folder(self) -> Path:
@@ -131,9 +142,9 @@ class Slot:
         record = self.record
         assert record is not None and record.handle is not None  # noqa: PT018
         try:
-            await wait_healthy(self.check(), self._manager(record).wait(record.handle))
+            await wait_healthy(health.once_up(self.check(), self._problem), self._exited())
         except ServiceError as error:
-            tail = output.tail(self.output)
+            tail = await self.tail()
             await self._give_up(start.service.stop_grace_seconds)
             self._detail = str(error)
             raise ServiceError(str(error), tail, blame="release") from error
@@ -153,14 +164,19 @@ class Slot:
     async def _end(self, grace_seconds: float) -> str:
         record = self.record
         assert record is not None
-        handle = await self._find(record)
+        service = self._service(record)
+        handle = await service.find()
         if handle is None:
             return "nothing ran here"
-        how = await self._manager(record).stop(handle, grace_seconds)
+        how = await service.manager.stop(handle, grace_seconds)
         self._healthy = False
-        self._detail = "had ended before" if how == "gone" else how
-        if how == "killed":
-            self._detail += f", having ignored SIGTERM for {grace_seconds:g} s"
+        self._detail = {
+            "stopped": "stopped",
+            "killed": f"killed, having ignored SIGTERM for {grace_seconds:g} s",
+            "cut short": "killed, having ignored SIGTERM for as long as its unit says",
+            "gone": "had ended before",
+        }[how]
+        if how in ("killed", "cut short"):
             log.warning("slot %s was %s", self.name, self._detail)
         return self._detail
 
@@ -182,8 +198,9 @@ class Slot:
             or (self.folder / "release").resolve() != place.resolve()
         ):
             return False
-        handle = await self._find(record)
-        if handle is None or not await self._manager(record).alive(handle):
+        service = self._service(record)
+        handle = await service.find()
+        if handle is None or not (await service.manager.look(handle)).alive:
             return False
         await self.unkeep()
         self._save(replace(record, handle=handle))
@@ -224,8 +241,16 @@ class Slot:
         self.record = record
         if record.phase == "starting":
             return  # the command is unfinished, and goes on from here
-        handle = await self._find(record)
-        alive = handle is not None and await self._manager(record).alive(handle)
+        try:
+            service = self._service(record)
+            handle = await service.find()
+            alive = handle is not None and (await service.manager.look(handle)).alive
+        except AgentError as error:
+            log.exception("what slot %s runs cannot be told", self.name)
+            self._detail = str(error)
+            if record.phase == "wanted":
+                self._keep(healthy=None)
+            return
         if record.phase == "ending":
             if alive:
                 grace_seconds = record.start.service.stop_grace_seconds
@@ -259,10 +284,10 @@ class Slot:
 
     # --- What its keeper needs ----------------------------------------------------------------
 
-    async def wait(self) -> int | None:
+    async def wait(self) -> Ended:
         record = self.record
         assert record is not None and record.handle is not None  # noqa: PT018
-        return await self._manager(record).wait(record.handle)
+        return await self._service(record).manager.wait(record.handle)
 
     async def restart(self) -> None:
         """Start it once more, after it has ended, and after what it may have left behind, on its
@@ -270,9 +295,13 @@ class Slot:
         process then carries the token of the one before, and is found by that."""
         record = self.record
         assert record is not None
+        manager = self._service(record).manager
+        if not manager.renews:  # nothing is left behind, and perhaps it runs again by now
+            await self._spawn(record)
+            return
         if record.handle is not None:
             grace_seconds = record.start.service.stop_grace_seconds
-            await self._manager(record).stop(record.handle, grace_seconds)
+            await manager.stop(record.handle, grace_seconds)
         fresh = replace(record, token=uuid.uuid4().hex, handle=None)
         try:
             self._save(fresh)
@@ -285,14 +314,7 @@ class Slot:
         """How the slot's health is asked. Raises AgentError where that makes no sense."""
         record = self.record
         assert record is not None
-        service, words = record.start.service, self._words(record)
-        context = health.Context(
-            directory=self.folder / "release",
-            environment=lambda: launching.all_variables(service, words),
-            user=service.user,
-            is_active=self.runs,
-        )
-        return health.check_of(record.start.health, words, context)
+        return self._service(record).check(self._problem)
 
     def changed(self, healthy: bool | None, detail: str) -> None:
         self._healthy, self._detail = healthy, detail
@@ -303,36 +325,17 @@ class Slot:
     # --- The record and what belongs to it ----------------------------------------------------
 
     async def _spawn(self, record: SlotRecord) -> None:
-        words, service = self._words(record), record.start.service
-        launch = launching.launch(
-            (filled(part, words) for part in service.command),
-            service,
-            words,
-            directory=self.folder / "release",
-            output=self.output,
-        )
-        handle = await self._manager(record).start(launch, record.token)
-        self._hold(replace(record, handle=handle))
+        self._hold(replace(record, handle=await self._service(record).start()))
 
-    async def _find(self, record: SlotRecord) -> Handle | None:
-        """What runs by this record. Its handle is of the last start that could be recorded, its
-        token of the last start."""
-        if record.handle is not None and await self._manager(record).alive(record.handle):
-            return record.handle
-        return await self._manager(record).find(record.token) or record.handle
+    async def _exited(self) -> str:
+        return (await self.wait()).how
 
-    def _manager(self, record: SlotRecord) -> Manager:
-        return manager(record.start.service.manager)
+    async def _problem(self) -> str:
+        assert self.record is not None
+        return await self._service(self.record).problem()
 
-    def _words(self, record: SlotRecord) -> Mapping[str, str]:
-        return launching.words(
-            app=record.app,
-            environment=record.environment,
-            version=record.start.version,
-            slot=self.name,
-            node=self.node,
-            port=record.port,
-        )
+    def _service(self, record: SlotRecord) -> Service:
+        return Service(record, self.node, self.folder, self.output)
 
     def _hold(self, record: SlotRecord) -> None:
         """Remember what runs, in the journal too if it can be written: it is found again by its

@@ -1,10 +1,9 @@
 """Every key that `tidegate.toml` may hold, with its check and what it means: the schema.
 
-`config` reads files by it, `config_reference` writes the reference page from it. `[health]` and
-`[traffic]`, which are of several kinds, have modules of their own.
+`config` reads files by it, `config_reference` writes the reference page from it. `[service]`,
+`[health]` and `[traffic]`, which are of several kinds, have modules of their own.
 """
 
-import re
 from typing import get_args, get_type_hints
 
 from tidegate_controller.config_checks import (
@@ -16,21 +15,16 @@ from tidegate_controller.config_checks import (
     a_name,
     boolean,
     choice,
-    command,
     duration,
-    full_path,
     integer,
     known_yet,
     nodes,
-    string,
     table,
-    variables,
 )
 from tidegate_controller.config_health import EXAMPLE, health
+from tidegate_controller.config_service import EXAMPLES, service
 from tidegate_controller.config_traffic import TRAFFIC, traffic
-from tidegate_controller.core.spec import Hooks, Service, Spec, Struct
-
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
+from tidegate_controller.core.spec import Hooks, Spec, Struct
 
 
 def _literals(struct: type[Struct], field: str) -> tuple[str, ...]:
@@ -47,25 +41,6 @@ def _environments(at: At) -> object:
         environment: table(at.inner(environment, value), ENVIRONMENT, SECTIONS)
         for environment, value in at.value.items()
     }
-
-
-def _ports(at: At) -> object:
-    found = table(at, PORTS)
-    if found.get("blue") is not None and found["blue"] == found.get("green"):
-        at.clashes("blue and green must be two different ports: both run at once")
-    return found
-
-
-def _user(at: At) -> object:
-    what = 'the name of a user on the nodes such as "www-data"'
-    user = string(at, what)
-    if user is not None and not _USER.fullmatch(user):
-        at.expected(what)
-    return user
-
-
-def _environment_file(at: At) -> object:
-    return full_path(at, 'the path of a file on the node, in full, such as "/etc/shop/env"')
 
 
 def _section(keys: Keys) -> Check:
@@ -87,51 +62,6 @@ ENVIRONMENT = {
         "how the new release takes over; the only one yet",
     ),
     "protected": Key("protected", boolean, "whoever deploys here is asked whether it is meant"),
-}
-PORTS = {
-    "blue": Key("blue", integer(1, 65535), "of the slot blue", "blue = 8001"),
-    "green": Key("green", integer(1, 65535), "of the slot green", "green = 8002"),
-}
-SERVICE = {
-    "manager": Key(
-        "manager",
-        known_yet(_literals(Service, "manager")),
-        "the only one yet: children of the agent, which starts them again when they exit",
-    ),
-    "command": Key(
-        "command",
-        command('["./serve", "--port", "{port}"]'),
-        "a list of arguments; runs in the unpacked release",
-        'command = ["./serve", "--port", "{port}"]',
-    ),
-    "user": Key(
-        "user",
-        Check("a user's name", _user),
-        "whom the app and its hooks run as; the agent must be root for that",
-        absent="the agent's own",
-    ),
-    "environment": Key(
-        "environment",
-        Check("a table of strings", variables),
-        "variables; they are stored in the log, so no secrets. Names that begin with `TIDEGATE_` "
-        "are set by Tidegate, and so is `PORT`",
-    ),
-    "environment_file": Key(
-        "environment_file",
-        Check("a path, in full", _environment_file),
-        "`NAME=value` lines in a file on the node, read at each start: the place for secrets; "
-        "where `environment` has the same name, the file counts",
-        absent="none",
-    ),
-    "ports": Key(
-        "ports",
-        Check("{ blue = 8001, green = 8002 }", _ports),
-        "where they must be known",
-        absent="the agent picks",
-    ),
-    "stop_grace": Key(
-        "stop_grace_seconds", duration("0s"), "between SIGTERM and SIGKILL, when a slot is stopped"
-    ),
 }
 HOOKS = {
     "install": Key(
@@ -190,9 +120,9 @@ ARTIFACT = {
 SECTIONS = {
     "service": Key(
         "service",
-        _section(SERVICE),
+        Check("a table", service),
         "How a release runs on a node.",
-        f"[service] {SERVICE['command'].needed}",
+        f"[service] {EXAMPLES['command']}",
     ),
     "health": Key(
         "health",

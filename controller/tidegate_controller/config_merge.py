@@ -1,7 +1,7 @@
 """What counts for one environment of a `tidegate.toml`: its own tables over those for all.
 
-Tables are merged key by key; arrays and single values replace what stood there. Another kind of
-health check, or another adapter, replaces the former with its options. Called by `config`.
+Tables are merged key by key; arrays and single values replace what stood there. Another service
+manager, kind of health check or adapter replaces the former with its options. Called by `config`.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 
 from tidegate_controller.config_health import without_other_kind
 from tidegate_controller.config_keys import SECTIONS
+from tidegate_controller.config_service import without_other_manager
 from tidegate_controller.config_traffic import without_other_adapter
 from tidegate_controller.toml_lines import KeyPath
 
-KINDS = {"health": without_other_kind, "traffic": without_other_adapter}
+KINDS = {
+    "service": without_other_manager,
+    "health": without_other_kind,
+    "traffic": without_other_adapter,
+}
 
 
 @dataclass

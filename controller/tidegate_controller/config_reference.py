@@ -19,8 +19,8 @@ from tidegate_controller.config_keys import (
     RETENTION,
     ROLLOUT,
     SECTIONS,
-    SERVICE,
 )
+from tidegate_controller.config_service import SERVICE
 from tidegate_controller.config_traffic import ADAPTERS, NEEDED, TRAFFIC
 from tidegate_controller.core.spec import (
     Health,
@@ -56,8 +56,8 @@ filled in on the node, for each slot anew:
 """
 ENVIRONMENTS = """\
 Any of the tables below may be said otherwise for one environment. Tables are merged key by key;
-arrays and single values replace what is said for all. Another kind of health check, or another
-adapter, replaces the former with its options.
+arrays and single values replace what is said for all. Another service manager, kind of health check
+or adapter replaces the former with its options.
 
 ```toml
 [environments.staging]

@@ -17,8 +17,8 @@ from tidegate_controller.config_keys import (
     HOOKS,
     RETENTION,
     ROLLOUT,
-    SERVICE,
 )
+from tidegate_controller.config_service import keys_of
 from tidegate_controller.config_traffic import ADAPTERS, TRAFFIC
 from tidegate_controller.core.spec import Health, Spec, Struct
 from tidegate_controller.units import spell_duration
@@ -37,7 +37,7 @@ def spelled(app: str, specs: Mapping[str, Spec]) -> str:
 
 def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
     settings = spec.settings
-    yield "service", _lines(settings.service, SERVICE)
+    yield "service", _lines(settings.service, keys_of(settings.service.manager))
     yield "health", [*_probe(settings.health), *_lines(settings.health, WAITS)]
     yield "hooks", _lines(settings.hooks, HOOKS)
     yield "rollout", _lines(spec.pace, ROLLOUT)

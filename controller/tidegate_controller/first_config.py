@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from tidegate_controller.config_checks import At, Key
 from tidegate_controller.config_health import KINDS
-from tidegate_controller.config_keys import ENVIRONMENT, FRAME, SERVICE
+from tidegate_controller.config_keys import ENVIRONMENT, FRAME
+from tidegate_controller.config_service import SERVICE
 from tidegate_controller.config_spelled import bare, toml
 from tidegate_controller.config_traffic import TRAFFIC
 from tidegate_controller.errors import UsageError

@@ -217,6 +217,7 @@ def _service(release: t.Release, slot: str) -> pb.Service:
         stop_grace_seconds=service.stop_grace_seconds,
         user=service.user,
         environment_file=service.environment_file,
+        unit=service.unit,
     )
 
 

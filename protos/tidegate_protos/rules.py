@@ -19,6 +19,8 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # of HTTP
 HEADER_VALUE = re.compile(r"[ -~]*")
 URL_CHARS = 2000
 PLACEHOLDERS = ("port", "slot", "app", "environment", "version", "node")
+UNIT_PLACEHOLDERS = ("slot", "app", "environment", "node")  # a unit is the same for all releases
+UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@-]{0,240}\.service")  # of systemd; none is an option
 
 # Control characters but newline and tab, and the marks that reorder a line for its reader: what
 # comes from elsewhere is text, and reaches no terminal with any of these.

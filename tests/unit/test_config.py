@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from config_samples import SMALLEST, assert_said, cases, changed, problems, read
 
-from tidegate_controller import config, config_keys, config_traffic
+from tidegate_controller import config, config_keys, config_service, config_traffic
 from tidegate_controller.config import load
 from tidegate_controller.config_checks import Keys
 from tidegate_controller.core.spec import (
@@ -157,7 +157,7 @@ def test_a_spec_survives_the_way_through_the_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "struct"),
     [
-        (config_keys.SERVICE, Service),
+        (config_service.SERVICE, Service),
         (config_keys.HOOKS, Hooks),
         (config_keys.ROLLOUT, Pace),
         (config_keys.RETENTION, Keep),
@@ -288,7 +288,7 @@ ap = 1                 => 1: ap: unknown key; did you mean "app"?
 [health]↵colour = 1    => 10: [health] colour: unknown key; known here: http, tcp, exec, grpc, uni…
 [health]↵↵# x↵evry = 1 => 12: [health] evry: unknown key; did you mean "every"?
 [service]↵comand = []  => 7: [service] comand: unknown key; did you mean "command"?
-[service]↵unit = "a"   => 7: [service] unit: unknown key; known here: manager, command, user, …
+[service]↵colour = "a" => 7: [service] colour: unknown key; known here: manager, command, un…
 [hooks]↵instal = true  => 16: [hooks] instal: unknown key; did you mean "install"?
 [retention]↵releeses = 1 => 16: [retention] releeses: unknown key; did you mean "releases"?
 [artifact]↵strip = 1   => 16: [artifact] strip: unknown key; did you mean "strip_components"?

@@ -16,9 +16,9 @@ from tidegate_controller.config_keys import (
     RETENTION,
     ROLLOUT,
     SECTIONS,
-    SERVICE,
     TOP,
 )
+from tidegate_controller.config_service import SERVICE
 from tidegate_controller.config_spelled import spelled, toml
 from tidegate_controller.config_traffic import TRAFFIC
 from tidegate_controller.errors import UsageError
@@ -32,8 +32,22 @@ TABLES = {
     "artifact": ARTIFACT,
     "traffic": TRAFFIC,
 }
-WORDS = ["", "a", "5s", "90d", "caddy", "exec", "none", "wait", "once", "/x", "a:{port}", "{app}"]
-WORDS += ["http://a:{port}/", "../../x", "5 parsecs", "\u202e", "web-1"]
+WORDS = [
+    "",
+    "a",
+    "5s",
+    "90d",
+    "caddy",
+    "exec",
+    "none",
+    "systemd",
+    "wait",
+    "once",
+    "/x",
+    "a:{port}",
+    "{app}",
+]
+WORDS += ["http://a:{port}/", "../../x", "a@{slot}.service", "5 parsecs", "\u202e", "web-1"]
 SINGLE = st.one_of(
     st.sampled_from(WORDS),
     st.booleans(),

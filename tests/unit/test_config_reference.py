@@ -56,7 +56,7 @@ def test_each_kind_and_adapter_has_a_table_of_all_its_keys() -> None:
 
 def test_a_default_is_written_as_the_file_would_have_it() -> None:
     found = {name: default for name, _, default, _ in dict(section_rows())["service"]}
-    assert found["command"] == "required"
+    assert found["command"] == "required with `process`"
     assert found["stop_grace"] == '`"10s"`'
     assert found["environment"] == "`{}`"
     assert found["ports"] == "the agent picks"

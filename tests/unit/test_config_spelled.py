@@ -10,6 +10,7 @@ from config_samples import SMALLEST, changed, read
 from test_config import EXAMPLES, FULL
 from test_config_health import HTTP
 from test_config_health import RIGHT as CHECKS
+from test_config_service import COMMAND, UNITS
 from test_config_traffic import CADDY
 from test_config_traffic import RIGHT as BALANCERS
 
@@ -31,6 +32,7 @@ SAMPLES = {
     "overrides": f"{SMALLEST}[environments.s]\nnodes = ['a']\nhealth.unit = true\n",
     **{written: changed(HTTP, written) for written in CHECKS},
     **{written: changed(CADDY, written) for written in BALANCERS},
+    **{written: changed(COMMAND, written) for written in UNITS},
     **{str(file.parent.name): file.read_text() for file in EXAMPLES},
 }
 

@@ -32,7 +32,7 @@ ON_THE_WIRE = pb.Service(
 
 def command(verb: t.Verb, **settings: object) -> pb.Command:
     """For work in a node's slot green, about a release with these settings."""
-    mine: Settings = replace(SETTINGS, service=SERVICE, hooks=HOOKS, **settings)
+    mine: Settings = replace(SETTINGS, **{"service": SERVICE, "hooks": HOOKS, **settings})
     one = replace(release("1"), settings=mine)
     work = t.Work(verb=verb, at="a", place=place("a/green"), revision=one.revision)
     action = t.Action(id="x", fence=(1, 1), step="s", index=0, work=work, deadline=60.0)
@@ -76,3 +76,9 @@ def test_a_step_that_moves_traffic_by_a_command_has_time_for_all_its_runs() -> N
     assert quick["preflight"] == QUERY_SECONDS
     more = {step: late[step] - seconds for step, seconds in quick.items() if late[step] != seconds}
     assert more == {"preflight": 180.0, "shift": 180.0}
+
+
+def test_a_unit_reaches_the_agent_as_it_stands_in_the_file() -> None:
+    units = Service(manager="systemd", unit="shop@{slot}.service", stop_grace_seconds=4.0)
+    told = command("start", service=units).start_slot.service
+    assert told == pb.Service(manager="systemd", unit="shop@{slot}.service", stop_grace_seconds=4.0)

@@ -4,8 +4,8 @@
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.health import exec as execute
@@ -76,6 +76,12 @@ def check_of(health: pb.HealthCheck, words: Mapping[str, str], context: Context)
         deadline_seconds=health.deadline_seconds,
         start_grace_seconds=health.start_grace_seconds,
     )
+
+
+def once_up(check: Check, problem: Callable[[], Awaitable[str]]) -> Check:
+    """The same check for a slot that starts: `problem` is why its manager says that the app is not
+    up yet. Nothing else is asked before that is empty."""
+    return replace(check, kind=unit.OnceUp(check.kind, problem))
 
 
 async def probe(check: Check) -> str | None:

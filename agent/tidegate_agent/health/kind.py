@@ -27,7 +27,7 @@ class Context:
     directory: Path  # the slot's unpacked release
     environment: Callable[[], Mapping[str, str]]  # all variables of the app; nothing is added
     user: str  # whom the app runs as; empty: the agent's own user
-    is_active: Callable[[], Awaitable[bool]]  # whether the service manager says that it runs
+    problem: Callable[[], Awaitable[str]]  # why, to its manager, it does not serve; empty: it may
 
 
 Fill = Callable[[str], str]  # replaces {port} and its like

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.health.check import Check, probe
-from tidegate_agent.health.kind import exit_in_words
 
 FIRST_PROBE_SECONDS = 0.05
 FAST_PROBE_SECONDS = 0.25  # between probes until the first that succeeds
@@ -18,12 +17,12 @@ SUCCESSES_TO_RECOVER = 2
 _log = logging.getLogger(__name__)
 
 
-async def wait_healthy(check: Check, exited: Awaitable[int | None]) -> None:
+async def wait_healthy(check: Check, exited: Awaitable[str]) -> None:
     """Return once it has been healthy for `healthy_after_seconds` without a failure.
 
     Nothing is asked before `start_grace_seconds` have passed; they are a part of the deadline.
-    Raises ServiceError as soon as `exited` ends (with the exit code, if known), and at the
-    deadline. A future or task that is given as `exited` is left running.
+    Raises ServiceError as soon as `exited` ends, which says how in words, and at the deadline.
+    A future or task that is given as `exited` is left running.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -38,12 +37,7 @@ async def wait_healthy(check: Check, exited: Awaitable[int | None]) -> None:
             return_when=asyncio.FIRST_COMPLETED,
         )
         if ending.done():
-            code, after = ending.result(), f"after {loop.time() - started:.1f} s"
-            raise ServiceError(
-                f"exited {after}, with an unknown code"
-                if code is None
-                else f"{exit_in_words(code)} {after}"
-            )
+            raise ServiceError(f"{ending.result()} after {loop.time() - started:.1f} s")
         if not polling.done():
             raise ServiceError(
                 f"not healthy within {check.deadline_seconds:g} s: last: {wait.last()}"

@@ -25,8 +25,9 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Service(Struct, frozen=True, kw_only=True):
     """How a slot runs. Strings may hold {port} {slot} {app} {environment} {version} {node}."""
 
-    manager: Literal["process"] = "process"
-    command: tuple[str, ...]
+    manager: Literal["process", "systemd"] = "process"
+    command: tuple[str, ...] = ()  # process
+    unit: str = ""  # systemd: the operator's own, one for each slot
     user: str = ""  # empty: the agent's own
     environment: Mapping[str, str] = {}
     environment_file: str = ""  # on the node: NAME=value lines, read at each start

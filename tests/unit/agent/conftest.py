@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from fake_systemd import FakeSystemd
 from one_node import PYTHON, OneNode, anybody_may_run_python
 
 
@@ -35,3 +36,11 @@ async def open_node(open_folder: Path) -> AsyncIterator[OneNode]:
     data.mkdir(mode=0o700)
     async with OneNode.running(data) as node:
         yield node
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
+    """Before anything else looks for systemctl in the PATH."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    return FakeSystemd(folder, monkeypatch)

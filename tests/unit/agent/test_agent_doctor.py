@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 from fake_controller import FakeController
+from fake_systemd import FAILED, RUNS, FakeSystemd
 
 from tidegate_agent import doctor, ports
 from tidegate_agent import main as agent
 from tidegate_agent.errors import ServiceError
-from tidegate_agent.journal import Journal
+from tidegate_agent.journal import Journal, SlotRecord
+from tidegate_agent.managers import systemctl
 from tidegate_agent.options import Options, read
 from tidegate_protos import findings
 from tidegate_protos.findings import Finding
+from tidegate_protos.v1 import agent_pb2 as pb
 
 
 @pytest.fixture
@@ -186,3 +189,41 @@ def test_wrong_settings_are_findings_too(
     assert ended.value.code == 1
     said = capsys.readouterr().out
     assert f"fail  {tmp_path / 'agent.toml'}: unknown key 'nod'; did you mean 'node'?" in said
+
+
+@pytest.mark.parametrize(
+    ("shown", "what", "mend"),
+    [
+        (RUNS, "is active, and the run that the agent knows", None),
+        ({"InvocationID": "run-2"}, "is active, but in another run than", "a running agent takes"),
+        (FAILED, "is failed", "journalctl -u shop@blue.service -n 50"),
+        ({"LoadState": "masked"}, "is masked on this node; type systemctl unmask", ""),
+    ],
+)
+def test_a_slot_that_is_a_unit_is_looked_at(
+    data: Path,
+    systemd: FakeSystemd,
+    monkeypatch: pytest.MonkeyPatch,
+    shown: dict[str, str],
+    what: str,
+    mend: str | None,
+) -> None:
+    monkeypatch.setattr(systemctl, "BOOTED", data)
+    service = pb.Service(manager="systemd", unit="shop@{slot}.service")
+    start, handle = pb.StartSlot(slot="blue", service=service), {"invocation": "run-1"}
+    journal = Journal(data / "journal.db")
+    journal.save_slot(SlotRecord("shop", "blue", "test", start, 8001, "wanted", "t", handle))
+    journal.close()
+    systemd.shows(shown)
+    found, bad = looked(data, monkeypatch)
+    (said,) = (each for each in found if "shop@blue.service " in each.what)
+    assert what in said.what
+    assert bad.get(said.what, "nothing").startswith("nothing" if mend is None else mend)
+
+
+def test_a_machine_without_systemd_can_have_processes_only(
+    data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(systemctl, "BOOTED", tmp_path / "nowhere")
+    found, _ = looked(data, monkeypatch)
+    assert any(each.what.endswith("apps can be processes, not units") for each in found)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tidegate_agent.environment_file import FILE_BYTES, parse, read
-from tidegate_agent.errors import NodeError
+from tidegate_agent.environment_file import FILE_BYTES, parse, read, spelled, write
+from tidegate_agent.errors import NodeError, ServiceError
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,30 @@ def test_nobody_waits_for_what_is_no_file(tmp_path: Path, make: Callable[[Path],
     make(place)
     with pytest.raises(NodeError, match="shop.env is not a regular file$|Is a directory$"):
         read(str(place))
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True), TEXTS))
+def test_what_is_written_for_a_unit_is_read_as_it_was(variables: dict[str, str]) -> None:
+    assert dict(parse(spelled(variables))) == variables
+
+
+def test_what_is_written_is_for_the_agent_alone_and_replaces_what_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "environment"
+    for text in ("1", 'two\r\n"lines"\n'):
+        write(file, {"A": text})
+    assert read(str(file)) == {"A": text}
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("variables", [{"A": "hunter2\0"}, {"A B": "hunter2"}, {"": "hunter2"}])
+def test_what_cannot_stand_in_a_file_is_not_written(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    with pytest.raises(ServiceError, match="^the variable '.*' cannot stand in an") as raised:
+        write(tmp_path / "environment", variables)
+    assert "hunter2" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []

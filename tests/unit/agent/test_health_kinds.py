@@ -18,7 +18,7 @@ from tidegate_agent.health.exec import Exec
 from tidegate_agent.health.grpc import Grpc
 from tidegate_agent.health.http import Http
 from tidegate_agent.health.tcp import Tcp
-from tidegate_agent.health.unit import Unit
+from tidegate_agent.health.unit import OnceUp, Unit
 from tidegate_protos.v1 import agent_pb2 as pb
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
@@ -188,24 +188,42 @@ async def test_a_file_of_certificates_that_is_of_no_use_is_named(tmp_path: Path)
 # --- The service manager's word ------------------------------------------------------------------
 
 
+async def well() -> str:
+    return ""
+
+
 async def test_a_unit_is_healthy_when_the_service_manager_says_so() -> None:
-    async def yes() -> bool:
-        return True
+    async def no() -> str:
+        return "shop@blue.service is activating (start)"
 
-    async def no() -> bool:
-        return False
+    assert await Unit(well).ask(20) is None
+    assert await Unit(no).ask(20) == "shop@blue.service is activating (start)"
 
-    assert await Unit(yes).ask(20) is None
-    assert await Unit(no).ask(20) == "the service manager says that the service is not active"
+
+async def test_while_a_slot_starts_nothing_is_asked_before_its_manager_says_that_it_is_up() -> None:
+    said = ["is activating (start)", "is activating (start-post)", "", "is deactivating"]
+
+    async def problem() -> str:
+        return said.pop(0)
+
+    class Sick:
+        async def ask(self, timeout_seconds: float) -> str | None:
+            return "answered 500"
+
+    starting = OnceUp(Sick(), problem)
+    answers = [await starting.ask(20) for _ in range(4)]
+    assert answers == [
+        *("is activating (start)", "is activating (start-post)", "answered 500", "answered 500")
+    ]
 
 
 async def test_a_service_manager_that_cannot_be_asked_is_no_good_sign() -> None:
-    async def fails() -> bool:
+    async def fails() -> str:
         raise ServiceError("no connection to systemd")
 
-    async def hangs() -> bool:
+    async def hangs() -> str:
         await asyncio.Event().wait()
-        return True
+        return ""
 
     said = await Unit(fails).ask(20)
     assert said == "the service manager could not be asked: no connection to systemd"
@@ -225,11 +243,7 @@ USUAL: dict[str, Any] = {
 }
 
 
-async def active() -> bool:
-    return True
-
-
-CONTEXT = Context(Path("/slot/release"), dict, "www-data", active)
+CONTEXT = Context(Path("/slot/release"), dict, "www-data", well)
 
 
 def made(**kind: Any) -> Check:
@@ -261,7 +275,7 @@ def test_every_kind_is_made_of_its_message_with_all_placeholders_filled_in() -> 
     )
     grpc = pb.GrpcCheck(address="a:{port}", service="s.{slot}", tls=True, ca_file="/{slot}")
     assert made(grpc=grpc).kind == Grpc("a:8001", "s.blue", True, "/blue")
-    assert made(unit=pb.UnitCheck()).kind == Unit(active)
+    assert made(unit=pb.UnitCheck()).kind == Unit(well)
 
 
 def test_the_numbers_of_a_check_reach_it() -> None:

@@ -68,7 +68,7 @@ async def test_a_probe_of_what_does_not_run_says_so(node: OneNode) -> None:
         ({"user": "nobody-of-that-name"}, "there is no user 'nobody-of-that-name' on this node"),
         ({"environment_file": "/no/such/file"}, "cannot read environment_file /no/such/file: No "),
         ({"environment_file": "shop.env"}, "environment_file 'shop.env' is not an absolute path"),
-        ({"manager": "openrc"}, "this agent has no service manager 'openrc', only: process"),
+        ({"manager": "openrc"}, "this agent has no service manager 'openrc', only: process, sys"),
     ],
 )
 async def test_what_a_service_needs_is_looked_for_before_anything_is_done(

@@ -7,9 +7,11 @@ import pytest
 from one_node import until
 
 from tidegate_agent import keeper
+from tidegate_agent.errors import NodeError
 from tidegate_agent.health import Check
 from tidegate_agent.health.tcp import Tcp
 from tidegate_agent.keeper import Keeper
+from tidegate_agent.managers import Ended
 
 CHECK = Check(
     kind=Tcp("127.0.0.1:1"),
@@ -30,15 +32,16 @@ class Fake:
         self.ended = asyncio.Event()
         self.restarts = 0
         self.fails = False
+        self.returns = False
         self.said: list[str] = []
         self.keeper = Keeper(self, True)
 
     async def runs(self) -> bool:
         return self.running.is_set()
 
-    async def wait(self) -> int | None:
+    async def wait(self) -> Ended:
         await self.ended.wait()
-        return 7
+        return Ended("exited with code 7", returns=self.returns)
 
     async def restart(self) -> None:
         self.restarts += 1
@@ -116,3 +119,39 @@ async def test_a_restart_that_fails_is_tried_again(
     await until(lambda: kept.said[-1] == "no such luck")
     jump(100.0)
     await until(lambda: kept.restarts == 2)
+
+
+async def test_what_its_manager_starts_again_is_gone_on_with_and_no_pause_grows(
+    kept: Fake, jump: Callable[[float], None]
+) -> None:
+    kept.returns = True
+    for restarts in (1, 2, 3):
+        kept.running.clear()
+        kept.ended.set()
+        await until(lambda: "exited" in "".join(kept.said[-1:]))
+        assert kept.said[-1] == "exited with code 7; its manager starts it again"
+        jump(keeper.RESTART_SECONDS_MIN + 0.1)
+        await until(lambda: kept.restarts == restarts)  # noqa: B023
+        kept.said.append("on it goes")
+    kept.returns = False
+    assert await crash(kept, jump, 5.0) == "1 s"
+
+
+async def test_a_manager_that_cannot_be_asked_is_asked_again(
+    jump: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, asked = Fake(), 0
+
+    async def fails() -> bool:
+        nonlocal asked
+        asked += 1
+        raise NodeError("systemd cannot be asked on this node")
+
+    monkeypatch.setattr(fake, "runs", fails)
+    task = asyncio.create_task(fake.keeper.run())
+    await until(lambda: asked == 1)
+    jump(keeper.RESTART_SECONDS_MIN + 0.1)
+    await until(lambda: asked == 2)
+    task.cancel()
+    assert fake.said[0] == "systemd cannot be asked on this node"
+    assert fake.restarts == 0

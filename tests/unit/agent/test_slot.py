@@ -9,8 +9,9 @@ import pytest
 from one_node import OneNode, runs, service, start_slot, until
 
 from tidegate_agent import keeper
-from tidegate_agent.errors import JournalError
+from tidegate_agent.errors import JournalError, NodeError
 from tidegate_agent.journal import SlotRecord
+from tidegate_agent.managers.process import Processes
 from tidegate_protos.v1 import agent_pb2 as pb
 
 # --- Starting and stopping -----------------------------------------------------------------------
@@ -50,7 +51,7 @@ async def test_an_unknown_manager_changes_nothing(node: OneNode) -> None:
     await node.started()
     start = start_slot(node.release("2"), service=service(manager="rc.d"), config="other")
     finished = await node.do(start_slot=start)
-    assert "no service manager 'rc.d', only: process" in finished.error
+    assert "no service manager 'rc.d', only: process, systemd" in finished.error
     assert finished.blame == pb.BLAME_ENVIRONMENT
 
 
@@ -132,6 +133,27 @@ async def test_an_app_that_ended_meanwhile_is_started_again(node: OneNode) -> No
     await node.begin()
     assert (await node.slot.state()).detail == "had ended while no agent ran"
     await until(lambda: node.pid() != pid and runs(node.pid()))
+
+
+async def test_a_manager_that_cannot_be_asked_for_a_while_costs_no_app(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.started()
+    pid = node.pid()
+
+    async def fails(*_: object) -> None:
+        raise NodeError("systemd cannot be asked on this node")
+
+    monkeypatch.setattr(keeper, "RESTART_SECONDS_MIN", 0.02)
+    monkeypatch.setattr(Processes, "look", fails)
+    await node.start_anew()
+    state = await node.slot.state()
+    assert (state.running, state.healthy) == (pb.TRI_UNKNOWN, pb.TRI_UNKNOWN)
+    assert state.detail == "systemd cannot be asked on this node"
+    monkeypatch.undo()
+    await until(lambda: node.slot._healthy is True)
+    assert node.pid() == pid
+    assert (await node.slot.state()).running == pb.TRI_YES
 
 
 # --- Afterwards ----------------------------------------------------------------------------------

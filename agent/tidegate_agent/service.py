@@ -1,0 +1,79 @@
+"""What one slot runs, or shall run, by its record: how its words, its manager, its variables and
+its health check hang together. Made by slot.py of each record anew.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from tidegate_agent import health, launching
+from tidegate_agent.health import Check
+from tidegate_agent.journal import SlotRecord
+from tidegate_agent.managers import Handle, Manager, Place, manager
+
+
+class Service:
+    """`folder` is the slot's own, `output` where a child's output goes."""
+
+    def __init__(self, record: SlotRecord, node: str, folder: Path, output: Path) -> None:
+        self.record = record
+        self._node = node
+        self._folder = folder
+        self._output = output
+
+    @property
+    def manager(self) -> Manager:
+        """Raises AgentError where this agent has no such one."""
+        told = self.record.start.service
+        unit = launching.unit_name(told, self._words) if told.unit else ""
+        return manager(told.manager).of(Place(self._folder, self._output, unit))
+
+    async def start(self) -> Handle:
+        told = self.record.start.service
+        launch = launching.launch(
+            (launching.filled(part, self._words) for part in told.command),
+            told,
+            self._words,
+            directory=self._folder / "release",
+            output=self._output,
+            secrets=not told.unit,  # a unit names the file of its secrets itself
+        )
+        return await self.manager.start(launch, self.record.token)
+
+    async def find(self) -> Handle | None:
+        """What runs by the record. Its handle is of the last start that could be recorded, its
+        token of the last start."""
+        handle = self.record.handle
+        if handle is not None and (await self.manager.look(handle)).alive:
+            return handle
+        return await self.manager.find(self.record.token) or handle
+
+    async def problem(self) -> str:
+        """Why the manager says that it does not serve; empty where it may."""
+        handle = self.record.handle
+        return (
+            "nothing was started" if handle is None else (await self.manager.look(handle)).problem
+        )
+
+    def check(self, problem: Callable[[], Awaitable[str]]) -> Check:
+        """How its health is asked; `problem` is the manager's word. Raises AgentError where that
+        makes no sense."""
+        told = self.record.start.service
+        context = health.Context(
+            directory=self._folder / "release",
+            environment=lambda: launching.all_variables(told, self._words),
+            user=told.user,
+            problem=problem,
+        )
+        return health.check_of(self.record.start.health, self._words, context)
+
+    @property
+    def _words(self) -> Mapping[str, str]:
+        record = self.record
+        return launching.words(
+            app=record.app,
+            environment=record.environment,
+            version=record.start.version,
+            slot=record.slot,
+            node=self._node,
+            port=record.port,
+        )
