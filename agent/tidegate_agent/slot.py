@@ -19,7 +19,7 @@ from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceEr
 from tidegate_agent.health import Check, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.keeper import Keeper
-from tidegate_agent.managers import Ended, manager
+from tidegate_agent.managers import Ended, ending_in_words, manager
 from tidegate_agent.releases import hex_of
 from tidegate_agent.reports import DETAIL_CHARACTERS, clipped
 from tidegate_agent.service import Service
@@ -170,12 +170,7 @@ class Slot:
             return "nothing ran here"
         how = await service.manager.stop(handle, grace_seconds)
         self._healthy = False
-        self._detail = {
-            "stopped": "stopped",
-            "killed": f"killed, having ignored SIGTERM for {grace_seconds:g} s",
-            "cut short": "killed, having ignored SIGTERM for as long as its unit says",
-            "gone": "had ended before",
-        }[how]
+        self._detail = ending_in_words(how, grace_seconds)
         if how in ("killed", "cut short"):
             log.warning("slot %s was %s", self.name, self._detail)
         return self._detail

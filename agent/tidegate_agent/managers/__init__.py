@@ -6,11 +6,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tidegate_agent.errors import NodeError
-from tidegate_agent.managers.kind import Ended, Ending, Handle, Manager, Place, Sight
+from tidegate_agent.managers.kind import (
+    Ended,
+    Ending,
+    Handle,
+    Manager,
+    Place,
+    Sight,
+    ending_in_words,
+)
 from tidegate_agent.managers.process import Processes
 from tidegate_agent.managers.systemd import Units
 
-__all__ = ["MANAGERS", "Ended", "Ending", "Handle", "Manager", "Place", "Sight", "manager"]
+__all__ = [
+    "MANAGERS",
+    "Ended",
+    "Ending",
+    "Handle",
+    "Manager",
+    "Place",
+    "Sight",
+    "ending_in_words",
+    "manager",
+]
 
 
 @dataclass(frozen=True)

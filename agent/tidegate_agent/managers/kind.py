@@ -65,3 +65,13 @@ class Manager(Protocol):
 
     async def tail(self, handle: Handle) -> str:
         """The last lines that it wrote, as plain text."""
+
+
+def ending_in_words(ending: Ending, grace_seconds: float) -> str:
+    """For a log, and for the result of a command."""
+    return {
+        "stopped": "stopped",
+        "killed": f"killed, having ignored SIGTERM for {grace_seconds:g} s",
+        "cut short": "killed, having ignored SIGTERM for as long as its unit says",
+        "gone": "had ended before",
+    }[ending]

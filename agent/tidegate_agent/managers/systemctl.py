@@ -15,7 +15,7 @@ from pathlib import Path
 from tidegate_agent import output, users
 from tidegate_agent.errors import NodeError, ServiceError
 from tidegate_agent.processes import DEFAULT_PATH
-from tidegate_agent.threads import to_the_end
+from tidegate_protos.threads import to_the_end
 
 BOOTED = Path("/run/systemd/system")  # is there where systemd is what the machine was booted with
 CALL_SECONDS = 30.0  # a systemd that says nothing for so long is not going to
