@@ -72,6 +72,7 @@ stop_grace = "300ms"
 [health]
 http = "http://127.0.0.1:{port}/"
 every = "100ms"
+timeout = "10s"
 healthy_after = "200ms"
 deadline = "20s"
 [hooks]
@@ -187,7 +188,8 @@ class Land:
         with Client(self.fleet.address).expect() as client:
             apps = client.status("").apps
         if not apps or apps[0].version is None:
-            assert self.deploy("0").state == "succeeded"
+            first = self.deploy("0")
+            assert first.state == "succeeded", first
         return self.answers()
 
     @contextmanager
