@@ -126,15 +126,16 @@ class Executor:
         job = Job(command, token, self._report, begin)
         self._jobs[command.id] = job
         task = asyncio.create_task(self._run(job, earlier), name=command.id)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(functools.partial(self._ended, job))
         return task
 
-    def _ended(self, task: Task) -> None:
+    def _ended(self, job: Job, task: Task) -> None:
         self._acting.pop(task, None)
         self._looking.discard(task)
         self._overtaken.discard(task.get_name())
-        if (job := self._jobs.pop(task.get_name(), None)) is not None:
-            job.close()
+        if self._jobs.get(task.get_name()) is job:
+            del self._jobs[task.get_name()]
+        job.close()
 
     async def _run(self, job: Job, earlier: tuple[Task, ...]) -> None:
         command = job.command
@@ -193,7 +194,7 @@ class Executor:
         output_tail: str = "",
         blame: Blame = "unclear",
     ) -> None:
-        """Record the result, then report it."""
+        """Record the result, then report it. Whoever asks again from then on is answered anew."""
         finished = reports.finished(
             command.id,
             outcome,
@@ -207,7 +208,7 @@ class Executor:
                 self._journal.finish(finished)
         except AgentError:
             log.exception("the result of %s could not be recorded", command.id)
-        if (job := self._jobs.get(command.id)) is not None:
+        if (job := self._jobs.pop(command.id, None)) is not None:
             job.close()
         self._report(pb.Report(finished=finished))
 

@@ -75,6 +75,31 @@ async def test_a_repeated_command_gets_its_stored_result(node: OneNode, script: 
     assert script.log == ["c1 begins", "c1 ends"]
 
 
+async def test_a_command_that_comes_again_in_the_moment_of_its_result_is_answered_again(
+    node: OneNode, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result could not be recorded, so it is done again: it must not be taken for running."""
+
+    def full(*_: object) -> None:
+        raise JournalError("the journal cannot be written: disk full")
+
+    command = node.command(**STOP)
+    script.end(command)
+    monkeypatch.setattr(node.agent._journal, "finish", full)
+    executor, reported = node.agent._executor("shop"), node.agent.report
+
+    def ask_again(report: pb.Report) -> None:
+        reported(report)
+        if report.HasField("finished"):
+            executor._report = reported
+            node.take(command)
+
+    executor._report = ask_again
+    node.take(command)
+    await until(lambda: sum(report.HasField("finished") for report in node.reports) == 2)
+    assert script.log == ["c1 begins", "c1 ends"] * 2
+
+
 async def test_a_lower_fence_is_superseded_and_nothing_is_done(
     node: OneNode, script: Script
 ) -> None:
