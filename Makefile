@@ -2,6 +2,7 @@
 # make screens docs/screens.md, after a change of what commands show
 # make test    everything that must hold before a change goes in (ARGS=... goes to pytest)
 # make lint    the part of it that runs nothing
+# make sweep   an agent killed, or given an error, at each of its file operations (two minutes)
 # make protos  the generated code, after a change of a .proto
 # make reference  docs/reference/configuration.md, after a change of what tidegate.toml may hold
 # make clean   back to what a clone has
@@ -16,8 +17,26 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 demo: .venv/.demo
 	$(BIN)/tidegate demo $(ARGS)
 
-test: lint
+test: lint tools
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+.PHONY: sweep
+sweep: .venv/.dev tools
+	PYTHONPATH=tests/unit/agent $(BIN)/python tests/integration/file_operations.py
+
+# What tests need of Debian or Ubuntu beside pip; without it they are skipped, and say so.
+TOOLS := strace
+.PHONY: tools
+tools:
+	@for tool in $(TOOLS); do \
+		command -v $$tool > /dev/null && continue; \
+		test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
+			|| { echo "$$tool is missing; as root: apt-get install $$tool" >&2; continue; }; \
+		echo "installing $$tool, which tests need"; \
+		apt-get install -qq $$tool > /dev/null 2>&1 \
+			|| { apt-get update -qq && apt-get install -qq $$tool > /dev/null; } \
+			|| echo "$$tool could not be installed" >&2; \
+	done
 
 .PHONY: screens
 screens: .venv/.dev
