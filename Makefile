@@ -2,6 +2,7 @@
 # make screens docs/screens.md, after a change of what commands show
 # make test    everything that must hold before a change goes in (ARGS=... goes to pytest)
 # make lint    the part of it that runs nothing
+# make sweep   an agent killed, or given an error, at each of its file operations (two minutes)
 # make protos  the generated code, after a change of a .proto
 # make reference  docs/reference/configuration.md, after a change of what tidegate.toml may hold
 # make clean   back to what a clone has
@@ -16,8 +17,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 demo: .venv/.demo
 	$(BIN)/tidegate demo $(ARGS)
 
-test: lint
+test: lint tools
 	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
+
+.PHONY: sweep
+sweep: .venv/.dev tools
+	PYTHONPATH=tests/unit/agent $(BIN)/python tests/integration/file_operations.py
+
+# What tests need beside pip; what cannot be had is said here, and by each test that is skipped for it.
+.PHONY: tools
+tools:
+	@tests/tools
 
 .PHONY: screens
 screens: .venv/.dev

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tidegate_agent import links, retention
+from tidegate_agent.durable import make_folder, settle
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.releases import Releases, hex_of
@@ -25,7 +26,7 @@ class App:
     def __init__(
         self, journal: Journal, node: str, home: Path, on_change: Callable[["App", Slot], None]
     ) -> None:
-        home.mkdir(parents=True, exist_ok=True)
+        make_folder(home)
         self.name = home.name
         self.releases = Releases(home)
         self.releases.sweep()
@@ -35,6 +36,8 @@ class App:
         self.slots = {name: Slot(journal, node, home, name, self._slot_changed) for name in SLOTS}
         for slot in self.slots.values():
             slot.trees.sweep()
+        settle(home.parent, home, home / "releases", home / "slots")
+        settle(*(slot.folder for slot in self.slots.values()))
 
     def _slot_changed(self, slot: Slot) -> None:
         self._on_change(self, slot)

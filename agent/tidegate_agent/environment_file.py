@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tidegate_agent import durable
 from tidegate_agent.errors import NodeError, ServiceError
-from tidegate_agent.releases import sync_folder
 
 HEAD = "# Written by tidegate-agent before each start; what is changed here is lost.\n"
 
@@ -52,14 +52,7 @@ def read(path: str) -> dict[str, str]:
 
 def write(path: Path, variables: Mapping[str, str]) -> None:
     """In one step, and durably; for its owner alone. Raises as `spelled` does, and OSError."""
-    text = spelled(variables)
-    fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "w", encoding="utf-8", newline="", opener=_privately) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent)
+    durable.write(path, spelled(variables), path.with_name(f".{path.name}.new"), mode=0o600)
 
 
 def spelled(variables: Mapping[str, str]) -> str:
@@ -69,10 +62,6 @@ def spelled(variables: Mapping[str, str]) -> str:
             raise ServiceError(f"the variable {name[:80]!r} cannot stand in an environment file")
     lines = [f'{name}="{_QUOTED.sub(_escaped, variables[name])}"\n' for name in sorted(variables)]
     return HEAD + "".join(lines)
-
-
-def _privately(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _escaped(found: re.Match[str]) -> str:

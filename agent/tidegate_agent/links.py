@@ -8,18 +8,25 @@ import re
 import secrets
 from pathlib import Path
 
-from tidegate_agent.releases import sync_folder
+from tidegate_agent.durable import sync_folder
+from tidegate_agent.releases import remove
 
 UNFINISHED = re.compile(r"\.[a-z]+\.[0-9a-f]{8}")
 
 
 def replace(link: Path, target: str) -> None:
-    """Let a symlink name another target, atomically and durably."""
-    if link.is_symlink() and os.readlink(link) == target:
-        return
-    fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
-    fresh.symlink_to(target)
-    fresh.rename(link)
+    """Let a symlink name another target, atomically and durably. Raises OSError.
+
+    One that names it already may do so by a call that failed to sync it.
+    """
+    if not link.is_symlink() or os.readlink(link) != target:
+        fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+        try:
+            fresh.symlink_to(target)
+            fresh.rename(link)
+        except OSError:
+            remove(fresh)
+            raise
     sync_folder(link.parent)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from tidegate_agent import launching, ports, scripts, users
+from tidegate_agent.durable import make_folder
 from tidegate_agent.errors import AgentError, NodeError
 from tidegate_agent.fetch import disk_errors
 from tidegate_agent.job import Job
@@ -40,7 +41,7 @@ async def make_ready(
     await to_the_end(asyncio.to_thread(trees.sweep))
     if not (installs or tasks or prepare.service.user):
         return
-    slot.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(slot.folder)
     owner = users.find(prepare.service.user)
     if owner is not None:
         users.open_way(slot.folder, slot.home.parent.parent)

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from tidegate_agent import durable
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, disk_errors
 from tidegate_agent.unpacker import unpack
@@ -134,7 +135,9 @@ class Releases:
             try:
                 with disk_errors("preparing the release", self._folder, size_bytes + needed):
                     marker = self._complete(name)
-                    if marker is None:
+                    if marker is not None:  # perhaps by an attempt that failed to sync it
+                        await to_the_end(asyncio.to_thread(durable.sync_folder, self._folder))
+                    else:
                         room = asyncio.to_thread(self._make_room, name, size_bytes, needed)
                         await to_the_end(room)
                         fetch = Fetch(self._part(name), name, size_bytes, self._patience)
@@ -170,7 +173,7 @@ class Releases:
 
     def _make_room(self, name: str, size_bytes: int, unpacked_bytes: int) -> None:
         """Take away what an earlier attempt left, and look whether the disk can hold the rest."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(self._folder)
         leftovers = [*self._folder.glob(f".{name}.*.tmp"), self._marker(name), self._folder / name]
         for leftover in leftovers:
             remove(leftover)
@@ -196,9 +199,15 @@ class Releases:
 
     def _publish(self, name: str, temporary: Path, marker: _Marker) -> None:
         """The child synced the tree, so each name here shows only what is durable already."""
-        temporary.rename(self._folder / name)
-        sync_folder(self._folder)
-        self._write(name, marker)
+        tree = self._folder / name
+        try:
+            temporary.rename(tree)
+            durable.sync_folder(self._folder)
+            self._write(name, marker)
+        except OSError:
+            if not self._marker(name).exists():  # else it is complete, and the marker stays true
+                remove(tree)
+            raise
         remove(self._part(name))
 
     def _mark(self, name: str, marker: _Marker) -> None:
@@ -208,13 +217,8 @@ class Releases:
         os.utime(self._marker(name))
 
     def _write(self, name: str, marker: _Marker) -> None:
-        part = self._folder / f".{name}.ok.tmp"
-        with part.open("w") as file:
-            file.write(json.dumps(asdict(marker)))
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(self._marker(name))
-        sync_folder(self._folder)
+        temporary = self._folder / f".{name}.ok.tmp"
+        durable.write(self._marker(name), json.dumps(asdict(marker)), temporary)
 
 
 def room_needed(size_bytes: int, unpacked_bytes: int | None = None) -> int:
@@ -230,14 +234,6 @@ def hex_of(digest: str) -> str:
     if not (found := DIGEST.fullmatch(digest)):
         raise ArtifactError(f"{digest[:80]!r} is no digest: sha256: and 64 digits 0-9a-f")
     return found[1]
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def remove(path: Path) -> None:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from tidegate_agent.releases import remove, sync_folder
+from tidegate_agent.durable import sync_folder
+from tidegate_agent.releases import remove
 
 MARKER = re.compile(r"([0-9a-f]{64})\.ok")
 PART = re.compile(r"\.([0-9a-f]{64})\.part")

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tidegate_agent import health, links, output, ports
+from tidegate_agent.durable import make_folder
 from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceError
 from tidegate_agent.health import Check, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
@@ -224,7 +225,7 @@ class Slot:
 
     def _link(self, place: Path) -> None:
         """Let the slot's `release` name the unpacked tree, by a rename that is durable."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self.output.parent.mkdir(exist_ok=True)
         links.replace(self.folder / "release", os.path.relpath(place, self.folder))
 

@@ -92,9 +92,7 @@ class Tree:
         dirty there, which the kernel would soon have done anyway. Where it cannot be had (no
         ctypes, another libc) every file and directory is synced on its own.
         """
-        if (syncfs := c_function("syncfs")) is not None:
-            if syncfs(self.root_fd) != 0:
-                raise OSError(errno.EIO, "syncfs failed")
+        if sync_disk(self.root_fd):
             return
         for path, kind in self.contents.kinds.items():
             if kind != SYMLINK:
@@ -105,12 +103,25 @@ class Tree:
                     os.close(fd)
 
 
+def sync_disk(fd: int) -> bool:
+    """Whether all that is dirty on its file system has been written; False where this machine has
+    no such call. Raises OSError with the kernel's reason: a full disk may show here first."""
+    if (syncfs := c_function("syncfs")) is None:
+        return False
+    if syncfs(fd) != 0:
+        import ctypes  # noqa: PLC0415 - it was there for the function
+
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return True
+
+
 def c_function(name: str) -> Callable[..., int] | None:
     """A function of the C library, or None where hardening or another libc denies it."""
     try:
         import ctypes  # noqa: PLC0415 - may fail, which is an answer
 
-        function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
+        function: Callable[..., int] = getattr(ctypes.CDLL(None, use_errno=True), name)
     except (ImportError, OSError, AttributeError, MemoryError):
         return None
     return function

@@ -9,7 +9,6 @@ A tree that neither link names counts for nothing. Used by preparation.py and sl
 """
 
 import asyncio
-import errno
 import json
 import logging
 import os
@@ -19,11 +18,11 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tidegate_agent import links
+from tidegate_agent import durable, links
 from tidegate_agent.copying import copy_tree
-from tidegate_agent.releases import hex_of, remove, sync_folder
+from tidegate_agent.releases import hex_of, remove
 from tidegate_agent.retention import removed
-from tidegate_agent.tree import c_function
+from tidegate_agent.tree import sync_disk
 from tidegate_agent.users import User
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -80,7 +79,7 @@ class Trees:
 
     async def make(self, digest: str, release: Path, owner: User | None) -> Path:
         """A new copy of the release. Raises OSError; nothing is left of it then."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(self._folder)
         tree = self._folder / f"tree-{hex_of(digest)}-{secrets.token_hex(4)}"
         call_off = threading.Event()
         copying = asyncio.create_task(asyncio.to_thread(copy_tree, release, tree, owner, call_off))
@@ -105,7 +104,7 @@ class Trees:
         """Nothing is prepared any more."""
         if self._link(NEXT).is_symlink():
             self._link(NEXT).unlink()
-            sync_folder(self._folder)
+            durable.sync_folder(self._folder)
 
     def sweep(self) -> list[str]:
         """Remove what neither link names; what a crash has left, and what was replaced. A sentence
@@ -123,13 +122,8 @@ class Trees:
 
     def _publish(self, path: Path, purpose: Purpose) -> None:
         _sync_disk(path)
-        temporary = self._folder / f"{path.name}.json.tmp"
-        with temporary.open("w") as file:
-            json.dump(asdict(purpose), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self._folder / f"{path.name}.json")
-        sync_folder(self._folder)
+        told = self._folder / f"{path.name}.json"
+        durable.write(told, json.dumps(asdict(purpose)), told.with_name(f"{told.name}.tmp"))
         links.replace(self._link(NEXT), path.name)
 
     def _targets(self) -> set[str]:
@@ -154,13 +148,9 @@ class Trees:
 
 def _sync_disk(folder: Path) -> None:
     """All that was written on this file system: scripts may have written anywhere in the tree."""
-    syncfs = c_function("syncfs")
-    if syncfs is None:
-        os.sync()
-        return
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if syncfs(fd) != 0:
-            raise OSError(errno.EIO, "syncfs failed")
+        if not sync_disk(fd):
+            os.sync()
     finally:
         os.close(fd)

@@ -85,10 +85,7 @@ class OneNode:
         await self.begin()
 
     def end_apps(self) -> None:
-        for process in list(procfs.everyone()):
-            if procfs.has_variable(process.pid, "TIDEGATE_NODE", self.name):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)
+        end_apps(self.name)
 
     # --- The machine --------------------------------------------------------------------------
 
@@ -190,6 +187,18 @@ class OneNode:
 
     def health(self) -> list[pb.SlotState]:
         return [report.health.slot for report in self.reports if report.HasField("health")]
+
+
+def apps_of(node: str) -> set[int]:
+    """The pids of all that agents of this name have started on this machine."""
+    pids = [process.pid for process in procfs.everyone()]
+    return {pid for pid in pids if procfs.has_variable(pid, "TIDEGATE_NODE", node)}
+
+
+def end_apps(node: str) -> None:
+    for pid in apps_of(node):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def service(*arguments: str, drain: float = 0.0, **more: Any) -> pb.Service:

@@ -598,7 +598,6 @@ needs_namespaces = pytest.mark.skipif(
     not shutil.which("unshare") or subprocess.run(SMALL, check=False).returncode != 0,
     reason="needs user and mount namespaces",
 )
-needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 LISTING = '"$@"; echo; find . -mindepth 2'
 
 
@@ -709,25 +708,6 @@ async def test_a_marker_without_its_tree_counts_for_nothing(
     assert is_whole(tmp_path)
 
 
-@needs_strace
-@pytest.mark.parametrize(
-    "call", ["rename:1", "fsync:1", "fsync:2", "rename:2", "fsync:3", "unlink:3"]
-)
-async def test_a_kill_between_any_two_names_is_made_good(
-    tmp_path: Path, server: Server, releases: Releases, call: str
-) -> None:
-    name, _, when = call.partition(":")
-    kill = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}"]
-    kill += ["-e", f"inject={name}:signal=KILL:when={when}"]
-    assert run([*kill, *alone(tmp_path, server)]) == ""
-    assert not is_whole(tmp_path)
-    assert (releases.path(DIGEST) is not None) == (call in ("fsync:3", "unlink:3"))
-    releases.sweep()
-    await prepare(releases, server)
-    assert is_whole(tmp_path)
-    assert server.asked == [None]
-
-
 def test_a_kill_at_any_moment_is_made_good(tmp_path: Path, server: Server) -> None:
     chance = random.Random(3)
     for _ in range(4):
@@ -737,23 +717,3 @@ def test_a_kill_at_any_moment_is_made_good(tmp_path: Path, server: Server) -> No
             process.kill()
     run(alone(tmp_path, server, sweep="sweep"))
     assert is_whole(tmp_path)
-
-
-@needs_strace
-def test_what_a_name_shows_was_synced_before(tmp_path: Path, server: Server) -> None:
-    root, traces = tmp_path / "root", tmp_path / "traces"
-    traces.mkdir()
-    strace = ["strace", "-ff", "-ttt", "-y", "-o", str(traces / "of")]  # a file each thread
-    run([*strace, "-e", "trace=rename,fsync,syncfs,unlink", *alone(root, server)])
-    lines = sorted(line for file in traces.iterdir() for line in file.read_text().splitlines())
-    text = re.sub(r"\.[0-9a-f]{8}\.tmp", ".tmp", "\n".join(lines)).replace(NAME, "X")
-    calls = re.findall(r"(rename|fsync|syncfs|unlink)\((.*)\) += 0", text)
-    assert [(call, *re.findall(r"/root/releases/?([^>\"]*)", rest)) for call, rest in calls] == [
-        ("syncfs", ".X.tmp"),
-        ("rename", ".X.tmp", "X"),
-        ("fsync", ""),
-        ("fsync", ".X.ok.tmp"),
-        ("rename", ".X.ok.tmp", "X.ok"),
-        ("fsync", ""),
-        ("unlink", ".X.part"),
-    ]
