@@ -39,16 +39,17 @@ class Content:
         phrases = ["".join(luck.choices(words, cum_weights=often, k=4)) for _ in range(PHRASES)]
         folders = _folders(luck, max(1, files * FOLDERS // 2200))
         mu = _mu()
-        self.files: dict[str, bytes] = {}
+        found: dict[str, bytes] = {}
         sizes = random.Random(SEED)  # noqa: S311
         for number in range(files):
             size = min(LARGEST_BYTES, int(sizes.lognormvariate(mu, SPREAD)))
             name = f"{luck.choice(folders)}/file-{number}.js"
             if luck.random() < RANDOM_SHARE:
-                self.files[name] = luck.randbytes(size)
+                found[name] = luck.randbytes(size)
             else:
                 text = "".join(luck.choices(phrases, k=size // 16 + 1))
-                self.files[name] = text.encode()[:size]
+                found[name] = text.encode()[:size]
+        self.files = dict(sorted(found.items()))  # folder by folder, as tar takes them
 
     @property
     def unpacked_bytes(self) -> int:

@@ -41,12 +41,10 @@ class Release:
 
 
 class Way(Protocol):
-    """`groups`: those of cpu_groups.py in which its processes run. `keeps_all`: old releases stay
-    for ever, so the benchmark takes them away."""
+    """`groups`: those of cpu_groups.py in which its processes run."""
 
     name: str
     groups: tuple[str, ...]
-    keeps_all: bool
 
     def roots(self) -> Sequence[Path]:
         """The folder of each host."""
@@ -64,7 +62,7 @@ class Way(Protocol):
 class Bare:
     """What nobody can do without: hash, unpack, link, start; nothing goes from host to host."""
 
-    name, groups, keeps_all = "bare work", ("client",), True
+    name, groups = "bare work", ("client",)
 
     def __init__(self, folder: Path, hosts: int) -> None:
         self._roots = [folder / f"web-{number}" for number in range(1, hosts + 1)]
@@ -78,7 +76,7 @@ class Bare:
         return root / "current"
 
     def command(self, release: Release) -> tuple[Sequence[str | Path], Mapping[str, str]]:
-        given = (release.version, release.digest, release.archive)
+        given = (release.version, release.digest, release.archive, sys.executable)
         return ["sh", WAYS / "bare.sh", *given, *self._roots], {}
 
 
@@ -86,7 +84,7 @@ class OverSsh:
     """What the ways through sshd have in common: a folder a host, `folder/web-N`."""
 
     name = ""
-    groups, keeps_all = ("client", "sshd"), True
+    groups = ("client", "sshd")
 
     def __init__(self, folder: Path, hosts: SshHosts) -> None:
         self.folder, self.hosts = folder, hosts
@@ -106,9 +104,9 @@ class Script(OverSsh):
     name = "ssh/scp script"
 
     def command(self, release: Release) -> tuple[Sequence[str | Path], Mapping[str, str]]:
-        given = (release.version, release.digest, release.archive, self.hosts.client_config)
+        given = (release.version, release.digest, release.archive, sys.executable)
         targets = [f"{root.name}={root}" for root in self.roots()]
-        return ["sh", WAYS / "script.sh", *given, *targets], {}
+        return ["sh", WAYS / "script.sh", *given, self.hosts.client_config, *targets], {}
 
 
 class Ansible(OverSsh):
@@ -131,7 +129,7 @@ class Ansible(OverSsh):
         )
 
     def command(self, release: Release) -> tuple[Sequence[str | Path], Mapping[str, str]]:
-        given = {"version": release.version, "archive": release.archive, "ways": WAYS}
+        given = words_of(release)
         words = " ".join(f"{name}={value}" for name, value in given.items())
         command = [self._program, "-i", self._inventory, "-e", words, WAYS / "playbook.yml"]
         return command, {"ANSIBLE_CONFIG": str(self._config), "ANSIBLE_HOME": str(self.folder)}
@@ -164,9 +162,19 @@ class Pyinfra(OverSsh):
         self._inventory.write_text(f"hosts = {entries!r}\n")
 
     def command(self, release: Release) -> tuple[Sequence[str | Path], Mapping[str, str]]:
-        given = {"version": release.version, "archive": release.archive, "ways": WAYS}
+        given = words_of(release)
         data = [word for name, value in given.items() for word in ("--data", f"{name}={value}")]
         return [self._program, "-y", *data, self._inventory, WAYS / "operations.py"], {}
+
+
+def words_of(release: Release) -> dict[str, str | Path]:
+    """What a playbook or a deploy of pyinfra has to be told."""
+    return {
+        "version": release.version,
+        "archive": release.archive,
+        "ways": WAYS,
+        "python": sys.executable,
+    }
 
 
 def programs_of(tool: str) -> Path:

@@ -15,7 +15,6 @@ until a second after its end. Needs root: for sshd, and to count that (cpu_group
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -103,10 +102,6 @@ class Bench:
             if time.monotonic() > give_up:
                 sys.exit(f"{way.name}: no service runs in {', '.join(sorted(missing))}")
             time.sleep(0.1)
-        for root in way.roots():
-            for old in (root / "releases").iterdir() if way.keeps_all else ():
-                if old.name != version:
-                    shutil.rmtree(old)
 
 
 def _folders_of_processes() -> set[str]:

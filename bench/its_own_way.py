@@ -17,7 +17,7 @@ app = "bench"
 [environments.bench]
 nodes = {{ role = "web" }}
 [service]
-command = ["python3", "-I", "-S", "{service}", "{{port}}"]
+command = ["{python}", "-I", "-S", "{service}", "{{port}}"]
 [health]
 tcp = "127.0.0.1:{{port}}"
 every = "1m"
@@ -36,12 +36,11 @@ class Tidegate:
     """Nothing runs until `start`; what then runs in the group in which that was called."""
 
     name, groups = "Tidegate", ("client", "tidegate")
-    keeps_all = False  # an agent keeps a few, and takes away the rest by itself
 
     def __init__(self, folder: Path, hosts: int) -> None:
         folder.mkdir(parents=True)
         self._config = folder / "tidegate.toml"
-        self._config.write_text(CONFIG.format(service=WAYS / "service.py"))
+        self._config.write_text(CONFIG.format(python=sys.executable, service=WAYS / "service.py"))
         self.fleet = LocalFleet(folder, hosts)
 
     def start(self) -> None:

@@ -12,4 +12,4 @@ server.shell(
     name="Unpack", commands=[f"tar -xzf {root}/incoming.tar.gz -C {root}/releases/{version}"]
 )
 files.link(name="Switch", path=f"{root}/current", target=f"releases/{version}")
-server.shell(name="Restart", commands=[f"sh {ways}/restart.sh {root} {ways}/service.py"])
+server.shell(name="Restart", commands=[f"sh {ways}/restart.sh {root} {host.data.python}"])
