@@ -3,7 +3,6 @@
 Called by `operator_service`. Nothing here is stored: a view is made anew whenever it is asked for.
 """
 
-
 import msgspec
 
 from tidegate_controller.clock import wall_now
