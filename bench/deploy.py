@@ -33,7 +33,6 @@ from contenders import TOOLS, Ansible, Bare, Pyinfra, Release, Script, Way, prog
 from cpu_groups import CpuGroups
 from its_own_way import Tidegate
 
-SETTLE_SECONDS = 1.0  # for what a way still does after it has said that it is done
 SERVICE_SECONDS = 5.0
 WAYS = ("bare", "tidegate", "script", "pyinfra", "ansible")
 
@@ -49,10 +48,13 @@ class Figures:
 class Bench:
     """`ways` are ready; what they take is in `figures`, by name."""
 
-    def __init__(self, folder: Path, content: Content, groups: CpuGroups) -> None:
+    def __init__(
+        self, folder: Path, content: Content, groups: CpuGroups, settle_seconds: float
+    ) -> None:
         self.ways: list[Way] = []
         self.figures: dict[str, Figures] = {}
         self._folder, self._content, self._groups = folder, content, groups
+        self._settle_seconds = settle_seconds
 
     def round(self, number: int) -> None:
         """One turn of each way, begun by another one each time."""
@@ -85,7 +87,7 @@ class Bench:
             wall = time.monotonic() - began
         if done.returncode:
             sys.exit(f"{way.name} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(self._settle_seconds)
         cpu = self._groups.seconds(*way.groups) - before
         self._check(way, release.version)
         return wall, cpu
@@ -177,16 +179,19 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=2200, help="of the release")
     parser.add_argument("--rounds", type=int, default=5, help="after one to warm up")
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY")
+    parser.add_argument(
+        "--settle", type=float, default=1.0, help="seconds for what a way does after its end"
+    )
     parser.add_argument("--quick", action="store_true", help="two hosts, 50 files, one round")
     options = parser.parse_args()
     if options.quick:
-        options.hosts, options.files, options.rounds = 2, 50, 1
+        options.hosts, options.files, options.rounds, options.settle = 2, 50, 1, 0.0
     content = Content(options.files)
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-bench-")))
         groups = CpuGroups()
         exits.callback(groups.close)
-        bench = Bench(folder, content, groups)
+        bench = Bench(folder, content, groups, options.settle)
         bench.ways, left_out = make_ways(options.only, folder, options.hosts, groups, exits)
         for sentence in left_out:
             print(f"LEFT OUT: {sentence}", file=sys.stderr, flush=True)
