@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from tidegate_agent import machine, output, reports, scripts
@@ -15,7 +14,7 @@ from tidegate_agent.executor import Executor, script_token
 from tidegate_agent.journal import Journal
 from tidegate_agent.pacing import Paced
 from tidegate_agent.slot import Slot
-from tidegate_protos import logs
+from tidegate_protos import VERSION, logs
 from tidegate_protos.rules import NAME
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -93,7 +92,7 @@ class Agent:
         hello = pb.Hello(
             node=self.node,
             journal_id=self._journal.journal_id,
-            agent_version=version("tidegate"),
+            agent_version=VERSION,
             labels=self._labels,
             address=self._address,
             highest_epoch=self._journal.highest_epoch(),

@@ -8,7 +8,6 @@ import platform
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 
 import grpc
@@ -18,7 +17,7 @@ from tidegate_agent import doctor_units, ports
 from tidegate_agent.errors import AgentError
 from tidegate_agent.journal import SCHEMA_VERSION
 from tidegate_agent.options import Options
-from tidegate_protos import findings
+from tidegate_protos import VERSION, findings
 from tidegate_protos.findings import GIB, Finding
 from tidegate_protos.settings import files
 
@@ -31,7 +30,7 @@ SYSTEMCTL_SECONDS = 5.0
 def look(options: Options) -> Iterator[Finding]:
     """Everything that was found, as it is found."""
     data = options.data
-    yield Finding("ok", f"tidegate-agent {version('tidegate')}, node {options.node}")
+    yield Finding("ok", f"tidegate-agent {VERSION}, node {options.node}")
     yield from _settings()
     yield from _kernel()
     make = f"start an agent once, it makes the folder: tidegate-agent run --data {data}"

@@ -6,7 +6,6 @@ import fcntl
 import os
 import signal
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from tidegate_agent import options
@@ -14,7 +13,7 @@ from tidegate_agent.agent import Agent
 from tidegate_agent.errors import AgentError
 from tidegate_agent.link import Link
 from tidegate_agent.options import Options
-from tidegate_protos import findings, logs
+from tidegate_protos import VERSION, findings, logs
 from tidegate_protos.notify import Systemd
 from tidegate_protos.settings import SettingsError
 
@@ -48,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    whole.add_argument("--version", action="version", version=version("tidegate"))
+    whole.add_argument("--version", action="version", version=VERSION)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",

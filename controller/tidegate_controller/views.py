@@ -3,8 +3,6 @@
 Called by `operator_service`. Nothing here is stored: a view is made anew whenever it is asked for.
 """
 
-from importlib.metadata import version
-
 import msgspec
 
 from tidegate_controller.clock import wall_now
@@ -33,6 +31,7 @@ from tidegate_controller.errors import UsageError
 from tidegate_controller.log import Record
 from tidegate_controller.stream import Stream
 from tidegate_controller.wire import release_of, split_stream
+from tidegate_protos import VERSION
 
 
 def release_view(release: t.Release) -> ReleaseView:
@@ -149,7 +148,7 @@ def _slot_view(state: t.State, place: t.Place) -> SlotView:
 
 def controller(engine: Engine) -> ControllerView:
     return ControllerView(
-        version=version("tidegate"),
+        version=VERSION,
         log_id=engine.log.log_id,
         epoch=engine.epoch,
         events=engine.log.last_seq,

@@ -7,5 +7,7 @@ Imports nothing else of Tidegate. `make protos` regenerates; a test checks that 
 
 import os
 
+VERSION = "0.1.0"  # of all of Tidegate: what is built takes it from here
+
 # Children that become another user are made by fork, in which gRPC's own handlers would crash.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -171,7 +171,47 @@ async def test_only_lanes_that_change_are_replaced_and_no_left_over_remains(tmp_
     after = [file.stat().st_ino for file in lane_files(settings)]
     changed = [old != new for old, new in zip(before, after, strict=True)]
     assert changed == [False, True] * 10
-    assert sorted(os.listdir(tmp_path / "traffic")) == [f.name for f in lane_files(settings)]
+    names = [file.name for file in lane_files(settings)]
+    kept = [f".{name}.former" for name in names[1::2]]
+    assert sorted(os.listdir(tmp_path / "traffic")) == sorted(names + kept)
+
+
+async def test_the_way_back_syncs_the_directory_and_nothing_else(tmp_path, monkeypatch):
+    settings = spec(tmp_path)
+    balancer = Caddy(settings)
+    await balancer.shift({A: 1, B: 1})
+    await balancer.shift({C: 1, D: 1})
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    for target in ({A: 1, B: 1}, {C: 1, D: 1}, {A: 1, B: 1}):
+        await balancer.shift(target)
+        assert await balancer.state() == dict.fromkeys(target, 10)
+    assert synced == [settings.directory] * 3
+
+
+async def test_a_former_lane_that_somebody_has_written_since_is_not_taken(tmp_path):
+    settings = spec(tmp_path, lanes=2)
+    balancer = Caddy(settings)
+    await balancer.shift({A: 1})
+    await balancer.shift({B: 1})
+    former = tmp_path / "traffic" / ".lane-01.former"
+    former.write_text(A)  # the right address, but nobody knows whether it would outlive the power
+    os.utime(former, (1, 1))
+    inode = former.stat().st_ino
+    await balancer.shift({A: 1})
+    assert await balancer.state() == {A: 2}
+    assert lane_files(settings)[1].stat().st_ino != inode
+
+
+async def test_a_shift_needs_no_former_lanes(tmp_path, monkeypatch):
+    def cannot(self, target):
+        raise PermissionError(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", cannot)
+    settings = spec(tmp_path)
+    for target in (A, B, A):
+        await Caddy(settings).shift({target: 1})
+        assert await Caddy(settings).state() == {target: 20}
 
 
 async def test_lanes_are_readable_for_caddys_own_user_whatever_the_umask(tmp_path):

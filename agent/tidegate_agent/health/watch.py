@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.health.check import Check, probe
 
-FIRST_PROBE_SECONDS = 0.05
-FAST_PROBE_SECONDS = 0.25  # between probes until the first that succeeds
+FIRST_PROBE_SECONDS = 0.05  # after the start; from then on each pause is half as long again
+FAST_PROBE_SECONDS = 0.25  # at most between probes until the first that succeeds
 SUCCESSES_TO_RECOVER = 2
 
 _log = logging.getLogger(__name__)
@@ -108,9 +108,9 @@ class _Wait:
 
     async def run(self) -> None:
         check, loop = self.check, asyncio.get_running_loop()
-        first = min(FIRST_PROBE_SECONDS, check.every_seconds)
-        pause = min(FAST_PROBE_SECONDS, check.every_seconds)
-        await asyncio.sleep(max(first, check.start_grace_seconds))
+        pause = min(FIRST_PROBE_SECONDS, check.every_seconds)
+        longest = min(FAST_PROBE_SECONDS, check.every_seconds)
+        await asyncio.sleep(max(pause, check.start_grace_seconds))
         self.problem = "no check has ended yet"
         while True:
             self.problem = await probe(check)
@@ -118,13 +118,14 @@ class _Wait:
             if self.problem is not None:
                 self.healthy_since = None
                 await asyncio.sleep(pause)
+                pause = min(pause * 1.5, longest)
                 continue
             if self.healthy_since is None:
                 self.healthy_since = now
             left = self.healthy_since + check.healthy_after_seconds - now
             if left <= 0:
                 return
-            pause = check.every_seconds
+            pause = longest = check.every_seconds
             await asyncio.sleep(min(pause, left))
 
     def last(self) -> str:

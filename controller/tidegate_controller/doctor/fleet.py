@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.documents import AppStatus, ControllerView, NodeList, NodeView, Status
 from tidegate_controller.errors import TidegateError
 from tidegate_controller.units import spell_duration
+from tidegate_protos import VERSION
 from tidegate_protos.findings import GIB, Finding
 
 CLOCKS_SECONDS = 60.0  # two clocks that differ by less are of no interest
@@ -40,10 +40,10 @@ def _of_controller(controller: ControllerView, now: datetime, target: str) -> It
         f"{controller.epoch}, {controller.events:,} events, up for "
         f"{spell_duration(round(controller.seconds_up))}",
     )
-    if controller.version != version("tidegate"):
+    if controller.version != VERSION:
         yield Finding(
             "warn",
-            f"the controller has version {controller.version}, this command {version('tidegate')}",
+            f"the controller has version {controller.version}, this command {VERSION}",
             "upgrade the older one: first the controller, then the agents, then the rest",
         )
     apart = abs((datetime.fromisoformat(controller.now) - now).total_seconds())

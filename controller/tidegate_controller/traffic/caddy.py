@@ -14,6 +14,7 @@ What Caddy 2.11 does, and what follows from it:
 """
 
 import asyncio
+import contextlib
 import os
 import re
 from collections import Counter
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
+from tidegate_controller.traffic.durable_lanes import former, kept, ready, sync_directory
 from tidegate_protos.threads import to_the_end
 
 NOWHERE = "127.0.0.1:0"  # nothing can listen on port 0, so this refuses at once, always
@@ -191,7 +193,7 @@ def _made_directory(directory: Path) -> Path:
     try:
         directory.mkdir()
         directory.chmod(0o755)  # whatever the umask: Caddy runs as another user
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
     except OSError as error:
         raise TrafficError(
             f"the traffic directory {directory} cannot be made: {error.strerror}",
@@ -217,13 +219,17 @@ def _shift(spec: Traffic, weights: Mapping[str, int]) -> None:
         current = [lane if _is_lane(lane) else None for lane in map(_read, files)]
         wanted = allocate(current, weights)
         fresh = [
-            (_write_beside(file, lane), file)
+            (ready(file, lane), kept(file), file)
             for file, lane, old in zip(files, wanted, current, strict=True)
             if lane != old
         ]
-        for new, file in fresh:
+        for new, _, file in fresh:
             new.replace(file)
-        _sync_directory(directory)  # also where nothing changed: an earlier try may not have
+        with contextlib.suppress(OSError):  # it would only have been quicker next time
+            for _, old, file in fresh:
+                if old is not None:
+                    old.replace(former(file))
+        sync_directory(directory)  # also where nothing changed: an earlier try may not have
     except OSError as error:
         raise TrafficError(
             f"the lanes in {directory} could not be written: {error}",
@@ -236,27 +242,6 @@ def _shift(spec: Traffic, weights: Mapping[str, int]) -> None:
             f"{directory} does not read back what was written: {', '.join(different[:5])} differ",
             "something else writes there; let one controller alone move this traffic",
         )
-
-
-def _write_beside(file: Path, lane: str) -> Path:
-    """A synced file next to `file`, ready to be renamed over it; left-overs are overwritten."""
-    new = file.with_name(f".{file.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(new, flags, 0o644)
-    with open(descriptor, "wb") as stream:
-        os.fchmod(descriptor, 0o644)
-        stream.write(lane.encode())
-        stream.flush()
-        os.fsync(descriptor)
-    return new
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_strays(files: Sequence[Path]) -> None:

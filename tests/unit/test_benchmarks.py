@@ -1,0 +1,30 @@
+"""Each benchmark runs, as small as it gets. What it measures is not looked at."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+def run(name: str, *words: str) -> str:
+    line = [sys.executable, str(BENCH / name), *words]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to count processor time")
+def test_the_benchmark_of_deployments_runs() -> None:
+    assert "Tidegate" in run("deploy.py", "--quick", "--only", "bare", "tidegate")
+
+
+def test_the_benchmark_of_the_footprint_runs() -> None:
+    assert "agent, an app" in run("footprint.py", "--quick")
+
+
+def test_the_benchmark_of_decisions_runs() -> None:
+    assert "2 nodes" in run("decisions.py", "--nodes", "2")
