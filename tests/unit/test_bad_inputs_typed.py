@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import hostile_archives
 import pytest
+from command_tree import commands as all_commands
 from config_samples import SMALLEST, changed
 from hostile_archives import TIGHT
 
@@ -105,16 +106,15 @@ NAMES = {
 NAMED = {"app", "environment", "version", "to", "rollout_id", "node", "nodes", "name", "digest"}
 
 
-def parameters(group: click.Group, before: str = "") -> Iterator[str]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from parameters(command, f"{before}{name} ")
-        else:
-            yield from (f"{before}{name} {one.name}" for one in command.params)
+def parameters() -> Iterator[str]:
+    for path, command in all_commands():
+        if not isinstance(command, click.Group):
+            words = path.removeprefix("tidegate ")
+            yield from (f"{words} {one.name}" for one in command.params)
 
 
 def test_every_word_that_is_a_name_is_tried_here() -> None:
-    found = {one for one in parameters(commands.tidegate) if one.rpartition(" ")[2] in NAMED}
+    found = {one for one in parameters() if one.rpartition(" ")[2] in NAMED}
     assert found - {"demo nodes"} == NAMES.keys()
 
 
