@@ -86,7 +86,7 @@ def test_a_move_that_was_cut_short_by_a_crash_is_done_again(own: Desk) -> None:
 
 
 def test_a_person_moves_traffic_and_says_so(desk: Desk) -> None:
-    app = with_traffic(desk.app("by-hand"), BY_HAND)
+    app = with_traffic(desk.app("moved-by-hand"), BY_HAND)
     answer = app.deploy("1")
     assert answer.code == 5
     assert "switch all traffic to" in answer.out

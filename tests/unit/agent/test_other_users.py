@@ -80,7 +80,8 @@ async def test_an_app_of_another_user_is_found_again_stopped_and_swept(
     node = open_node
     digest = node.release(install="mkdir -m 700 deep; touch deep/file")
     await node.do(prepare_slot=prepare_slot(digest, service=as_nobody()))
-    await node.do(start_slot=start_slot(digest, service=as_nobody()))
+    started = await node.do(start_slot=start_slot(digest, service=as_nobody()))
+    assert started.outcome == pb.OUTCOME_OK, started
     pid = node.pid()
     await node.start_anew()
     assert node.pid() == pid
