@@ -36,7 +36,7 @@ environment = { NODE = "{node}", SLOT = "{slot}" }
 stop_grace = "5s"
 [health]
 http = "http://127.0.0.1:{port}/health"
-every = "50ms"
+every = "100ms"
 timeout = "500ms"
 failures = 2
 healthy_after = "100ms"
