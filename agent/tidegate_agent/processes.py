@@ -252,10 +252,15 @@ def _members(instance: Instance, known: Collection[Identity]) -> list[Process]:
     """All running processes that belong to the instance, also after its leader has ended.
 
     Those that carry the token, and everybody in its session, as long as someone there is known,
-    carries the token or is the leader: its number is not given away before the last has left.
+    carries the token or is the leader: its number is not given away before the last has left. Who
+    was there before the instance is none of it, and is not looked into.
     """
     leader = (instance.pid, instance.started_ticks)
-    seen = [(one, has_variable(one.pid, TOKEN_VARIABLE, instance.token)) for one in everyone()]
+    seen = [
+        (one, has_variable(one.pid, TOKEN_VARIABLE, instance.token))
+        for one in everyone()
+        if one.started_ticks >= instance.started_ticks
+    ]
     ours = any(
         process.session == instance.pid
         and (carries or process.identity == leader or process.identity in known)

@@ -62,7 +62,8 @@ def has_variable(pid: int, name: str, value: str) -> bool:
 
     It shows none for the moment in which the kernel loads the program, or when it has ended.
     """
-    return f"{name}={value}".encode() in _read(f"/proc/{pid}/environ", ENVIRON_BYTES).split(b"\0")
+    variables = b"\0" + _read(f"/proc/{pid}/environ", ENVIRON_BYTES) + b"\0"
+    return f"\0{name}={value}\0".encode() in variables
 
 
 @contextlib.contextmanager
@@ -105,8 +106,15 @@ async def ended(pidfd: int) -> None:
 
 
 def _read(path: str, limit: int) -> bytes:
+    """Without the buffers of `open`, which cost more than the reading: each process is read."""
+    data = b""
     try:
-        with open(path, "rb") as file:
-            return file.read(limit)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while piece := os.read(fd, limit - len(data)):
+                data += piece
+        finally:
+            os.close(fd)
     except OSError:  # it has ended, or is not ours to read
         return b""
+    return data
