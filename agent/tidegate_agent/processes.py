@@ -15,6 +15,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from tidegate_agent.procfs import (
     handle,
     has_variable,
     look,
+    shows_no_variables,
 )
 from tidegate_agent.users import User
 
@@ -37,6 +39,7 @@ TOKEN_VARIABLE = "TIDEGATE_INSTANCE"  # noqa: S105
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KILL_SECONDS = 10.0  # how long the kernel may take to end what was sent SIGKILL
 EXIT_CODES_KEPT = 256
+LOADING_LOOKS, LOADING_SECONDS = 20, 0.05  # a busy machine takes its time to load a program
 
 
 @dataclass(frozen=True)
@@ -253,19 +256,21 @@ def _members(instance: Instance, known: Collection[Identity]) -> list[Process]:
 
     Those that carry the token, and everybody in its session, as long as someone there is known,
     carries the token or is the leader: its number is not given away before the last has left. Who
-    was there before the instance is none of it, and is not looked into.
+    was there before the instance is none of it, and is not looked into. A lone process shows no
+    token while its program is being loaded, so it is looked at again.
     """
     leader = (instance.pid, instance.started_ticks)
-    seen = [
-        (one, has_variable(one.pid, TOKEN_VARIABLE, instance.token))
-        for one in everyone()
-        if one.started_ticks >= instance.started_ticks
-    ]
-    ours = any(
-        process.session == instance.pid
-        and (carries or process.identity == leader or process.identity in known)
-        for process, carries in seen
-    )
+    for _ in range(LOADING_LOOKS):
+        seen = [
+            (one, has_variable(one.pid, TOKEN_VARIABLE, instance.token))
+            for one in everyone()
+            if one.started_ticks >= instance.started_ticks
+        ]
+        session = [(one, carries) for one, carries in seen if one.session == instance.pid]
+        ours = any(carries or one.identity in {leader, *known} for one, carries in session)
+        if ours or not any(one.running and shows_no_variables(one.pid) for one, _ in session):
+            break
+        time.sleep(LOADING_SECONDS)
     return [
         process
         for process, carries in seen

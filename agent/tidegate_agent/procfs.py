@@ -62,8 +62,12 @@ def has_variable(pid: int, name: str, value: str) -> bool:
 
     It shows none for the moment in which the kernel loads the program, or when it has ended.
     """
-    variables = b"\0" + _read(f"/proc/{pid}/environ", ENVIRON_BYTES) + b"\0"
-    return f"\0{name}={value}\0".encode() in variables
+    return f"\0{name}={value}\0".encode() in b"\0" + _environment(pid) + b"\0"
+
+
+def shows_no_variables(pid: int) -> bool:
+    """Whether it has none, or they cannot be seen, or not at this moment: see `has_variable`."""
+    return not _environment(pid)
 
 
 @contextlib.contextmanager
@@ -103,6 +107,10 @@ async def ended(pidfd: int) -> None:
         await future
     finally:
         loop.remove_reader(pidfd)
+
+
+def _environment(pid: int) -> bytes:
+    return _read(f"/proc/{pid}/environ", ENVIRON_BYTES)
 
 
 def _read(path: str, limit: int) -> bytes:

@@ -318,6 +318,8 @@ async def test_a_kill_at_any_moment_of_a_rollout_is_made_good(
         await alone.start()
         alone.controller.send(command)
         assert (await alone.done(command)).outcome == pb.OUTCOME_OK, command
+    cleanup = alone.send(cleanup=pb.Cleanup())  # of what the former start came from
+    assert (await alone.done(cleanup)).outcome == pb.OUTCOME_OK
     home = tmp_path / "data" / "apps" / "shop"
     apps = [
         process.pid

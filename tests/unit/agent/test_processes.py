@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -470,6 +471,24 @@ async def test_what_a_crashed_leader_left_behind_is_ended_too(yard: Yard) -> Non
     grandchild = yard.child_pid()
     assert await wait_exit(instance) == 1
     assert running(grandchild)
+    assert await stop(instance, PATIENCE_SECONDS) == "gone"
+    assert not running(grandchild)
+
+
+async def test_a_left_over_whose_program_is_just_being_loaded_is_ended_too(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel shows no environment of it then, so it seems to be nobody's."""
+    instance = yard.python(PARENT.format(child=SLEEP, session=False, then="os._exit(1)"))
+    grandchild = yard.child_pid()
+    assert await wait_exit(instance) == 1
+    usual, looks = procfs._environment, Counter[int]()
+
+    def empty_at_first(pid: int) -> bytes:
+        looks[pid] += 1
+        return b"" if pid == grandchild and looks[pid] <= 4 else usual(pid)
+
+    monkeypatch.setattr(procfs, "_environment", empty_at_first)
     assert await stop(instance, PATIENCE_SECONDS) == "gone"
     assert not running(grandchild)
 
