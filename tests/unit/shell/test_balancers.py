@@ -150,6 +150,57 @@ async def test_lanes_that_were_lost_are_written_by_the_next_deployment_of_the_sa
     assert desk.lead_to() == served
 
 
+async def test_lanes_that_are_lost_from_every_slot_alike_are_seen(desk: Desk) -> None:
+    """The rest still leads to all nodes, and to each as much as to the others."""
+    for name in "ab":
+        await desk.node(name)
+    await desk.deployed("1", nodes=("a", "b"))
+    served = desk.lead_to()
+    for number in (0, 1):
+        (desk.lanes() / f"lane-{number:02d}").unlink()
+    assert desk.lead_to() == served
+    assert (await desk.deployed("1", nodes=("a", "b"))).rollout == "r2"
+    assert len(list(desk.lanes().glob("lane-*"))) == 4
+    assert (await desk.deploy("1", nodes=("a", "b"))).rollout == ""
+
+
+async def test_a_share_that_somebody_has_changed_is_settled_by_a_deployment_of_the_same(
+    desk: Desk,
+) -> None:
+    for name in "ab":
+        await desk.node(name)
+    await desk.deployed("1", nodes=("a", "b"))
+    lane = desk.lanes() / "lane-00"
+    before = lane.read_text()
+    other = (desk.lanes() / "lane-01").read_text()
+    assert other != before
+    lane.write_text(other)
+    assert (await desk.deployed("1", nodes=("a", "b"))).rollout == "r2"
+    found = [path.read_text() for path in desk.lanes().glob("lane-*")]
+    assert sorted(found) == sorted([before, other] * 2)
+
+
+async def test_lanes_that_come_with_a_configuration_are_written_by_a_rollout(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    assert (await desk.deployed("1", lanes=6)).rollout == "r2"
+    assert desk.endings() == ["succeeded", "succeeded"]
+    assert len(list(desk.lanes().glob("lane-*"))) == 6
+    assert node.works().count("start_slot") == 1
+
+
+async def test_a_rollback_to_what_is_active_does_not_pass_over_lanes_that_are_lost(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    assert (await desk.rollback(to="1")).message == "1 is already active everywhere"
+    (desk.lanes() / "lane-03").unlink()
+    with pytest.raises(Refused, match="1 of 4 lanes in .* are missing") as refused:
+        await desk.rollback(to="1")
+    assert "deploy the same release again" in refused.value.hint
+
+
 async def test_lanes_that_are_as_they_were_left_need_no_deployment(desk: Desk) -> None:
     await desk.node("a")
     await desk.deployed("1")
@@ -163,6 +214,11 @@ async def test_a_lane_that_cannot_be_read_is_not_taken_for_well(desk: Desk) -> N
     await desk.deployed("1")
     assert desk.endings() == ["succeeded", "rolled_back"]
     assert "holds 'somebody else was here', which is not host:port" in failures(desk)[0]
+    assert "lane-02) and deploy the same release again" in failures(desk)[0]
+    (desk.lanes() / "lane-02").unlink()  # as it says
+    await desk.deployed("1")
+    assert desk.endings()[-1] == "succeeded"
+    assert len(list(desk.lanes().glob("lane-*"))) == 4
 
 
 # --- A move of traffic ---------------------------------------------------------------------------
