@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from without_doors import Desk
+from without_doors import SILENT, Desk
 
-from tidegate_controller import proof
+from tidegate_controller import proof, views
 from tidegate_controller.core.inputs import Rollback
 from tidegate_controller.errors import Refused
 from tidegate_controller.traffic.caddy import NOWHERE
@@ -219,6 +219,28 @@ async def test_a_lane_that_cannot_be_read_is_not_taken_for_well(desk: Desk) -> N
     await desk.deployed("1")
     assert desk.endings()[-1] == "succeeded"
     assert len(list(desk.lanes().glob("lane-*"))) == 4
+
+
+async def test_who_asks_for_balancers_too_is_told_of_lanes_that_are_not_as_they_were_left(
+    desk: Desk,
+) -> None:
+    async def trouble() -> str:
+        (app,) = (await views.status_with_balancers(desk.engine, "shop")).apps
+        return app.traffic_trouble.what if app.traffic_trouble else ""
+
+    node = await desk.node("a")
+    assert (await views.status_with_balancers(desk.engine, "")).apps == []
+    await desk.deployed("1")
+    assert await trouble() == ""
+    lane = desk.lanes() / "lane-02"
+    lane.write_text("somebody else was here")
+    assert "holds 'somebody else was here', which is not host:port" in await trouble()
+    lane.unlink()
+    assert "1 of 4 lanes" in await trouble()
+    assert views.status(desk.engine, "shop").apps[0].traffic_trouble is None
+    node.outcomes["start_slot"] = SILENT
+    await desk.deploy("2")
+    assert await trouble() == ""  # the rollout will move it
 
 
 # --- A move of traffic ---------------------------------------------------------------------------
