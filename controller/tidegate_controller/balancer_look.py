@@ -10,6 +10,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
 from tidegate_controller.traffic import ADAPTERS, balancer_of
+from tidegate_controller.traffic.listening import refuse_silence
 
 LOOK_SECONDS = 10.0
 
@@ -27,6 +28,7 @@ async def balancer_trouble(state: t.State, planned: Traffic | None = None) -> Tr
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             await ADAPTERS[traffic.adapter](traffic).verify(weights)
+            await refuse_silence(traffic.listen)
     except TrafficError as error:
         return error
     except TimeoutError:

@@ -1,6 +1,7 @@
 """What the controller does itself: look at balancers, move their traffic, leave others' alone."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from without_doors import SILENT, Desk
 
 from tidegate_controller import proof, views
 from tidegate_controller.core.inputs import Rollback
+from tidegate_controller.demo.local_fleet import free_port
 from tidegate_controller.errors import Refused
+from tidegate_controller.traffic import listening
 from tidegate_controller.traffic.caddy import NOWHERE
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -241,6 +244,81 @@ async def test_who_asks_for_balancers_too_is_told_of_lanes_that_are_not_as_they_
     node.outcomes["start_slot"] = SILENT
     await desk.deploy("2")
     assert await trouble() == ""  # the rollout will move it
+
+
+# --- Whether anybody takes requests --------------------------------------------------------------
+
+
+class FrontDoor:
+    """Where a balancer takes requests: it may be shut and opened again."""
+
+    def __init__(self) -> None:
+        self.address = f"127.0.0.1:{free_port()}"
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        host, port = self.address.split(":")
+        self._server = await asyncio.start_server(lambda _, writer: writer.close(), host, port)
+
+    async def shut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+
+@pytest.fixture
+async def door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FrontDoor]:
+    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.3)
+    door = FrontDoor()
+    await door.open()
+    yield door
+    await door.shut()
+
+
+async def test_where_nobody_takes_requests_nothing_is_begun(desk: Desk, door: FrontDoor) -> None:
+    await door.shut()
+    node = await desk.node("a")
+    await desk.deployed("1", listen=door.address)
+    assert desk.endings() == ["failed"]
+    (failure,) = failures(desk)
+    assert failure.startswith(
+        f"preflight: controller: nobody accepts connections at {door.address}"
+    )
+    assert "connection refused; start the balancer there" in failure
+    assert set(node.works()) <= {"inspect"}
+    await door.open()
+    await desk.deployed("1", listen=door.address)
+    assert desk.endings() == ["failed", "succeeded"]
+
+
+async def test_a_balancer_that_ends_in_the_middle_has_its_lanes_led_back(
+    desk: Desk, door: FrontDoor
+) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1", listen=door.address)
+    node.outcomes["start_slot"] = SILENT
+    await desk.deploy("2", listen=door.address)
+    await desk.until(lambda: "start_slot" in node.works()[-1:])
+    await door.shut()
+    await node.answer(node.last("start_slot"))
+    await desk.until(lambda: len(desk.endings()) == 2)
+    assert desk.endings() == ["succeeded", "rolled_back"]
+    assert "shift: controller: nobody accepts connections" in failures(desk)[0]
+    assert desk.lead_to() == {node.address("shop@prod", "blue")}
+
+
+async def test_active_is_not_said_of_what_nobody_can_reach(desk: Desk, door: FrontDoor) -> None:
+    await desk.node("a")
+    await desk.deployed("1", listen=door.address)
+    assert (await desk.deploy("1", listen=door.address)).rollout == ""
+    await door.shut()
+    (app,) = (await views.status_with_balancers(desk.engine, "")).apps
+    assert app.traffic_trouble is not None
+    assert app.traffic_trouble.what.startswith(f"nobody accepts connections at {door.address}")
+    await desk.deployed("1", listen=door.address)
+    assert desk.endings() == ["succeeded", "rolled_back"]
+    elsewhere = await desk.deploy("1", listen="")
+    assert "was taken over" in elsewhere.message
 
 
 # --- A move of traffic ---------------------------------------------------------------------------
