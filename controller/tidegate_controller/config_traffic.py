@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+from tidegate_controller.addresses import split_address
 from tidegate_controller.config_checks import (
     At,
     Check,
@@ -16,12 +17,15 @@ from tidegate_controller.config_checks import (
     duration,
     integer,
     known_yet,
+    string,
     table,
     template,
 )
 from tidegate_controller.core.spec import Traffic
+from tidegate_controller.errors import UsageError
 from tidegate_protos.rules import render
 
+LISTEN = "127.0.0.1:8080"  # where Caddy takes requests if nobody says otherwise
 WORDS = ("app", "environment")  # what placeholders may stand for here
 
 
@@ -72,6 +76,15 @@ def _directory(at: At) -> str:
     return found
 
 
+def _listen(at: At) -> str:
+    found = string(at, f'HOST:PORT such as "{LISTEN}"') or ""
+    try:
+        split_address(found or LISTEN, "listen")
+    except UsageError:
+        at.expected(f'HOST:PORT such as "{LISTEN}"')
+    return found
+
+
 _KNOWN = get_args(get_type_hints(Traffic)["adapter"])
 TRAFFIC = {
     "adapter": Key(
@@ -85,6 +98,13 @@ TRAFFIC = {
     ),
     "lanes": Key(
         "lanes", integer(1, 1000), "upstreams in the Caddyfile; at least two a node share evenly"
+    ),
+    "listen": Key(
+        "listen",
+        Check("HOST:PORT", _listen),
+        "where Caddy takes requests, seen from the controller's machine: each rollout and "
+        "`tidegate doctor` look whether connections are accepted there",
+        absent="nobody looks",
     ),
     "command": Key(
         "command",
@@ -104,7 +124,11 @@ TRAFFIC = {
         '`"wait"`: until somebody says that traffic was switched; `"warn"`: go on at once',
     ),
 }
-ADAPTERS = {"caddy": ("directory", "lanes"), "exec": ("command", "timeout"), "none": ("manual",)}
+ADAPTERS = {
+    "caddy": ("directory", "lanes", "listen"),
+    "exec": ("command", "timeout"),
+    "none": ("manual",),
+}
 NEEDED = {
     "directory": 'directory = "/srv/caddy/upstreams"',
     "command": 'command = ["./traffic", "{environment}"]',

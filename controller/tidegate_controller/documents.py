@@ -89,6 +89,13 @@ class RolloutRef(Document, kw_only=True):
     waiting_for: str | None = None
 
 
+class TrafficTrouble(Document, kw_only=True):
+    """Why requests do not go where they were moved to, and how to mend it."""
+
+    what: str
+    mend: str
+
+
 class AppStatus(Document, kw_only=True):
     app: str
     environment: str
@@ -99,6 +106,7 @@ class AppStatus(Document, kw_only=True):
     unfinished: int  # actions and chores still to be done
     stands_still: str | None = None  # that an error of the controller's own has stopped it
     notes: list[str] = []  # what nobody would see from the rest, a line each
+    traffic_trouble: TrafficTrouble | None = None  # where balancers were asked, as by `doctor`
 
 
 class Status(Document, kw_only=True):

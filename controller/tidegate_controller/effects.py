@@ -15,6 +15,7 @@ from tidegate_controller.core.inputs import Input, Result
 from tidegate_controller.core.spec import Traffic as TrafficSpec
 from tidegate_controller.errors import AskPerson, TidegateError, TrafficError
 from tidegate_controller.traffic import ADAPTERS, Traffic, balancer_of
+from tidegate_controller.traffic.listening import refuse_silence
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ async def _move(balancer: Traffic, stream: str, state: t.State, action: t.Action
     weights = action.work.weights or {}
     shares = {place: share for place, share in weights.items() if share}
     await balancer.check(len(shares))
+    listen = action.work.traffic.listen if action.work.traffic else ""
     if action.work.verb == "query":
+        await refuse_silence(listen)
         await _refuse_unknown_traffic(balancer, state)
         await _refuse_another_command(balancer, state, action.work.traffic)
         if state.rollout is not None:
@@ -91,12 +94,15 @@ async def _move(balancer: Traffic, stream: str, state: t.State, action: t.Action
         return
     addresses = {place: _address(state, place) for place in shares}
     if action.work.prove:
+        await refuse_silence(listen)
         proven = gaining(state, weights)
         assert state.rollout is not None
         release = state.rollout.release
         proofs = [proof.prove(stream, release, place, addresses[place]) for place in proven]
         await asyncio.gather(*proofs)
     await balancer.shift({addresses[place]: share for place, share in shares.items()})
+    if action.work.prove:  # the way back is written whether anybody sends requests there or not
+        await refuse_silence(listen)
 
 
 async def _refuse_unknown_traffic(balancer: Traffic, state: t.State) -> None:

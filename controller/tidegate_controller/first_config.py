@@ -14,7 +14,7 @@ from tidegate_controller.config_health import KINDS
 from tidegate_controller.config_keys import ENVIRONMENT, FRAME
 from tidegate_controller.config_service import SERVICE
 from tidegate_controller.config_spelled import bare, toml
-from tidegate_controller.config_traffic import TRAFFIC
+from tidegate_controller.config_traffic import LISTEN, TRAFFIC
 from tidegate_controller.errors import UsageError
 
 COMMENT_COLUMN = 36
@@ -213,6 +213,10 @@ def _traffic(answers: Answers) -> Iterable[tuple[str, str]]:
     yield f"adapter = {toml(answers.adapter)}", ""
     if answers.adapter == "caddy":
         yield 'directory = "traffic"', "the lanes that Caddy reads; seen from where this file is"
+        yield (
+            f"listen = {toml(LISTEN)}",
+            "where Caddy takes requests: rollouts look whether it does",
+        )
         yield "lanes = 20", "Caddy's upstreams; at least two for each node shares evenly"
     elif answers.adapter == "exec":
         yield (

@@ -143,6 +143,8 @@ class OperatorService(OperatorServicer):
     async def GetStatus(self, request: pb.StatusRequest) -> pb.Document:
         if request.app:
             self._known_app(request.app)
+        if request.balancers:
+            return _document(await views.status_with_balancers(self.engine, request.app))
         return _document(views.status(self.engine, request.app))
 
     def _known_app(self, app: str) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from tidegate_controller import artifact_requests
 from tidegate_controller.admission import gathered, gathered_by_name, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.balancer_look import balancer_trouble
 from tidegate_controller.config import render_digest
 from tidegate_controller.config_checks import VERSION_FORM
 from tidegate_controller.core import events as ev
@@ -24,11 +25,10 @@ from tidegate_controller.core.requests import deploy_goal, rollback_goal
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, TrafficError, UsageError
+from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
-from tidegate_controller.traffic import ADAPTERS
 from tidegate_controller.views import ever_deployed
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import NAME, VERSION
@@ -38,7 +38,6 @@ from tidegate_protos.v1 import operator_pb2 as pb
 WHO_CHARS = 200  # of whoever asks
 MESSAGE_CHARS = 1000
 COMMIT = re.compile(r"[0-9a-f]{7,64}(-dirty)?")
-BALANCER_SECONDS = 10.0
 PLANNED = "planned"  # in place of an id: no rollout is begun
 ANSWERS: dict[str, t.Answer] = {"retry": "retry", "continue": "continue", "abort": "abort"}
 
@@ -78,6 +77,8 @@ class Requests:
             with self._naming_the_holder(stream):
                 state = await to_the_end(self._engine.submit(stream, rollback))
         nothing = f"{rollback.to or 'the earlier release'} is already active everywhere"
+        if not state.requests.get(request.request_id) and (wrong := await balancer_trouble(state)):
+            raise Refused(f"{nothing}, but {wrong.message}", wrong.hint)
         return self._reply(state, request.request_id, stream, nothing)
 
     async def plan(self, request: pb.PlanRequest) -> PlanView:
@@ -187,7 +188,7 @@ class Requests:
             message=request.message[:MESSAGE_CHARS],
             commit=request.commit,
             again=request.again,
-            balancer=await self._balancer_says(stream),
+            balancer=await self._balancer_says(stream, spec),
         )
         return stream, deploy
 
@@ -210,18 +211,12 @@ class Requests:
         )
         return stream, rollback
 
-    async def _balancer_says(self, stream: str) -> dict[str, int] | None:
-        """Where the balancer sends traffic now; None where it has none of ours or nobody can be
-        asked. One that does not answer sends it nowhere, as far as anybody knows."""
-        state = self._engine.state(stream)
-        if state.traffic is None or not state.settled or state.rollout is not None:
-            return None
-        try:
-            async with asyncio.timeout(BALANCER_SECONDS):
-                says = await ADAPTERS[state.traffic.adapter](state.traffic).state()
-        except (TrafficError, TimeoutError):
-            return {}  # so there is something to be done, and Preflight says what is wrong
-        return None if says is None else dict(says)
+    async def _balancer_says(self, stream: str, spec: Spec) -> dict[str, int] | None:
+        """None where traffic is as it was left, as far as anybody can say. Where it is not, or the
+        balancer does not answer, it goes nowhere that counts: so there is something to be done,
+        and Preflight says what stands in the way."""
+        wrong = await balancer_trouble(self._engine.state(stream), spec.traffic)
+        return None if wrong is None else {}
 
     def _goal(self, stream: str, input_: Deploy | Rollback) -> t.Goal:
         state = self._engine.state(stream)

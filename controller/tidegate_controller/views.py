@@ -3,8 +3,11 @@
 Called by `operator_service`. Nothing here is stored: a view is made anew whenever it is asked for.
 """
 
+import asyncio
+
 import msgspec
 
+from tidegate_controller.balancer_look import balancer_trouble
 from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -25,6 +28,7 @@ from tidegate_controller.documents import (
     RolloutRef,
     SlotView,
     Status,
+    TrafficTrouble,
 )
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import UsageError
@@ -78,6 +82,18 @@ def status(engine: Engine, app: str) -> Status:
             and app in ("", split_stream(stream.name)[0])
         ]
     )
+
+
+async def status_with_balancers(engine: Engine, app: str) -> Status:
+    """The same, after a look at each app's balancer."""
+    names = [f"{each.app}@{each.environment}" for each in status(engine, app).apps]
+    looks = await asyncio.gather(*(balancer_trouble(engine.state(name)) for name in names))
+    view = status(engine, app)  # as it is now: a rollout may have begun to move traffic meanwhile
+    for each in view.apps:
+        wrong = dict(zip(names, looks, strict=True)).get(f"{each.app}@{each.environment}")
+        if wrong is not None and each.rollout is None:
+            each.traffic_trouble = TrafficTrouble(what=wrong.message, mend=wrong.hint)
+    return view
 
 
 def _app_status(engine: Engine, stream: Stream) -> AppStatus:

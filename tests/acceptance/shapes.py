@@ -77,6 +77,7 @@ STATUS = {
             "environment": str,
             "version": Either([None, str]),
             "digest": Either([None, DIGEST]),
+            "traffic_trouble": Either([None, {"what": str, "mend": str}]),
             "rollout": Either(
                 [
                     None,

@@ -151,6 +151,8 @@ def on_free_ports() -> Callable[[str], str]:
 
 def test_the_quickstart_does_what_the_readme_says(shell: Shell) -> None:
     moved = on_free_ports()
+    example = shell.folder / "examples" / "hello" / "tidegate.toml"
+    example.write_text(moved(example.read_text()))
     blocks = quickstart()
     failures = []
     for block in blocks:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import stat
 import threading
 from collections import Counter
@@ -242,6 +243,38 @@ async def test_a_damaged_lane_is_reported_and_mended_by_the_next_shift(tmp_path)
             await look()
     await balancer.shift({A: 1})
     assert await balancer.state() == {A: 20}
+
+
+@pytest.mark.parametrize("lanes", [3, 7, 20])
+async def test_what_any_shift_leaves_is_as_it_should_be(tmp_path, lanes):
+    balancer = Caddy(spec(tmp_path, lanes))
+    for weights in ({A: 1, B: 1}, {C: 1, B: 1, D: 1}, {A: 5, D: 1}, {}, {A: 1, B: 2, C: 2}):
+        await balancer.shift(weights)
+        await balancer.verify(weights)
+        await balancer.verify({**weights, "10.0.0.9:80": 0})
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda file: file.unlink(), r"1 of 20 lanes in .* are missing \(lane-04\)"),
+        (lambda file: file.write_text("what is this"), r"lane-04 holds 'what is this'"),
+        (
+            lambda file: file.write_text(NOWHERE),
+            r"1 of 20 .* elsewhere .* \(lane-04 to 127.0.0.1:0",
+        ),
+        (lambda file: file.write_text(B), r"1 of 20 lanes .* \(lane-0[0-9] to 10.0.0.2:8001\)"),
+        (lambda file: shutil.rmtree(file.parent), r"20 of 20 lanes .*, lane-04, …\)"),
+        (lambda file: file.with_name("lane-20").write_text(A), "1 lanes beyond `lanes` = 20"),
+    ],
+)
+async def test_whatever_is_not_as_a_shift_left_it_is_said(tmp_path, damage, said):
+    settings = spec(tmp_path)
+    await Caddy(settings).shift({A: 1, B: 1})
+    damage(lane_files(settings)[4])
+    with pytest.raises(TrafficError, match=said) as error:
+        await Caddy(settings).verify({A: 1, B: 1})
+    assert error.value.hint
 
 
 async def test_where_a_new_lane_cannot_be_prepared_none_has_moved(tmp_path):

@@ -99,6 +99,16 @@ async def test_weights_are_written_and_read_back(tmp_path: Path, state: Path) ->
     assert await balancer.state() == {}
 
 
+async def test_shares_that_somebody_has_changed_since_are_seen(tmp_path: Path, state: Path) -> None:
+    balancer = adapter(program(tmp_path, BALANCER))
+    await balancer.shift({"a:1": 100, "b:1": 100})
+    await balancer.verify({"a:1": 1, "b:1": 1, "c:1": 0})
+    state.write_text('{"a:1": 100, "b:1": 50}')
+    with pytest.raises(TrafficError, match="a:1 100, b:1 50 in place of") as error:
+        await balancer.verify({"a:1": 100, "b:1": 100})
+    assert "deploy the same release again" in error.value.hint
+
+
 async def test_words_of_its_own_come_before_what_is_asked(tmp_path: Path) -> None:
     told = tmp_path / "told"
     move = program(tmp_path, f'printf "%s|" "$@" >> {told}; [ "$5" != read ] || echo "{{}}"')

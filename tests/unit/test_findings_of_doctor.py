@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from config_samples import SMALLEST
 
+from tidegate_controller.cli.status import status_lines
 from tidegate_controller.core import events as ev
 from tidegate_controller.doctor import fleet, machine, workstation
 from tidegate_controller.documents import (
@@ -25,6 +26,7 @@ from tidegate_controller.documents import (
     RolloutRef,
     SlotView,
     Status,
+    TrafficTrouble,
 )
 from tidegate_controller.log import Batch, EventLog
 from tidegate_controller.options import find
@@ -232,9 +234,49 @@ def test_what_is_not_well_is_said_with_its_mend() -> None:
         ("warn", "rollout r7 of shop@production waits for a person: who knows"),
         ("warn", "shop@production: traffic is in doubt"),
         ("warn", "web-1 in shop@production: green runs alone"),
-        ("warn", "web-1/blue of shop@production has traffic and is not healthy"),
+        ("fail", "web-1/blue of shop@production has traffic and is not healthy"),
     ]
     assert all(each.mend for each in found if each.level != "ok" and "refused" not in each.what)
+
+
+@pytest.mark.parametrize(
+    ("slot", "said"),
+    [
+        (with_(SLOT, healthy=False), "is not healthy"),
+        (with_(SLOT, running=False, healthy=None), "does not run"),
+    ],
+)
+def test_a_slot_that_has_traffic_and_is_not_well_has_to_be_mended(
+    slot: SlotView, said: str
+) -> None:
+    app = with_(SHOP, nodes=[with_(PLACE, slots={"blue": slot})])
+    (finding,) = (each for each in judged(app=app) if each.level != "ok")
+    assert finding.level == "fail"
+    assert finding.what == f"web-1/blue of shop@production has traffic and {said}"
+    assert "tidegate rollback shop -e production" in finding.mend
+    assert "tidegate node show web-1" in finding.mend
+    *_, what, then = status_lines(Status(apps=[app]))
+    assert what.startswith("with traffic and not well: web-1/blue; ")
+    assert then == "  next: tidegate rollback shop -e production; tidegate node show web-1"
+
+
+def test_a_slot_that_is_well_or_has_no_traffic_is_of_no_concern() -> None:
+    spare = with_(SLOT, running=False, healthy=False)
+    for slots in ({"blue": SLOT, "green": spare}, {"blue": with_(SLOT, healthy=None)}):
+        app = with_(SHOP, nodes=[with_(PLACE, slots=slots)])
+        assert bad(judged(app=app)) == []
+        assert "not well" not in "".join(status_lines(Status(apps=[app])))
+
+
+def test_traffic_that_goes_elsewhere_has_to_be_mended_by_deploying_what_is_active() -> None:
+    trouble = TrafficTrouble(what="11 of 20 lanes are missing", mend="deploy it again")
+    (finding,) = (e for e in judged(app=with_(SHOP, traffic_trouble=trouble)) if e.level != "ok")
+    assert finding == Finding(
+        "fail",
+        "shop@production: 11 of 20 lanes are missing",
+        "deploy it again; what is active: tidegate deploy -e production --artifact sha256:a "
+        "--version 1",
+    )
 
 
 def test_a_fleet_without_nodes_is_told_how_to_get_one() -> None:

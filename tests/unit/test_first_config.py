@@ -61,7 +61,9 @@ def test_without_a_word_it_is_as_the_folder_says(folder: Path) -> None:
     assert (spec.app, spec.environment, spec.nodes) == ("shop", "production", {"role": "web"})
     assert spec.settings.service.command == ("./serve", "--port", "{port}")
     assert spec.settings.health.probe == HttpProbe(url="http://127.0.0.1:{port}/healthz")
-    assert spec.traffic == Traffic(adapter="caddy", directory=str(folder / "traffic"))
+    assert spec.traffic == Traffic(
+        adapter="caddy", directory=str(folder / "traffic"), listen="127.0.0.1:8080"
+    )
 
 
 def test_every_answer_can_be_given(folder: Path) -> None:

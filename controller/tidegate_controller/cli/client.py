@@ -105,8 +105,10 @@ class Client:
     def plan(self, request: pb.PlanRequest) -> documents.PlanView:
         return self._read(self._stub.Plan, request, documents.PlanView)
 
-    def status(self, app: str) -> documents.Status:
-        return self._read(self._stub.GetStatus, pb.StatusRequest(app=app), documents.Status)
+    def status(self, app: str, *, balancers: bool = False) -> documents.Status:
+        """`balancers`: each is asked whether traffic goes where it was moved to."""
+        request = pb.StatusRequest(app=app, balancers=balancers)
+        return self._read(self._stub.GetStatus, request, documents.Status)
 
     def rollouts(self, app: str, limit: int) -> documents.RolloutList:
         request = pb.ListRolloutsRequest(app=app, limit=limit)

@@ -7,6 +7,7 @@ import click
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import apps
+from tidegate_controller.cli.phrases import listed
 from tidegate_controller.cli.terminal import (
     clean,
     json_option,
@@ -126,7 +127,22 @@ def _app_lines(app: AppStatus) -> list[str]:
         ]
         for node in app.nodes
     ]
-    return lines + table(["NODE", "CONNECTED", "ACTIVE", "BLUE", "GREEN", "OWES"], rows)
+    lines += table(["NODE", "CONNECTED", "ACTIVE", "BLUE", "GREEN", "OWES"], rows)
+    return lines + _unwell_lines(app)
+
+
+def _unwell_lines(app: AppStatus) -> list[str]:
+    """What serves badly while nothing is about to undo it."""
+    active = [(node, node.slots.get(node.active_slot or "")) for node in app.nodes]
+    unwell = [node for node, slot in active if slot and False in (slot.running, slot.healthy)]
+    if not unwell or app.rollout:
+        return []
+    places = listed(f"{node.node}/{node.active_slot}" for node in unwell)
+    return [
+        f"with traffic and not well: {places}; after the soak nothing is undone by itself",
+        f"  next: tidegate rollback {app.app} -e {app.environment}; "
+        f"tidegate node show {unwell[0].node}",
+    ]
 
 
 def _rollout_lines(rollout: RolloutRef) -> list[str]:

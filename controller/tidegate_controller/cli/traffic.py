@@ -8,6 +8,7 @@ from tidegate_controller import config
 from tidegate_controller.addresses import split_address
 from tidegate_controller.cli.deploy import config_option, environment_option
 from tidegate_controller.cli.terminal import AsListed, json_option, print_json, say
+from tidegate_controller.config_traffic import LISTEN
 from tidegate_controller.documents import Document
 from tidegate_controller.errors import TidegateError, UsageError
 from tidegate_controller.traffic.caddyfile import caddyfile
@@ -27,14 +28,13 @@ def traffic() -> None:
 @environment_option
 @click.option(
     "--listen",
-    default="127.0.0.1:8080",
-    show_default=True,
     metavar="HOST:PORT",
-    help="Where Caddy takes requests; :PORT for every interface.",
+    help="Where Caddy takes requests; :PORT for every interface. Else `listen` of [traffic], or "
+    f"{LISTEN}.",
 )
 @json_option
 def traffic_caddyfile(
-    config_path: Path, environment: str | None, listen: str, as_json: bool
+    config_path: Path, environment: str | None, listen: str | None, as_json: bool
 ) -> None:
     """Print a Caddyfile for the app.
 
@@ -45,7 +45,8 @@ def traffic_caddyfile(
       tidegate traffic caddyfile --listen 127.0.0.1:8080 > Caddyfile
       caddy run --config Caddyfile
     """
-    split_address(listen, "--listen", "127.0.0.1:8080")
+    if listen is not None:
+        split_address(listen, "--listen", LISTEN)
     spec = config.load(config_path).environment(environment)
     if spec.traffic.adapter != "caddy":
         raise UsageError(
@@ -54,7 +55,9 @@ def traffic_caddyfile(
             'write adapter = "caddy" and a directory under [traffic]',
         )
     directory = Path(spec.traffic.directory)
-    text = caddyfile(listen, spec.traffic, directory / "caddy-data")
+    text = caddyfile(
+        listen or spec.traffic.listen or LISTEN, spec.traffic, directory / "caddy-data"
+    )
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

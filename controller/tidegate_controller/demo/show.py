@@ -14,6 +14,7 @@ from tidegate_controller import config
 from tidegate_controller.artifacts import digest_of
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.phrases import seconds_between
+from tidegate_controller.config_traffic import LISTEN
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.demo.background_load import BackgroundLoad, Count
 from tidegate_controller.demo.local_fleet import LocalFleet
@@ -105,6 +106,8 @@ class Show:
     def _prepare_app(self) -> Path:
         app = self._fleet.folder / "app"
         shutil.copytree(example_app(), app, ignore=shutil.ignore_patterns("__pycache__"))
+        file = app / "tidegate.toml"
+        file.write_text(file.read_text().replace(LISTEN, self._fleet.balancer))
         return app
 
     def _play(self, act: Act, spec: Spec, app: Path) -> Scene:

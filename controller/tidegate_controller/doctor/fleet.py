@@ -17,7 +17,8 @@ ROOM_WARN_BYTES = GIB  # free on a node's disk
 def look(client: Client) -> Iterator[Finding]:
     """Ask the controller; that none answers is a finding too."""
     try:
-        controller, nodes, status = client.controller(), client.nodes(), client.status("")
+        controller, nodes = client.controller(), client.nodes()
+        status = client.status("", balancers=True)
     except TidegateError as error:
         yield Finding("fail", error.message, error.hint)
         return
@@ -115,6 +116,14 @@ def _of_app(app: AppStatus) -> Iterator[Finding]:
     for note in app.notes:
         yield Finding("warn", f"{name}: {note}", f"tidegate status {app.app}")
     problems = len(app.notes)
+    if app.traffic_trouble:
+        problems += 1
+        yield Finding(
+            "fail",
+            f"{name}: {app.traffic_trouble.what}",
+            f"{app.traffic_trouble.mend}; what is active: tidegate deploy -e {app.environment} "
+            f"--artifact {app.digest} --version {app.version}",
+        )
     for node in app.nodes:
         if node.debt:
             problems += 1
@@ -122,12 +131,14 @@ def _of_app(app: AppStatus) -> Iterator[Finding]:
                 "warn", f"{node.node} in {name}: {node.debt}", f"tidegate status {app.app}"
             )
         active = node.slots.get(node.active_slot or "")
-        if active is not None and active.healthy is False:
+        if active is not None and False in (active.running, active.healthy):
             problems += 1
+            state = "does not run" if active.running is False else "is not healthy"
             yield Finding(
-                "warn",
-                f"{node.node}/{node.active_slot} of {name} has traffic and is not healthy",
-                f"tidegate rollback {app.app} -e {app.environment}, or see its output on the node",
+                "fail",
+                f"{node.node}/{node.active_slot} of {name} has traffic and {state}",
+                f"go back: tidegate rollback {app.app} -e {app.environment}; or see why: tidegate "
+                f"node show {node.node}",
             )
     if not problems:
         yield Finding("ok", f"{name}: version {app.version or 'none yet'}, nothing owed")

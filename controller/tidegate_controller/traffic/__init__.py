@@ -1,7 +1,7 @@
 """Traffic adapters: each moves requests between slots without losing one.
 
 The engine speaks in places and weights; the shell turns places into addresses ("host:port") and
-calls one of these. To add an adapter: a module beside `caddy` with the same three functions, and a
+calls one of these. To add an adapter: a module beside `caddy` with the same four functions, and a
 line in `ADAPTERS`.
 """
 
@@ -29,6 +29,10 @@ class Traffic(Protocol):
     async def shift(self, weights: Mapping[str, int]) -> None:
         """Move traffic to these weights and return once reading back agrees. Idempotent. When
         cancelled, nothing of it may happen after it has returned: the next move may follow."""
+
+    async def verify(self, weights: Mapping[str, int]) -> None:
+        """Raise unless the balancer is to the last part as a shift to these weights leaves it.
+        Moves nothing. One that cannot be asked is taken to be."""
 
 
 ADAPTERS: dict[str, Callable[[TrafficSpec], Traffic]] = {

@@ -47,12 +47,21 @@ class ByCommand:
     async def shift(self, weights: Mapping[str, int]) -> None:
         wanted = {address: share for address, share in weights.items() if share}
         await self._run("write", given=msgspec.json.encode(wanted, order="sorted"))
+        await self._compare(wanted, "`write` may end only when the balancer has the new shares")
+
+    async def verify(self, weights: Mapping[str, int]) -> None:
+        wanted = {address: share for address, share in weights.items() if share}
+        await self._compare(
+            wanted, "something else moves this traffic too; deploy the same release again"
+        )
+
+    async def _compare(self, wanted: Mapping[str, int], mend: str) -> None:
         found = await self.state()
         if not _same_shares(found, wanted):
             raise TrafficError(
                 f"{self._shown('read')} does not read back what was written: "
                 f"{_spelled(found)} in place of {_spelled(wanted)}",
-                "`write` may end only when the balancer has the new shares",
+                mend,
             )
 
     async def _run(self, *words: str, given: bytes = b"") -> bytes:

@@ -26,6 +26,9 @@ class ByHand:
         """Nobody can be asked."""
         return None
 
+    async def verify(self, weights: Mapping[str, int]) -> None:
+        """Nobody can be asked."""
+
     async def shift(self, weights: Mapping[str, int]) -> None:
         """Raises `AskPerson` with what has to be done, unless warning of it is enough."""
         shares = [address for address, share in sorted(weights.items()) if share]

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -59,6 +60,11 @@ class Caddy:
         Errors: `TrafficError`; where a new lane cannot be prepared, none has moved."""
         wanted = {address: _checked(address, weight) for address, weight in weights.items()}
         await to_the_end(asyncio.to_thread(_shift, self._spec, wanted))
+
+    async def verify(self, weights: Mapping[str, int]) -> None:
+        """Raise unless every lane leads where a shift to these weights has made it lead. Errors:
+        `TrafficError`, with the lanes that do not."""
+        await asyncio.to_thread(_verify, self._spec, weights)
 
 
 def caddyfile_upstreams(spec: Traffic) -> list[str]:
@@ -244,6 +250,34 @@ def _shift(spec: Traffic, weights: Mapping[str, int]) -> None:
         )
 
 
+def _verify(spec: Traffic, weights: Mapping[str, int]) -> None:
+    files = lane_files(spec)
+    directory = files[0].parent
+    if directory.is_dir():
+        _refuse_strays(files)
+    found = _read_strictly(files)
+    missing = [file.name for file, lane in zip(files, found, strict=True) if lane is None]
+    if missing:
+        raise TrafficError(
+            f"{len(missing)} of {len(files)} lanes in {directory} are missing "
+            f"({_some(missing)}): requests that come to them are answered 502",
+            "deploy the same release again, which writes them anew",
+        )
+    pairs = zip(files, found, allocate(found, weights), strict=True)
+    astray = [f"{file.name} to {lane}" for file, lane, wanted in pairs if lane != wanted]
+    if astray:
+        raise TrafficError(
+            f"{len(astray)} of {len(files)} lanes in {directory} lead elsewhere than traffic was "
+            f"moved to ({_some(astray)})",
+            "something else writes there; let one controller alone move this traffic, and deploy "
+            "the same release again, which writes them anew",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if names[5:] else "")
+
+
 def _refuse_strays(files: Sequence[Path]) -> None:
     """A lane beyond `lanes` keeps its old address, and Caddy would go on using it."""
     ours = {file.name for file in files}
@@ -284,7 +318,8 @@ def _read_strictly(files: Sequence[Path]) -> list[str | None]:
         if lane is not None and not _is_lane(lane):
             raise TrafficError(
                 f"{file} holds {lane[:60]!r}, which is not host:port",
-                "something else writes there; remove the file, and the next shift writes it anew",
+                f"something else writes there; remove it (rm {shlex.quote(str(file))}) and deploy "
+                "the same release again, which writes it anew",
             )
     return lanes
 

@@ -174,10 +174,12 @@ class RolloutReply(_message.Message):
     def __init__(self, rollout: _Optional[str] = ..., stream: _Optional[str] = ..., seq: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
-    __slots__ = ("app",)
+    __slots__ = ("app", "balancers")
     APP_FIELD_NUMBER: _ClassVar[int]
+    BALANCERS_FIELD_NUMBER: _ClassVar[int]
     app: str
-    def __init__(self, app: _Optional[str] = ...) -> None: ...
+    balancers: bool
+    def __init__(self, app: _Optional[str] = ..., balancers: _Optional[bool] = ...) -> None: ...
 
 class ListRolloutsRequest(_message.Message):
     __slots__ = ("app", "limit")

@@ -1,14 +1,17 @@
 """What the controller does itself: look at balancers, move their traffic, leave others' alone."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from without_doors import Desk
+from without_doors import SILENT, Desk
 
-from tidegate_controller import proof
+from tidegate_controller import proof, views
 from tidegate_controller.core.inputs import Rollback
+from tidegate_controller.demo.local_fleet import free_port
 from tidegate_controller.errors import Refused
+from tidegate_controller.traffic import listening
 from tidegate_controller.traffic.caddy import NOWHERE
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -150,6 +153,57 @@ async def test_lanes_that_were_lost_are_written_by_the_next_deployment_of_the_sa
     assert desk.lead_to() == served
 
 
+async def test_lanes_that_are_lost_from_every_slot_alike_are_seen(desk: Desk) -> None:
+    """The rest still leads to all nodes, and to each as much as to the others."""
+    for name in "ab":
+        await desk.node(name)
+    await desk.deployed("1", nodes=("a", "b"))
+    served = desk.lead_to()
+    for number in (0, 1):
+        (desk.lanes() / f"lane-{number:02d}").unlink()
+    assert desk.lead_to() == served
+    assert (await desk.deployed("1", nodes=("a", "b"))).rollout == "r2"
+    assert len(list(desk.lanes().glob("lane-*"))) == 4
+    assert (await desk.deploy("1", nodes=("a", "b"))).rollout == ""
+
+
+async def test_a_share_that_somebody_has_changed_is_settled_by_a_deployment_of_the_same(
+    desk: Desk,
+) -> None:
+    for name in "ab":
+        await desk.node(name)
+    await desk.deployed("1", nodes=("a", "b"))
+    lane = desk.lanes() / "lane-00"
+    before = lane.read_text()
+    other = (desk.lanes() / "lane-01").read_text()
+    assert other != before
+    lane.write_text(other)
+    assert (await desk.deployed("1", nodes=("a", "b"))).rollout == "r2"
+    found = [path.read_text() for path in desk.lanes().glob("lane-*")]
+    assert sorted(found) == sorted([before, other] * 2)
+
+
+async def test_lanes_that_come_with_a_configuration_are_written_by_a_rollout(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    assert (await desk.deployed("1", lanes=6)).rollout == "r2"
+    assert desk.endings() == ["succeeded", "succeeded"]
+    assert len(list(desk.lanes().glob("lane-*"))) == 6
+    assert node.works().count("start_slot") == 1
+
+
+async def test_a_rollback_to_what_is_active_does_not_pass_over_lanes_that_are_lost(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    assert (await desk.rollback(to="1")).message == "1 is already active everywhere"
+    (desk.lanes() / "lane-03").unlink()
+    with pytest.raises(Refused, match="1 of 4 lanes in .* are missing") as refused:
+        await desk.rollback(to="1")
+    assert "deploy the same release again" in refused.value.hint
+
+
 async def test_lanes_that_are_as_they_were_left_need_no_deployment(desk: Desk) -> None:
     await desk.node("a")
     await desk.deployed("1")
@@ -163,6 +217,108 @@ async def test_a_lane_that_cannot_be_read_is_not_taken_for_well(desk: Desk) -> N
     await desk.deployed("1")
     assert desk.endings() == ["succeeded", "rolled_back"]
     assert "holds 'somebody else was here', which is not host:port" in failures(desk)[0]
+    assert "lane-02) and deploy the same release again" in failures(desk)[0]
+    (desk.lanes() / "lane-02").unlink()  # as it says
+    await desk.deployed("1")
+    assert desk.endings()[-1] == "succeeded"
+    assert len(list(desk.lanes().glob("lane-*"))) == 4
+
+
+async def test_who_asks_for_balancers_too_is_told_of_lanes_that_are_not_as_they_were_left(
+    desk: Desk,
+) -> None:
+    async def trouble() -> str:
+        (app,) = (await views.status_with_balancers(desk.engine, "shop")).apps
+        return app.traffic_trouble.what if app.traffic_trouble else ""
+
+    node = await desk.node("a")
+    assert (await views.status_with_balancers(desk.engine, "")).apps == []
+    await desk.deployed("1")
+    assert await trouble() == ""
+    lane = desk.lanes() / "lane-02"
+    lane.write_text("somebody else was here")
+    assert "holds 'somebody else was here', which is not host:port" in await trouble()
+    lane.unlink()
+    assert "1 of 4 lanes" in await trouble()
+    assert views.status(desk.engine, "shop").apps[0].traffic_trouble is None
+    node.outcomes["start_slot"] = SILENT
+    await desk.deploy("2")
+    assert await trouble() == ""  # the rollout will move it
+
+
+# --- Whether anybody takes requests --------------------------------------------------------------
+
+
+class FrontDoor:
+    """Where a balancer takes requests: it may be shut and opened again."""
+
+    def __init__(self) -> None:
+        self.address = f"127.0.0.1:{free_port()}"
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        host, port = self.address.split(":")
+        self._server = await asyncio.start_server(lambda _, writer: writer.close(), host, port)
+
+    async def shut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+
+@pytest.fixture
+async def door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FrontDoor]:
+    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.3)
+    door = FrontDoor()
+    await door.open()
+    yield door
+    await door.shut()
+
+
+async def test_where_nobody_takes_requests_nothing_is_begun(desk: Desk, door: FrontDoor) -> None:
+    await door.shut()
+    node = await desk.node("a")
+    await desk.deployed("1", listen=door.address)
+    assert desk.endings() == ["failed"]
+    (failure,) = failures(desk)
+    assert failure.startswith(
+        f"preflight: controller: nobody accepts connections at {door.address}"
+    )
+    assert "connection refused; start the balancer there" in failure
+    assert set(node.works()) <= {"inspect"}
+    await door.open()
+    await desk.deployed("1", listen=door.address)
+    assert desk.endings() == ["failed", "succeeded"]
+
+
+async def test_a_balancer_that_ends_in_the_middle_has_its_lanes_led_back(
+    desk: Desk, door: FrontDoor
+) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1", listen=door.address)
+    node.outcomes["start_slot"] = SILENT
+    await desk.deploy("2", listen=door.address)
+    await desk.until(lambda: "start_slot" in node.works()[-1:])
+    await door.shut()
+    await node.answer(node.last("start_slot"))
+    await desk.until(lambda: len(desk.endings()) == 2)
+    assert desk.endings() == ["succeeded", "rolled_back"]
+    assert "shift: controller: nobody accepts connections" in failures(desk)[0]
+    assert desk.lead_to() == {node.address("shop@prod", "blue")}
+
+
+async def test_active_is_not_said_of_what_nobody_can_reach(desk: Desk, door: FrontDoor) -> None:
+    await desk.node("a")
+    await desk.deployed("1", listen=door.address)
+    assert (await desk.deploy("1", listen=door.address)).rollout == ""
+    await door.shut()
+    (app,) = (await views.status_with_balancers(desk.engine, "")).apps
+    assert app.traffic_trouble is not None
+    assert app.traffic_trouble.what.startswith(f"nobody accepts connections at {door.address}")
+    await desk.deployed("1", listen=door.address)
+    assert desk.endings() == ["succeeded", "rolled_back"]
+    elsewhere = await desk.deploy("1", listen="")
+    assert "was taken over" in elsewhere.message
 
 
 # --- A move of traffic ---------------------------------------------------------------------------

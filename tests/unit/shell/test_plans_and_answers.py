@@ -298,11 +298,11 @@ async def test_what_a_configuration_says_otherwise_is_taken_over_without_a_rollo
 ) -> None:
     await desk.node("a")
     await desk.deployed("1")
-    reply = await desk.deploy("1", lanes=6)
+    reply = await desk.deploy("1", timeout_seconds=6.0)
     assert reply.rollout == ""
     assert "is already active on all 1 nodes of prod" in reply.message
     assert "was taken over" in reply.message
-    assert desk.state().spec.traffic.lanes == 6
+    assert desk.state().spec.traffic.timeout_seconds == 6.0
 
 
 async def test_nothing_to_do_is_said(desk: Desk) -> None:
