@@ -8,7 +8,7 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts, waiting_rollouts
 from tidegate_controller.cli.deploy import detach_option
-from tidegate_controller.cli.follow import asked, attach, follow, requested_by
+from tidegate_controller.cli.follow import Asking, attach, follow, requested_by
 from tidegate_controller.cli.status import watch_option
 from tidegate_controller.cli.terminal import (
     AsListed,
@@ -158,16 +158,17 @@ def _answer_command(answer: str) -> click.Command:
     @json_option
     @with_controller
     def command(client: Client, rollout_id: str, detach: bool, as_json: bool) -> int:
-        request = pb.AnswerRequest(
-            request_id=uuid.uuid4().hex,
-            rollout=rollout_id,
-            answer=answer,
-            answered_by=requested_by(),
-        )
-        since = max((event.seq for event in client.events(0, rollout_id)), default=0)
-        reply = asked(lambda: client.answer(request))
-        reply.seq = since
-        return follow(client, reply, detach=detach, as_json=as_json)
+        with Asking(f"tidegate rollout show {rollout_id}") as asking:
+            request = pb.AnswerRequest(
+                request_id=uuid.uuid4().hex,
+                rollout=rollout_id,
+                answer=answer,
+                answered_by=requested_by(),
+            )
+            since = max((event.seq for event in client.events(0, rollout_id)), default=0)
+            reply = asking.ask(lambda: client.answer(request))
+            reply.seq = since
+            return follow(client, reply, detach=detach, as_json=as_json)
 
     return command
 
