@@ -97,6 +97,7 @@ class Fold:
             requested_by=event.requested_by,
             message=event.message,
             commit=event.commit,
+            notes=list(event.notes),
             started_at=record.at,
             ended_at=None,
         )

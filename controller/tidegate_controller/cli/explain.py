@@ -100,6 +100,8 @@ class Explanation:
         self._say(_why_nodes(picture, data))
         for node, debt in picture.absent.items():
             self._say(f"{node} was not connected, so it was left out: {debt}.")
+        for note in data.get("notes", ()):
+            self._say(f"{note}.")
         for text in _why_places(data):
             self._say(text)
         names = ", ".join(stage.name for stage in picture.stages)

@@ -69,7 +69,8 @@ class Narrator:
         ]
         if why := data.get("message"):
             lines.append(f"  why: {why}")
-        return lines + [f"  {node}: {debt}" for node, debt in picture.absent.items()]
+        lines += [f"  {node}: {debt}" for node, debt in picture.absent.items()]
+        return lines + [f"  {note}" for note in data.get("notes", ())]
 
     def _action_issued(self, event: EventView) -> list[str]:
         doing = self._picture.doing(event.data["action"]["id"])

@@ -123,6 +123,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
         f"  by {view.requested_by}, {local_time(view.started_at)}{until}",
     ]
     lines += [f"  why: {view.message}"] if view.message else []
+    lines += [f"  {note}" for note in view.notes]
     lines += [f"  from commit {view.commit}"] if view.commit else []
     for index, step in enumerate(view.steps):
         passed_by = any(later.state != "pending" for later in view.steps[index:])
