@@ -39,7 +39,8 @@ def requested_by() -> str:
 
 class Asking:
     """From the first look at a request to the last at what it has begun: whoever presses Ctrl-C in
-    between is told how far it had got. `status`: the command that shows what came of it."""
+    between, or cannot be shown more, is told how far it had got. `status`: the command that shows
+    what came of it."""
 
     def __init__(self, status: str) -> None:
         self._status = status
@@ -50,10 +51,12 @@ class Asking:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or not issubclass(kind, (KeyboardInterrupt, click.Abort)):
+        if kind is None or not issubclass(kind, (KeyboardInterrupt, click.Abort, OSError)):
             return
         if self._rollout:
             _say_stopped(self._rollout, "goes on")
+        elif issubclass(kind, OSError):
+            return  # which speaks for itself
         elif self._sent:
             announce(
                 "\nnot waited for the controller's answer; it may have begun\n"

@@ -208,7 +208,14 @@ def _is_repeated(state: t.State, request_id: str) -> bool:
 
 
 def _refuse_if_busy(state: t.State) -> None:
-    if rollout := state.rollout:
+    if (rollout := state.rollout) and (wait := rollout.waiting):
+        answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
+        raise Refused(
+            f"rollout {rollout.id} to version {rollout.release.version} waits for a person, and "
+            f"there is one at a time for an app and environment; it waits for: {wait.why}",
+            f"look at it: tidegate rollout show {rollout.id}; then one of: {', '.join(answers)}",
+        )
+    if rollout:
         doing = "being undone" if rollout.undoing else "running"
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} is {doing}; "
