@@ -211,9 +211,10 @@ def _refuse_if_busy(state: t.State) -> None:
     if (rollout := state.rollout) and (wait := rollout.waiting):
         answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
         raise Refused(
-            f"rollout {rollout.id} to version {rollout.release.version} waits for a person, and "
-            f"there is one at a time for an app and environment; it waits for: {wait.why}",
-            f"look at it: tidegate rollout show {rollout.id}; then one of: {', '.join(answers)}",
+            f"rollout {rollout.id} to version {rollout.release.version} waits for a person: "
+            f"{wait.why}; one at a time for an app and environment",
+            f"look at it: tidegate rollout show {rollout.id}; then answer it, with one of: "
+            f"{', '.join(answers)}",
         )
     if rollout:
         doing = "being undone" if rollout.undoing else "running"
