@@ -144,7 +144,8 @@ class Explanation:
             how = f": all traffic goes to {move}" if move else _by(stage)
             self._say(f"{stage.name}{purpose} was done in {took}{how}.")
             return
-        self._say(f"{stage.name}{purpose} failed after {took}{self._because()}: {stage.reason}.")
+        why = "" if stage.is_explained else f": {stage.reason}"
+        self._say(f"{stage.name}{purpose} failed after {took}{self._because()}{why}.")
         given_up = [d.where for d in stage.sorted() if d.outcome == "cancelled"]
         if given_up:
             self._say(f"One failure is enough, so it was given up on {_places(given_up)}.")

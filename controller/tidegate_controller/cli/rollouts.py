@@ -127,7 +127,8 @@ def rollout_lines(view: RolloutView) -> list[str]:
     lines += [f"  from commit {view.commit}"] if view.commit else []
     for index, step in enumerate(view.steps):
         passed_by = any(later.state != "pending" for later in view.steps[index:])
-        lines += _step_lines(step, is_over=view.ended_at is not None or passed_by)
+        is_over = view.ended_at is not None or passed_by
+        lines += _step_lines(step, view.reason, is_over=is_over)
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
     width = max((len(answer) for answer in view.answers), default=0)
     lines += [
@@ -137,13 +138,14 @@ def rollout_lines(view: RolloutView) -> list[str]:
     return lines
 
 
-def _step_lines(step: StepView, *, is_over: bool) -> list[str]:
+def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
+    """`reason`: of the rollout, which is not said again of each node that was given up."""
     seconds = f" {step.seconds:.1f} s" if step.seconds is not None else ""
     state = "not reached" if step.state == "pending" and is_over else step.state
     lines = [f"  {step.name}: {state}{seconds}"]
     for name, node in sorted(step.nodes.items()):
         if node.state != "ok":
-            error = f": {node.error}" if node.error else ""
+            error = f": {node.error}" if node.error not in ("", reason) else ""
             lines.append(f"    {called(name)}: {node.state}{error}")
         lines += [f"      | {line}" for line in node.output_tail.splitlines()]
     return lines
