@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tidegate_agent import reports
+from tidegate_agent import output, reports
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
 from tidegate_agent.errors import AgentError, Blame
 from tidegate_agent.job import Job
 from tidegate_agent.journal import Journal
+from tidegate_agent.preparation import log_of
 from tidegate_agent.slot import Slot
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -82,7 +83,9 @@ class Executor:
             fence = (command.fence.epoch, command.fence.version)
             if script := self._journal.begun(command.id):
                 error = f"the agent died while {script} ran; {NOT_KNOWN}"
-                await self._finish(command, pb.OUTCOME_UNKNOWN, error)
+                await self._finish(
+                    command, pb.OUTCOME_UNKNOWN, error, output_tail=self._said(command, script)
+                )
             elif fence < self._journal.fence(command.app, command.environment):
                 await self._finish(command, pb.OUTCOME_SUPERSEDED, OVERTAKEN)
             else:
@@ -96,11 +99,19 @@ class Executor:
         if tasks:
             await asyncio.wait(tasks)
 
+    def _said(self, command: pb.Command, script: str) -> str:
+        """The last lines of a script that ran for the command: who has to decide whether it was
+        done wants to see them."""
+        work = getattr(command, command.WhichOneof("work") or "", None)
+        slot = self._app.slots.get(getattr(work, "slot", ""))
+        return output.tail(log_of(slot, script)) if slot is not None else ""
+
     def _repeat(self, command: pb.Command) -> None:
         """It was done before, but its result could not be recorded: it is done again, if it may."""
         if script := self._journal.begun(command.id):
             error = f"{script} ran, but how it ended could not be recorded; {NOT_KNOWN}"
-            self._answer(command, pb.OUTCOME_UNKNOWN, error)
+            said = self._said(command, script)
+            self._answer(command, pb.OUTCOME_UNKNOWN, error, output_tail=said)
         else:
             self._begin(command)
 
@@ -160,7 +171,7 @@ class Executor:
         if job.begun:  # and it has been killed
             why = OVERTAKEN if overtaken else "the agent was stopped"
             error = f"{why} while {job.begun} ran, and ended it; {NOT_KNOWN}"
-            await self._finish(job.command, pb.OUTCOME_UNKNOWN, error)
+            await self._finish(job.command, pb.OUTCOME_UNKNOWN, error, output_tail=job.said())
         elif overtaken:
             await self._finish(job.command, pb.OUTCOME_SUPERSEDED, OVERTAKEN)
         if not overtaken:
@@ -218,10 +229,13 @@ class Executor:
         outcome: pb.Outcome,
         error: str,
         blame: Blame = "unclear",
+        output_tail: str = "",
     ) -> None:
-        """Refuse a command that was never begun."""
+        """Refuse to do a command, now or once more."""
         log.warning("refused command %s: %s", command.id, error)
-        finished = reports.finished(command.id, outcome, error, blame=blame)
+        finished = reports.finished(
+            command.id, outcome, error, output_tail=output_tail, blame=blame
+        )
         self._report(pb.Report(finished=finished))
 
 

@@ -80,8 +80,11 @@ class Job:
         text = f"not {self._aim} within {self.command.deadline_seconds:.0f} s"
         if self._trouble:
             text += f": last: {self._trouble}"
-        tail = output.tail(self._log) if self._log is not None else ""
-        return AgentError(text, tail, blame=self._blame)
+        return AgentError(text, self.said(), blame=self._blame)
+
+    def said(self) -> str:
+        """The last lines of the script that it has run."""
+        return output.tail(self._log) if self._log is not None else ""
 
     def close(self) -> None:
         self._paced.close()

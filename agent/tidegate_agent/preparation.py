@@ -89,6 +89,11 @@ async def run_task(slot: Slot, job: Job, release: Path | None) -> None:
     await _run(slot, job, script, tree, task.hooks.migrate_seconds)
 
 
+def log_of(slot: Slot, script: str) -> Path:
+    """Where the script writes when it runs for the slot."""
+    return slot.output.with_name(f"{slot.name}.{script.removesuffix('.sh')}.log")
+
+
 async def _port(slot: Slot, asked: int, taken: Collection[int]) -> int:
     """Which port the start will have, as far as that can be known before: what runs in the slot
     now is stopped by then."""
@@ -114,7 +119,7 @@ async def _run(slot: Slot, job: Job, script: str, tree: Tree, seconds: float) ->
         work.service,
         known,
         directory=tree.path,
-        output=slot.output.with_name(f"{slot.name}.{script.removesuffix('.sh')}.log"),
+        output=log_of(slot, script),
     )
     job.running(script, launch.output)
     await scripts.run(script, launch, job.token, seconds, job.output)

@@ -35,6 +35,7 @@ from tidegate_agent.procfs import (
 )
 from tidegate_agent.users import User
 
+FOLDERS_NAMED = 4  # of a PATH, in an error
 TOKEN_VARIABLE = "TIDEGATE_INSTANCE"  # noqa: S105
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KILL_SECONDS = 10.0  # how long the kernel may take to end what was sent SIGKILL
@@ -215,13 +216,21 @@ def _check(launch: Launch, search_path: str) -> None:
         raise ServiceError(f"cannot start {name!r}: the directory {launch.directory} is missing")
     if "/" not in name:
         if shutil.which(name, path=search_path) is None:
-            raise ServiceError(f"command not found: {name!r}, in PATH {search_path}")
+            raise ServiceError(f"command not found: {name!r}, in PATH {_clipped(search_path)}")
         return
     program = launch.directory / name
     if not os.path.isfile(program):
         raise ServiceError(f"command not found: {name!r}, in {launch.directory}")
     if not os.access(program, os.X_OK):
         raise ServiceError(f"not executable: {name!r}, in {launch.directory}")
+
+
+def _clipped(search_path: str) -> str:
+    """Its first folders, and how many more there are: some have dozens."""
+    folders = search_path.split(":")
+    rest = len(folders) - FOLDERS_NAMED
+    named = ":".join(folders[:FOLDERS_NAMED])
+    return f"{named} and {rest} more folders" if rest > 2 else search_path
 
 
 def _reason(error: OSError | ValueError) -> str:

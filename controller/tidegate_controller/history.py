@@ -3,6 +3,7 @@
 Called by `operator_service`. Blocking where it reads the log, so it is called in a thread.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tidegate_controller.core import events as ev
@@ -16,8 +17,11 @@ from tidegate_controller.wire import split_stream
 CHUNK = 500  # records read from the log at a time
 
 
-def find_rollout(path: Path, stream: str, started_version: int) -> RolloutView:
-    """The rollout that the stream's event of this version has started. Errors: `LogError`."""
+def find_rollout(
+    path: Path, stream: str, started_version: int, heard: Callable[[str], str] = lambda _: ""
+) -> RolloutView:
+    """The rollout that the stream's event of this version has started. `heard`: the end of what an
+    action's script was heard to write, where no result says it. Errors: `LogError`."""
     version = started_version - 1
     fold: Fold | None = None
     while records := read_stream(path, stream, version, CHUNK):
@@ -31,6 +35,7 @@ def find_rollout(path: Path, stream: str, started_version: int) -> RolloutView:
                 return fold.view
         version = records[-1].version
     assert fold is not None, "no rollout was started there"
+    fold.fill_in(heard)
     return fold.view
 
 
@@ -97,6 +102,7 @@ class Fold:
             requested_by=event.requested_by,
             message=event.message,
             commit=event.commit,
+            notes=list(event.notes),
             started_at=record.at,
             ended_at=None,
         )
@@ -147,6 +153,12 @@ class Fold:
                 self.view.reason, self.view.debts = event.reason, dict(event.debts)
             case _:
                 return
+
+    def fill_in(self, heard: Callable[[str], str]) -> None:
+        """Output that no result has brought, of what is open or in doubt."""
+        for action, node in self._actions.items():
+            if node.state in ("running", "unknown") and not node.output_tail:
+                node.output_tail = heard(action)
 
     def _waits(self, why: str | None, answers: tuple[t.Answer, ...]) -> None:
         self.view.waiting_for, self.view.answers = why, list(answers)

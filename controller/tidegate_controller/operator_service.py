@@ -191,7 +191,8 @@ class OperatorService(OperatorServicer):
     async def ShowRollout(self, request: pb.ShowRolloutRequest) -> pb.Document:
         place = self.engine.place_of(request.rollout)
         path = self.engine.log.path
-        view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
+        heard = self._nodes.board.said
+        view = await asyncio.to_thread(find_rollout, path, place.stream, place.version, heard)
         return _document(view)
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Any) -> AsyncIterator[pb.Document]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.reach import reach_notes
 from tidegate_controller.core.requests import active_release, earlier_releases
 from tidegate_controller.documents import PlannedStep, PlanView
 from tidegate_controller.views import release_view
@@ -24,7 +25,7 @@ def plan_view(
         release=release_view(goal.release),
         previous=release_view(previous) if previous else None,
         protected=goal.spec.protected,
-        differences=_differences(previous, goal.release),
+        differences=[*_differences(previous, goal.release), *reach_notes(state, goal)],
         steps=[_planned(state, goal, step) for step in steps],
         earlier=[release_view(release) for release in earlier] if goal.kind == "rollback" else [],
     )

@@ -124,8 +124,8 @@ def plans(desk: Desk, page: Page) -> None:
     page.typed(f"tidegate deploy --artifact {artifact.name} --version 3 --plan", app.folder)
     assert app.deploy("3", "--yes", "-m", "the 3. try").code == 0
     terminal = desk.sit_down("rollback", "guarded", columns=COLUMNS, rows=ROWS)
-    terminal.until("Which one [1]:")
-    terminal.type("2\n")
+    terminal.until("Which version [2]:")
+    terminal.type("1\n")
     terminal.until("Is this meant? [y/N]:")
     terminal.type("y\n")
     terminal.end()

@@ -61,6 +61,7 @@ ROLLOUT = SUMMARY | {
     ),
     "answers": Many(list, {"continue", "retry", "abort"}),
     "debts": Many(dict, str),
+    "notes": Many(list, str),
 }
 SLOT = {
     "version": Either([None, str]),

@@ -91,6 +91,24 @@ def test_a_deployment_can_be_tied_to_the_plan_that_was_seen(desk: Desk) -> None:
     app.assert_serving("2")
 
 
+def test_nodes_that_are_left_out_are_named_before_and_at_the_head_and_on_the_way_back(
+    desk: Desk,
+) -> None:
+    app = desk.app("narrowed", nodes=["web-1", "web-2"]).deployed("1")
+    toml = app.folder / "tidegate.toml"
+    toml.write_text(toml.read_text().replace('["web-1", "web-2"]', '["web-1"]'))
+    lost = "  web-2: no traffic any more"
+    assert lost in app.deploy("2", "--plan").out.splitlines()
+    told = app.deploy("2")
+    assert told.out.splitlines()[1].endswith(lost)
+    name = app.newest()["rollout"]
+    assert lost in desk.type("rollout", "show", name).out.splitlines()
+    missing = "1 was on 2 nodes, and this goes to 1: web-2 is not part of it; to bring back"
+    assert f"  {missing}" in desk.type("rollback", app.name, "--plan").out
+    assert missing in desk.type("rollback", app.name).out.splitlines()[1]
+    assert desk.type("explain", app.newest()["rollout"]).out.count(missing) == 1
+
+
 # --- Protected environments ----------------------------------------------------------------------
 
 

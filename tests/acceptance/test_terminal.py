@@ -169,29 +169,32 @@ def test_a_rollback_offers_what_there_is_with_ages_and_takes_the_one_before(desk
     for version in ("1", "2", "3"):
         assert app.deploy(version, "-m", f"number {version}").code == 0
     terminal = desk.sit_down("rollback", "offered")
-    shown = terminal.until("Which one [1]:")
+    shown = terminal.until("Which version [2]:")
     assert "offered in test runs 3; it can go back to:" in shown
     rows = [re.split(r"  +", line) for line in shown.splitlines() if line[:1].isdecimal()]
-    assert [[row[0], row[1], row[-1]] for row in rows] == [
-        ["1", "2", "number 2"],
-        ["2", "1", "number 1"],
-    ]
-    assert all(re.fullmatch(r"\d+ (s|min) ago", row[2]) for row in rows)
+    assert [[row[0], row[-1]] for row in rows] == [["2", "number 2"], ["1", "number 1"]]
+    assert all(re.fullmatch(r"\d+ (s|min) ago", row[1]) for row in rows)
     terminal.type("\n")
     assert terminal.end() == 0
     app.assert_serving("2")
-    terminal = desk.sit_down("rollback", "offered")
-    terminal.until("Which one [1]:")
+
+
+def test_what_is_typed_where_a_rollback_asks_is_a_version_and_no_row(desk: Desk) -> None:
+    app = desk.app("typed-version").deployed("2").deployed("1").deployed("3").deployed("4")
+    terminal = desk.sit_down("rollback", app.name)
+    terminal.until("Which version [3]:")
+    terminal.type("81\n")
+    terminal.until("Error: '81' is none of the versions above")
     terminal.type("2\n")
     assert terminal.end() == 0
-    app.assert_serving("1")
+    app.assert_serving("2")
 
 
 def test_a_rollback_with_one_release_to_go_back_to_asks_nothing(desk: Desk) -> None:
     app = desk.app("offers-nothing").deployed("1").deployed("2")
     terminal = desk.sit_down("rollback", app.name)
     assert terminal.end() == 0
-    assert "Which one" not in terminal.text
+    assert "Which version" not in terminal.text
     app.assert_serving("1")
 
 

@@ -1,9 +1,16 @@
-"""Ctrl-C at any moment: exit code 130 and no traceback, however often it is pressed."""
+"""Ctrl-C at any moment: exit code 130 and no traceback, however often it is pressed; and who has
+asked for something is told how far that had got."""
 
 import subprocess
 import sys
+from typing import NoReturn
 
 import pytest
+
+from tidegate_controller.cli import INTERRUPTED, follow
+from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.follow import Asking
+from tidegate_protos.v1 import operator_pb2 as pb
 
 # The command is interrupted, and once more when its interpreter has begun to end.
 TWICE = """
@@ -46,3 +53,65 @@ def test_ctrl_c_pressed_twice_ends_as_if_pressed_once(
     code = TWICE.format(module=module, patch=patch, words=words)
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def press_before_sending() -> None:
+    with Asking("tidegate status kv"):
+        raise KeyboardInterrupt
+
+
+def press_while_asking() -> None:
+    with Asking("tidegate status kv") as asking:
+        asking.ask(pressed)
+
+
+def press_once_answered() -> None:
+    with Asking("tidegate status kv") as asking:
+        asking.ask(lambda: pb.RolloutReply(rollout="r58"))
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_the_request_was_sent_says_that_nothing_was_begun(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        press_before_sending()
+    assert capsys.readouterr().err == "\nnothing was begun\n"
+
+
+def test_ctrl_c_while_the_answer_is_awaited_says_that_it_may_have_begun_and_where_to_look(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        press_while_asking()
+    assert capsys.readouterr().err == (
+        "\nnot waited for the controller's answer; it may have begun\n"
+        "  next: tidegate status kv; tidegate rollout list\n"
+    )
+
+
+FOLLOW_R58 = (
+    "\nstopped following; rollout r58 goes on\n"
+    "  next: tidegate rollout show r58 --watch; tidegate rollout show r58\n"
+)
+
+
+def test_ctrl_c_once_the_answer_is_there_names_the_rollout(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        press_once_answered()
+    assert capsys.readouterr().err == FOLLOW_R58
+
+
+def test_ctrl_c_before_anything_of_a_rollout_is_drawn_names_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "_view", pressed)
+    with Client("127.0.0.1:9") as client:
+        assert follow.attach(client, "r58") == INTERRUPTED
+    assert capsys.readouterr().err == FOLLOW_R58
+
+
+def pressed(*_: object, **__: object) -> NoReturn:
+    raise KeyboardInterrupt

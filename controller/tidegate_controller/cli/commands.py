@@ -4,15 +4,20 @@ A module is imported when its command is typed: all of them together take longer
 commands do.
 """
 
+import errno
 import importlib
+import os
 import sys
 from types import MappingProxyType
+from typing import NoReturn
 
 import click
 
 from tidegate_controller.cli import INTERRUPTED, end_interrupted
 from tidegate_controller.cli.terminal import Choices, announce
 from tidegate_controller.errors import TidegateError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # for what is printed
 
 # In the order of help, which is that in which people think of them.
 COMMANDS = MappingProxyType(
@@ -86,6 +91,7 @@ def tidegate(context: click.Context, address: str | None) -> None:
 
 def main() -> None:
     """Run the command line; turns errors into a message, a next step and an exit code."""
+    _stand_in_for_closed()
     try:
         code = tidegate.main(standalone_mode=False)
     except TidegateError as error:
@@ -99,8 +105,30 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         end_interrupted()
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        _end_unheard()
+    except OSError as error:
+        if error.errno not in NO_ROOM or error.filename is not None:
+            raise
+        announce(f"error: what was to be printed cannot be written: {error.strerror}")
+        _end_unheard()
     if code == INTERRUPTED:
         end_interrupted()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stand_in_for_closed() -> None:
+    """Whoever has started this may have closed its standard streams; then there are none. Without
+    stdout it ends here: nobody would see what was done."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it is open to the end
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    if sys.stdout is None:
+        announce("error: stdout is closed, so nothing was done\n  next: send it to /dev/null")
+        sys.exit(1)
+
+
+def _end_unheard() -> NoReturn:
+    """End with 1. What is left to be printed would fail once more as the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(1)

@@ -10,7 +10,7 @@ from tidegate_controller import config
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.commit import commit_of
 from tidegate_controller.cli.completion import apps, environments, versions
-from tidegate_controller.cli.follow import asked, follow, requested_by
+from tidegate_controller.cli.follow import Asking, follow, requested_by
 from tidegate_controller.cli.plans import (
     can_ask,
     choose_earlier,
@@ -99,34 +99,35 @@ def deploy(
       tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2 -e production --plan
     """
     spec = config.load(config_path).environment(environment)
-    label = pb.ArtifactLabel(app=spec.app, added_by=requested_by())
-    asks = only_plan or (spec.protected and not yes)
-    brought = bring(client, artifact, digest, label, direct=True, send=not asks)
-    request = pb.DeployRequest(
-        request_id=uuid.uuid4().hex,
-        version=version,
-        digest=brought.digest,
-        url=brought.url,
-        size_bytes=brought.size_bytes,
-        spec=msgspec.json.encode(spec),
-        requested_by=requested_by(),
-        message=message,
-        commit=commit_of(Path.cwd()),
-        again=force,
-        plan_id=plan_id or "",
-    )
-    if only_plan:
-        show_plan(client.plan(pb.PlanRequest(deploy=request)), as_json=as_json)
-        return 0
-    if spec.protected and not yes:
-        require_yes(spec.environment, as_json=as_json)
-        view = client.plan(pb.PlanRequest(deploy=request))
-        if view.steps:
-            confirm(view)
-            request.plan_id = request.plan_id or view.plan_id
-        bring(client, artifact, digest, label, direct=True)
-    reply = asked(lambda: client.deploy(request))
-    return follow(client, reply, detach=detach, as_json=as_json)
+    with Asking(f"tidegate status {spec.app}") as asking:
+        label = pb.ArtifactLabel(app=spec.app, added_by=requested_by())
+        asks = only_plan or (spec.protected and not yes)
+        brought = bring(client, artifact, digest, label, direct=True, send=not asks)
+        request = pb.DeployRequest(
+            request_id=uuid.uuid4().hex,
+            version=version,
+            digest=brought.digest,
+            url=brought.url,
+            size_bytes=brought.size_bytes,
+            spec=msgspec.json.encode(spec),
+            requested_by=requested_by(),
+            message=message,
+            commit=commit_of(Path.cwd()),
+            again=force,
+            plan_id=plan_id or "",
+        )
+        if only_plan:
+            show_plan(client.plan(pb.PlanRequest(deploy=request)), as_json=as_json)
+            return 0
+        if spec.protected and not yes:
+            require_yes(spec.environment, as_json=as_json)
+            view = client.plan(pb.PlanRequest(deploy=request))
+            if view.steps:
+                confirm(view)
+                request.plan_id = request.plan_id or view.plan_id
+            bring(client, artifact, digest, label, direct=True)
+        reply = asking.ask(lambda: client.deploy(request))
+        return follow(client, reply, detach=detach, as_json=as_json)
 
 
 @click.command()
@@ -174,23 +175,24 @@ def rollback(
       tidegate rollback shop -e production
       tidegate rollback shop -e production --to 1.4.0 -m "orders are lost"
     """
-    request = pb.RollbackRequest(
-        request_id=uuid.uuid4().hex,
-        app=app,
-        environment=environment or "",
-        requested_by=requested_by(),
-        message=message,
-        to=to or "",
-        without_absent=without_absent,
-        plan_id=plan_id or "",
-    )
-    if only_plan:
-        show_plan(client.plan(pb.PlanRequest(rollback=request)), as_json=as_json)
-        return 0
-    if not yes:
-        _ask(client, request, as_json=as_json)
-    reply = asked(lambda: client.rollback(request))
-    return follow(client, reply, detach=detach, as_json=as_json)
+    with Asking(f"tidegate status {app}") as asking:
+        request = pb.RollbackRequest(
+            request_id=uuid.uuid4().hex,
+            app=app,
+            environment=environment or "",
+            requested_by=requested_by(),
+            message=message,
+            to=to or "",
+            without_absent=without_absent,
+            plan_id=plan_id or "",
+        )
+        if only_plan:
+            show_plan(client.plan(pb.PlanRequest(rollback=request)), as_json=as_json)
+            return 0
+        if not yes:
+            _ask(client, request, as_json=as_json)
+        reply = asking.ask(lambda: client.rollback(request))
+        return follow(client, reply, detach=detach, as_json=as_json)
 
 
 def _ask(client: Client, request: pb.RollbackRequest, *, as_json: bool) -> None:

@@ -100,6 +100,8 @@ class Explanation:
         self._say(_why_nodes(picture, data))
         for node, debt in picture.absent.items():
             self._say(f"{node} was not connected, so it was left out: {debt}.")
+        for note in data.get("notes", ()):
+            self._say(f"{note}.")
         for text in _why_places(data):
             self._say(text)
         names = ", ".join(stage.name for stage in picture.stages)
@@ -142,7 +144,8 @@ class Explanation:
             how = f": all traffic goes to {move}" if move else _by(stage)
             self._say(f"{stage.name}{purpose} was done in {took}{how}.")
             return
-        self._say(f"{stage.name}{purpose} failed after {took}{self._because()}: {stage.reason}.")
+        why = "" if stage.is_explained else f": {stage.reason}"
+        self._say(f"{stage.name}{purpose} failed after {took}{self._because()}{why}.")
         given_up = [d.where for d in stage.sorted() if d.outcome == "cancelled"]
         if given_up:
             self._say(f"One failure is enough, so it was given up on {_places(given_up)}.")

@@ -9,6 +9,8 @@ import os
 import socket
 from collections.abc import Callable
 
+import click
+
 from tidegate_controller.cli import INTERRUPTED, WAITING
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.picture import Picture
@@ -35,14 +37,40 @@ def requested_by() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def asked(ask: Callable[[], pb.RolloutReply]) -> pb.RolloutReply:
-    """The controller's answer. Who does not wait for it cannot know whether a rollout began."""
-    try:
-        return ask()
-    except KeyboardInterrupt:
-        announce("\nnot waited for the controller's answer; a rollout may have begun")
-        announce("  next: tidegate rollout list")
-        raise
+class Asking:
+    """From the first look at a request to the last at what it has begun: whoever presses Ctrl-C in
+    between, or cannot be shown more, is told how far it had got. `status`: the command that shows
+    what came of it."""
+
+    def __init__(self, status: str) -> None:
+        self._status = status
+        self._sent = False
+        self._rollout = ""
+
+    def __enter__(self) -> "Asking":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, (KeyboardInterrupt, click.Abort, OSError)):
+            return
+        if self._rollout:
+            _say_stopped(self._rollout, "goes on")
+        elif issubclass(kind, OSError):
+            return  # which speaks for itself
+        elif self._sent:
+            announce(
+                "\nnot waited for the controller's answer; it may have begun\n"
+                f"  next: {self._status}; tidegate rollout list"
+            )
+        else:
+            announce("\nnothing was begun")
+
+    def ask(self, ask: Callable[[], pb.RolloutReply]) -> pb.RolloutReply:
+        """The controller's answer. Who does not wait for it cannot know whether it was heard."""
+        self._sent = True
+        reply = ask()
+        self._rollout = reply.rollout
+        return reply
 
 
 def follow(client: Client, reply: pb.RolloutReply, *, detach: bool, as_json: bool) -> int:
@@ -65,16 +93,14 @@ def follow(client: Client, reply: pb.RolloutReply, *, detach: bool, as_json: boo
 def attach(client: Client, rollout: str, after_seq: int = 0, *, as_json: bool = False) -> int:
     """Show the rollout until it has ended, or needs a person. In lines, only what came after the
     cursor is told."""
-    shown = _view(after_seq, as_json=as_json)
+    shown: View | None = None
     try:
+        shown = _view(after_seq, as_json=as_json)
         waits = watch(client, rollout, shown)
         view = client.rollout(rollout)
     except KeyboardInterrupt:
-        what = "waits for a person" if shown.picture.waiting else "goes on"
-        announce(
-            f"\nstopped following; rollout {rollout} {what}\n"
-            f"  next: tidegate rollout show {rollout} --watch; tidegate rollout show {rollout}"
-        )
+        waiting = shown is not None and shown.picture.waiting
+        _say_stopped(rollout, "waits for a person" if waiting else "goes on")
         return INTERRUPTED
     if as_json:
         print_json(view)
@@ -86,6 +112,13 @@ def attach(client: Client, rollout: str, after_seq: int = 0, *, as_json: bool = 
     if waits:
         return WAITING
     return 0 if view.state == "succeeded" else 1
+
+
+def _say_stopped(rollout: str, what: str) -> None:
+    announce(
+        f"\nstopped following; rollout {rollout} {what}\n"
+        f"  next: tidegate rollout show {rollout} --watch; tidegate rollout show {rollout}"
+    )
 
 
 def _view(after_seq: int, *, as_json: bool) -> View:

@@ -110,11 +110,13 @@ class LiveTree:
 
 
 def failures(picture: Picture) -> list[str]:
-    """What has failed where, with the last of its output; the first few in full."""
+    """What has failed where, with the last of its output; the first few in full. Above it stands
+    how the rollout has ended, and why."""
     found = list(picture.failures())
     lines = []
     for doing in found[:FAILURES_SHOWN]:
-        lines.append(f"{doing.where}: {doing.what} {doing.outcome}: {doing.error}")
+        why = "" if doing.error and doing.error in picture.reason else f": {doing.error}"
+        lines.append(f"{doing.where}: {doing.what} {doing.outcome}{why}")
         last, before = tail(doing.output_tail, TAIL_LINES)
         if before:
             lines.append(f"  ({before} lines before: tidegate rollout show {picture.rollout})")

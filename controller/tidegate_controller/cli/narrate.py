@@ -69,7 +69,8 @@ class Narrator:
         ]
         if why := data.get("message"):
             lines.append(f"  why: {why}")
-        return lines + [f"  {node}: {debt}" for node, debt in picture.absent.items()]
+        lines += [f"  {node}: {debt}" for node, debt in picture.absent.items()]
+        return lines + [f"  {note}" for note in data.get("notes", ())]
 
     def _action_issued(self, event: EventView) -> list[str]:
         doing = self._picture.doing(event.data["action"]["id"])
@@ -97,8 +98,9 @@ class Narrator:
 
     def _step_ended(self, event: EventView) -> list[str]:
         stage = self._picture.named(event.data["step"])
-        if stage.state != "ok":
-            return [f"{stage.name} failed: {stage.reason}"]
+        if stage.state != "ok":  # what failed has been told, and is told again at the end
+            why = "" if stage.is_explained else f": {stage.reason}"
+            return [f"{stage.name} failed{why}"]
         return [f"{stage.name} done in {stage.seconds(stage.since):.1f} s"]
 
     def _replanned(self, event: EventView) -> list[str]:

@@ -98,13 +98,22 @@ def choose_earlier(client: Client, view: PlanView) -> str:
         if each.environment == view.environment and each.state == "succeeded"
     }
     rows = []
-    for number, release in enumerate(choices, 1):
+    for release in choices:
         found = deployed.get((release.version, release.digest))
         when = age(time.time() - seconds_of(found.started_at)) if found else "-"
         who = found.requested_by if found else "-"
-        rows.append([number, release.version, when, who, found.message if found else ""])
+        rows.append([release.version, when, who, found.message if found else ""])
     active = view.previous.version if view.previous else "nothing"
     say(f"{view.app} in {view.environment} runs {active}; it can go back to:")
-    columns(["", "VERSION", "DEPLOYED", "BY", "WHY"], rows)
-    answer = click.prompt("Which one", type=click.IntRange(1, len(choices)), default=1)
-    return "" if answer == 1 else choices[answer - 1].version
+    columns(["VERSION", "DEPLOYED", "BY", "WHY"], rows)
+    before = view.release.version
+
+    def listed_version(typed: str) -> str:
+        version = typed.strip()
+        if version != before and version not in releases:
+            raise click.BadParameter(f"{version!r} is none of the versions above")
+        return version
+
+    # Rows have no numbers: whoever types 1 where there is a version 1 means that.
+    answer = click.prompt("Which version", default=before, value_proc=listed_version)
+    return "" if answer == before else str(answer)

@@ -8,7 +8,7 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts, waiting_rollouts
 from tidegate_controller.cli.deploy import detach_option
-from tidegate_controller.cli.follow import asked, attach, follow, requested_by
+from tidegate_controller.cli.follow import Asking, attach, follow, requested_by
 from tidegate_controller.cli.status import watch_option
 from tidegate_controller.cli.terminal import (
     AsListed,
@@ -123,10 +123,12 @@ def rollout_lines(view: RolloutView) -> list[str]:
         f"  by {view.requested_by}, {local_time(view.started_at)}{until}",
     ]
     lines += [f"  why: {view.message}"] if view.message else []
+    lines += [f"  {note}" for note in view.notes]
     lines += [f"  from commit {view.commit}"] if view.commit else []
     for index, step in enumerate(view.steps):
         passed_by = any(later.state != "pending" for later in view.steps[index:])
-        lines += _step_lines(step, is_over=view.ended_at is not None or passed_by)
+        is_over = view.ended_at is not None or passed_by
+        lines += _step_lines(step, view.reason, is_over=is_over)
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
     width = max((len(answer) for answer in view.answers), default=0)
     lines += [
@@ -136,13 +138,14 @@ def rollout_lines(view: RolloutView) -> list[str]:
     return lines
 
 
-def _step_lines(step: StepView, *, is_over: bool) -> list[str]:
+def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
+    """`reason`: of the rollout, which is not said again of each node that was given up."""
     seconds = f" {step.seconds:.1f} s" if step.seconds is not None else ""
     state = "not reached" if step.state == "pending" and is_over else step.state
     lines = [f"  {step.name}: {state}{seconds}"]
     for name, node in sorted(step.nodes.items()):
         if node.state != "ok":
-            error = f": {node.error}" if node.error else ""
+            error = f": {node.error}" if node.error not in ("", reason) else ""
             lines.append(f"    {called(name)}: {node.state}{error}")
         lines += [f"      | {line}" for line in node.output_tail.splitlines()]
     return lines
@@ -158,16 +161,17 @@ def _answer_command(answer: str) -> click.Command:
     @json_option
     @with_controller
     def command(client: Client, rollout_id: str, detach: bool, as_json: bool) -> int:
-        request = pb.AnswerRequest(
-            request_id=uuid.uuid4().hex,
-            rollout=rollout_id,
-            answer=answer,
-            answered_by=requested_by(),
-        )
-        since = max((event.seq for event in client.events(0, rollout_id)), default=0)
-        reply = asked(lambda: client.answer(request))
-        reply.seq = since
-        return follow(client, reply, detach=detach, as_json=as_json)
+        with Asking(f"tidegate rollout show {rollout_id}") as asking:
+            request = pb.AnswerRequest(
+                request_id=uuid.uuid4().hex,
+                rollout=rollout_id,
+                answer=answer,
+                answered_by=requested_by(),
+            )
+            since = max((event.seq for event in client.events(0, rollout_id)), default=0)
+            reply = asking.ask(lambda: client.answer(request))
+            reply.seq = since
+            return follow(client, reply, detach=detach, as_json=as_json)
 
     return command
 

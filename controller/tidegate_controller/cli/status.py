@@ -15,7 +15,9 @@ from tidegate_controller.cli.terminal import (
     on_terminal,
     print_json,
     say,
+    sentence,
     table,
+    terminal_width,
     to_width,
     with_controller,
     yes_no,
@@ -59,7 +61,7 @@ def _show(view: Status, *, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    for line in to_width(status_lines(view)):
+    for line in to_width(status_lines(view, terminal_width())):
         say(line)
 
 
@@ -85,8 +87,8 @@ def _draw(look: Callable[[], Status]) -> None:
     screen = Screen()
     try:
         while True:
-            lines = [local_now(), *status_lines(look())]
-            _, height = screen.size
+            width, height = screen.size
+            lines = [local_now(), *status_lines(look(), width)]
             if len(lines) > height:
                 more = len(lines) - height + 1
                 lines = [*lines[: height - 1], f"and {more} more lines: tidegate status"]
@@ -99,24 +101,24 @@ def _draw(look: Callable[[], Status]) -> None:
 # --- In words ------------------------------------------------------------------------------------
 
 
-def status_lines(view: Status) -> list[str]:
-    """The document as people read it."""
+def status_lines(view: Status, width: int | None = None) -> list[str]:
+    """The document as people read it; sentences are wrapped at the width."""
     if not view.apps:
         return ["nothing was deployed yet", "  next: tidegate deploy --artifact PATH --version V"]
     lines: list[str] = []
     for app in view.apps:
         lines += [""] if lines else []
-        lines += _app_lines(app)
+        lines += _app_lines(app, width)
     return lines
 
 
-def _app_lines(app: AppStatus) -> list[str]:
+def _app_lines(app: AppStatus, width: int | None) -> list[str]:
     what = f"version {app.version}" if app.version else "no release yet"
     lines = [f"{app.app} in {app.environment}: {what}" + (f"  {app.digest}" if app.digest else "")]
-    if app.rollout:
-        lines += _rollout_lines(app.rollout)
-    lines += [app.stands_still] if app.stands_still else []
-    lines += app.notes
+    told = _rollout_lines(app.rollout) if app.rollout else []
+    told += [app.stands_still] if app.stands_still else []
+    for line in (*told, *app.notes):
+        lines += sentence(line, width)
     rows = [
         [
             node.node,

@@ -95,6 +95,16 @@ def say_wrapped(line: str, indent: int = 4) -> None:
     click.echo("\n".join(wrap(text.strip(), shutil.get_terminal_size().columns, first, indent)))
 
 
+def sentence(line: str, width: int | None, indent: int = 4) -> list[str]:
+    """The line, wrapped between words where there is a width, with what follows set in so far."""
+    return [line] if width is None else wrap(line, width, indent=indent)
+
+
+def terminal_width() -> int | None:
+    """How many columns there are; None where nobody looks, so that nothing has to fit."""
+    return shutil.get_terminal_size().columns if on_terminal() else None
+
+
 def wrap(text: str, width: int, first: str = "", indent: int = 2) -> list[str]:
     """Lines of words; names are not broken at their hyphens. What follows is set in so far."""
     return textwrap.wrap(

@@ -55,7 +55,7 @@ class Tree:
         picture = self._picture
         if not picture.begun:
             return [Text("asking the controller ...", style="dim")]
-        head, foot = self._head(now, lost=lost), self._foot(width)
+        head, foot = self._head(now, width, lost=lost), self._foot(width)
         undo = self._undo(width) if picture.undoing else []
         room = height - len(head) - len(picture.stages) - len(undo) - len(foot)
         steps = [(stage, self._step(stage, now, room)) for stage in picture.stages]
@@ -71,7 +71,7 @@ class Tree:
             ]
         return self._sentence("warning", f"undoing: {picture.reason}", width)
 
-    def _head(self, now: float, *, lost: bool) -> list[Text]:
+    def _head(self, now: float, width: int, *, lost: bool) -> list[Text]:
         picture, head = self._picture, self._picture.head
         nodes = amount(len(picture.nodes), "node")
         title = f"rollout {picture.rollout}: {picture.title}, {head['strategy']} on {nodes}"
@@ -79,6 +79,8 @@ class Tree:
         lines = [Text(clean(title), style="bold"), Text(clean(by), style="dim")]
         if why := head.get("message"):
             lines.append(Text(f"  why: {clean(why)}", style="dim"))
+        for note in head.get("notes", ()):
+            lines += self._sentence("warning", f"{self._marks.warning} {note}", width)
         if lost:
             what = "the controller does not answer; the rollout waits with it"
             lines.append(self._line("warning", f"  {self._marks.warning} {what}"))

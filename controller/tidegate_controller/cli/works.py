@@ -97,6 +97,12 @@ class Stage:
         return max(0.0, (now if self.until is None else self.until) - self.since)
 
     @property
+    def is_explained(self) -> bool:
+        """Whether its reason says no more than the works that have failed in it."""
+        errors = [doing.error for doing in self.doings.values() if doing.outcome == "failed"]
+        return any(error and error in self.reason for error in errors)
+
+    @property
     def open(self) -> list[Doing]:
         return [doing for doing in self.sorted() if not doing.outcome]
 

@@ -39,6 +39,7 @@ class Started(Event, frozen=True, kw_only=True):
     absent: Mapping[str, str] = {}
     message: str = ""
     commit: str = ""
+    notes: tuple[str, ...] = ()  # what whoever asked may not have meant, in words
 
 
 class StepEntered(Event, frozen=True, kw_only=True):

@@ -264,6 +264,7 @@ def _(event: ev.NodeForgotten, state: t.State, clock: float) -> t.State:
         current=without(state.current, node),
         journals=without(state.journals, node),
         members=tuple(member for member in state.members if member != node),
+        committed_on=tuple(tuple(n for n in on if n != node) for on in state.committed_on),
         chores=tuple(chore for chore in state.chores if chore.work.at != node),
         chores_open={k: a for k, a in state.chores_open.items() if a.work.at != node},
         debts={k: debt for k, debt in state.debts.items() if t.Place(k).node != node},
@@ -283,6 +284,7 @@ def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
         state,
         members=members,
         committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
+        committed_on=(*state.committed_on, rollout.nodes)[-RELEASES_KEPT:],
         debts={**unpaid, **rollout.absent},
         spec=rollout.spec,
     )

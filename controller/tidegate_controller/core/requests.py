@@ -9,6 +9,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.reach import reach_notes
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.errors import Refused
@@ -165,6 +166,11 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
     for action in state.chores_open.values():
         if action.work.at in treated:
             draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
+    absent = {
+        member.node: f"away when {goal.release.version} came; takes no traffic until deployed to"
+        for member in request.members
+        if not member.connected
+    }
     draft.emit(
         ev.Started(
             rollout=request.rollout,
@@ -180,12 +186,8 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
             requested_by=request.requested_by,
             message=request.message,
             commit=request.commit if isinstance(request, i.Deploy) else "",
-            absent={
-                member.node: f"away when {goal.release.version} came; takes no traffic until "
-                "deployed to"
-                for member in request.members
-                if not member.connected
-            },
+            absent=absent,
+            notes=reach_notes(state, goal, absent),
         )
     )
 
@@ -206,7 +208,15 @@ def _is_repeated(state: t.State, request_id: str) -> bool:
 
 
 def _refuse_if_busy(state: t.State) -> None:
-    if rollout := state.rollout:
+    if (rollout := state.rollout) and (wait := rollout.waiting):
+        answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
+        raise Refused(
+            f"rollout {rollout.id} to version {rollout.release.version} waits for a person: "
+            f"{wait.why}; one at a time for an app and environment",
+            f"look at it: tidegate rollout show {rollout.id}; then answer it, with one of: "
+            f"{', '.join(answers)}",
+        )
+    if rollout:
         doing = "being undone" if rollout.undoing else "running"
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} is {doing}; "

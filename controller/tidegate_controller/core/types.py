@@ -206,6 +206,7 @@ class State(Struct, frozen=True, kw_only=True):
     journals: Mapping[str, str] = {}  # node -> journal id
     away: Mapping[str, float] = {}  # node -> how long it is waited for; only during a rollout
     committed: tuple[Release, ...] = ()
+    committed_on: tuple[tuple[str, ...], ...] = ()  # the nodes of each of these
     undone: tuple[Release, ...] = ()  # of rollouts that failed: what their slots ran
     rollout: Rollout | None = None
     chores: tuple[Chore, ...] = ()

@@ -229,6 +229,16 @@ async def test_a_command_with_a_slash_is_looked_for_from_its_directory(yard: Yar
     assert yard.output.read_text() == "served\n"
 
 
+def test_of_a_long_path_in_which_a_command_is_not_found_the_beginning_is_named(yard: Yard) -> None:
+    path = ":".join(f"/opt/tool-{number}/bin" for number in range(9))
+    with pytest.raises(ServiceError) as error:
+        spawn(yard.launch("pyhton3", PATH=path), yard.token())
+    assert str(error.value) == (
+        "command not found: 'pyhton3', in PATH /opt/tool-0/bin:/opt/tool-1/bin:/opt/tool-2/bin:"
+        "/opt/tool-3/bin and 5 more folders"
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "text"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from one_node import PATIENCE_SECONDS, OneNode, prepare_slot, run_task, runs, service, until
 
+from tidegate_agent.durable import make_folder
 from tidegate_agent.errors import JournalError
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -21,7 +22,7 @@ async def prepared(node: OneNode, migrate: str = "", **more: str) -> str:
 async def begun(node: OneNode, tmp_path: Path) -> tuple[pb.Command, int]:
     """A migration that hangs, and its pid."""
     file = tmp_path / "pid"
-    digest = await prepared(node, f"echo $$ > {file}; echo begun; sleep 60")
+    digest = await prepared(node, f"echo begun; echo $$ > {file}; sleep 60")
     command = node.take(node.command(run_task=run_task(digest, service=service())))
     await until(lambda: file.exists() and file.read_text().endswith("\n"))
     return command, int(file.read_text())
@@ -121,6 +122,7 @@ async def test_a_migration_that_is_overtaken_is_killed_and_unknown(
         "overtaken by a later command while migrate.sh ran, and ended it; "
         "whether it is complete is not known"
     )
+    assert finished.output_tail == "begun"
     assert not runs(pid)
 
 
@@ -148,6 +150,7 @@ async def test_an_agent_that_is_stopped_kills_the_migration_and_says_so(
     finished = await node.done(command)
     assert finished.outcome == pb.OUTCOME_UNKNOWN
     assert finished.error.startswith("the agent was stopped while migrate.sh ran, and ended it; ")
+    assert finished.output_tail == "begun"
     node.reports.clear()
     assert await node.done(node.take(command)) == finished
 
@@ -160,12 +163,14 @@ async def test_an_agent_that_died_meanwhile_ends_the_migration_and_answers_unkno
     command = node.command(run_task=run_task(digest, service=service()))
     node.agent._journal.accept(command)
     node.agent._journal.begin(command.id, "migrate.sh")
+    make_folder(node.home / "logs")
+    (node.home / "logs" / "blue.migrate.log").write_text("table made\n")
     carrying = {"TIDEGATE_INSTANCE": node.token(command)}
     left = await asyncio.create_subprocess_exec("sleep", "60", env=carrying, start_new_session=True)
     await node.start_anew()
     assert await asyncio.wait_for(left.wait(), PATIENCE_SECONDS) == -signal.SIGTERM
     finished = await node.done(command)
-    assert finished.outcome == pb.OUTCOME_UNKNOWN
+    assert (finished.outcome, finished.output_tail) == (pb.OUTCOME_UNKNOWN, "table made")
     assert finished.error == (
         "the agent died while migrate.sh ran; whether it is complete is not known"
     )
@@ -201,10 +206,11 @@ async def test_a_migration_whose_result_could_not_be_recorded_is_unknown_when_as
     def full(*_: object) -> None:
         raise JournalError("the journal cannot be written: disk full")
 
-    digest = await prepared(node, f"echo run >> {tmp_path}/runs")
+    digest = await prepared(node, f"echo run >> {tmp_path}/runs; echo table made")
     command = node.command(run_task=run_task(digest, service=service()))
     monkeypatch.setattr(node.agent._journal, "finish", full)
     assert (await node.done(node.take(command))).outcome == pb.OUTCOME_OK
     node.reports.clear()
-    assert (await node.done(node.take(command))).outcome == pb.OUTCOME_UNKNOWN
+    again = await node.done(node.take(command))
+    assert (again.outcome, again.output_tail) == (pb.OUTCOME_UNKNOWN, "table made")
     assert (tmp_path / "runs").read_text() == "run\n"

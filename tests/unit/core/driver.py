@@ -138,13 +138,19 @@ class World:
             )
         )
 
-    def rollback(self, *, without_absent: bool = False, to: str = "") -> tuple[ev.Event, ...]:
+    def rollback(
+        self,
+        *,
+        without_absent: bool = False,
+        to: str = "",
+        nodes: Iterable[str] | None = None,
+    ) -> tuple[ev.Event, ...]:
         rollout = self._next_rollout()
         return self.feed(
             i.Rollback(
                 request_id=rollout,
                 rollout=rollout,
-                members=self.members(),
+                members=self.members(nodes),
                 requested_by="ada",
                 to=to,
                 without_absent=without_absent,

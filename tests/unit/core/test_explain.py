@@ -69,8 +69,7 @@ def test_a_release_that_does_not_start_is_undone_and_nothing_has_to_be_moved_bac
     world.finish(**{"start@b": "failed", "start@a": SILENCE})
     assert told(world, since)[-6:] == [
         "b/green: start failed: start did not work.",
-        "Start (to see it healthy before it gets any traffic) failed after 0.0 s: b/green: start "
-        "did not work.",
+        "Start (to see it healthy before it gets any traffic) failed after 0.0 s.",
         "One failure is enough, so it was given up on a/green.",
         "So it is undone. No traffic had been moved, so there is none to move back.",
         "The rollout rolled back: what served before serves again.",

@@ -240,3 +240,14 @@ def test_why_somebody_asked_for_it_is_told() -> None:
     world = World(nodes=["a"])
     world.deploy("1", message="orders were lost")
     assert story(world, 0)[1] == "  why: orders were lost"
+
+
+def test_why_a_work_has_failed_is_told_of_its_node_and_at_the_end() -> None:
+    world = World(nodes=["a"])
+    world.deploy("1")
+    world.finish(start="failed")
+    assert [line for line in story(world, 0) if "failed" in line] == [
+        "  a/blue: start failed: start did not work",
+        "Start failed",
+        "rollout r1 failed: Start failed: a/blue: start did not work",
+    ]

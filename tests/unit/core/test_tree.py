@@ -231,7 +231,7 @@ def test_what_has_failed_is_told_once_it_is_over() -> None:
     since = len(world.log)
     world.deploy("2")
     world.finish(**{"start@b": "failed"})
-    assert failures(seen(world, since)) == ["b/green: start failed: start did not work"]
+    assert failures(seen(world, since)) == ["b/green: start failed"]
 
 
 def test_a_controller_that_does_not_answer_is_said() -> None:

@@ -246,3 +246,17 @@ def test_a_clean_up_that_fails_is_no_debt() -> None:
         world.answer(action, "failed")
     assert world.state.debts == {}
     assert world.state.chores == ()
+
+
+def test_another_request_meanwhile_is_told_what_is_waited_for_and_how_to_answer() -> None:
+    world = in_doubt()
+    with pytest.raises(Refused) as refused:
+        world.deploy("3")
+    assert refused.value.message == (
+        "rollout r2 to version 2 waits for a person: task did not work; "
+        "one at a time for an app and environment"
+    )
+    assert refused.value.hint == (
+        "look at it: tidegate rollout show r2; then answer it, with one of: "
+        "tidegate rollout continue r2, tidegate rollout retry r2, tidegate rollout abort r2"
+    )

@@ -1,10 +1,11 @@
-"""News of open commands: passed on to who follows, kept nowhere, and nobody waits for it."""
+"""News of open commands: passed on to who follows, in memory alone, and nobody waits for it."""
 
 from without_doors import SILENT, Agent, Desk
 
 from tidegate_controller.documents import ProgressView
+from tidegate_controller.history import find_rollout
 from tidegate_controller.nodes import TEXT_CHARS
-from tidegate_controller.progress import ACTIONS_MAX, WAITING_MAX, Board
+from tidegate_controller.progress import ACTIONS_MAX, SAID_CHARS, WAITING_MAX, Board
 from tidegate_protos.v1 import agent_pb2 as pb
 
 ALL = {str(number) for number in range(ACTIONS_MAX + 1)}
@@ -102,6 +103,28 @@ async def test_progress_of_a_nodes_own_command_is_passed_on(desk: Desk) -> None:
         assert queue.get_nowait() == ProgressView(
             node="a", action=command, text="fetching", done_bytes=5, total_bytes=9
         )
+
+
+async def test_what_a_script_was_heard_to_write_is_shown_where_no_result_has_it(desk: Desk) -> None:
+    node = await preparing(desk)
+    command = node.last("prepare_slot").id
+    for text in ("running install.sh", "one\n", "two\nthree\n"):
+        desk.nodes.progressed(node.session, pb.Progress(command_id=command, text=text))
+    place = desk.engine.place_of("r1")
+    heard = desk.nodes.board.said
+    view = find_rollout(desk.log.path, place.stream, place.version, heard)
+    (step,) = [step for step in view.steps if step.name == "Prepare"]
+    assert (step.nodes["a"].state, step.nodes["a"].output_tail) == ("running", "one\ntwo\nthree\n")
+
+
+def test_only_the_end_of_what_was_written_is_kept() -> None:
+    board = Board()
+    for number in range(SAID_CHARS):
+        board.publish(news("1", f"{number}\n"))
+    assert len(board.said("1")) == SAID_CHARS
+    assert board.said("1").endswith(f"{SAID_CHARS - 1}\n")
+    board.forget("1")
+    assert board.said("1") == ""
 
 
 async def test_progress_of_another_nodes_command_is_not(desk: Desk) -> None:

@@ -1,0 +1,41 @@
+"""Which nodes a goal leaves without traffic, or without the release that they had, in words.
+
+It is told where a request is looked at, and at the head of its rollout: a list of nodes that was
+narrowed by mistake looks like any other. Called by `requests` and `plan_view`.
+"""
+
+from collections.abc import Collection
+
+from tidegate_controller.core import types as t
+
+NODES_NAMED = 10
+
+
+def reach_notes(state: t.State, goal: t.Goal, told: Collection[str] = ()) -> tuple[str, ...]:
+    """A line each; often none. `told`: nodes of which it is said elsewhere."""
+    others = {*goal.nodes, *told}
+    notes = []
+    taking = dict.fromkeys(place.node for place, share in state.settled.items() if share)
+    if lost := [node for node in taking if node not in others]:
+        notes.append(f"{_listed(lost)}: no traffic any more")
+    if goal.kind == "rollback":
+        stood_on = _stood_on(state, goal.release)
+        if left := [node for node in stood_on if node not in others]:
+            version, verb = goal.release.version, "is" if len(left) == 1 else "are"
+            notes.append(
+                f"{version} was on {len(stood_on)} nodes, and this goes to {len(goal.nodes)}: "
+                f"{_listed(left)} {verb} not part of it; to bring back what is missing, deploy "
+                f"{version} with `nodes` as it was then"
+            )
+    return tuple(notes)
+
+
+def _stood_on(state: t.State, release: t.Release) -> tuple[str, ...]:
+    """The nodes that the release was last brought to."""
+    past = zip(reversed(state.committed), reversed(state.committed_on), strict=False)
+    return next((nodes for known, nodes in past if known.revision == release.revision), ())
+
+
+def _listed(nodes: list[str]) -> str:
+    rest = len(nodes) - NODES_NAMED
+    return ", ".join(nodes[:NODES_NAMED]) + (f" and {rest} more" if rest > 0 else "")
