@@ -9,7 +9,7 @@ from pathlib import Path
 from tidegate_agent import machine, output, reports, scripts
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
-from tidegate_agent.errors import AgentError
+from tidegate_agent.errors import AgentError, JournalError
 from tidegate_agent.executor import Executor, script_token
 from tidegate_agent.journal import Journal
 from tidegate_agent.pacing import Paced
@@ -41,7 +41,12 @@ class Agent:
     async def start(self, *, new_controller: bool = False) -> None:
         """Take up what runs, then what an earlier life has left unfinished; its scripts are ended
         before anything else, since they may be at work in what is looked at here. With
-        `new_controller` what is unfinished is forgotten, and whom it was done for."""
+        `new_controller` what is unfinished is forgotten, and whom it was done for. Raises
+        `NotThisNode` where all of it is another node's."""
+        try:
+            self._journal.belong_to(self.node)
+        except JournalError:
+            log.exception("the node's name could not be kept")  # the apps come first
         await self._end_scripts()
         if new_controller:
             log.warning("forgetting the controller of log %s", self._journal.log_id() or "(none)")
@@ -76,6 +81,14 @@ class Agent:
         for change in self._changes.values():
             change.close()
         self._journal.close()
+
+    def remember_address(self, controller: str) -> None:
+        """Where the link looks for the controller, "HOST:PORT"; whoever looks at the folder later
+        goes by it."""
+        try:
+            self._journal.remember_address(controller)
+        except JournalError:
+            log.exception("the controller's address could not be kept")
 
     # --- The link's side ----------------------------------------------------------------------
 

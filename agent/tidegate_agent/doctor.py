@@ -15,7 +15,7 @@ import psutil
 
 from tidegate_agent import doctor_units, ports
 from tidegate_agent.errors import AgentError
-from tidegate_agent.journal import SCHEMA_VERSION
+from tidegate_agent.journal import SCHEMA_VERSION, TOLD
 from tidegate_agent.options import Options
 from tidegate_protos import VERSION, findings
 from tidegate_protos.findings import GIB, Finding
@@ -27,10 +27,25 @@ CONNECT_SECONDS = 5.0
 SYSTEMCTL_SECONDS = 5.0
 
 
+def told(data: Path) -> dict[str, str]:
+    """The `node` and `controller` that the folder's agent was started with, as far as its journal
+    can say."""
+    try:
+        with closing(_opened(data / "journal.db")) as database:
+            return dict(database.execute(TOLD).fetchall())
+    except sqlite3.Error:
+        return {}  # none yet, or damaged, as is found later
+
+
+def _opened(journal: Path) -> sqlite3.Connection:
+    """To look into it alone."""
+    return sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)
+
+
 def look(options: Options) -> Iterator[Finding]:
     """Everything that was found, as it is found."""
     data = options.data
-    yield Finding("ok", f"tidegate-agent {VERSION}, node {options.node}")
+    yield _node(options.node, told(data).get("node", options.node), data)
     yield from _settings()
     yield from _kernel()
     make = f"start an agent once, it makes the folder: tidegate-agent run --data {data}"
@@ -45,7 +60,17 @@ def look(options: Options) -> Iterator[Finding]:
         yield from _running(findings.lock_holder(data / "lock"), data)
     yield _free_ports()
     yield _address(options.address)
-    yield _controller(options.controller)
+    yield _controller(options.controller, options.controller_from)
+
+
+def _node(name: str, known: str, data: Path) -> Finding:
+    if name == known:
+        return Finding("ok", f"tidegate-agent {VERSION}, node {name}")
+    return Finding(
+        "fail",
+        f"{data} is the folder of the node {known}, so no agent starts as {name} on it",
+        f"start it with --node {known}, or {name} with an empty --data",
+    )
 
 
 def _settings() -> Iterator[Finding]:
@@ -72,7 +97,7 @@ def _journal(path: Path) -> Iterator[Finding]:
         yield Finding("ok", f"there is no journal at {path} yet: no agent ever ran here")
         return
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(_opened(path)) as database:
             form = database.execute("PRAGMA user_version").fetchone()[0]
             if form != SCHEMA_VERSION:
                 yield Finding(
@@ -192,7 +217,8 @@ def _address(address: str) -> Finding:
     )
 
 
-def _controller(target: str) -> Finding:
+def _controller(target: str, why: str = "") -> Finding:
+    where = f"{target} ({why})" if why else target
     options = [("grpc.enable_http_proxy", 0)]
     with closing(grpc.insecure_channel(target, options=options)) as channel:
         try:
@@ -200,12 +226,12 @@ def _controller(target: str) -> Finding:
         except grpc.FutureTimeoutError:
             return Finding(
                 "fail",
-                f"no controller answers at {target}",
+                f"no controller answers at {where}",
                 "is it running (systemctl status tidegate-controller, there), and does the tunnel "
                 "to it stand? What listens here: ss -ltn",
             )
     return Finding(
         "ok",
-        f"a controller answers at {target}",
+        f"a controller answers at {where}",
         "whether it takes this node in: tidegate node list",
     )

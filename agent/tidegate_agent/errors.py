@@ -33,6 +33,14 @@ class JournalError(AgentError):
     blame: Blame = "environment"
 
 
+class NotThisNode(AgentError):
+    """The data folder is that of another node: nothing was taken up. `known`: its name."""
+
+    def __init__(self, known: str) -> None:
+        super().__init__(f"the folder is that of the node {known}")
+        self.known = known
+
+
 class ServiceError(AgentError):
     """The app could not be started, stopped, or did not become healthy."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tidegate_agent.errors import JournalError
+from tidegate_agent.errors import JournalError, NotThisNode
 from tidegate_agent.managers import Handle
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -38,6 +38,10 @@ CREATE TABLE slots (
     PRIMARY KEY (app, slot)
 ) STRICT;
 """
+
+
+# What the agent of the folder was started with: its node, and where its controller is.
+TOLD = "SELECT key, value FROM meta WHERE key IN ('node', 'controller')"
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,23 @@ class Journal:
 
     def remember_log(self, log_id: str) -> None:
         self.write(("INSERT OR REPLACE INTO meta VALUES ('log_id', ?)", (log_id,)))
+
+    def belong_to(self, node: str) -> None:
+        """Take the first name for good: what the slots run was asked of that node alone. Raises
+        `NotThisNode` under another one."""
+        known = self._told().get("node")
+        if known is None:
+            self.write(("INSERT INTO meta VALUES ('node', ?)", (node,)))
+        elif known != node:
+            raise NotThisNode(known)
+
+    def remember_address(self, controller: str) -> None:
+        """Of the controller that the agent was told of, for `tidegate-agent doctor`."""
+        if self._told().get("controller") != controller:
+            self.write(("INSERT OR REPLACE INTO meta VALUES ('controller', ?)", (controller,)))
+
+    def _told(self) -> dict[str, str]:
+        return {str(key): str(value) for key, value in self._read(TOLD)}
 
     def forget_controller(self) -> None:
         """Its log, its fences and its commands; what the slots run is the node's own to know."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tidegate_agent import options
 from tidegate_agent.agent import Agent
-from tidegate_agent.errors import AgentError
+from tidegate_agent.errors import AgentError, NotThisNode
 from tidegate_agent.link import Link
 from tidegate_agent.options import Options
 from tidegate_protos import VERSION, findings, logs
@@ -25,6 +25,7 @@ Each of these but --new-controller can be set by a variable or in a file too: --
 TIDEGATE_AGENT_LOG_LEVEL, and log_level in /etc/tidegate/agent.toml.
 """
 
+WRONG_USE = 2  # exit code: nothing was begun; systemd does not try it again
 INTERRUPTED = 130  # exit code: by Ctrl-C, as a shell counts it
 
 
@@ -70,8 +71,9 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def _run(flags: argparse.Namespace) -> str | None:
-    """Run the agent until SIGTERM or SIGINT. Why it could not go on, for standard error."""
+def _run(flags: argparse.Namespace) -> str | int | None:
+    """Run the agent until SIGTERM or SIGINT. Why it could not go on, for standard error; or the
+    exit code, where that was said already."""
     try:
         chosen = options.read(flags)
     except SettingsError as error:
@@ -80,17 +82,32 @@ def _run(flags: argparse.Namespace) -> str | None:
     try:
         _begin_logs(chosen)
         asyncio.run(_hold(chosen, systemd, new_controller=flags.new_controller))
+    except NotThisNode as error:
+        said = _not_this_node(error.known, chosen)
+        logs.last_words(said)
+        print(f"tidegate-agent: {said}", file=sys.stderr)
+        return WRONG_USE
     except AgentError as error:
         logs.last_words(str(error))
         return f"tidegate-agent: {error}"
     return None
 
 
+def _not_this_node(known: str, chosen: Options) -> str:
+    return (
+        f"{chosen.data} is the folder of the node {known}, and what runs there is known as that "
+        f"node's, so nothing was started as {chosen.node}\n  next: start it with --node {known}, "
+        f"or {chosen.node} with a --data of its own. To give the server another name: tidegate "
+        f"node remove {known}, start {chosen.node} with an empty --data, deploy, and end what then "
+        "still runs from the old folder"
+    )
+
+
 def _doctor(flags: argparse.Namespace) -> int:
     from tidegate_agent import doctor  # noqa: PLC0415  (what runs need not load it)
 
     try:
-        found = list(doctor.look(options.read(flags)))
+        found = list(doctor.look(options.read(flags, remembered=doctor.told)))
     except SettingsError as error:
         mend = "correct it; what can be set, and how: tidegate-agent run --help"
         found = [findings.Finding("fail", problem, mend) for problem in error.problems]
@@ -130,6 +147,7 @@ async def _work(agent: Agent, controller: str, systemd: Systemd, *, new_controll
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await agent.start(new_controller=new_controller)
+    agent.remember_address(controller)
     systemd.ready()  # whether a controller is there or not: the apps are looked after
     link = asyncio.create_task(Link(agent, controller).run())
     alive = asyncio.create_task(systemd.stay_alive())

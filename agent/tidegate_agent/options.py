@@ -3,8 +3,8 @@
 import argparse
 import os
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +13,7 @@ from tidegate_protos.rules import LABEL, NAME, RESERVED
 from tidegate_protos.settings import Setting, SettingsError, a_file, a_folder, gather
 
 PROGRAM = "agent"
+CONTROLLER = "127.0.0.1:7420"  # where nothing else is said
 
 
 def _node(word: str) -> str:
@@ -52,7 +53,7 @@ OWN = (
         "HOST:PORT",
         "Where the controller listens.",
         _target,
-        default="127.0.0.1:7420",
+        default=CONTROLLER,
     ),
     Setting(
         "label",
@@ -66,15 +67,21 @@ OWN = (
     ),
 )
 SETTINGS = (*OWN, *logs.SETTINGS)
+_WITHOUT_CONTROLLER = [
+    replace(setting, default="") if setting.name == "controller" else setting
+    for setting in SETTINGS
+]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the agent was told, checked."""
+    """What the agent was told, checked. `controller_from`: why it is that address, where nobody
+    has said so now."""
 
     node: str
     data: Path
     controller: str
+    controller_from: str
     labels: Mapping[str, str]
     address: str
     logs: logs.Choices
@@ -96,13 +103,22 @@ def add_to(parser: argparse.ArgumentParser, settings: Sequence[Setting] = SETTIN
     )
 
 
-def read(flags: argparse.Namespace) -> Options:
-    """Raises `SettingsError`."""
-    values = gather(PROGRAM, SETTINGS, vars(flags), os.environ, flags.settings)
+def read(
+    flags: argparse.Namespace, remembered: Callable[[Path], Mapping[str, str]] = lambda _: {}
+) -> Options:
+    """`remembered`: of a data folder, the node and controller that its agent was started with,
+    which count before what is taken where nobody has said anything. Raises `SettingsError`."""
+    values = gather(PROGRAM, _WITHOUT_CONTROLLER, vars(flags), os.environ, flags.settings)
+    data = cast("Path", values["data"])
+    known = remembered(data)
+    where = ""
+    if "controller" not in values:
+        where = "where its agent looks" if "controller" in known else "--controller was not given"
     return Options(
-        node=str(values.get("node") or _own_name()),
-        data=cast("Path", values["data"]),
-        controller=str(values["controller"]),
+        node=str(values.get("node") or known.get("node") or _own_name()),
+        data=data,
+        controller=str(values.get("controller") or known.get("controller") or CONTROLLER),
+        controller_from=where,
         labels=dict(cast("tuple[tuple[str, str], ...]", values.get("label", ()))),
         address=str(values["address"]),
         logs=logs.Choices.of(values),

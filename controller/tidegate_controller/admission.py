@@ -71,8 +71,9 @@ def _refuse_nodes(other: str, used: set[str], names: list[str]) -> None:
     app, environment = split_stream(other)
     if shared := sorted(used.intersection(names)):
         raise Refused(
-            f"{', '.join(shared)} already serves {app} in {environment}",
-            "a node has room for one environment of an app: give each nodes of its own",
+            f"{', '.join(shared)} already serve{'s' * (len(shared) == 1)} {app} in {environment}",
+            "a node has room for one environment of an app, which cannot be taken off it yet: give "
+            "each environment nodes of its own",
         )
 
 

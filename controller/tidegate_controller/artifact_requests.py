@@ -6,9 +6,11 @@ Called by `operator_service`, once per call of the CLI. Everything is checked he
 from collections.abc import AsyncIterator
 
 from tidegate_controller import artifact_sources
+from tidegate_controller.artifact_form import form_of
 from tidegate_controller.artifacts import ARTIFACT_BYTES_MAX, ArtifactStore, Note
 from tidegate_controller.config_checks import NAME_FORM, VERSION_FORM
 from tidegate_controller.errors import UsageError
+from tidegate_protos import formats
 from tidegate_protos.rules import DIGEST, NAME, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
 
@@ -49,8 +51,23 @@ async def fetch(store: ArtifactStore, request: pb.FetchRequest) -> pb.ArtifactRe
         store.relabel(request.digest, note)
         return reply(store, request.digest)
     async with artifact_sources.opened(request.url) as (size, pieces):
-        digest = await store.receive(pieces, note, digest=request.digest, size_bytes=size)
+        archive = _archive(pieces, artifact_sources.public(request.url))
+        digest = await store.receive(archive, note, digest=request.digest, size_bytes=size)
     return reply(store, digest)
+
+
+async def _archive(pieces: AsyncIterator[bytes], where: str) -> AsyncIterator[bytes]:
+    """The same pieces, of an archive. Raises `UsageError` for anything else, such as the page of a
+    website that asks for a password."""
+    head = b""
+    async for piece in pieces:
+        head += piece
+        if len(head) >= formats.HEAD_BYTES:
+            break
+    form_of(head[: formats.HEAD_BYTES], where)
+    yield head
+    async for piece in pieces:
+        yield piece
 
 
 async def size_of(store: ArtifactStore, request: pb.DeployRequest, *, planned: bool) -> int:

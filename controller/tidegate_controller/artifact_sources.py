@@ -6,6 +6,7 @@ itself is never asked through one, just as agents do it.
 """
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -126,9 +127,25 @@ def _refused(where: str, answer: aiohttp.ClientResponse) -> UsageError:
     )
 
 
+def _in_words(error: Exception) -> str:
+    """aiohttp's own words tell programmers what it was about to do."""
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"its certificate is not trusted: {error.certificate_error}"
+        case aiohttp.ClientSSLError():
+            return f"no TLS with {error.host}:{error.port}: {error.os_error}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"no address is known for the host {error.host}"
+        case aiohttp.ClientConnectorError() if error.os_error.errno:
+            why = os.strerror(error.os_error.errno)
+            return f"nobody answers at {error.host}:{error.port} ({why})"
+    return str(error) or type(error).__name__
+
+
 def _trouble(where: str, error: Exception) -> TidegateError:
-    reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
-    reason = (reason or type(error).__name__)[:200]
+    reason = _in_words(error)[:200]
     return TidegateError(
         f"cannot fetch {where}: {reason if reason.isprintable() else repr(reason)}",
         "the controller fetches it, so it is its network that counts; type the command again",

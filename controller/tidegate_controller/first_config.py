@@ -212,7 +212,11 @@ def _nodes_meaning(nodes: dict[str, str] | list[str]) -> str:
 def _traffic(answers: Answers) -> Iterable[tuple[str, str]]:
     yield f"adapter = {toml(answers.adapter)}", ""
     if answers.adapter == "caddy":
-        yield 'directory = "traffic"', "the lanes that Caddy reads; seen from where this file is"
+        yield (
+            'directory = "traffic"',
+            "the lanes that Caddy reads; seen from this file, so write it in full (/srv/...)\n"
+            "where deploys come from changing folders, as in CI",
+        )
         yield (
             f"listen = {toml(LISTEN)}",
             "where Caddy takes requests: rollouts look whether it does",
@@ -221,7 +225,8 @@ def _traffic(answers: Answers) -> Iterable[tuple[str, str]]:
     elif answers.adapter == "exec":
         yield (
             f"command = {toml(answers.traffic_command)}",
-            "is asked to `check N`, `read` and `write`",
+            "is asked to `check N`, `read` and `write`; a program with a / is seen from this\n"
+            "file, but it runs in the folder /, so files among its words are written in full",
         )
         yield 'timeout = "10s"', "for one run of it"
     else:
@@ -231,6 +236,9 @@ def _traffic(answers: Answers) -> Iterable[tuple[str, str]]:
 def _line(code: str, comment: str) -> str:
     if not comment:
         return f"{code}\n"
+    if "\n" in comment:
+        lines = "".join(f"# {line}\n" for line in comment.splitlines())
+        return f"{lines}{code}\n"
     room = max(COMMENT_COLUMN, -(-(len(code) + 2) // 4) * 4)
     if room + len(comment) + 2 > LINE_CHARS:
         return f"# {comment}\n{code}\n"

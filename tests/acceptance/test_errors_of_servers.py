@@ -270,6 +270,18 @@ def test_a_second_agent_on_the_same_data_is_refused(desk: Desk) -> None:
     assert desk.is_connected("web-1")
 
 
+def test_an_agent_under_another_name_on_a_used_folder_is_refused(desk: Desk) -> None:
+    desk.run_agent("web-30", "role=renamed")
+    app = desk.app("renamed", nodes=["web-30"]).deployed("1")
+    pids = app.processes("web-30")
+    desk.end_agent("web-30", signal.SIGTERM)
+    data = desk.folder / "nodes" / "web-30"
+    answer = agent(desk, data, node="web-33")
+    assert_ended(answer, 2, f"tidegate-agent: {data} is the folder of the node web-30", "web-33")
+    assert "next: start it with --node web-30" in answer.err
+    assert app.processes("web-30") == pids
+
+
 def test_a_second_agent_under_the_same_name_is_refused_and_the_first_works_on(
     desk: Desk, tmp_path: Path
 ) -> None:

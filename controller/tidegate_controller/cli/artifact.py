@@ -4,15 +4,17 @@ Used by `cli.sending`.
 """
 
 import os
+import shlex
 from pathlib import Path
 
+from tidegate_controller.artifact_form import HINT, form_of
 from tidegate_controller.errors import UsageError
 from tidegate_protos import formats
 from tidegate_protos.archives.contents import Limits, look_through
 from tidegate_protos.archives.reading import Refused
 
 LIMITS = Limits()  # those of an agent
-HINT = f"an artifact is {formats.ACCEPTED}: tar czf release.tar.gz -C FOLDER ."
+ARCHIVE = "release.tar.gz"
 
 
 def checked_artifact(text: str) -> Path:
@@ -23,7 +25,7 @@ def checked_artifact(text: str) -> Path:
     if path.is_dir():
         raise UsageError(
             f"the artifact {path} is a folder",
-            f"make an archive of it: tar czf release.tar.gz -C {path} .",
+            f"make an archive of it: tar czf {_outside(path)} -C {shlex.quote(text)} .",
         )
     if not path.is_file():
         raise UsageError(f"the artifact {path} is not a regular file", HINT)
@@ -32,10 +34,7 @@ def checked_artifact(text: str) -> Path:
             f"the artifact {path} may not be read by this user", f"see: ls -l {path.absolute()}"
         )
     with path.open("rb") as file:
-        head = file.read(formats.HEAD_BYTES)
-        if not (form := formats.recognise(head)):
-            what = formats.describe(head) if head else "empty"
-            raise UsageError(f"the artifact {path} is {what}", HINT)
+        form = form_of(file.read(formats.HEAD_BYTES), str(path))
         try:
             look_through(file.fileno(), form, LIMITS)
         except Refused as problem:
@@ -43,3 +42,10 @@ def checked_artifact(text: str) -> Path:
                 f"the artifact {path} cannot be unpacked: {problem}", HINT
             ) from problem
     return path
+
+
+def _outside(folder: Path) -> str:
+    """Where the archive of a folder can be written without being packed itself."""
+    if not Path.cwd().is_relative_to(folder.resolve()):
+        return ARCHIVE
+    return shlex.quote(os.path.normpath(folder / ".." / ARCHIVE))

@@ -32,7 +32,8 @@ ANSWERS = {
 MORE = {
     "continue": "What is in doubt was done all the same, or a person has done it.",
     "retry": "That is what has failed, or of which nobody knows whether it was done.",
-    "abort": "It is undone, as if the step had failed.",
+    "abort": "It is undone, as if the step had failed. Only a rollout that waits for a person can "
+    "be aborted; one that runs well goes on to its end.",
 }
 
 

@@ -3,6 +3,8 @@
 A request can be wrong: then it raises `Refused` and changes nothing.
 """
 
+from collections.abc import Mapping
+
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -44,7 +46,8 @@ def on_answer(draft: Draft, request: i.Answer) -> None:
     if state.rollout is None or state.rollout.id != request.rollout or wait is None:
         raise Refused(
             f"rollout {request.rollout} does not wait for anybody",
-            f"see how it stands: tidegate rollout show {request.rollout}",
+            "only one that waits can be answered; one that runs well cannot be stopped yet. How it "
+            f"stands: tidegate rollout show {request.rollout}",
         )
     if request.answer not in wait.answers:
         raise Refused(
@@ -90,8 +93,8 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     if away:
         raise Refused(
             f"{_listed(away)} not connected, so nothing was started",
-            "start the agent there (see: tidegate node list), or take the node out of the "
-            "environment's `nodes`; then deploy again",
+            f"start the agent there (see: tidegate node list), or go on without: "
+            f"{_removal(away, request.spec)}; then deploy again",
         )
     return t.Goal(
         kind="deploy",
@@ -117,7 +120,7 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
         raise Refused(
             f"{_listed(lost)} not connected and would lose its traffic, so nothing was started",
             "wait for the agent there (see: tidegate node list), or go on without it: "
-            "tidegate rollback APP --without-absent",
+            f"tidegate rollback {state.spec.app} -e {state.spec.environment} --without-absent",
         )
     return t.Goal(
         kind="rollback",
@@ -259,14 +262,30 @@ def _refuse_another_balancer(state: t.State, traffic: Traffic) -> None:
         raise Refused(
             f"traffic is moved by {_spelled(known)} so far, and would be by {_spelled(traffic)}: "
             "the former balancer would go on sending to slots that are then stopped",
-            "give [traffic] as it was; a relative directory is seen from where the file is, so "
-            "write it in full if you deploy from several places. For another balancer take "
-            "another environment",
+            f"{_as_it_was(known, traffic)}. Another balancer needs another environment, with nodes "
+            "of its own: that of an app that is deployed cannot be changed yet",
         )
+
+
+def _as_it_was(known: Traffic, traffic: Traffic) -> str:
+    if known.adapter == traffic.adapter:
+        return (
+            f'write it in full, directory = "{known.directory}", under [traffic]: a relative one '
+            "is seen from the file, so it changes with the folder that you deploy from"
+        )
+    directory = f' and directory = "{known.directory}"' if known.directory else ""
+    return f'write adapter = "{known.adapter}"{directory} under [traffic], as it was'
 
 
 def _spelled(traffic: Traffic) -> str:
     return f"{traffic.adapter} in {traffic.directory}" if traffic.directory else traffic.adapter
+
+
+def _removal(nodes: list[str], spec: Spec) -> str:
+    """What to type; a node that is listed by name would be missed afterwards."""
+    commands = ", ".join(f"tidegate node remove {node}" for node in nodes)
+    listed = "" if isinstance(spec.nodes, Mapping) else ", and take it out of `nodes`"
+    return f"{commands}{listed}"
 
 
 def _listed(nodes: list[str]) -> str:

@@ -16,7 +16,7 @@ from tidegate_agent.errors import ServiceError
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.managers import systemctl
 from tidegate_agent.options import Options, read
-from tidegate_protos import findings
+from tidegate_protos import VERSION, findings
 from tidegate_protos.findings import Finding
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -122,6 +122,37 @@ def test_a_journal_of_another_format_is_named(data: Path, monkeypatch: pytest.Mo
         database.execute("PRAGMA user_version = 99")
     _, bad = looked(data, monkeypatch)
     assert f"the journal {data / 'journal.db'} has format 99, this agent reads" in next(iter(bad))
+
+
+def test_the_folder_tells_the_nodes_name_and_where_its_controller_is(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "CONNECT_SECONDS", 0.1)
+    journal = Journal(data / "journal.db")
+    journal.belong_to("web-7")
+    journal.remember_address("127.0.0.1:2")
+    journal.close()
+    words = ["doctor", "--data", str(data), "--settings", os.devnull]
+    with pytest.raises(SystemExit):
+        agent.main(words)
+    said = capsys.readouterr().out
+    assert f"tidegate-agent {VERSION}, node web-7\n" in said
+    assert "no controller answers at 127.0.0.1:2 (where its agent looks)" in said
+    with pytest.raises(SystemExit):
+        agent.main([*words, "--node", "web-8", "--controller", "127.0.0.1:1"])
+    said = capsys.readouterr().out
+    assert f"fail  {data} is the folder of the node web-7, so no agent starts as web-8" in said
+    assert f"{NO_CONTROLLER}\n" in said
+
+
+def test_a_folder_that_knows_no_controller_says_that_the_default_was_tried(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(agent.options, "CONTROLLER", "127.0.0.1:1")
+    with pytest.raises(SystemExit):
+        agent.main(["doctor", "--data", str(data), "--settings", os.devnull])
+    assert f"{NO_CONTROLLER} (--controller was not given)" in capsys.readouterr().out
 
 
 def test_a_link_that_leads_nowhere_fails(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_agent.errors import JournalError
+from tidegate_agent.errors import JournalError, NotThisNode
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -38,6 +38,15 @@ def again(journal: Journal, tmp_path: Path) -> Journal:
 def test_it_keeps_its_name(journal: Journal, tmp_path: Path) -> None:
     name = journal.journal_id
     assert again(journal, tmp_path).journal_id == name
+
+
+def test_it_is_of_the_node_that_was_named_first(journal: Journal, tmp_path: Path) -> None:
+    journal.belong_to("web-3")
+    journal = again(journal, tmp_path)
+    journal.belong_to("web-3")
+    with pytest.raises(NotThisNode) as refused:
+        journal.belong_to("web-33")
+    assert refused.value.known == "web-3"
 
 
 def test_a_slot_is_remembered_in_each_phase_with_whatever_its_manager_needs(
