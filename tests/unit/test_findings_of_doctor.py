@@ -228,7 +228,7 @@ def test_what_is_not_well_is_said_with_its_mend() -> None:
         ("warn", "the controller's clock and this one are 2m apart"),
         ("warn", "an agent is refused as web-3 since 2026-11-24T09:00:00Z: it is another's"),
         ("warn", "web-1 has only 0.5 GiB free for releases"),
-        ("warn", "web-2 is away, last seen never"),
+        ("warn", "web-2 is away, and was not seen since the controller's start"),
         ("warn", "agents of another version than the controller's: web-1"),
         ("fail", "shop@production stands still"),
         ("warn", "rollout r7 of shop@production waits for a person: who knows"),

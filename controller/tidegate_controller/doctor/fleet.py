@@ -85,7 +85,7 @@ def _of_node(node: NodeView) -> Iterator[Finding]:
     if not node.connected:
         yield Finding(
             "warn",
-            f"{node.node} is away, last seen {node.last_seen or 'never'}",
+            f"{node.node} is away, {_last_seen(node)}",
             f"there: tidegate-agent doctor, systemctl status tidegate-agent; if it is gone for "
             f"good: tidegate node remove {node.node}",
         )
@@ -95,6 +95,12 @@ def _of_node(node: NodeView) -> Iterator[Finding]:
             f"{node.node} has only {node.disk_free_bytes / GIB:.1f} GiB free for releases",
             "remove those that need not be kept: tidegate cleanup APP",
         )
+
+
+def _last_seen(node: NodeView) -> str:
+    if node.last_seen is None:
+        return "and was not seen since the controller's start"
+    return f"last seen {node.last_seen}"
 
 
 def _of_app(app: AppStatus) -> Iterator[Finding]:
