@@ -97,6 +97,17 @@ def _of_node(node: NodeView) -> Iterator[Finding]:
         )
 
 
+def _traffic_mend(app: AppStatus) -> str:
+    """The balancer's own, with what to type where that is to deploy what is active."""
+    mend = app.traffic_trouble.mend if app.traffic_trouble else ""
+    if "the same release" not in mend:
+        return mend
+    return (
+        f"{mend}: tidegate deploy -e {app.environment} --artifact {app.digest} "
+        f"--version {app.version}"
+    )
+
+
 def _last_seen(node: NodeView) -> str:
     if node.last_seen is None:
         return "and was not seen since the controller's start"
@@ -124,12 +135,7 @@ def _of_app(app: AppStatus) -> Iterator[Finding]:
     problems = len(app.notes)
     if app.traffic_trouble:
         problems += 1
-        yield Finding(
-            "fail",
-            f"{name}: {app.traffic_trouble.what}",
-            f"{app.traffic_trouble.mend}; what is active: tidegate deploy -e {app.environment} "
-            f"--artifact {app.digest} --version {app.version}",
-        )
+        yield Finding("fail", f"{name}: {app.traffic_trouble.what}", _traffic_mend(app))
     for node in app.nodes:
         if node.debt:
             problems += 1
