@@ -131,7 +131,7 @@ class NodeView(Document, kw_only=True):
     labels: dict[str, str]
     transport: str | None
     agent_version: str
-    last_seen: str | None
+    last_seen: str | None  # None: not since the controller's start
     address: str
     cpu_percent: float | None = None
     memory_used_bytes: int | None = None

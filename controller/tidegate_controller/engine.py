@@ -93,7 +93,7 @@ class Engine:
         if isinstance(event, ev.EpochBegan):
             self.epoch = event.epoch
         elif isinstance(event, ev.NodeRegistered | ev.NodeRemoved):
-            self.fleet.fold(event, record.at)
+            self.fleet.fold(event)
         else:
             stream = self.streams.setdefault(record.stream, Stream(record.stream))
             stream.state = evolve(stream.state, event, record.clock)
@@ -288,11 +288,10 @@ class Engine:
     ) -> None:
         """Append to a stream that no rollout lives in."""
         async with self._own_lock:
-            at = wall_now()
-            batch = Batch(name, self.log.version(name), at, self._clock.now(), (event,), None)
-            await self._append(batch)
+            version, clock = self.log.version(name), self._clock.now()
+            await self._append(Batch(name, version, wall_now(), clock, (event,), None))
             if not isinstance(event, ev.EpochBegan):
-                self.fleet.fold(event, at)
+                self.fleet.fold(event)
 
     # --- Readers ------------------------------------------------------------------------------
 

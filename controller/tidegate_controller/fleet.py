@@ -73,13 +73,12 @@ class Fleet:
     def __init__(self) -> None:
         self.registered: dict[str, ev.NodeRegistered] = {}
         self.sessions: dict[str, Session] = {}
-        self.last_seen: dict[str, str] = {}
+        self.last_seen: dict[str, str] = {}  # of those that have left since the controller's start
         self.refused: dict[str, Refusal] = {}  # by name, of those that are not let in
 
-    def fold(self, event: ev.NodeRegistered | ev.NodeRemoved, at: str) -> None:
+    def fold(self, event: ev.NodeRegistered | ev.NodeRemoved) -> None:
         if isinstance(event, ev.NodeRegistered):
             self.registered[event.node] = event
-            self.last_seen[event.node] = at
         else:
             self.registered.pop(event.node, None)
             self.last_seen.pop(event.node, None)

@@ -25,7 +25,11 @@ def plan_view(
         release=release_view(goal.release),
         previous=release_view(previous) if previous else None,
         protected=goal.spec.protected,
-        differences=[*_differences(previous, goal.release), *reach_notes(state, goal)],
+        differences=[
+            *_differences(previous, goal.release),
+            *reach_notes(state, goal),
+            *_traffic_difference(steps),
+        ],
         steps=[_planned(state, goal, step) for step in steps],
         earlier=[release_view(release) for release in earlier] if goal.kind == "rollback" else [],
     )
@@ -48,6 +52,13 @@ def _differences(previous: t.Release | None, release: t.Release) -> list[str]:
             if before != after:
                 found.append(f"{part}.{field}: {before!r} -> {after!r}")
     return found or ["nothing: the same release with the same settings"]
+
+
+def _traffic_difference(steps: Sequence[t.Step]) -> list[str]:
+    """Why there is a rollout, where the release alone would not need one."""
+    if not any(step.id == "settle" for step in steps):
+        return []
+    return ["traffic is not where it was last moved to, or nobody knows: it is moved there first"]
 
 
 def _planned(state: t.State, goal: t.Goal, step: t.Step) -> PlannedStep:

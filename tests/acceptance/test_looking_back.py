@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import shapes
 from desk import TIDEGATE, AppFolder, Desk, read_until, rest_of
+from servers import own_controller, start_controller
 from shapes import misfits
 
 BY_HAND = {"adapter": "none", "directory": None, "lanes": None}
@@ -221,3 +222,24 @@ def test_a_status_that_is_watched_is_printed_again_when_it_changes(
     answer = rest_of(watching, said)
     assert (answer.code, answer.err.strip()) == (130, "")
     assert "version 1" in said if not options else '"version":"1"' in said
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_status_that_is_watched_says_when_the_controller_does_not_answer(
+    desk: Desk, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    with own_controller(desk, tmp_path / "controller") as (address, first):
+        words = ("status", "--controller", address, "--watch", *options)
+        watching = desk.start(TIDEGATE, *words)
+        shown = '{"apps":[]}' if options else "nothing was deployed yet"
+        said = read_until(watching.stdout, shown)
+        first.terminate()
+        silent = read_until(
+            watching.stderr if options else watching.stdout, "the controller does not answer"
+        )
+        second = start_controller(desk, tmp_path / "controller", address)
+        said += silent + read_until(watching.stdout, shown)
+        watching.send_signal(signal.SIGINT)
+        assert rest_of(watching, said).code == 130
+        second.terminate()
+        rest_of(second)

@@ -1,9 +1,11 @@
 """What somebody sees who sits at a terminal: rollouts as trees, questions, what is left there."""
 
 import re
+from pathlib import Path
 
 import pytest
 from desk import AppFolder, Desk
+from servers import own_controller
 
 COLOURS = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|38)[0-9;]*m")
 BY_HAND = {"adapter": "none", "directory": None, "lanes": None}
@@ -74,6 +76,20 @@ def test_a_rollout_can_be_watched_from_anywhere(desk: Desk) -> None:
     app.let_go()
     assert terminal.end() == 0
     assert f"rollout {name} succeeded" in terminal.text
+
+
+def test_a_status_that_is_watched_does_not_pass_off_an_old_picture_for_a_new_one(
+    desk: Desk, tmp_path: Path
+) -> None:
+    with own_controller(desk, tmp_path / "controller") as (address, process):
+        terminal = desk.sit_down("status", "--controller", address, "--watch")
+        assert "does not answer" not in terminal.until("nothing was deployed yet")
+        process.terminate()
+        terminal.until("the controller does not answer; this is how it was at ")
+        assert "nothing was deployed yet" in terminal.text
+        terminal.press_ctrl_c()
+        assert terminal.end() == 130
+        assert not terminal.cursor_is_hidden
 
 
 def test_a_terminal_that_becomes_narrower_is_drawn_anew(desk: Desk) -> None:

@@ -228,7 +228,7 @@ def test_what_is_not_well_is_said_with_its_mend() -> None:
         ("warn", "the controller's clock and this one are 2m apart"),
         ("warn", "an agent is refused as web-3 since 2026-11-24T09:00:00Z: it is another's"),
         ("warn", "web-1 has only 0.5 GiB free for releases"),
-        ("warn", "web-2 is away, last seen never"),
+        ("warn", "web-2 is away, and was not seen since the controller's start"),
         ("warn", "agents of another version than the controller's: web-1"),
         ("fail", "shop@production stands still"),
         ("warn", "rollout r7 of shop@production waits for a person: who knows"),
@@ -269,14 +269,16 @@ def test_a_slot_that_is_well_or_has_no_traffic_is_of_no_concern() -> None:
 
 
 def test_traffic_that_goes_elsewhere_has_to_be_mended_by_deploying_what_is_active() -> None:
-    trouble = TrafficTrouble(what="11 of 20 lanes are missing", mend="deploy it again")
+    trouble = TrafficTrouble(what="11 of 20 lanes are missing", mend="by the same release")
     (finding,) = (e for e in judged(app=with_(SHOP, traffic_trouble=trouble)) if e.level != "ok")
     assert finding == Finding(
         "fail",
         "shop@production: 11 of 20 lanes are missing",
-        "deploy it again; what is active: tidegate deploy -e production --artifact sha256:a "
-        "--version 1",
+        "by the same release: tidegate deploy -e production --artifact sha256:a --version 1",
     )
+    trouble = TrafficTrouble(what="nobody is there", mend="start it")
+    (finding,) = (e for e in judged(app=with_(SHOP, traffic_trouble=trouble)) if e.level != "ok")
+    assert finding.mend == "start it"
 
 
 def test_a_fleet_without_nodes_is_told_how_to_get_one() -> None:

@@ -26,6 +26,7 @@ CALL_SECONDS = 60.0
 UPLOAD_SECONDS = 3600.0
 CHUNK_BYTES = 512 * 1024
 RETRY_SECONDS = 0.5
+AT_ONCE_SECONDS = 5.0  # of a call that is made again and again anyway
 PATIENCE_SECONDS = 120.0  # a controller that was there and is away is waited for this long
 OPTIONS = [
     ("grpc.enable_http_proxy", 0),
@@ -109,6 +110,12 @@ class Client:
         """`balancers`: each is asked whether traffic goes where it was moved to."""
         request = pb.StatusRequest(app=app, balancers=balancers)
         return self._read(self._stub.GetStatus, request, documents.Status)
+
+    def status_at_once(self, app: str) -> documents.Status:
+        """Without waiting for a controller that is away: then it raises `NotReachable`."""
+        request = pb.StatusRequest(app=app)
+        reply = self._translate(lambda: self._stub.GetStatus(request, timeout=AT_ONCE_SECONDS))
+        return _parse(reply, documents.Status)
 
     def rollouts(self, app: str, limit: int) -> documents.RolloutList:
         request = pb.ListRolloutsRequest(app=app, limit=limit)

@@ -110,8 +110,11 @@ def node_show(client: Client, name: str, as_json: bool) -> None:
 def _head_lines(view: NodeDetail) -> list[str]:
     state = "connected" if view.connected else "not connected"
     over = f" over {view.transport}" if view.transport else ""
+    seen = f"last seen {local_time(view.last_seen)}"
+    if view.last_seen is None:
+        seen = "not seen since the controller's start"
     lines = [
-        f"{view.node}: {state}, last seen {local_time(view.last_seen)}",
+        f"{view.node}: {state}, {seen}",
         f"  agent {view.agent_version} at {view.address}{over}",
         f"  labels: {_labels(view.labels) or 'none'}",
     ]

@@ -1,14 +1,15 @@
 """`tidegate status`: what runs where, once or again and again."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 
-from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.client import PATIENCE_SECONDS, Client
 from tidegate_controller.cli.completion import apps
 from tidegate_controller.cli.phrases import listed
 from tidegate_controller.cli.terminal import (
+    announce,
     clean,
     json_option,
     local_now,
@@ -24,8 +25,10 @@ from tidegate_controller.cli.terminal import (
 )
 from tidegate_controller.cli.words import a_name
 from tidegate_controller.documents import AppStatus, NodeStatus, RolloutRef, SlotView, Status
+from tidegate_controller.errors import NotReachable
 
 WATCH_SECONDS = 2.0
+SILENT = "the controller does not answer"
 
 watch_option = click.option("--watch", is_flag=True, help="Go on, as things change, until Ctrl-C.")
 
@@ -46,15 +49,29 @@ def status(client: Client, app: str | None, watch: bool, as_json: bool) -> None:
       tidegate status --watch
     """
 
-    def look() -> Status:
-        return client.status(app or "")
-
     if not watch:
-        _show(look(), as_json=as_json)
-    elif on_terminal() and not as_json:
-        _draw(look)
+        _show(client.status(app or ""), as_json=as_json)
+        return
+    pictures = _pictures(lambda: client.status_at_once(app or ""))
+    if on_terminal() and not as_json:
+        _draw(pictures)
     else:
-        _tell(look, as_json=as_json)
+        _tell(pictures, as_json=as_json)
+
+
+def _pictures(look: Callable[[], Status]) -> Iterator[Status | None]:
+    """How it is, every other second; None while a controller that was there does not answer."""
+    answered_at: float | None = None
+    while True:
+        try:
+            view: Status | None = look()
+            answered_at = time.monotonic()
+        except NotReachable:
+            if answered_at is None or time.monotonic() - answered_at > PATIENCE_SECONDS:
+                raise
+            view = None
+        yield view
+        time.sleep(WATCH_SECONDS)
 
 
 def _show(view: Status, *, as_json: bool) -> None:
@@ -65,35 +82,43 @@ def _show(view: Status, *, as_json: bool) -> None:
         say(line)
 
 
-def _tell(look: Callable[[], Status], *, as_json: bool) -> None:
+def _tell(pictures: Iterator[Status | None], *, as_json: bool) -> None:
     """Print it whenever it is otherwise than before."""
     last: Status | None = None
-    while True:
-        view = look()
-        if view != last:
+    lost = False
+    for view in pictures:
+        if view is None and not lost:
+            (announce if as_json else say)(f"{local_now()}  {SILENT}; waiting for it")
+        elif view is not None and (lost or view != last):
             if not as_json:
                 say(f"{'' if last is None else chr(10)}{local_now()}")
             _show(view, as_json=as_json)
             last = view
-        time.sleep(WATCH_SECONDS)
+        lost = view is None
 
 
-def _draw(look: Callable[[], Status]) -> None:
+def _draw(pictures: Iterator[Status | None]) -> None:
     """Draw it on the terminal every other second."""
     from rich.text import Text  # noqa: PLC0415 - only for who looks
 
     from tidegate_controller.cli.live import Screen  # noqa: PLC0415
 
     screen = Screen()
+    shown: list[str] = []
+    shown_at = ""
     try:
-        while True:
+        for view in pictures:
             width, height = screen.size
-            lines = [local_now(), *status_lines(look(), width)]
+            lines = [local_now()]
+            if view is None:
+                lines.append(f"{SILENT}; this is how it was at {shown_at}:")
+            else:
+                shown, shown_at = status_lines(view, width), lines[0]
+            lines += shown
             if len(lines) > height:
                 more = len(lines) - height + 1
                 lines = [*lines[: height - 1], f"and {more} more lines: tidegate status"]
             screen.draw([Text(clean(line)) for line in lines])
-            time.sleep(WATCH_SECONDS)
     finally:
         screen.close()
 

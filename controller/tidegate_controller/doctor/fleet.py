@@ -85,7 +85,7 @@ def _of_node(node: NodeView) -> Iterator[Finding]:
     if not node.connected:
         yield Finding(
             "warn",
-            f"{node.node} is away, last seen {node.last_seen or 'never'}",
+            f"{node.node} is away, {_last_seen(node)}",
             f"there: tidegate-agent doctor, systemctl status tidegate-agent; if it is gone for "
             f"good: tidegate node remove {node.node}",
         )
@@ -95,6 +95,23 @@ def _of_node(node: NodeView) -> Iterator[Finding]:
             f"{node.node} has only {node.disk_free_bytes / GIB:.1f} GiB free for releases",
             "remove those that need not be kept: tidegate cleanup APP",
         )
+
+
+def _traffic_mend(app: AppStatus) -> str:
+    """The balancer's own, with what to type where that is to deploy what is active."""
+    mend = app.traffic_trouble.mend if app.traffic_trouble else ""
+    if "the same release" not in mend:
+        return mend
+    return (
+        f"{mend}: tidegate deploy -e {app.environment} --artifact {app.digest} "
+        f"--version {app.version}"
+    )
+
+
+def _last_seen(node: NodeView) -> str:
+    if node.last_seen is None:
+        return "and was not seen since the controller's start"
+    return f"last seen {node.last_seen}"
 
 
 def _of_app(app: AppStatus) -> Iterator[Finding]:
@@ -118,12 +135,7 @@ def _of_app(app: AppStatus) -> Iterator[Finding]:
     problems = len(app.notes)
     if app.traffic_trouble:
         problems += 1
-        yield Finding(
-            "fail",
-            f"{name}: {app.traffic_trouble.what}",
-            f"{app.traffic_trouble.mend}; what is active: tidegate deploy -e {app.environment} "
-            f"--artifact {app.digest} --version {app.version}",
-        )
+        yield Finding("fail", f"{name}: {app.traffic_trouble.what}", _traffic_mend(app))
     for node in app.nodes:
         if node.debt:
             problems += 1

@@ -261,7 +261,7 @@ def _verify(spec: Traffic, weights: Mapping[str, int]) -> None:
         raise TrafficError(
             f"{len(missing)} of {len(files)} lanes in {directory} are missing "
             f"({_some(missing)}): requests that come to them are answered 502",
-            "deploy the same release again, which writes them anew",
+            "they are written anew by deploying the same release again",
         )
     pairs = zip(files, found, allocate(found, weights), strict=True)
     astray = [f"{file.name} to {lane}" for file, lane, wanted in pairs if lane != wanted]
@@ -269,8 +269,8 @@ def _verify(spec: Traffic, weights: Mapping[str, int]) -> None:
         raise TrafficError(
             f"{len(astray)} of {len(files)} lanes in {directory} lead elsewhere than traffic was "
             f"moved to ({_some(astray)})",
-            "something else writes there; let one controller alone move this traffic, and deploy "
-            "the same release again, which writes them anew",
+            "something else writes there; let one controller alone move this traffic, and have "
+            "them written anew by deploying the same release again",
         )
 
 
@@ -318,8 +318,8 @@ def _read_strictly(files: Sequence[Path]) -> list[str | None]:
         if lane is not None and not _is_lane(lane):
             raise TrafficError(
                 f"{file} holds {lane[:60]!r}, which is not host:port",
-                f"something else writes there; remove it (rm {shlex.quote(str(file))}) and deploy "
-                "the same release again, which writes it anew",
+                f"something else writes there; remove it (rm {shlex.quote(str(file))}) and have it "
+                "written anew by deploying the same release again",
             )
     return lanes
 

@@ -30,9 +30,9 @@ async def refuse_silence(listen: str) -> None:
         except (OSError, TimeoutError) as error:
             if loop.time() >= give_up:
                 raise TrafficError(
-                    f"nobody accepts connections at {listen}, where requests come in: "
+                    f"no balancer accepts connections at {listen}, where requests come in: "
                     f"{_why(error)}",
-                    "start the balancer there, or correct `listen` under [traffic]; then deploy",
+                    "start it there, or correct `listen` under [traffic] and deploy again",
                 ) from error
         await asyncio.sleep(PAUSE_SECONDS)
 

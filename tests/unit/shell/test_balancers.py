@@ -201,7 +201,7 @@ async def test_a_rollback_to_what_is_active_does_not_pass_over_lanes_that_are_lo
     (desk.lanes() / "lane-03").unlink()
     with pytest.raises(Refused, match="1 of 4 lanes in .* are missing") as refused:
         await desk.rollback(to="1")
-    assert "deploy the same release again" in refused.value.hint
+    assert "by deploying the same release again" in refused.value.hint
 
 
 async def test_lanes_that_are_as_they_were_left_need_no_deployment(desk: Desk) -> None:
@@ -217,7 +217,7 @@ async def test_a_lane_that_cannot_be_read_is_not_taken_for_well(desk: Desk) -> N
     await desk.deployed("1")
     assert desk.endings() == ["succeeded", "rolled_back"]
     assert "holds 'somebody else was here', which is not host:port" in failures(desk)[0]
-    assert "lane-02) and deploy the same release again" in failures(desk)[0]
+    assert "lane-02) and have it written anew by deploying the same" in failures(desk)[0]
     (desk.lanes() / "lane-02").unlink()  # as it says
     await desk.deployed("1")
     assert desk.endings()[-1] == "succeeded"
@@ -282,9 +282,9 @@ async def test_where_nobody_takes_requests_nothing_is_begun(desk: Desk, door: Fr
     assert desk.endings() == ["failed"]
     (failure,) = failures(desk)
     assert failure.startswith(
-        f"preflight: controller: nobody accepts connections at {door.address}"
+        f"preflight: controller: no balancer accepts connections at {door.address}"
     )
-    assert "connection refused; start the balancer there" in failure
+    assert "connection refused; start it there" in failure
     assert set(node.works()) <= {"inspect"}
     await door.open()
     await desk.deployed("1", listen=door.address)
@@ -303,7 +303,7 @@ async def test_a_balancer_that_ends_in_the_middle_has_its_lanes_led_back(
     await node.answer(node.last("start_slot"))
     await desk.until(lambda: len(desk.endings()) == 2)
     assert desk.endings() == ["succeeded", "rolled_back"]
-    assert "shift: controller: nobody accepts connections" in failures(desk)[0]
+    assert "shift: controller: no balancer accepts connections" in failures(desk)[0]
     assert desk.lead_to() == {node.address("shop@prod", "blue")}
 
 
@@ -314,7 +314,7 @@ async def test_active_is_not_said_of_what_nobody_can_reach(desk: Desk, door: Fro
     await door.shut()
     (app,) = (await views.status_with_balancers(desk.engine, "")).apps
     assert app.traffic_trouble is not None
-    assert app.traffic_trouble.what.startswith(f"nobody accepts connections at {door.address}")
+    assert app.traffic_trouble.what.startswith(f"no balancer accepts connections at {door.address}")
     await desk.deployed("1", listen=door.address)
     assert desk.endings() == ["succeeded", "rolled_back"]
     elsewhere = await desk.deploy("1", listen="")

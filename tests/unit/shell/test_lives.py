@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from without_doors import SILENT, Desk
 
+from tidegate_controller import views
 from tidegate_controller.core import events as ev
 from tidegate_controller.errors import Refused
 
@@ -60,6 +61,19 @@ async def test_each_life_has_an_epoch_of_its_own(desk: Desk) -> None:
     assert desk.engine.epoch == 3
     events = [record.event for record in desk.records("controller")]
     assert events == [ev.EpochBegan(epoch=n, log_id=desk.log.log_id) for n in (1, 2, 3)]
+
+
+async def test_when_a_node_was_last_seen_is_not_taken_from_when_it_first_came(desk: Desk) -> None:
+    """Heartbeats are not in the log, so after a start nobody knows."""
+    node = await desk.node("a")
+    assert node.session is not None
+    node.session.last_seen = "2026-11-24T09:14:02Z"
+    await node.leave()
+    assert [view.last_seen for view in views.nodes(desk.engine).nodes] == ["2026-11-24T09:14:02Z"]
+    await desk.stop()
+    await desk.start()
+    (view,) = views.nodes(desk.engine).nodes
+    assert (view.connected, view.last_seen) == (False, None)
 
 
 async def test_rollouts_are_numbered_on_from_those_in_the_log(desk: Desk) -> None:

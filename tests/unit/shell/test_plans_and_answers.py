@@ -290,6 +290,16 @@ async def test_a_rollout_goes_on_waiting_after_a_new_start(desk: Desk) -> None:
     assert desk.endings() == ["succeeded"]
 
 
+async def test_a_plan_says_that_traffic_has_to_be_settled_first(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    assert (await plan(desk, "1")).steps == []
+    (desk.lanes() / "lane-01").unlink()
+    view = await plan(desk, "1")
+    assert [step.name for step in view.steps][:3] == ["Preflight", "Settle", "Shift"]
+    assert "traffic is not where it was last moved to" in view.differences[-1]
+
+
 # --- Configuration alone -------------------------------------------------------------------------
 
 
