@@ -96,7 +96,7 @@ def test_all_that_is_known_of_a_node_is_shown(desk: Desk) -> None:
     assert "\n  labels: role=web\n" in answer.out
     assert "\n  machine: os " in answer.out
     assert re.search(r"\non-a-node@test +blue +1 +healthy +yes +127\.0\.0\.1:\d+\n", answer.out)
-    assert re.search(r"  on-a-node@test green +start failed +exited with code 3", answer.out)
+    assert re.search(r"  on-a-node@test green +start of 2 failed +exited with code 3", answer.out)
 
 
 def test_a_node_as_json_is_as_promised(desk: Desk, shop: AppFolder) -> None:
