@@ -78,6 +78,13 @@ def test_an_explanation_as_json_is_as_promised(desk: Desk, shop: AppFolder) -> N
     assert misfits(answer.json, shapes.EXPLANATION) == []
 
 
+def test_without_an_id_the_last_rollout_is_explained(desk: Desk) -> None:
+    name = desk.app("explained-last").deployed("1").newest()["rollout"]
+    answer = desk.type("explain", "--json")
+    assert (answer.code, answer.json["rollout"]) == (0, name)
+    assert desk.type("explain", name[1:], "--json").out == answer.out
+
+
 def test_a_rollout_that_there_is_not_cannot_be_explained(desk: Desk) -> None:
     answer = desk.type("explain", "r999999")
     assert (answer.code, answer.out) == (2, "")
