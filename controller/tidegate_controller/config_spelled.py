@@ -1,6 +1,7 @@
-"""A spec as TOML again, with every default: what `tidegate config check` shows.
+"""A spec in the words of the file again.
 
-It is a whole `tidegate.toml`: read by `config`, it gives the same specs.
+With every default it is what `tidegate config check` shows; what is otherwise than in another, what
+`--plan` does. The first is a whole `tidegate.toml`: read by `config`, it gives the same specs.
 """
 
 import json
@@ -20,8 +21,16 @@ from tidegate_controller.config_keys import (
 )
 from tidegate_controller.config_service import keys_of
 from tidegate_controller.config_traffic import ADAPTERS, TRAFFIC
-from tidegate_controller.core.spec import Health, Spec, Struct
+from tidegate_controller.core.spec import Health, Settings, Spec, Struct
 from tidegate_controller.units import spell_duration
+
+NOT_GIVEN = "not given"
+
+
+class Duration(str):
+    """One as people write it; between words it needs no quotes."""
+
+    __slots__ = ()
 
 
 def spelled(app: str, specs: Mapping[str, Spec]) -> str:
@@ -29,7 +38,7 @@ def spelled(app: str, specs: Mapping[str, Spec]) -> str:
     lines = [f"app = {toml(app)}"]
     for environment, spec in specs.items():
         place = f"environments.{bare(environment)}"
-        lines += ["", f"[{place}]", *_lines(spec, ENVIRONMENT)]
+        lines += ["", f"[{place}]", *_lines(_given(spec, ENVIRONMENT))]
         for section, found in _sections(spec):
             lines += ["", f"[{place}.{section}]", *found] if found else []
     return "\n".join(lines) + "\n"
@@ -37,37 +46,72 @@ def spelled(app: str, specs: Mapping[str, Spec]) -> str:
 
 def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
     settings = spec.settings
-    yield "service", _lines(settings.service, keys_of(settings.service.manager))
-    yield "health", [*_probe(settings.health), *_lines(settings.health, WAITS)]
-    yield "hooks", _lines(settings.hooks, HOOKS)
-    yield "rollout", _lines(spec.pace, ROLLOUT)
-    yield "retention", _lines(spec.keep, RETENTION)
-    yield "artifact", _lines(settings, ARTIFACT)
+    yield "service", _lines(_given(settings.service, keys_of(settings.service.manager)))
+    yield "health", _lines(_probe(settings.health) | _given(settings.health, WAITS))
+    yield "hooks", _lines(_given(settings.hooks, HOOKS))
+    yield "rollout", _lines(_given(spec.pace, ROLLOUT))
+    yield "retention", _lines(_given(spec.keep, RETENTION))
+    yield "artifact", _lines(_given(settings, ARTIFACT))
     own = ("adapter", *ADAPTERS[spec.traffic.adapter])
     traffic = msgspec.structs.replace(
         spec.traffic,  # what was filled in is not to be filled in again
         directory=_escaped(spec.traffic.directory),
         command=tuple(map(_escaped, spec.traffic.command)),
     )
-    yield "traffic", _lines(traffic, {key: TRAFFIC[key] for key in own})
+    yield "traffic", _lines(_given(traffic, {key: TRAFFIC[key] for key in own}))
 
 
-def _lines(struct: Struct, keys: Keys) -> list[str]:
-    """What is not given, and has no default either, is left out."""
-    values = ((name, key.field, getattr(struct, key.field)) for name, key in keys.items())
+def differences(before: Settings, after: Settings) -> list[str]:
+    """What is otherwise, a line a key, in the words of the file; of tables, each key by itself."""
+    was, is_now = _by_key(before), _by_key(after)
     return [
-        f"{name} = {toml(spell_duration(value) if field.endswith('_seconds') else value)}"
-        for name, field, value in values
-        if value is not None and value != ""
+        f"{key}: {was.get(key, NOT_GIVEN)} -> {is_now.get(key, NOT_GIVEN)}"
+        for key in dict.fromkeys((*was, *is_now))
+        if was.get(key) != is_now.get(key)
     ]
 
 
-def _probe(health: Health) -> list[str]:
+def _by_key(settings: Settings) -> dict[str, str]:
+    """Every setting under its whole name, such as `service.environment.MODE`."""
+    sections = {
+        "service": _given(settings.service, keys_of(settings.service.manager)),
+        "health": _probe(settings.health) | _given(settings.health, WAITS),
+        "hooks": _given(settings.hooks, HOOKS),
+        "artifact": _given(settings, ARTIFACT),
+    }
+    found: dict[str, str] = {}
+    for section, values in sections.items():
+        for name, value in values.items():
+            table = value if isinstance(value, Mapping) else {"": value}
+            found |= {
+                ".".join([section, name, *([bare(key)] if key else [])]): (
+                    each if isinstance(each, Duration) else toml(each)
+                )
+                for key, each in table.items()
+            }
+    return found
+
+
+def _lines(values: Mapping[str, object]) -> list[str]:
+    return [f"{name} = {toml(value)}" for name, value in values.items()]
+
+
+def _given(struct: Struct, keys: Keys) -> dict[str, object]:
+    """What is not given, and has no default either, is left out."""
+    values = ((name, key.field, getattr(struct, key.field)) for name, key in keys.items())
+    return {
+        name: Duration(spell_duration(value)) if field.endswith("_seconds") else value
+        for name, field, value in values
+        if value is not None and value != ""
+    }
+
+
+def _probe(health: Health) -> dict[str, object]:
     kind = str(health.probe.__struct_config__.tag)
     if not PROBES[kind]:
-        return [f"{kind} = true"]
+        return {kind: True}
     values = ((key, getattr(health.probe, field)) for key, field in PROBES[kind].items())
-    return [f"{key} = {toml(value)}" for key, value in values if value != ""]
+    return {key: value for key, value in values if value != ""}
 
 
 def _escaped(text: str) -> str:

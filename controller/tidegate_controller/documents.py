@@ -72,6 +72,7 @@ class SlotView(Document, kw_only=True):
     running: bool | None
     healthy: bool | None
     address: str | None
+    under_way: str | None = None  # starting or stopping: until then nobody knows how it is
 
 
 class NodeStatus(Document, kw_only=True):

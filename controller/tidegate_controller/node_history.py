@@ -60,12 +60,13 @@ class NodeHistory:
 
     def _ended(self, record: Record, event: ev.ActionEnded, work: t.Work) -> None:
         place = work.place or work.at
+        version = self._version(record.stream, work.revision)
         if event.outcome != "ok":
-            self._note(record, place, f"{work.verb} {event.outcome}", event.error)
+            of = f" of {version}" if version else ""
+            self._note(record, place, f"{work.verb}{of} {event.outcome}", event.error)
         elif work.verb == "stop":
             self._note(record, place, "stopped", "by command")
         else:
-            version = self._version(record.stream, work.revision)
             self._note(record, place, f"{version} started".strip(), "healthy")
 
     def _state_words(self, stream: str, known: t.Known) -> str:

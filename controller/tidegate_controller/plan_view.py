@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tidegate_controller.config_spelled import differences
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.reach import reach_notes
@@ -45,12 +46,7 @@ def _differences(previous: t.Release | None, release: t.Release) -> list[str]:
     if previous.revision.digest != release.revision.digest:
         before, after = previous.revision.digest[:19], release.revision.digest[:19]
         found.append(f"artifact: {before}… -> {after}…")
-    for part in ("service", "health", "hooks"):
-        before_part, after_part = getattr(previous.settings, part), getattr(release.settings, part)
-        for field in after_part.__struct_fields__:
-            before, after = getattr(before_part, field), getattr(after_part, field)
-            if before != after:
-                found.append(f"{part}.{field}: {before!r} -> {after!r}")
+    found += differences(previous.settings, release.settings)
     return found or ["nothing: the same release with the same settings"]
 
 

@@ -11,6 +11,7 @@ from tidegate_controller.balancer_look import balancer_trouble
 from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import place_of, strays
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import (
@@ -36,6 +37,8 @@ from tidegate_controller.log import Record
 from tidegate_controller.stream import Stream
 from tidegate_controller.wire import release_of, split_stream
 from tidegate_protos import VERSION
+
+UNDER_WAY: dict[t.Verb, str] = {"start": "starting", "stop": "stopping"}
 
 
 def release_view(release: t.Release) -> ReleaseView:
@@ -153,12 +156,18 @@ def _debts(state: t.State, node: str) -> list[str]:
 def _slot_view(state: t.State, place: t.Place) -> SlotView:
     known = place_of(state, place)
     release = release_of(state, known.revision)
+    open_here = [
+        action
+        for action in pending(state)
+        if action.work.place == place and action.work.verb in UNDER_WAY
+    ]
     return SlotView(
         version=release.version if release else None,
         digest=known.revision.digest if known.revision else None,
         running=known.running,
         healthy=known.healthy,
         address=known.address,
+        under_way=next((UNDER_WAY.get(action.work.verb) for action in open_here), None),
     )
 
 

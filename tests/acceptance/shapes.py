@@ -69,6 +69,7 @@ SLOT = {
     "running": Either([None, bool]),
     "healthy": Either([None, bool]),
     "address": Either([None, str]),
+    "under_way": Either([None, {"starting", "stopping"}]),
 }
 STATUS = {
     "apps": Many(

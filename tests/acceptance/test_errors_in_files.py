@@ -201,7 +201,10 @@ def test_what_is_no_artifact_is_refused_with_what_was_found(
         (["rollback", "shop", "-e", "a b"], "'a b' is not a name: "),
         (["status", "shop/test"], "'shop/test' is not a name: "),
         (["rollout", "list", "--limit", "-3"], "-3"),
-        (["rollout", "show", "7"], "'7' is not a rollout such as r12; see: tidegate rollout list"),
+        (
+            ["rollout", "show", "R7"],
+            "'R7' is not a rollout such as r12; see: tidegate rollout list",
+        ),
         (["log", "--rollout", "r0"], "'r0' is not a rollout such as r12"),
         (["stauts"], "Did you mean 'status'?"),
         (["--controler", "127.0.0.1:7420", "status"], "Did you mean '--controller'?"),

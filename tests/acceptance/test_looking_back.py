@@ -79,6 +79,13 @@ def test_an_explanation_as_json_is_as_promised(desk: Desk, shop: AppFolder) -> N
     assert misfits(answer.json, shapes.EXPLANATION) == []
 
 
+def test_without_an_id_the_last_rollout_is_explained(desk: Desk) -> None:
+    name = desk.app("explained-last").deployed("1").newest()["rollout"]
+    answer = desk.type("explain", "--json")
+    assert (answer.code, answer.json["rollout"]) == (0, name)
+    assert desk.type("explain", name[1:], "--json").out == answer.out
+
+
 def test_a_rollout_that_there_is_not_cannot_be_explained(desk: Desk) -> None:
     answer = desk.type("explain", "r999999")
     assert (answer.code, answer.out) == (2, "")
@@ -97,7 +104,7 @@ def test_all_that_is_known_of_a_node_is_shown(desk: Desk) -> None:
     assert "\n  labels: role=web\n" in answer.out
     assert "\n  machine: os " in answer.out
     assert re.search(r"\non-a-node@test +blue +1 +healthy +yes +127\.0\.0\.1:\d+\n", answer.out)
-    assert re.search(r"  on-a-node@test green +start failed +exited with code 3", answer.out)
+    assert re.search(r"  on-a-node@test green +start of 2 failed +exited with code 3", answer.out)
 
 
 def test_a_node_as_json_is_as_promised(desk: Desk, shop: AppFolder) -> None:

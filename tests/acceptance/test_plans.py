@@ -41,7 +41,7 @@ def test_a_plan_is_a_difference_to_what_runs_now(desk: Desk) -> None:
     assert lines[0] == "differs in test, 1 -> 2, blue-green".join(["deploy ", ""])
     assert lines[1] == "  version: 1 -> 2"
     assert lines[2].startswith("  artifact: sha256:")
-    assert lines[3] == "  health.every_seconds: 1.0 -> 2.0"
+    assert lines[3] == "  health.every: 1s -> 2s"
 
 
 def test_a_plan_as_json_is_as_promised(desk: Desk) -> None:

@@ -36,7 +36,7 @@ def test_a_release_that_fails_shows_where_with_its_last_words_and_what_to_type(d
     assert re.search(r"✗ Start +\d+\.\d s  web-1/green: exited with code 3", shown)
     assert re.search(r"○ Shift +not reached", shown)
     assert f"rollout {name} rolled back: Start failed: web-1/green: exited with" in shown
-    assert "web-1/green: start failed: exited with code 3" in shown
+    assert "\nweb-1/green: start failed\n" in shown
     assert "  | hello 2: FATAL: cannot load the configuration" in shown
     assert f"  next: tidegate rollout show {name}; tidegate explain {name};" in shown
 

@@ -14,12 +14,14 @@ from pathlib import Path
 import click
 import hostile_archives
 import pytest
+from click.testing import CliRunner
 from command_tree import commands as all_commands
 from config_samples import SMALLEST, changed
 from hostile_archives import TIGHT
 
 from tidegate_agent.unpack import open_archive, unpack
 from tidegate_controller.cli import artifact, commands
+from tidegate_controller.cli.words import a_rollout
 from tidegate_protos.archives.contents import Limits
 from tidegate_protos.archives.reading import Refused
 
@@ -129,11 +131,21 @@ def test_what_is_no_name_is_refused_wherever_one_is_taken(typed: Typed, where: s
         assert any(words in said.err for words in shown), (bad, said.err)
 
 
-@pytest.mark.parametrize("bad", ["0", "r0", "7", "r", "r1.5", "R7", "r-1", "r" + "9" * 30])
+@pytest.mark.parametrize("bad", ["0", "r0", "7a", "r", "r1.5", "R7", "r-1", "r" + "9" * 30])
 def test_what_is_no_rollout_is_refused(typed: Typed, bad: str) -> None:
     said = typed("rollout", "show", bad)
     assert (said.code, said.out) == (2, "")
     assert f"{bad!r} is not a rollout such as r12; see: tidegate rollout list" in said.err
+
+
+@pytest.mark.parametrize("written", ["4", "r4"])
+def test_the_number_of_a_rollout_will_do(written: str) -> None:
+    @click.command()
+    @click.argument("rollout", callback=a_rollout)
+    def command(rollout: str) -> None:
+        click.echo(rollout)
+
+    assert CliRunner().invoke(command, [written]).output == "r4\n"
 
 
 # --- Numbers and times in a configuration --------------------------------------------------------

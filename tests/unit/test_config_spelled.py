@@ -16,7 +16,7 @@ from test_config_traffic import RIGHT as BALANCERS
 
 from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.config import Config, load
-from tidegate_controller.config_spelled import spelled
+from tidegate_controller.config_spelled import differences, spelled
 from tidegate_controller.core.spec import Spec
 
 AWKWARD = r"""
@@ -77,3 +77,45 @@ def test_as_json_it_is_what_the_controller_is_sent(tmp_path: Path) -> None:
     assert list(answer) == ["file", "app", "environments"]
     specs = msgspec.convert(answer["environments"], dict[str, Spec])
     assert specs == first.specs
+
+
+def test_what_is_otherwise_is_told_in_the_words_of_the_file_and_tables_key_by_key(
+    tmp_path: Path,
+) -> None:
+    more = """
+[service]
+command = ["./serve", "--port", "{port}"]
+environment = { NODE = "{node}", KEPT = "1", GONE = "x" }
+ports = { blue = 8001, green = 8002 }
+[health]
+tcp = "127.0.0.1:{port}"
+every = "250ms"
+"""
+    less = """
+[service]
+command = ["./serve", "{port}"]
+environment = { NODE = "n", KEPT = "1", LEVEL = "5" }
+[health]
+exec = ["true"]
+every = "500ms"
+[artifact]
+strip_components = 1
+"""
+    head = 'app = "shop"\n[environments.production]\nnodes = ["a"]\n'
+    tail = '[traffic]\nadapter = "none"\n'
+    before, after = (
+        read(tmp_path, head + text + tail).environment(None).settings for text in (more, less)
+    )
+    assert differences(before, before) == []
+    assert differences(before, after) == [
+        'service.command: ["./serve", "--port", "{port}"] -> ["./serve", "{port}"]',
+        'service.environment.NODE: "{node}" -> "n"',
+        'service.environment.GONE: "x" -> not given',
+        "service.ports.blue: 8001 -> not given",
+        "service.ports.green: 8002 -> not given",
+        'health.tcp: "127.0.0.1:{port}" -> not given',
+        "health.every: 250ms -> 500ms",
+        'service.environment.LEVEL: not given -> "5"',
+        'health.exec: not given -> ["true"]',
+        "artifact.strip_components: not given -> 1",
+    ]

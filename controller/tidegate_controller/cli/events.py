@@ -18,6 +18,7 @@ from tidegate_controller.cli.terminal import (
 )
 from tidegate_controller.cli.words import a_rollout
 from tidegate_controller.documents import Document, EventView
+from tidegate_controller.errors import UsageError
 
 DATA_CHARS = 120
 
@@ -72,11 +73,13 @@ class ExplanationView(Document, kw_only=True):
 
 
 @click.command()
-@click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=rollouts)
+@click.argument(
+    "rollout_id", metavar="[ID]", required=False, callback=a_rollout, shell_complete=rollouts
+)
 @json_option
 @with_controller
-def explain(client: Client, rollout_id: str, as_json: bool) -> None:
-    """Say why a rollout went as it did.
+def explain(client: Client, rollout_id: str | None, as_json: bool) -> None:
+    """Say why a rollout went as it did; without ID the last one.
 
     In sentences, from the events alone: why these nodes and slots, how each step ended, what led to
     an undo, what waits and what was left to be done.
@@ -85,6 +88,7 @@ def explain(client: Client, rollout_id: str, as_json: bool) -> None:
     Example:
       tidegate explain r7
     """
+    rollout_id = rollout_id or _newest(client)
     sentences = sentences_of(_with_aftermath(client, rollout_id))
     if as_json:
         views = [SentenceView(at=each.at, text=each.text) for each in sentences]
@@ -95,6 +99,13 @@ def explain(client: Client, rollout_id: str, as_json: bool) -> None:
         at = local_time(each.at)
         say_wrapped(f"{at if at != last else '':19}  {each.text}", indent=23)
         last = at
+
+
+def _newest(client: Client) -> str:
+    found = client.rollouts("", 1).rollouts
+    if not found:
+        raise UsageError("there is no rollout yet", "the first one: tidegate deploy --help")
+    return found[0].rollout
 
 
 def _with_aftermath(client: Client, rollout: str) -> Iterator[EventView]:

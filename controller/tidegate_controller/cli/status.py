@@ -197,5 +197,5 @@ def health_words(slot: SlotView) -> str:
     if slot.running is False:
         return "stopped"
     if slot.running is None:
-        return "unknown"
+        return slot.under_way or "unknown"
     return {True: "healthy", False: "unhealthy", None: "running"}[slot.healthy]

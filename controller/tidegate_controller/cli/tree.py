@@ -16,7 +16,7 @@ from tidegate_controller.cli.works import BALANCER, Doing, Stage
 
 NODES_MAX = 20  # beneath a step; more are condensed to totals and a few by name
 NAMED_MAX = 5  # failures, and nodes that are slowest, in the condensed view
-HEIGHT_MIN = 5
+HEIGHT_MIN = 2
 
 STYLES = {
     "pending": "dim",
@@ -42,6 +42,16 @@ MARKS = Marks("○", "●", "✓", "✗", "!")
 PLAIN_MARKS = Marks(".", ">", "+", "x", "!")  # where the terminal's encoding has no others
 
 
+RANKS = {"running": 1, "failed": 2, "pending": 4, "ok": 5}  # of steps
+
+
+class Line(NamedTuple):
+    """Where there is no room for all, those of the lowest ranks are shown."""
+
+    rank: int
+    text: Text
+
+
 class Tree:
     """Draws a picture into lines that fit the terminal. `marks`: those that it can show."""
 
@@ -58,10 +68,20 @@ class Tree:
         head, foot = self._head(now, width, lost=lost), self._foot(width)
         undo = self._undo(width) if picture.undoing else []
         room = height - len(head) - len(picture.stages) - len(undo) - len(foot)
-        steps = [(stage, self._step(stage, now, room)) for stage in picture.stages]
-        before = [line for stage, lines in steps if not stage.undoing for line in lines]
-        after = [line for stage, lines in steps if stage.undoing for line in lines]
-        return [*head, *before, *undo, *after, *foot][: max(HEIGHT_MIN, height)]
+        steps = [
+            [Line(RANKS[stage.state], line) for line in self._step(stage, now, room)]
+            for stage in picture.stages
+        ]
+        forth = sum(not stage.undoing for stage in picture.stages)
+        lines = [
+            Line(0, head[0]),
+            *(Line(3, line) for line in head[1:]),
+            *(line for step in steps[:forth] for line in step),
+            *(Line(2, line) for line in undo),
+            *(line for step in steps[forth:] for line in step),
+            *(Line(0, line) for line in foot),
+        ]
+        return _fitted(lines, max(HEIGHT_MIN, height))
 
     def _undo(self, width: int) -> list[Text]:
         picture = self._picture
@@ -183,6 +203,12 @@ class Tree:
 
     def _line(self, state: str, text: str) -> Text:
         return Text(clean(text), style=STYLES[state])
+
+
+def _fitted(lines: Sequence[Line], height: int) -> list[Text]:
+    """So many of them, in their order."""
+    by_rank = sorted(range(len(lines)), key=lambda index: lines[index].rank)
+    return [lines[index].text for index in sorted(by_rank[:height])]
 
 
 def _state(doing: Doing) -> str:

@@ -13,6 +13,7 @@ from tidegate_controller.config_checks import NAME_FORM, VERSION_FORM
 from tidegate_protos.rules import NAME, VERSION
 
 ROLLOUT = re.compile(r"r[1-9][0-9]{0,17}")
+NUMBER = re.compile(r"[1-9][0-9]{0,17}")  # of one
 _SHOWN_CHARS = 80
 
 Callback = Callable[[click.Context, click.Parameter, str | None], str | None]
@@ -29,4 +30,11 @@ def _of_form(pattern: re.Pattern[str], what: str) -> Callback:
 
 a_name = _of_form(NAME, f"a name: {NAME_FORM}")
 a_version = _of_form(VERSION, f"a version: {VERSION_FORM}")
-a_rollout = _of_form(ROLLOUT, "a rollout such as r12; see: tidegate rollout list")
+_rollout = _of_form(ROLLOUT, "a rollout such as r12; see: tidegate rollout list")
+
+
+def a_rollout(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Its number alone will do."""
+    if value is not None and NUMBER.fullmatch(value):
+        value = f"r{value}"
+    return _rollout(context, parameter, value)

@@ -50,7 +50,7 @@ def test_a_start_that_fails_says_why() -> None:
     world = World(nodes=["a"]).deployed("1")
     world.deploy("2")
     world.finish(start="failed")
-    assert told(world, "a")[1] == "green start failed start did not work"
+    assert told(world, "a")[1] == "green start of 2 failed start did not work"
 
 
 def test_what_changes_by_itself_is_told_with_the_version() -> None:

@@ -163,7 +163,34 @@ def test_a_terminal_that_is_too_low_gets_the_condensed_tree_too() -> None:
     assert beneath(lines, "Start")[0] == "12 nodes: 12 under way"
 
 
-@pytest.mark.parametrize("height", [5, 8, 12, 16])
+def test_where_there_is_no_room_the_present_step_is_shown_and_finished_ones_are_not() -> None:
+    world = World()
+    world.deploy("1")
+    world.until("start")
+    assert drawn(seen(world), world.now + 4.0, height=5) == [
+        "rollout r1: deploy shop in test, nothing -> 1, blue-green on 2 nodes",
+        "  ● Start           4 s  at most 5 min 51 s more",
+        "      2 nodes: 2 under way",
+        "      ● a/blue       4 s  start",
+        "      ● b/blue       4 s  start",
+    ]
+
+
+def test_nor_is_a_step_that_has_failed_pushed_out() -> None:
+    world = World().deployed("1")
+    since = len(world.log)
+    world.deploy("2")
+    world.until("shift")
+    world.fates = {"shift": "failed"}
+    world.go(lambda: world.state.rollout is None or world.state.rollout.undoing)
+    lines = drawn(seen(world, since), world.now, height=5)
+    assert len(lines) == 5
+    assert lines[0].startswith("rollout r2")
+    assert any(line.startswith("  ✗ Shift") for line in lines)
+    assert any(line.startswith("  ● Shift back") for line in lines)
+
+
+@pytest.mark.parametrize("height", [2, 5, 8, 12, 16])
 def test_never_more_lines_are_drawn_than_there_is_room_for(height: int) -> None:
     world = World(nodes=[f"n{number}" for number in range(40)])
     world.deploy("1")

@@ -6,6 +6,7 @@ import pytest
 from without_doors import SILENT, Desk
 
 from tidegate_controller import views
+from tidegate_controller.cli.status import health_words
 from tidegate_controller.documents import PlanView
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -322,3 +323,21 @@ async def test_nothing_to_do_is_said(desk: Desk) -> None:
     reply = await desk.deploy("1")
     assert reply.message == "shop 1 is already active on all 1 nodes of prod"
     assert desk.log.last_seq == before
+
+
+# --- Meanwhile ----------------------------------------------------------------------------------
+
+
+async def test_a_slot_that_is_being_started_is_said_to_be(desk: Desk) -> None:
+    node = await desk.node("a")
+    node.outcomes["start_slot"] = SILENT
+    await desk.deploy("1")
+    await desk.until(lambda: "start_slot" in node.works())
+    (app,) = views.status(desk.engine, "").apps
+    (slot,) = app.nodes[0].slots.values()
+    assert (slot.running, slot.under_way) == (None, "starting")
+    assert health_words(slot) == "starting"
+    await node.answer(node.last("start_slot"))
+    await desk.until(desk.endings)
+    (app,) = views.status(desk.engine, "").apps
+    assert [slot.under_way for slot in app.nodes[0].slots.values()] == [None]
