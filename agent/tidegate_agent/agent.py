@@ -38,15 +38,20 @@ class Agent:
         self._changes: dict[tuple[str, str], Paced] = {}  # by app and slot
         self._rotation: asyncio.Task[None] | None = None
 
+    def claim(self, controller: str) -> None:
+        """Before `start`: the folder is this node's from now on, and whoever looks at it later
+        finds there where the link looks for the controller ("HOST:PORT"). Raises `NotThisNode`
+        where it is another node's; what cannot be written is logged, since the apps come first."""
+        try:
+            self._journal.belong_to(self.node)
+            self._journal.remember_address(controller)
+        except JournalError:
+            log.exception("whose folder this is could not be kept")
+
     async def start(self, *, new_controller: bool = False) -> None:
         """Take up what runs, then what an earlier life has left unfinished; its scripts are ended
         before anything else, since they may be at work in what is looked at here. With
-        `new_controller` what is unfinished is forgotten, and whom it was done for. Raises
-        `NotThisNode` where all of it is another node's."""
-        try:
-            self._journal.belong_to(self.node)
-        except JournalError:
-            log.exception("the node's name could not be kept")  # the apps come first
+        `new_controller` what is unfinished is forgotten, and whom it was done for."""
         await self._end_scripts()
         if new_controller:
             log.warning("forgetting the controller of log %s", self._journal.log_id() or "(none)")
@@ -81,14 +86,6 @@ class Agent:
         for change in self._changes.values():
             change.close()
         self._journal.close()
-
-    def remember_address(self, controller: str) -> None:
-        """Where the link looks for the controller, "HOST:PORT"; whoever looks at the folder later
-        goes by it."""
-        try:
-            self._journal.remember_address(controller)
-        except JournalError:
-            log.exception("the controller's address could not be kept")
 
     # --- The link's side ----------------------------------------------------------------------
 

@@ -146,8 +146,8 @@ async def _work(agent: Agent, controller: str, systemd: Systemd, *, new_controll
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    agent.claim(controller)
     await agent.start(new_controller=new_controller)
-    agent.remember_address(controller)
     systemd.ready()  # whether a controller is there or not: the apps are looked after
     link = asyncio.create_task(Link(agent, controller).run())
     alive = asyncio.create_task(systemd.stay_alive())

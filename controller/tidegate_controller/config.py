@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidegate_controller.config_checks import At, Problem, clip, quoted, suggest, table
+from tidegate_controller.config_checks import At, Problem, clip, nearest, quoted, suggest, table
 from tidegate_controller.config_keys import FRAME, SECTIONS, TOP
 from tidegate_controller.config_merge import Merged, merged
 from tidegate_controller.config_traffic import resolved
@@ -24,6 +24,7 @@ from tidegate_controller.toml_lines import KeyPath, find_lines, line_of
 FILE_BYTES = 1 << 20
 PROBLEMS_SHOWN = 50
 TWICE = ("Cannot overwrite", "Cannot declare", "Cannot mutate", "Duplicate inline")  # tomllib's
+OTHER_FILE = "save it as UTF-8 text; or is it another file that is meant: -c PATH"
 MEND = "mend the file and type the command again; nothing was sent"
 
 
@@ -71,7 +72,7 @@ def read(path: Path, text: str) -> Config:
     shared, own = _checked(merged(document)), {}
     for environment in environments:
         own[environment] = _checked(merged(document, environment))
-    problems = [*frame.problems, *_told_apart(shared, own)]
+    problems = [*frame.problems, *_misspelt(document), *_told_apart(shared, own)]
     if problems:
         raise _all_at_once(path, lines, document, problems)
     app, tables = found["app"], found["environments"]
@@ -107,6 +108,17 @@ def _checked(sections: Merged) -> _Checked:
     fields = table(at, SECTIONS)
     placed = [problem._replace(path=sections.origin(problem.path)) for problem in at.problems]
     return _Checked(fields, placed)
+
+
+def _misspelt(document: Mapping[str, object]) -> list[Problem]:
+    """What is wrong inside of tables whose names are: each looked at as the nearest one that is
+    not there, so that nobody has to mend the file twice."""
+    at = At(document, (), [])
+    for name, value in document.items():
+        meant = "" if name in TOP or not isinstance(value, dict) else nearest(name, TOP)
+        if meant in SECTIONS and meant not in document:
+            SECTIONS[meant].check(at.inner(name, value))
+    return at.problems
 
 
 def _environments(document: Mapping[str, object]) -> list[str]:
@@ -172,19 +184,22 @@ def _read(path: Path) -> str:
         why = error.strerror or error
         raise UsageError(f"{path}: cannot be read: {why}", "name the file with -c PATH") from None
     if len(content) > FILE_BYTES:
-        raise UsageError(f"{path}: is larger than {FILE_BYTES} bytes, so no tidegate.toml")
+        raise UsageError(
+            f"{path}: is larger than {FILE_BYTES} bytes, so no tidegate.toml",
+            "name the file with -c PATH",
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{path}:{line}: is not UTF-8 text, as TOML must be") from None
+        raise UsageError(f"{path}:{line}: is not UTF-8 text, as TOML must be", OTHER_FILE) from None
 
 
 def _parse(path: Path, text: str) -> tuple[dict[str, object], Mapping[KeyPath, int]]:
     try:
         return tomllib.loads(text), find_lines(text)
     except RecursionError:
-        raise UsageError(f"{path}: arrays or tables are nested too deeply") from None
+        raise UsageError(f"{path}: arrays or tables are nested too deeply", MEND) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_syntax(path, text, str(error)), MEND) from None
     except ValueError:  # the only one that tomllib lets through

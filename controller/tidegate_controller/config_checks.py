@@ -128,7 +128,9 @@ def known_yet(known: Sequence[str]) -> Check:
 
     def check(at: At) -> object:
         if at.value not in known:
-            at.wrong(f"not yet: this version knows: {words}; found {describe(at.value)}")
+            near = nearest(at.value, known) if isinstance(at.value, str) else ""
+            meant = f'; did you mean "{near}"?' if near else ""
+            at.wrong(f"not yet: this version knows: {words}; found {describe(at.value)}{meant}")
         return at.value
 
     return Check(_either(known), check)
@@ -287,10 +289,16 @@ def full_path(at: At, what: str) -> str | None:
 def suggest(word: str, known: Iterable[str]) -> str:
     """The nearest word that would have been right, or all of them."""
     words = list(known)
+    near = nearest(word, words)
+    return f'did you mean "{near}"?' if near else f"known here: {', '.join(words)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The word that was meant, by the looks of it; empty for none."""
+    words = list(known)
     begun = word[:_SHOWN_CHARS].lower()
     near = [known_word for known_word in words if begun and known_word.startswith(begun)]
-    near = near or difflib.get_close_matches(begun, words, n=1)
-    return f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(words)}"
+    return (near or difflib.get_close_matches(begun, words, n=1) or [""])[0]
 
 
 def describe(value: object) -> str:

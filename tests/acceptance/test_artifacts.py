@@ -199,12 +199,30 @@ def test_what_is_not_there_is_said_and_nothing_is_begun(desk: Desk, web: Web) ->
     assert app.traces() == []
 
 
+def test_a_page_in_place_of_an_archive_is_refused_before_anything_is_begun(
+    desk: Desk, web: Web
+) -> None:
+    app = desk.app("a-page")
+    for page in (b"<html>sign in</html>", b"<html>" + b" " * 5000 + b"</html>"):
+        web.files["/app.zip"] = page
+        words = ["deploy", "--artifact", web.url("/app.zip"), "--version", "1"]
+        answer = desk.type(*words, cwd=app.folder)
+        assert (answer.code, answer.out) == (2, "")
+        said = " ".join(answer.err.split())
+        assert f"the artifact {web.url('/app.zip')} is a text file (it begins '<html>" in said
+    assert app.rollouts() == []
+    assert list((desk.folder / "controller").rglob(".*.part")) == []
+
+
 def test_a_server_that_does_not_answer_is_the_networks_trouble(desk: Desk) -> None:
     app = desk.app("no-server")
     words = ["deploy", "--artifact", "http://127.0.0.1:9/a.zip", "--version", "1"]
     answer = desk.type(*words, cwd=app.folder)
     assert (answer.code, answer.out) == (1, "")
-    assert "error: cannot fetch http://127.0.0.1:9/a.zip: " in answer.err
+    assert (
+        "error: cannot fetch http://127.0.0.1:9/a.zip: nobody answers at 127.0.0.1:9 (Connection "
+        "refused)" in " ".join(answer.err.split())
+    )
 
 
 # --- Pushed and listed ---------------------------------------------------------------------------

@@ -186,6 +186,11 @@ def test_what_is_no_artifact_is_refused_with_what_was_found(
     assert f"  next: {next_step}" in said
 
 
+def test_the_archive_of_the_folder_where_one_stands_is_written_beside_it(app: AppFolder) -> None:
+    said = " ".join(error(app, *app.words("1", Path("."))).split())
+    assert "make an archive of it: tar czf ../release.tar.gz -C . ." in said
+
+
 # --- Words ---------------------------------------------------------------------------------------
 
 

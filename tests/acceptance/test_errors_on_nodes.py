@@ -187,6 +187,8 @@ def test_a_deploy_to_a_node_whose_agent_is_away_starts_nothing(desk: Desk) -> No
     assert (answer.code, answer.out) == (4, ""), answer
     assert "error: absent is not connected, so nothing was started\n" in answer.err
     assert "\n  next: start the agent there" in answer.err
+    mend = " ".join(answer.err.split())
+    assert "tidegate node remove absent, and take it out of `nodes`; then deploy again" in mend
     assert "Started" not in app.events()
     assert app.traces() == []
     assert desk.type("status", "away").code == 2, "it is as if it had never been asked for"

@@ -1,5 +1,8 @@
 """Nobody answers: every command that asks a controller says so, and how to start one."""
 
+import contextlib
+import socket
+import threading
 from pathlib import Path
 
 import click
@@ -58,6 +61,26 @@ def test_where_no_controller_answers_each_command_says_how_to_start_one(
     answer = app.desk.type(*words, cwd=app.folder, TIDEGATE_CONTROLLER=NOBODY)
     assert_unreachable(answer, NOBODY)
     assert app.traces() == []
+
+
+def speaks_something_else(server: socket.socket) -> None:
+    """As web servers answer to what is no HTTP/1."""
+    with contextlib.suppress(OSError):  # the test is over
+        while True:
+            client, _ = server.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_what_answers_and_is_no_controller_is_said_to_be_none(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=speaks_something_else, args=(server,), daemon=True).start()
+        target = f"127.0.0.1:{server.getsockname()[1]}"
+        answer = Desk(tmp_path).type("status", "--json", TIDEGATE_CONTROLLER=target)
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith(f"error: what answers at {target} is no Tidegate controller\n")
+    assert "  next: name the controller: --controller HOST:PORT" in answer.err
 
 
 def test_without_any_address_the_local_socket_is_asked_and_named(tmp_path: Path) -> None:

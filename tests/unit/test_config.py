@@ -315,6 +315,19 @@ def test_an_unknown_table_names_the_nearest_too(tmp_path: Path) -> None:
     assert said == '16: [rolout]: unknown key; did you mean "rollout"?'
 
 
+def test_what_is_wrong_inside_a_misspelt_table_is_said_at_once(tmp_path: Path) -> None:
+    said = problems(tmp_path, f"{SMALLEST}\n[rolout]\nsoak = 3\ndrian = '1s'\n")
+    assert_said(said[0], '16: [rolout]: unknown key; did you mean "rollout"?')
+    assert_said(said[1], "17: [rolout] soak: must be a duration…")
+    assert_said(said[2], '18: [rolout] drian: unknown key; did you mean "drain"?')
+    assert len(said) == 3
+
+
+def test_a_misspelt_adapter_names_the_nearest(tmp_path: Path) -> None:
+    (said,) = problems(tmp_path, changed('"caddy"', '"cady"'))
+    assert said.endswith('found the string "cady"; did you mean "caddy"?')
+
+
 @pytest.mark.parametrize(
     ("gone", "expected"),
     [

@@ -66,9 +66,9 @@ def test_a_configuration_is_checked_as_deploy_would(
 @pytest.mark.parametrize(
     ("shell", "file", "line"),
     [
-        ("bash", ".bashrc", 'eval "$(_TIDEGATE_COMPLETE=bash_source tidegate)"'),
-        ("zsh", ".zshrc", 'eval "$(_TIDEGATE_COMPLETE=zsh_source tidegate)"'),
-        ("fish", ".config/fish/config.fish", "_TIDEGATE_COMPLETE=fish_source tidegate | source"),
+        ("bash", ".bashrc", 'eval "$(tidegate completion bash)"'),
+        ("zsh", ".zshrc", 'eval "$(tidegate completion zsh)"'),
+        ("fish", ".config/fish/config.fish", "tidegate completion fish | source"),
     ],
 )
 def test_a_shell_that_could_complete_is_told_how_until_it_does(

@@ -36,6 +36,12 @@ OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
+# In gRPC's own words about a server that speaks something else.
+NOT_GRPC = (
+    "Received http2 header with status",
+    "Stream removed (Data frame",
+    "Failed parsing HTTP/2",
+)
 RUN = Path("/run/tidegate")  # the controller's, where it is a service of the system
 
 A = TypeVar("A")
@@ -205,6 +211,12 @@ class Client:
             return UsageError(message, hint)
         if code == grpc.StatusCode.FAILED_PRECONDITION:
             return Refused(message, hint)
+        if any(words in message for words in NOT_GRPC):
+            return NotReachable(
+                f"what answers at {self.target} is no Tidegate controller",
+                "name the controller: --controller HOST:PORT, or TIDEGATE_CONTROLLER; what it "
+                "listens on stands in its first lines of log",
+            )
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             return NotReachable(
                 f"no controller answers at {self.target}",

@@ -11,7 +11,7 @@ from tidegate_controller.errors import UsageError
 from tidegate_protos.findings import Finding
 
 CONFIG = Path("tidegate.toml")
-COMPLETION = "_TIDEGATE_COMPLETE"  # what click looks for
+COMPLETION = ("tidegate completion", "_TIDEGATE_COMPLETE")  # as it is typed, and as it is printed
 STARTUP = {
     "bash": (".bashrc", ".bash_profile", ".local/share/bash-completion/completions/tidegate"),
     "zsh": (".zshrc", ".zprofile"),
@@ -45,7 +45,7 @@ def _completion(shell_path: str, home: Path) -> Iterator[Finding]:
     if any(_mentions(home / name) for name in STARTUP[shell]):
         yield Finding("ok", f"{shell} completes the words of tidegate")
         return
-    command = f"{COMPLETION}={shell}_source tidegate"
+    command = f"tidegate completion {shell}"
     line = f"{command} | source" if shell == "fish" else f'eval "$({command})"'
     yield Finding(
         "ok",
@@ -56,6 +56,7 @@ def _completion(shell_path: str, home: Path) -> Iterator[Finding]:
 
 def _mentions(file: Path) -> bool:
     try:
-        return COMPLETION in file.read_text(errors="replace")
+        text = file.read_text(errors="replace")
     except OSError:
         return False
+    return any(words in text for words in COMPLETION)

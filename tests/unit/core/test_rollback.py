@@ -109,8 +109,12 @@ def test_an_old_slot_that_fails_before_the_shift_stops_an_instant_rollback() -> 
 def test_a_rollback_that_would_take_traffic_from_an_absent_node_is_refused() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
-    with pytest.raises(Refused, match="b is not connected and would lose its traffic"):
+    with pytest.raises(Refused, match="b is not connected and would lose its traffic") as refused:
         world.rollback()
+    spec = world.state.spec
+    assert spec is not None
+    command = f"tidegate rollback {spec.app} -e {spec.environment} --without-absent"
+    assert refused.value.hint.endswith(command)
     assert world.traffic == NEW
     assert world.state.rollout is None
 

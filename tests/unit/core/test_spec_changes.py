@@ -22,11 +22,20 @@ def test_another_pace_alone_is_taken_over_without_a_rollout() -> None:
     assert world.deploy("1") == ()
 
 
-@pytest.mark.parametrize("change", [{"directory": "/elsewhere"}, {"adapter": "none"}])
-def test_traffic_that_one_balancer_holds_is_not_moved_by_another(change: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("change", "mend"),
+    [
+        ({"directory": "/elsewhere"}, 'write it in full, directory = "/run/lanes", under'),
+        ({"adapter": "none"}, 'write adapter = "caddy" and directory = "/run/lanes" under'),
+    ],
+)
+def test_traffic_that_one_balancer_holds_is_not_moved_by_another(
+    change: dict[str, str], mend: str
+) -> None:
     world = World().deployed("1")
-    with pytest.raises(Refused, match="caddy in /run/lanes so far"):
+    with pytest.raises(Refused, match="caddy in /run/lanes so far") as refused:
         world.deploy("2", traffic=msgspec.structs.replace(TRAFFIC, **change))
+    assert refused.value.hint.startswith(mend)
     assert world.state.rollout is None
 
 
