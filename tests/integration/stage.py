@@ -18,6 +18,8 @@ from tidegate_controller.demo.background_load import BackgroundLoad
 from tidegate_controller.demo.local_fleet import LocalFleet
 from tidegate_controller.demo.show import Act, build, deploy, example_app
 from tidegate_controller.documents import AppStatus, RolloutView
+from tidegate_controller.errors import Refused
+from tidegate_protos.v1 import operator_pb2 as pb
 
 HERE = Path(__file__).parent
 CRASHING_CONTROLLER = (sys.executable, str(HERE / "crashing_controller.py"))
@@ -103,12 +105,21 @@ class Stage:
         """Deploy, follow to the end, wait until the chores are done too."""
         artifact = build(self.app, Act("", version, "", behaviour))
         with Client(self.fleet.address).expect() as client:
-            reply = deploy(client, self.spec, artifact, version)
+            reply = self._ask(client, artifact, version)
             assert reply.rollout, reply.message
             for _ in client.events(reply.seq, reply.rollout, follow=True):
                 pass
             self.settle()
             return client.rollout(reply.rollout)
+
+    def _ask(self, client: Client, artifact: Path, version: str) -> pb.RolloutReply:
+        """An agent writes to its journal now and then, so it may die before anything was asked."""
+        while True:
+            try:
+                return deploy(client, self.spec, artifact, version)
+            except Refused as refused:
+                assert "is not connected" in refused.message, refused
+                self.settle()
 
     def status(self) -> AppStatus:
         with Client(self.fleet.address).expect() as client:

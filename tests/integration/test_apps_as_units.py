@@ -13,10 +13,7 @@ import pytest
 from systemd_node import missing
 from unit_land import CONFIG, DATA, GREETING, MORE, POLKIT, RULES, UNIT, Land, failed, other, until
 
-pytestmark = [
-    pytest.mark.skipif(bool(missing()), reason=missing()),
-    pytest.mark.xdist_group("systemd"),
-]
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,7 @@ from file_operations import INJECTIONS, Sweep, Work, why_no_traces
 from traces import Call, never_synced, problems_of_order
 
 WHY_NOT = why_no_traces()
-pytestmark = [
-    pytest.mark.xdist_group("file operations"),  # what is done without harm is done once
-    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
-]
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 @pytest.fixture(scope="module")
