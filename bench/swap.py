@@ -67,21 +67,31 @@ class Swap:
 
 
 class Watcher:
-    """Asks through Caddy all the time; knows when each release was first seen since `forget`."""
+    """Asks through Caddy all the time; knows when each release was first seen since `forget`, and
+    how often one answered that `expect` had ruled out before it was asked."""
 
     def __init__(self, balancer: str) -> None:
+        self.strays = 0
         self._balancer = balancer
         self._first: dict[str, float] = {}
+        self._expected = ""
+        self._problem: Exception | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def forget(self) -> None:
-        self._first = {}
+        self._first, self._expected = {}, ""
+
+    def expect(self, version: str) -> None:
+        """All traffic has moved there: from now on no other release may answer."""
+        self._expected = version
 
     def seen_at(self, version: str) -> float:
         give_up = time.monotonic() + SEEN_SECONDS
         while (at := self._first.get(version)) is None:
+            if self._problem is not None:
+                raise TidegateError(f"the balancer does not answer: {self._problem}")
             if time.monotonic() > give_up:
                 raise TidegateError(f"version {version} does not answer through the balancer")
             time.sleep(WATCH_SECONDS)
@@ -93,12 +103,19 @@ class Watcher:
 
     def _run(self) -> None:
         connection = http.client.HTTPConnection(self._balancer, timeout=SEEN_SECONDS)
-        while not self._over.wait(WATCH_SECONDS):
-            connection.request("GET", "/")
-            answer = connection.getresponse()
-            answer.read()
-            self._first.setdefault(answer.headers["X-Version"], time.monotonic())
-        connection.close()
+        try:
+            while not self._over.wait(WATCH_SECONDS):
+                expected = self._expected
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                answer.read()
+                version = answer.headers["X-Version"]
+                self._first.setdefault(version, time.monotonic())
+                self.strays += version != expected != ""
+        except (OSError, http.client.HTTPException) as error:
+            self._problem = error
+        finally:
+            connection.close()
 
 
 class Bench:
@@ -125,6 +142,7 @@ class Bench:
         reply = self.client.rollback(request)
         decided = time.monotonic() - began
         moved = self._follow(reply)
+        watcher.expect(to)
         return Swap(decided, moved, watcher.seen_at(to) - began)
 
     def _follow(self, reply: pb.RolloutReply) -> float:
@@ -180,7 +198,8 @@ def main() -> int:
     print(f"requests: {count.served} served, {count.failed} failed")
     for failure in load.load.failures:
         print(f"  {failure}")
-    return 1 if count.failed else 0
+    print(f"answers of the old release after the move: {watcher.strays}")
+    return 1 if count.failed or watcher.strays else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Each benchmark runs, as small as it gets. What it measures is not looked at."""
+"""Benchmarks that need nothing but Tidegate run, as small as they get. What they measure is not
+looked at."""
 
 import os
 import subprocess
@@ -28,3 +29,7 @@ def test_the_benchmark_of_the_footprint_runs() -> None:
 
 def test_the_benchmark_of_decisions_runs() -> None:
     assert "2 nodes" in run("decisions.py", "--nodes", "2")
+
+
+def test_the_benchmark_of_swaps_runs() -> None:
+    assert "after the move: 0" in run("swap.py", "--quick")
