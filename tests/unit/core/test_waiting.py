@@ -3,7 +3,7 @@ decides: the rollout waits without a deadline and goes on from the answer."""
 
 import msgspec
 import pytest
-from core_values import TRAFFIC
+from core_values import ON_EVERY_NODE, TRAFFIC
 from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
@@ -65,6 +65,80 @@ def lost_in_migrate() -> tuple[World, t.Action]:
     assert wait.why == "a went away and did not come back in time"
     world.fates = {}
     return world, migration
+
+
+def migrating_on_every_node() -> tuple[World, dict[str, t.Action]]:
+    """a and b migrate at the same time, and a goes away for longer than is waited for."""
+    world = World(settings=ON_EVERY_NODE).deployed("1")
+    world.deploy("2")
+    migrations = {action.work.at: action for action in world.until("migrate")}
+    world.fates = {"migrate": SILENCE}
+    world.leave("a")
+    world.wait(world.pace.away_seconds + 1.0)
+    assert set(world.state.rollout.open) == {action.id for action in migrations.values()}
+    assert waiting(world) is None, "b is at it still"
+    world.fates = {}
+    return world, migrations
+
+
+@pytest.mark.parametrize("outcome", ["ok", "unknown"])
+def test_about_a_node_that_is_away_a_person_is_asked_once_the_others_have_ended(
+    outcome: str,
+) -> None:
+    world, migrations = migrating_on_every_node()
+    world.answer(migrations["b"], outcome)
+    wait = waiting(world)
+    assert wait is not None
+    assert "a went away and did not come back in time" in wait.why
+    assert ("task did not work" in wait.why) == (outcome == "unknown")
+    world.reply("continue")
+    world.come_back("a")
+    assert world.finish() == "succeeded"
+
+
+def test_a_node_that_comes_back_while_another_is_still_at_it_is_believed() -> None:
+    world, migrations = migrating_on_every_node()
+    world.come_back("a")
+    world.answer(migrations["a"])
+    world.answer(migrations["b"])
+    assert world.finish() == "succeeded"
+    assert not [e for _, e in world.log if isinstance(e, ev.Waiting)]
+
+
+def test_where_the_others_say_nothing_either_a_person_is_asked_about_all_at_the_deadline() -> None:
+    world, migrations = migrating_on_every_node()
+    world.fates = {"migrate": SILENCE}
+    world.wait(migrations["b"].deadline - world.now)
+    wait = waiting(world)
+    assert wait is not None
+    assert "no answer from b in time" in wait.why
+    assert "a went away and did not come back in time" in wait.why
+
+
+def test_where_another_has_failed_nobody_is_asked() -> None:
+    world, migrations = migrating_on_every_node()
+    world.answer(migrations["b"], "failed")
+    assert world.finish() == "rolled_back"
+    assert not [e for _, e in world.log if isinstance(e, ev.Waiting)]
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["its node has just left", "mute"])
+def test_a_migration_that_says_nothing_until_its_deadline_is_in_doubt_and_not_failed(
+    leaves: bool,
+) -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    (migration,) = world.until("migrate")
+    world.fates = {"migrate": SILENCE}
+    world.wait(migration.deadline - world.now - 1.0)
+    if leaves:
+        world.leave("a")
+    assert waiting(world) is None
+    world.wait(1.0)
+    assert waiting(world) is not None
+    world.reply("abort")
+    world.fates = {}
+    assert world.finish() == "rolled_back"
 
 
 def test_a_node_that_comes_back_before_a_person_answers_is_asked_and_believed() -> None:
