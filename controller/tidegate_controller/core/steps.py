@@ -90,7 +90,8 @@ def deadline_of(state: t.State, action: t.Action) -> float:
 def open_until(state: t.State, rollout: t.Rollout) -> list[float]:
     """Engine times at which a Tick ends an open action, or lets a person be asked about it. About
     nodes that have gone that is when all other actions have ended, however long it is for one."""
-    silent, others = [], []
+    silent: list[float] = []
+    others: list[float] = []
     for action in rollout.open.values():
         gone = action.work.on_unknown == "ask" and action.work.at in state.away
         (silent if gone else others).append(deadline_of(state, action))
