@@ -204,7 +204,8 @@ def _move(draft: Draft) -> bool:
         return True
     if _issue(draft, step):
         return True
-    if rollout.waiting is None and (why := question(draft, step)):
+    asked = rollout.waiting.why if rollout.waiting else ""
+    if (why := question(draft, step)) and why != asked:  # more may be known than when it was asked
         draft.emit(ev.Waiting(rollout=rollout.id, why=why, answers=ANSWERS))
         return True
     if is_satisfied(draft, step):

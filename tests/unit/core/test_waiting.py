@@ -157,11 +157,27 @@ def test_a_node_that_comes_back_before_a_person_answers_is_asked_and_believed() 
 
 def test_a_node_that_comes_back_and_does_not_know_either_leaves_it_to_the_person() -> None:
     world, migration = lost_in_migrate()
+    before = waiting(world)
+    world.wait(60.0)
     world.come_back("a")
+    seen = len(world.log)
     world.answer(migration, "unknown")
-    assert waiting(world) is not None
+    wait = waiting(world)
+    assert wait is not None
+    assert (wait.why, wait.since) == ("task did not work", before.since)
+    world.wait(3600.0)
+    assert len([e for _, e in world.log[seen:] if isinstance(e, ev.Waiting)]) == 1
     world.reply("continue")
     assert world.finish() == "succeeded"
+
+
+def test_a_node_that_leaves_again_while_a_person_is_asked_changes_nothing_in_the_question() -> None:
+    world, _ = lost_in_migrate()
+    for _ in range(3):
+        world.come_back("a")
+        world.leave("a")
+    world.wait(3600.0)
+    assert len([e for _, e in world.log if isinstance(e, ev.Waiting)]) == 1
 
 
 def test_a_node_that_comes_back_has_the_whole_time_of_the_step() -> None:
