@@ -5,12 +5,15 @@ Called for a deployment of what is active already (`requests`) and for `tidegate
 """
 
 import asyncio
+import logging
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
 from tidegate_controller.traffic import ADAPTERS, balancer_of
 from tidegate_controller.traffic.listening import refuse_silence
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
 
@@ -25,15 +28,22 @@ async def balancer_trouble(state: t.State, planned: Traffic | None = None) -> Tr
     if planned is not None and balancer_of(planned) == balancer_of(traffic):
         traffic = planned
     weights = {state.routed[place]: share for place, share in state.settled.items() if share}
+    seconds = LOOK_SECONDS + traffic.work_seconds
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
+        async with asyncio.timeout(seconds):
             await ADAPTERS[traffic.adapter](traffic).verify(weights)
             await refuse_silence(traffic.listen)
     except TrafficError as error:
         return error
     except TimeoutError:
         return TrafficError(
-            f"the balancer did not answer within {LOOK_SECONDS:.0f} s",
+            f"the balancer did not answer within {seconds:.0f} s",
             "see what keeps it; `tidegate deploy` of the same release says more",
+        )
+    except Exception as error:  # whoever asks about all apps is told of the others all the same
+        log.exception("%s: the balancer could not be looked at", state.stream)
+        return TrafficError(
+            f"the balancer could not be looked at: {type(error).__name__}: {error}",
+            "the controller's own messages say where",
         )
     return None

@@ -139,7 +139,8 @@ class Fold:
                 self._waits(None, ())
                 self._plan(event.plan)
             case ev.Waiting():
-                self._before_wait = self.view.state
+                if self.view.waiting_for is None:  # else only the question has changed
+                    self._before_wait = self.view.state
                 self.view.state = "paused"
                 self._waits(event.why, event.answers)
             case ev.Answered():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from core_values import SPEC, place
 
+from tidegate_controller import balancer_look
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.inputs import Input, Result
@@ -54,6 +55,18 @@ def served_by(traffic: Traffic) -> t.State:
 
 def reads(answer: str) -> str:
     return f"[ $1 != read ] || echo '{answer}'"
+
+
+async def test_a_look_at_a_balancer_leaves_its_command_the_time_that_it_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balancer_look, "LOOK_SECONDS", 0.0)
+    slow = move(tmp_path, "slow", "sleep 0.2; " + reads('{"127.0.0.1:8001": 1}'))
+    assert await balancer_look.balancer_trouble(served_by(slow)) is None
+    stuck = replace(move(tmp_path, "stuck", "sleep 60"), timeout_seconds=0.2)
+    trouble = await balancer_look.balancer_trouble(served_by(stuck))
+    assert trouble is not None
+    assert "stuck read did not end within" in trouble.message
 
 
 @pytest.mark.parametrize("verb", ["query", "route"])

@@ -23,9 +23,11 @@ from tidegate_controller.core.spec import (
     Service,
     Settings,
     TcpProbe,
+    Traffic,
     UnitProbe,
 )
 from tidegate_controller.errors import TrafficError
+from tidegate_controller.traffic import listening
 from tidegate_controller.wire import to_check
 
 NODE = "127.0.0.2"
@@ -281,6 +283,12 @@ async def test_all_tries_together_are_bounded(
 def test_the_proof_ends_before_the_effect_that_it_belongs_to() -> None:
     """Otherwise the balancer would be blamed for a slot."""
     assert proof.PROOF_SECONDS < effects.EFFECT_SECONDS
+
+
+def test_looking_twice_whether_anybody_listens_takes_no_time_from_the_proof() -> None:
+    looks = 2 * (listening.PATIENCE_SECONDS + listening.CONNECT_SECONDS)
+    assert looks <= Traffic(adapter="caddy", listen=":80").work_seconds
+    assert Traffic(adapter="caddy").work_seconds == 0.0
 
 
 # --- What the agent is told ----------------------------------------------------------------------

@@ -27,9 +27,11 @@ from tidegate_controller.core.steps import (
     deadline_of,
     fault_of,
     held_at,
+    in_doubt,
     is_asked_about,
     is_satisfied,
     may_issue_at,
+    open_until,
     question,
     room_of,
     step_ends_at,
@@ -54,8 +56,8 @@ def next_deadline(state: t.State) -> float | None:
     times += [chore_opens_at(state, chore) for chore in waiting_chores(state)]
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
-        times += [deadline_of(state, action) for action in rollout.open.values()]
-        if rollout.waiting is None:
+        times += open_until(state, rollout)
+        if rollout.waiting is None and not in_doubt(rollout, step):
             times.append(step_ends_at(rollout, step))
         if step.hold_seconds:
             times.append(held_at(rollout, step))
@@ -132,7 +134,7 @@ def _on_tick(draft: Draft, tick: i.Tick) -> None:
             continue
         node = action.work.at
         if draft.state.rollout is not None and is_asked_about(draft, action):
-            continue  # a person is asked
+            continue  # a person is asked, once the others have ended
         error = f"no answer from {node} in time"
         if node in draft.state.away:
             error = f"{node} went away and did not come back in time"
@@ -202,7 +204,8 @@ def _move(draft: Draft) -> bool:
         return True
     if _issue(draft, step):
         return True
-    if rollout.waiting is None and (why := question(draft, step)):
+    asked = rollout.waiting.why if rollout.waiting else ""
+    if (why := question(draft, step)) and why != asked:  # more may be known than when it was asked
         draft.emit(ev.Waiting(rollout=rollout.id, why=why, answers=ANSWERS))
         return True
     if is_satisfied(draft, step):

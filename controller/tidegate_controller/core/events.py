@@ -76,7 +76,7 @@ class Replanned(Event, frozen=True, kw_only=True):
 
 
 class Waiting(Event, frozen=True, kw_only=True):
-    """The rollout stands still until a person has answered."""
+    """The rollout stands still until a person has answered. Comes again with another reason."""
 
     rollout: str
     why: str

@@ -209,8 +209,9 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.Waiting, state: t.State, clock: float) -> t.State:
-    wait = t.Wait(why=event.why, answers=event.answers, since=clock)
-    return in_rollout(state, waiting=wait)
+    before = state.rollout.waiting if state.rollout else None
+    since = before.since if before else clock  # the question may change; it stays one wait
+    return in_rollout(state, waiting=t.Wait(why=event.why, answers=event.answers, since=since))
 
 
 @_evolve.register

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 SECONDS_MAX = 1e9  # sums of such stay finite; config.py has the bounds for people
+LISTEN_SECONDS = 10.0  # for one action: whether anybody listens, before a move and after it
 RUNS_MAX = 3  # of an `exec` adapter's command for one action: check, write, read
 
 # Bounds that hold wherever a spec comes from: decoding refuses what is outside.
@@ -124,7 +125,9 @@ class Traffic(Struct, frozen=True, kw_only=True):
     @property
     def work_seconds(self) -> float:
         """How much longer than usual an action at this balancer may take."""
-        return RUNS_MAX * self.timeout_seconds if self.adapter == "exec" else 0.0
+        if self.adapter == "exec":
+            return RUNS_MAX * self.timeout_seconds
+        return LISTEN_SECONDS if self.listen else 0.0
 
 
 class Keep(Struct, frozen=True, kw_only=True):

@@ -87,6 +87,17 @@ def deadline_of(state: t.State, action: t.Action) -> float:
     return min(action.deadline, until)
 
 
+def open_until(state: t.State, rollout: t.Rollout) -> list[float]:
+    """Engine times at which a Tick ends an open action, or lets a person be asked about it. About
+    nodes that have gone that is when all other actions have ended, however long it is for one."""
+    silent: list[float] = []
+    others: list[float] = []
+    for action in rollout.open.values():
+        gone = action.work.on_unknown == "ask" and action.work.at in state.away
+        (silent if gone else others).append(deadline_of(state, action))
+    return others or [max(silent, default=float("inf"))]
+
+
 def fault_of(draft: Draft, step: t.Step) -> str:
     """Why the step cannot succeed any more; empty while it can."""
     state, rollout = draft.state, draft.rollout
@@ -119,11 +130,18 @@ def step_ends_at(rollout: t.Rollout, step: t.Step) -> float:
     return rollout.entered_at + step.deadline_seconds * batches
 
 
+def in_doubt(rollout: t.Rollout, step: t.Step) -> bool:
+    """Whether something may have been done that a person is asked about. The step is not late then:
+    the deadline of each action leads to the question, which the end of the step would forestall."""
+    unsure = any(_is_asked(step.works[index], done) for index, done in rollout.done.items())
+    return unsure or any(action.work.on_unknown == "ask" for action in rollout.open.values())
+
+
 def _is_late(draft: Draft, step: t.Step) -> bool:
     rollout = draft.rollout
     if rollout.waiting is not None or draft.now < step_ends_at(rollout, step):
         return False
-    return not is_satisfied(draft, step)
+    return not in_doubt(rollout, step) and not is_satisfied(draft, step)
 
 
 def _detail(draft: Draft, place: t.Place) -> str:

@@ -4,7 +4,16 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Spec, Traffic
+from tidegate_controller.core.spec import (
+    Health,
+    Hooks,
+    HttpProbe,
+    Pace,
+    Service,
+    Settings,
+    Spec,
+    Traffic,
+)
 
 PACE = Pace(
     prepare_seconds=600.0,
@@ -20,6 +29,7 @@ SETTINGS = Settings(
 SPEC = Spec(
     app="shop", environment="test", nodes=("a", "b"), settings=SETTINGS, traffic=TRAFFIC, pace=PACE
 )
+ON_EVERY_NODE = msgspec.structs.replace(SETTINGS, hooks=Hooks(migrate="every-node"))
 GRACE_SECONDS = 30.0
 DOWN = t.Known(running=False, healthy=False)
 
@@ -28,9 +38,9 @@ def place(text: str) -> t.Place:
     return t.Place(text)
 
 
-def release(version: str, digest: str | None = None) -> t.Release:
+def release(version: str, digest: str | None = None, settings: Settings = SETTINGS) -> t.Release:
     revision = t.Revision(digest=digest or f"sha256:{version}", config="c1")
-    return t.Release(version=version, revision=revision, size_bytes=7, settings=SETTINGS)
+    return t.Release(version=version, revision=revision, size_bytes=7, settings=settings)
 
 
 def reread(value: ev.Event | t.State) -> ev.Event | t.State:

@@ -28,7 +28,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
-from tidegate_controller.core.spec import Pace, Spec, Traffic
+from tidegate_controller.core.spec import Pace, Settings, Spec, Traffic
 
 MOVES_MAX = 2000
 SILENCE = "silence"  # a fate: no answer at all
@@ -46,8 +46,10 @@ class World:
         pace: Pace = PACE,
         restart_after: int | None = None,
         reconnect: bool = True,
+        settings: Settings = SETTINGS,
     ) -> None:
         self.nodes = list(nodes)
+        self.settings = settings
         self.pace = pace
         self.state = t.State()
         self.now = 1000.0
@@ -120,7 +122,7 @@ class World:
             app="shop",
             environment="test",
             nodes=chosen,
-            settings=SETTINGS,
+            settings=self.settings,
             traffic=traffic,
             pace=self.pace,
         )
@@ -128,7 +130,7 @@ class World:
             i.Deploy(
                 request_id=rollout if request_id is None else request_id,
                 rollout=rollout,
-                release=release(version, digest),
+                release=release(version, digest, self.settings),
                 spec=spec,
                 members=self.members(chosen),
                 requested_by="ada",

@@ -116,3 +116,26 @@ def test_what_a_person_says_was_done_is_ok_in_the_rollouts_view() -> None:
     assert (shift.state, node.state) == ("ok", "ok")
     assert node.error == "unknown: route did not work; done, says ada"
     assert fold.view.answers == []
+
+
+def test_a_question_that_changes_is_shown_anew_and_the_rollout_runs_after_the_answer() -> None:
+    world = World().deployed("1")
+    begun = len(world.log)
+    world.deploy("2")
+    (migration,) = world.until("migrate")
+    world.leave("a")
+    world.wait(world.pace.away_seconds)
+    world.come_back("a")
+    world.answer(migration, "unknown")
+    (started, *rest) = records(world)[begun:]
+    assert isinstance(started.event, ev.Started)
+    fold = Fold(started, started.event)
+    for record in rest:
+        fold.take(record)
+    assert [r.kind for r in rest].count("Waiting") == 2
+    assert (fold.view.state, fold.view.waiting_for) == ("paused", "task did not work")
+    seen = len(world.log)
+    world.reply("retry")
+    for record in records(world)[seen:]:
+        fold.take(record)
+    assert (fold.view.state, fold.view.waiting_for) == ("running", None)

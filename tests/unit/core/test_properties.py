@@ -4,7 +4,7 @@ again every rollout ends, nothing stays open, and only what serves still runs.""
 import os
 from contextlib import suppress
 
-from core_values import DOWN
+from core_values import DOWN, ON_EVERY_NODE, SETTINGS
 from driver import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,8 +71,8 @@ lives = st.lists(chapter, min_size=3, max_size=5)
 class Life:
     """Turns drawn happenings into inputs; what makes no sense at the moment does nothing."""
 
-    def __init__(self) -> None:
-        self.world = World(NODES)
+    def __init__(self, migrates_everywhere: bool) -> None:
+        self.world = World(NODES, settings=ON_EVERY_NODE if migrates_everywhere else SETTINGS)
 
     def live(self, chapters: list[Chapter]) -> None:
         for request, step, mishaps in chapters:
@@ -162,19 +162,22 @@ briefly = settings(max_examples=EXAMPLES or 60, deadline=None, derandomize=not E
 
 
 @briefly
-@given(lives)
-def test_the_log_alone_adds_up_to_the_state_whatever_happens(chapters: list[Chapter]) -> None:
-    life = Life()
+@given(lives, st.booleans())
+def test_the_log_alone_adds_up_to_the_state_whatever_happens(
+    chapters: list[Chapter], migrates_everywhere: bool
+) -> None:
+    life = Life(migrates_everywhere)
     life.live(chapters)
     assert life.world.replayed() == life.world.state
 
 
 @briefly
-@given(lives)
+@given(lives, st.booleans())
 def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
     chapters: list[Chapter],
+    migrates_everywhere: bool,
 ) -> None:
-    life = Life()
+    life = Life(migrates_everywhere)
     life.live(chapters)
     life.heal()
     world = life.world
@@ -194,11 +197,12 @@ def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
 
 
 @briefly
-@given(lives)
+@given(lives, st.booleans())
 def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     chapters: list[Chapter],
+    migrates_everywhere: bool,
 ) -> None:
-    life = Life()
+    life = Life(migrates_everywhere)
     life.live(chapters)
     life.heal()
     world = life.world

@@ -3,7 +3,7 @@ decides: the rollout waits without a deadline and goes on from the answer."""
 
 import msgspec
 import pytest
-from core_values import TRAFFIC
+from core_values import ON_EVERY_NODE, TRAFFIC
 from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
@@ -67,6 +67,80 @@ def lost_in_migrate() -> tuple[World, t.Action]:
     return world, migration
 
 
+def migrating_on_every_node() -> tuple[World, dict[str, t.Action]]:
+    """a and b migrate at the same time, and a goes away for longer than is waited for."""
+    world = World(settings=ON_EVERY_NODE).deployed("1")
+    world.deploy("2")
+    migrations = {action.work.at: action for action in world.until("migrate")}
+    world.fates = {"migrate": SILENCE}
+    world.leave("a")
+    world.wait(world.pace.away_seconds + 1.0)
+    assert set(world.state.rollout.open) == {action.id for action in migrations.values()}
+    assert waiting(world) is None, "b is at it still"
+    world.fates = {}
+    return world, migrations
+
+
+@pytest.mark.parametrize("outcome", ["ok", "unknown"])
+def test_about_a_node_that_is_away_a_person_is_asked_once_the_others_have_ended(
+    outcome: str,
+) -> None:
+    world, migrations = migrating_on_every_node()
+    world.answer(migrations["b"], outcome)
+    wait = waiting(world)
+    assert wait is not None
+    assert "a went away and did not come back in time" in wait.why
+    assert ("task did not work" in wait.why) == (outcome == "unknown")
+    world.reply("continue")
+    world.come_back("a")
+    assert world.finish() == "succeeded"
+
+
+def test_a_node_that_comes_back_while_another_is_still_at_it_is_believed() -> None:
+    world, migrations = migrating_on_every_node()
+    world.come_back("a")
+    world.answer(migrations["a"])
+    world.answer(migrations["b"])
+    assert world.finish() == "succeeded"
+    assert not [e for _, e in world.log if isinstance(e, ev.Waiting)]
+
+
+def test_where_the_others_say_nothing_either_a_person_is_asked_about_all_at_the_deadline() -> None:
+    world, migrations = migrating_on_every_node()
+    world.fates = {"migrate": SILENCE}
+    world.wait(migrations["b"].deadline - world.now)
+    wait = waiting(world)
+    assert wait is not None
+    assert "no answer from b in time" in wait.why
+    assert "a went away and did not come back in time" in wait.why
+
+
+def test_where_another_has_failed_nobody_is_asked() -> None:
+    world, migrations = migrating_on_every_node()
+    world.answer(migrations["b"], "failed")
+    assert world.finish() == "rolled_back"
+    assert not [e for _, e in world.log if isinstance(e, ev.Waiting)]
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["its node has just left", "mute"])
+def test_a_migration_that_says_nothing_until_its_deadline_is_in_doubt_and_not_failed(
+    leaves: bool,
+) -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    (migration,) = world.until("migrate")
+    world.fates = {"migrate": SILENCE}
+    world.wait(migration.deadline - world.now - 1.0)
+    if leaves:
+        world.leave("a")
+    assert waiting(world) is None
+    world.wait(1.0)
+    assert waiting(world) is not None
+    world.reply("abort")
+    world.fates = {}
+    assert world.finish() == "rolled_back"
+
+
 def test_a_node_that_comes_back_before_a_person_answers_is_asked_and_believed() -> None:
     """Such as one whose release has no migration: nothing ran, so nothing is in doubt."""
     world, migration = lost_in_migrate()
@@ -83,11 +157,27 @@ def test_a_node_that_comes_back_before_a_person_answers_is_asked_and_believed() 
 
 def test_a_node_that_comes_back_and_does_not_know_either_leaves_it_to_the_person() -> None:
     world, migration = lost_in_migrate()
+    before = waiting(world)
+    world.wait(60.0)
     world.come_back("a")
+    seen = len(world.log)
     world.answer(migration, "unknown")
-    assert waiting(world) is not None
+    wait = waiting(world)
+    assert wait is not None
+    assert (wait.why, wait.since) == ("task did not work", before.since)
+    world.wait(3600.0)
+    assert len([e for _, e in world.log[seen:] if isinstance(e, ev.Waiting)]) == 1
     world.reply("continue")
     assert world.finish() == "succeeded"
+
+
+def test_a_node_that_leaves_again_while_a_person_is_asked_changes_nothing_in_the_question() -> None:
+    world, _ = lost_in_migrate()
+    for _ in range(3):
+        world.come_back("a")
+        world.leave("a")
+    world.wait(3600.0)
+    assert len([e for _, e in world.log if isinstance(e, ev.Waiting)]) == 1
 
 
 def test_a_node_that_comes_back_has_the_whole_time_of_the_step() -> None:

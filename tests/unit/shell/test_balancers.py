@@ -1,7 +1,7 @@
 """What the controller does itself: look at balancers, move their traffic, leave others' alone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from tidegate_controller.core.inputs import Rollback
 from tidegate_controller.demo.local_fleet import free_port
 from tidegate_controller.errors import Refused
 from tidegate_controller.traffic import listening
-from tidegate_controller.traffic.caddy import NOWHERE
+from tidegate_controller.traffic.caddy import NOWHERE, Caddy
 from tidegate_protos.v1 import agent_pb2 as pb
 
 NOTHING_TO_GO_BACK_TO = Rollback(request_id="", rollout="r0", members=(), requested_by="ada")
@@ -244,6 +244,25 @@ async def test_who_asks_for_balancers_too_is_told_of_lanes_that_are_not_as_they_
     node.outcomes["start_slot"] = SILENT
     await desk.deploy("2")
     assert await trouble() == ""  # the rollout will move it
+
+
+async def test_a_look_that_fails_unexpectedly_is_told_of_that_app_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(caddy: Caddy, weights: Mapping[str, int]) -> None:
+        if len(weights) == 1:
+            raise ValueError("an odd lane")
+
+    await desk.node("a")
+    await desk.node("b")
+    await desk.deployed("1", app="blog", nodes=("a", "b"))
+    await desk.deployed("1", app="shop", nodes=("a",))
+    monkeypatch.setattr(Caddy, "verify", broken)
+    blog, shop = (await views.status_with_balancers(desk.engine, "")).apps
+    assert (blog.app, blog.traffic_trouble) == ("blog", None)
+    assert shop.traffic_trouble is not None
+    assert "could not be looked at: ValueError: an odd lane" in shop.traffic_trouble.what
+    assert "shop@prod: the balancer could not be looked at" in caplog.text
 
 
 # --- Whether anybody takes requests --------------------------------------------------------------
