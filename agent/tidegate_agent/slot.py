@@ -239,7 +239,7 @@ class Slot:
             return  # the command is unfinished, and goes on from here
         try:
             service = self._service(record)
-            handle = await service.find()
+            handle = await service.present()
             alive = handle is not None and (await service.manager.look(handle)).alive
         except AgentError as error:
             log.exception("what slot %s runs cannot be told", self.name)
@@ -248,7 +248,7 @@ class Slot:
                 self._keep(healthy=None)
             return
         if record.phase == "ending":
-            if alive:
+            if handle is not None:
                 grace_seconds = record.start.service.stop_grace_seconds
                 self._task = asyncio.create_task(self._finish_stop(grace_seconds))
             return

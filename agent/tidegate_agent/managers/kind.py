@@ -50,7 +50,7 @@ class Manager(Protocol):
         before, and a service that carries it is found by it."""
 
     async def find(self, token: str) -> Handle | None:
-        """The running service that was started with this token, if there is one."""
+        """The service that was started with this token, if it runs or is about to."""
 
     async def look(self, handle: Handle) -> Sight:
         """At just this service: not one that was started since, or after a reboot."""

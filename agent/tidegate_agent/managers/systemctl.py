@@ -67,6 +67,11 @@ class Unit:
         return self.state not in ("inactive", "failed")
 
     @property
+    def due(self) -> bool:
+        """It is there, or will be unless somebody stops it: its start may wait for other units."""
+        return self.there or self.job
+
+    @property
     def waits(self) -> bool:
         """It has ended, and systemd is about to start it again."""
         return self.sub.startswith("auto-restart")
