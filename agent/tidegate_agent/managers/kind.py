@@ -4,7 +4,7 @@ A handle is what a manager needs to know its service again, also after the agent
 strings and numbers, which the journal keeps as JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -13,6 +13,7 @@ from tidegate_agent.processes import Launch
 
 Handle = Mapping[str, str | int]
 Ending = Literal["stopped", "killed", "cut short", "gone"]
+BY_FORCE: Collection[Ending] = ("killed", "cut short")  # what an operator should hear of
 
 
 @dataclass(frozen=True)
