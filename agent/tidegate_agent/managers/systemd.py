@@ -62,7 +62,10 @@ class Units:
         if unit.there:
             raise _foreign(unit)
         own = {TOKEN_VARIABLE: token, UNIT_VARIABLE: self._unit}
-        environment_file.write(self._variables, {**launch.environment, **own})
+        try:
+            environment_file.write(self._variables, {**launch.environment, **own})
+        except OSError as error:
+            raise NodeError(f"cannot write {self._variables}: {error.strerror}") from error
         if unit.state == "failed":  # else a limit on starts might count those of other releases
             await systemctl.tell("reset-failed", self._unit)
         since = time.time()

@@ -92,6 +92,16 @@ async def test_what_runs_of_somebody_elses_doing_is_neither_started_nor_stopped(
     assert not (tmp_path / "environment").exists(), "else it would be taken for ours next time"
 
 
+async def test_a_start_whose_variables_cannot_be_written_is_the_nodes_fault(
+    systemd: FakeSystemd, launch: Launch, tmp_path: Path
+) -> None:
+    systemd.shows(NONE)
+    units = Units(Place(tmp_path / "missing", tmp_path / "output", UNIT))
+    with pytest.raises(NodeError, match=r"^cannot write .*/missing/environment: No such file or"):
+        await units.start(launch, "t")
+    assert systemd.told() == []
+
+
 async def test_a_start_of_which_nothing_is_left_says_so_with_the_journal(
     units: Units, systemd: FakeSystemd, launch: Launch
 ) -> None:
