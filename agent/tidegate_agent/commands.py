@@ -11,6 +11,7 @@ from tidegate_agent import inspection, preparation
 from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
 from tidegate_agent.job import Job
+from tidegate_agent.managers import BY_FORCE, ending_in_words
 from tidegate_agent.slot import Slot
 
 
@@ -62,8 +63,8 @@ async def stop_slot(app: App, job: Job) -> Slot:
     stop = job.command.stop_slot
     slot = await app.own_slot(stop.slot, job.command.environment)
     how = await slot.stop(stop.grace_seconds)
-    if how.startswith("killed"):
-        job.remark = how
+    if how in BY_FORCE:
+        job.remark = ending_in_words(how, stop.grace_seconds)
     return slot
 
 

@@ -44,7 +44,7 @@ def write(path: Path, text: str, temporary: Path, *, mode: int = 0o666) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise

@@ -41,6 +41,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KILL_SECONDS = 10.0  # how long the kernel may take to end what was sent SIGKILL
 EXIT_CODES_KEPT = 256
 LOADING_LOOKS, LOADING_SECONDS = 20, 0.05  # a busy machine takes its time to load a program
+LOADING_AGE_SECONDS = 10.0  # of a process that may still be loading its first one
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,8 @@ def _members(instance: Instance, known: Collection[Identity]) -> list[Process]:
     Those that carry the token, and everybody in its session, as long as someone there is known,
     carries the token or is the leader: its number is not given away before the last has left. Who
     was there before the instance is none of it, and is not looked into. A lone process shows no
-    token while its program is being loaded, so it is looked at again.
+    token while its program is being loaded, so a young one is looked at again; an old one has
+    written over its environment, or is another user's.
     """
     leader = (instance.pid, instance.started_ticks)
     for _ in range(LOADING_LOOKS):
@@ -277,7 +279,8 @@ def _members(instance: Instance, known: Collection[Identity]) -> list[Process]:
         ]
         session = [(one, carries) for one, carries in seen if one.session == instance.pid]
         ours = any(carries or one.identity in {leader, *known} for one, carries in session)
-        if ours or not any(one.running and shows_no_variables(one.pid) for one, _ in session):
+        young = (one for one, _ in session if one.running and one.age_seconds < LOADING_AGE_SECONDS)
+        if ours or not any(shows_no_variables(one.pid) for one in young):
             break
         time.sleep(LOADING_SECONDS)
     return [

@@ -6,6 +6,7 @@ Called by processes.py and managers/systemd.py. Needs Linux 5.3 (pidfd).
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,11 @@ class Process(NamedTuple):
     @property
     def identity(self) -> Identity:
         return self.pid, self.started_ticks
+
+    @property
+    def age_seconds(self) -> float:
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return now - self.started_ticks / os.sysconf("SC_CLK_TCK")
 
     @property
     def running(self) -> bool:

@@ -39,13 +39,17 @@ class Service:
         )
         return await self.manager.start(launch, self.record.token)
 
-    async def find(self) -> Handle | None:
-        """What runs by the record. Its handle is of the last start that could be recorded, its
-        token of the last start."""
+    async def present(self) -> Handle | None:
+        """What runs by the record, or is about to. Its handle is of the last start that could be
+        recorded, its token of the last start."""
         handle = self.record.handle
         if handle is not None and (await self.manager.look(handle)).alive:
             return handle
-        return await self.manager.find(self.record.token) or handle
+        return await self.manager.find(self.record.token)
+
+    async def find(self) -> Handle | None:
+        """The same, or what ran last: that may have left something behind."""
+        return await self.present() or self.record.handle
 
     async def problem(self) -> str:
         """Why the manager says that it does not serve; empty where it may."""

@@ -20,7 +20,7 @@ from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceEr
 from tidegate_agent.health import Check, probe, wait_healthy
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.keeper import Keeper
-from tidegate_agent.managers import Ended, ending_in_words, manager
+from tidegate_agent.managers import BY_FORCE, Ended, Ending, ending_in_words, manager
 from tidegate_agent.releases import hex_of
 from tidegate_agent.reports import DETAIL_CHARACTERS, clipped
 from tidegate_agent.service import Service
@@ -153,28 +153,28 @@ class Slot:
         self._healthy, self._detail = True, "healthy"
         self._keep(healthy=True)
 
-    async def stop(self, grace_seconds: float) -> str:
-        """End what runs here, in words how. It stays stopped over restarts of the agent."""
+    async def stop(self, grace_seconds: float) -> Ending:
+        """End what runs here, "gone" if nothing does. It stays so over restarts of the agent."""
         await self.unkeep()
         if self.record is None:
-            return "nothing ran here"
+            return "gone"
         if self.record.phase != "ending":
             self._save(replace(self.record, phase="ending"))
         return await self._end(grace_seconds)
 
-    async def _end(self, grace_seconds: float) -> str:
+    async def _end(self, grace_seconds: float) -> Ending:
         record = self.record
         assert record is not None
         service = self._service(record)
         handle = await service.find()
         if handle is None:
-            return "nothing ran here"
+            return "gone"
         how = await service.manager.stop(handle, grace_seconds)
         self._healthy = False
         self._detail = ending_in_words(how, grace_seconds)
-        if how in ("killed", "cut short"):
+        if how in BY_FORCE:
             log.warning("slot %s was %s", self.name, self._detail)
-        return self._detail
+        return how
 
     async def _give_up(self, grace_seconds: float) -> None:
         """Stop what did not become healthy; why it did not is what the operator has to hear."""
@@ -239,7 +239,7 @@ class Slot:
             return  # the command is unfinished, and goes on from here
         try:
             service = self._service(record)
-            handle = await service.find()
+            handle = await service.present()
             alive = handle is not None and (await service.manager.look(handle)).alive
         except AgentError as error:
             log.exception("what slot %s runs cannot be told", self.name)
@@ -248,7 +248,7 @@ class Slot:
                 self._keep(healthy=None)
             return
         if record.phase == "ending":
-            if alive:
+            if handle is not None:
                 grace_seconds = record.start.service.stop_grace_seconds
                 self._task = asyncio.create_task(self._finish_stop(grace_seconds))
             return

@@ -80,6 +80,31 @@ def test_a_release_that_systemd_never_hears_from_is_not_asked_and_fails_in_time(
     assert land.answers() == served
 
 
+def test_a_start_that_still_waits_for_another_unit_when_the_agent_returns_is_taken_back(
+    land: Land,
+) -> None:
+    """Else systemd would start the undone release when the other unit is up."""
+    served = land.served()
+    assert land.deploy("4.1", exits_at_once=True).state == "rolled_back"
+    unit = f"hello@{other(land.active())}.service"
+    units = land.machine.root / "etc/systemd/system"
+    (units / "slow.service").write_text("[Service]\nType=oneshot\nExecStart=sleep 600\n")
+    drop_in = units / f"{unit}.d/slow.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Unit]\nRequires=slow.service\nAfter=slow.service\n")
+    land.machine.run("systemctl", "daemon-reload")
+    land.machine.run("systemctl", "start", "--no-block", unit)
+    until(lambda: land.show(unit, "Job") not in ("", "0"), "the start is queued")
+    land.kill_agent()
+    until(lambda: land.show(unit, "Job") in ("", "0"), "it is taken back")
+    assert land.show(unit, "ActiveState") == "inactive"
+    drop_in.unlink()
+    land.machine.run("systemctl", "daemon-reload")
+    land.machine.run("systemctl", "stop", "slow.service")
+    until(lambda: land.status().connected, "the agent is connected again")
+    assert land.answers() == served
+
+
 def test_an_agent_killed_in_the_middle_of_a_start_finds_the_unit_that_it_started(
     land: Land,
 ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tidegate_agent.errors import NodeError
 from tidegate_agent.managers.kind import (
+    BY_FORCE,
     Ended,
     Ending,
     Handle,
@@ -19,6 +20,7 @@ from tidegate_agent.managers.process import Processes
 from tidegate_agent.managers.systemd import Units
 
 __all__ = [
+    "BY_FORCE",
     "MANAGERS",
     "Ended",
     "Ending",

@@ -4,7 +4,7 @@ A handle is what a manager needs to know its service again, also after the agent
 strings and numbers, which the journal keeps as JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -13,6 +13,7 @@ from tidegate_agent.processes import Launch
 
 Handle = Mapping[str, str | int]
 Ending = Literal["stopped", "killed", "cut short", "gone"]
+BY_FORCE: Collection[Ending] = ("killed", "cut short")  # what an operator should hear of
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Manager(Protocol):
         before, and a service that carries it is found by it."""
 
     async def find(self, token: str) -> Handle | None:
-        """The running service that was started with this token, if there is one."""
+        """The service that was started with this token, if it runs or is about to."""
 
     async def look(self, handle: Handle) -> Sight:
         """At just this service: not one that was started since, or after a reboot."""

@@ -8,7 +8,8 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,11 @@ RESULTS = {
 # Exit codes of systemd's own, from before it could run the program; an app may use them too.
 STEPS = {200: "CHDIR", 203: "EXEC", 209: "STDOUT", 216: "GROUP", 217: "USER", 226: "NAMESPACE"}
 
+# Their own: a thread waits on though its caller is cancelled, and while systemd hangs these would
+# fill asyncio's, which unpacking needs.
+THREADS = 4
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="systemctl")
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -65,6 +71,11 @@ class Unit:
     @property
     def there(self) -> bool:
         return self.state not in ("inactive", "failed")
+
+    @property
+    def due(self) -> bool:
+        """It is there, or will be unless somebody stops it: its start may wait for other units."""
+        return self.there or self.job
 
     @property
     def waits(self) -> bool:
@@ -92,7 +103,7 @@ class Unit:
 
 async def show(name: str) -> Unit:
     """Raises NodeError where systemd cannot be asked. A unit that is not known is an answer."""
-    return await asyncio.to_thread(ask, name)
+    return await asyncio.get_running_loop().run_in_executor(_threads, ask, name)
 
 
 def ask(name: str) -> Unit:
@@ -125,7 +136,7 @@ async def tell(verb: str, name: str, *options: str) -> None:
     """Such as "start". Returns once systemd has taken it up, not: done it. Once begun it is said,
     though the caller be cancelled. Raises NodeError or ServiceError."""
     command = ["systemctl", verb, "--no-ask-password", *options, "--", name]
-    await to_the_end(asyncio.to_thread(_run, command))
+    await to_the_end(_said(command))
 
 
 async def last_lines(*matches: str) -> str:
@@ -135,13 +146,17 @@ async def last_lines(*matches: str) -> str:
         if attempt:
             await asyncio.sleep(JOURNAL_SECONDS)
         try:
-            text = await asyncio.to_thread(_run, [*command, *matches])
+            text = await _said([*command, *matches])
         except (NodeError, ServiceError) as error:
             return f"({error})"
         if text.strip():
             break
     kept = text.encode()[-TAIL_BYTES:]
     return output.plain(kept).strip("\n")
+
+
+def _said(command: Sequence[str]) -> Awaitable[str]:
+    return asyncio.get_running_loop().run_in_executor(_threads, _run, command)
 
 
 def _run(command: Sequence[str]) -> str:

@@ -48,7 +48,8 @@ class Units:
         unit = await systemctl.show(self._unit)
         check_file(unit)
         if not unit.there:
-            if os.geteuid() != 0:  # a stop of what does not run changes nothing, but is refused
+            # A stop of what neither runs nor is about to changes nothing, but is refused.
+            if os.geteuid() != 0 and not unit.job:
                 await systemctl.tell("stop", self._unit)
         elif not self._token():
             raise _foreign(unit)
@@ -61,7 +62,10 @@ class Units:
         if unit.there:
             raise _foreign(unit)
         own = {TOKEN_VARIABLE: token, UNIT_VARIABLE: self._unit}
-        environment_file.write(self._variables, {**launch.environment, **own})
+        try:
+            environment_file.write(self._variables, {**launch.environment, **own})
+        except OSError as error:
+            raise NodeError(f"cannot write {self._variables}: {error.strerror}") from error
         if unit.state == "failed":  # else a limit on starts might count those of other releases
             await systemctl.tell("reset-failed", self._unit)
         since = time.time()
@@ -96,7 +100,7 @@ class Units:
         if self._token() != token:
             return None
         unit = await systemctl.show(self._unit)
-        return self._handle(unit, token) if unit.there else None
+        return self._handle(unit, token) if unit.due else None
 
     async def look(self, handle: Handle) -> Sight:
         unit = await systemctl.show(str(handle["unit"]))
@@ -119,26 +123,27 @@ class Units:
 
     async def stop(self, handle: Handle, grace_seconds: float) -> Ending:
         name = str(handle["unit"])
-        unit = await systemctl.show(name)
-        if not unit.there or unit.invocation != handle["invocation"]:
+        former = await systemctl.show(name)
+        own = former.invocation == handle["invocation"] or self._token() == handle["token"]
+        if not former.due or not own:
             return "gone"
-        await systemctl.tell("stop", name, "--no-block")
+        await systemctl.tell("stop", name, "--no-block")  # takes back a start that is still queued
         loop = asyncio.get_running_loop()
-        deadline, killed = loop.time() + grace_seconds, False
-        while (unit := await systemctl.show(name)).there:
+        deadline, late, killed = loop.time() + grace_seconds, False, False
+        while (unit := await systemctl.show(name)).due:
             if loop.time() >= deadline:
-                if killed:
+                if late:
                     raise ServiceError(
                         f"{name} still {unit.words} {KILL_SECONDS:g} s after SIGKILL"
                     )
-                await systemctl.tell("kill", name, "--signal=SIGKILL")
-                deadline, killed = loop.time() + KILL_SECONDS, True
+                killed = unit.there and await _kill(name)
+                deadline, late = loop.time() + KILL_SECONDS, True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     await _until_it_may_differ(unit)
         if killed:
             return "killed"
-        return "cut short" if unit.result == "timeout" else "stopped"
+        return "cut short" if former.there and unit.result == "timeout" else "stopped"
 
     async def tail(self, handle: Handle) -> str:
         run = handle["invocation"]
@@ -200,6 +205,17 @@ def _ended(unit: Unit, invocation: str) -> Ended | None:
         by = f"by systemd ({unit.restarts} times so far)" if unit.restarts else "by somebody"
         return Ended(f"ended, and was started again {by}", returns=True)
     return Ended(unit.how())
+
+
+async def _kill(name: str) -> bool:
+    """Whether there was something to kill: systemd refuses where it ended just before."""
+    try:
+        await systemctl.tell("kill", name, "--signal=SIGKILL")
+    except ServiceError:
+        if (await systemctl.show(name)).there:
+            raise
+        return False
+    return True
 
 
 async def _until_it_may_differ(unit: Unit) -> None:

@@ -106,3 +106,9 @@ def test_what_cannot_stand_in_a_file_is_not_written(
         write(tmp_path / "environment", variables)
     assert "hunter2" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whatever_fails_a_write_leaves_no_temporary_file(tmp_path: Path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        write(tmp_path / "environment", {"A": "half of a letter: \ud800"})
+    assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_agent import procfs
+from tidegate_agent import processes, procfs
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.processes import (
     TOKEN_VARIABLE,
@@ -501,6 +501,37 @@ async def test_a_left_over_whose_program_is_just_being_loaded_is_ended_too(
     monkeypatch.setattr(procfs, "_environment", empty_at_first)
     assert await stop(instance, PATIENCE_SECONDS) == "gone"
     assert not running(grandchild)
+
+
+async def test_a_left_over_that_has_long_shown_no_environment_is_not_waited_for(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be told from somebody else's, and a second look would say nothing new."""
+    instance = yard.python(PARENT.format(child=SLEEP, session=False, then="os._exit(1)"))
+    grandchild = yard.child_pid()
+    assert await wait_exit(instance) == 1
+    looked = Counter[int]()
+    usual = procfs._environment
+
+    def empty(pid: int) -> bytes:
+        looked[pid] += 1
+        return b"" if pid == grandchild else usual(pid)
+
+    monkeypatch.setattr(procfs, "_environment", empty)
+    monkeypatch.setattr(processes, "LOADING_AGE_SECONDS", 0.0)
+    assert await stop(instance, PATIENCE_SECONDS) == "gone"
+    assert looked[grandchild] == 1
+    monkeypatch.undo()
+    assert await stop(instance, PATIENCE_SECONDS) == "gone"
+    assert not running(grandchild)
+
+
+def test_the_age_of_a_process_is_counted_from_its_start() -> None:
+    own = procfs.look(os.getpid())
+    first = procfs.look(1)
+    assert own is not None
+    assert first is not None
+    assert 0 <= own.age_seconds <= first.age_seconds
 
 
 async def test_each_process_gets_sigterm_once(yard: Yard) -> None:

@@ -1,5 +1,9 @@
 """What systemctl and journalctl may answer, and what the agent makes of it."""
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from fake_systemd import FAILED, FakeSystemd
 
@@ -57,6 +61,23 @@ async def test_a_systemd_that_hangs_is_given_up(
     monkeypatch.setattr(systemctl, "CALL_SECONDS", 0.2)
     with pytest.raises(NodeError, match=r"^systemctl show did not answer within 0\.2 s$"):
         await systemctl.show(UNIT)
+
+
+async def test_questions_that_hang_keep_no_thread_from_other_work(
+    systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    systemd.answer("show", "", "hang")
+    monkeypatch.setattr(systemctl, "CALL_SECONDS", 1.0)
+    asked = [asyncio.create_task(systemctl.show(UNIT)) for _ in range(2 * systemctl.THREADS)]
+    while not (systemd.folder / "calls").exists():
+        await asyncio.sleep(0.01)
+    for one in asked:
+        one.cancel()
+    await asyncio.wait(asked)
+    hanging = [thread for thread in threading.enumerate() if thread.name.startswith("systemctl")]
+    assert 0 < len(hanging) <= systemctl.THREADS
+    assert (await asyncio.to_thread(threading.current_thread)) not in hanging
 
 
 async def test_a_machine_without_systemctl_says_so(

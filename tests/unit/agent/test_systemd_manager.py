@@ -92,6 +92,16 @@ async def test_what_runs_of_somebody_elses_doing_is_neither_started_nor_stopped(
     assert not (tmp_path / "environment").exists(), "else it would be taken for ours next time"
 
 
+async def test_a_start_whose_variables_cannot_be_written_is_the_nodes_fault(
+    systemd: FakeSystemd, launch: Launch, tmp_path: Path
+) -> None:
+    systemd.shows(NONE)
+    units = Units(Place(tmp_path / "missing", tmp_path / "output", UNIT))
+    with pytest.raises(NodeError, match=r"^cannot write .*/missing/environment: No such file or"):
+        await units.start(launch, "t")
+    assert systemd.told() == []
+
+
 async def test_a_start_of_which_nothing_is_left_says_so_with_the_journal(
     units: Units, systemd: FakeSystemd, launch: Launch
 ) -> None:
@@ -219,12 +229,56 @@ async def test_what_even_sigkill_does_not_end_is_an_error(
 
 
 @pytest.mark.parametrize("unit", [NONE, FAILED, {"InvocationID": "run-2"}])
-async def test_a_stop_of_a_run_that_has_ended_stops_nothing(
+async def test_a_stop_of_a_run_that_has_ended_stops_nothing_that_is_not_the_slots(
     units: Units, systemd: FakeSystemd, unit: dict[str, str]
 ) -> None:
     systemd.shows(unit)
     assert await units.stop(HANDLE, 20.0) == "gone"
     assert systemd.told() == []
+
+
+async def test_a_run_that_systemd_began_since_is_stopped_in_place_of_the_one_before(
+    units: Units, systemd: FakeSystemd, tmp_path: Path
+) -> None:
+    own = {"TIDEGATE_INSTANCE": "t", "TIDEGATE_UNIT": UNIT}
+    environment_file.write(tmp_path / "environment", own)
+    systemd.shows({"InvocationID": "run-2", "NRestarts": "1"}, {**NONE, "InvocationID": "run-2"})
+    assert await units.stop(HANDLE, 20.0) == "stopped"
+    assert systemd.told() == [f"stop --no-block -- {UNIT}"]
+
+
+async def test_a_start_that_systemd_has_still_to_make_is_found_and_taken_back(
+    units: Units, systemd: FakeSystemd, launch: Launch
+) -> None:
+    """Whoever told systemd may be dead or cancelled: nobody would watch what it starts then."""
+    queued = {**NONE, "Job": "7"}
+    systemd.shows(NONE, queued)
+    starting = asyncio.create_task(units.start(launch, "t"))
+    while not systemd.told():
+        await asyncio.sleep(0.01)
+    starting.cancel()
+    await asyncio.wait([starting])
+    handle = await units.find("t")
+    assert handle is not None
+    assert not (await units.look(handle)).alive, "so nobody goes on with it as if it ran"
+    systemd.shows(queued, {**queued, "Job": "8"}, NONE)
+    assert await units.stop(handle, 20.0) == "stopped"
+    assert systemd.told() == [f"start --no-block -- {UNIT}", f"stop --no-block -- {UNIT}"]
+
+
+async def test_a_unit_that_ends_just_before_it_is_killed_was_stopped(
+    units: Units, systemd: FakeSystemd
+) -> None:
+    systemd.shows(RUNS, {"ActiveState": "deactivating"}, NONE)
+    systemd.answer("kill", f"Failed to kill unit {UNIT}: Unit {UNIT} not loaded.\n", "error")
+    assert await units.stop(HANDLE, 0.0) == "stopped"
+
+
+async def test_a_kill_that_systemd_refuses_is_an_error(units: Units, systemd: FakeSystemd) -> None:
+    systemd.shows(RUNS)
+    systemd.answer("kill", "Failed to kill unit: it will not\n", "error")
+    with pytest.raises(ServiceError, match="it will not$"):
+        await units.stop(HANDLE, 0.0)
 
 
 async def test_a_unit_that_waits_to_be_started_again_is_stopped(
