@@ -10,7 +10,9 @@ are of one machine at one time. After each turn every tree is read back, and the
 it.
 
 Processor time is that of all processes of a way, sshd's sessions, agents and controller included,
-until a second after its end. Needs root: for sshd, and to count that (cpu_groups.py).
+until a second after its end. Needs root: for sshd, and to count that (cpu_groups.py). Takes about
+12 GB beneath TMPDIR; nothing is removed before the end, since ext4 avoids inodes that were freed in
+the last minute and looks long for others.
 """
 
 import argparse

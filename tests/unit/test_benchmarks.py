@@ -1,7 +1,6 @@
 """Benchmarks that need nothing but Tidegate run, as small as they get. What they measure is not
 looked at."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +13,12 @@ BENCH = Path(__file__).parents[2] / "bench"
 def run(name: str, *words: str) -> str:
     line = [sys.executable, str(BENCH / name), *words]
     ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    if "cannot count processor time" in ended.stderr:
+        pytest.skip("needs root and control groups, to count processor time")
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to count processor time")
 def test_the_benchmark_of_deployments_runs() -> None:
     assert "Tidegate" in run("deploy.py", "--quick", "--only", "bare", "tidegate")
 
