@@ -5,6 +5,8 @@ from collections.abc import Generator
 
 import pytest
 
+import tidegate_protos  # noqa: F401 - before any gRPC, as in the agent: it says how to fork
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
