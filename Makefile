@@ -31,7 +31,7 @@ tools:
 
 .PHONY: screens
 screens: .venv/.dev
-	$(BIN)/python tests/acceptance/screens.py > screens.md
+	PYTHONPATH=tests/integration $(BIN)/python tests/acceptance/screens.py > screens.md
 	mv screens.md docs/screens.md
 
 lint: .venv/.dev

@@ -1,6 +1,6 @@
 """Makes docs/screens.md: types commands at a fleet on this machine and keeps what they show.
 
-python tests/acceptance/screens.py > docs/screens.md
+make screens
 """
 
 import io

@@ -258,3 +258,15 @@ def test_every_dependency_is_accounted_for_and_nothing_else() -> None:
 def test_the_entry_points_of_a_clone_can_be_run() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)
     assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+@pytest.mark.parametrize("target", ["screens", "sweep"])
+def test_what_a_target_runs_finds_what_it_imports(target: str, tmp_path: Path) -> None:
+    recipe = (ROOT / "Makefile").read_text().partition(f"\n{target}:")[2]
+    found = re.search(r"^\tPYTHONPATH=(\S+) \$\(BIN\)/python (\S+)", recipe, re.MULTILINE)
+    assert found is not None
+    path, script = found.groups()
+    loading = f"import runpy; runpy.run_path({str(ROOT / script)!r}, run_name='looked at')"
+    places = [str(ROOT / path), str((ROOT / script).parent)]  # the second as for any script
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    subprocess.run([sys.executable, "-c", loading], cwd=tmp_path, env=environment, check=True)
