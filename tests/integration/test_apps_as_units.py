@@ -3,6 +3,7 @@
 One machine for all tests here, made of namespaces (systemd_node.py); what runs on it: unit_land.py.
 """
 
+import fcntl
 import itertools
 import os
 import re
@@ -18,13 +19,18 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 @pytest.fixture(scope="module")
 def land(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Land]:
-    land = Land(tmp_path_factory.mktemp("land"))
-    try:
-        land.start()
-        yield land
-    finally:
-        land.machine.power_off()
-        land.fleet.stop()
+    """One at a time, where several processes share the tests: all such machines have one network,
+    and their agents, which lie in the same place, would take the same ports."""
+    shared = tmp_path_factory.getbasetemp().parent / "land.lock"
+    with shared.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        land = Land(tmp_path_factory.mktemp("land"))
+        try:
+            land.start()
+            yield land
+        finally:
+            land.machine.power_off()
+            land.fleet.stop()
 
 
 def test_a_release_runs_as_the_slots_unit_with_the_slots_variables(land: Land) -> None:
