@@ -9,16 +9,9 @@ import logging
 import os
 from pathlib import Path
 
+from tidegate_protos.folders import sync_folder
+
 log = logging.getLogger(__name__)
-
-
-def sync_folder(folder: Path) -> None:
-    """The names in it are on disk then, and those that were removed are gone."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def make_folder(folder: Path) -> None:

@@ -8,8 +8,8 @@ import re
 import secrets
 from pathlib import Path
 
-from tidegate_agent.durable import sync_folder
 from tidegate_agent.releases import remove
+from tidegate_protos.folders import sync_folder
 
 UNFINISHED = re.compile(r"\.[a-z]+\.[0-9a-f]{8}")
 

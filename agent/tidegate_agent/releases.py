@@ -32,6 +32,7 @@ from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, disk_errors
 from tidegate_agent.unpacker import unpack
 from tidegate_protos.archives.contents import Limits
+from tidegate_protos.folders import sync_folder
 from tidegate_protos.rules import DIGEST
 from tidegate_protos.threads import to_the_end
 
@@ -136,7 +137,7 @@ class Releases:
                 with disk_errors("preparing the release", self._folder, size_bytes + needed):
                     marker = self._complete(name)
                     if marker is not None:  # perhaps by an attempt that failed to sync it
-                        await to_the_end(asyncio.to_thread(durable.sync_folder, self._folder))
+                        await to_the_end(asyncio.to_thread(sync_folder, self._folder))
                     else:
                         room = asyncio.to_thread(self._make_room, name, size_bytes, needed)
                         await to_the_end(room)
@@ -202,7 +203,7 @@ class Releases:
         tree = self._folder / name
         try:
             temporary.rename(tree)
-            durable.sync_folder(self._folder)
+            sync_folder(self._folder)
             self._write(name, marker)
         except OSError:
             if not self._marker(name).exists():  # else it is complete, and the marker stays true

@@ -9,8 +9,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from tidegate_agent.durable import sync_folder
 from tidegate_agent.releases import remove
+from tidegate_protos.folders import sync_folder
 
 MARKER = re.compile(r"([0-9a-f]{64})\.ok")
 PART = re.compile(r"\.([0-9a-f]{64})\.part")

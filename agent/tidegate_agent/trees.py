@@ -24,6 +24,7 @@ from tidegate_agent.releases import hex_of, remove
 from tidegate_agent.retention import removed
 from tidegate_agent.tree import sync_disk
 from tidegate_agent.users import User
+from tidegate_protos.folders import sync_folder
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -104,7 +105,7 @@ class Trees:
         """Nothing is prepared any more."""
         if self._link(NEXT).is_symlink():
             self._link(NEXT).unlink()
-            durable.sync_folder(self._folder)
+            sync_folder(self._folder)
 
     def sweep(self) -> list[str]:
         """Remove what neither link names; what a crash has left, and what was replaced. A sentence

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from tidegate_controller.errors import Refused, TidegateError, UsageError
+from tidegate_protos.folders import sync_folder
 from tidegate_protos.rules import DIGEST
 from tidegate_protos.threads import to_the_end
 
@@ -205,7 +206,7 @@ class ArtifactStore:
         self._write_note(digest, note)
         part.chmod(0o644)
         part.rename(self._file(digest))
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _write_note(self, digest: str, note: Note) -> None:
         target = self._file(digest).with_suffix(".json")
@@ -248,11 +249,3 @@ def _write(file: int, chunk: bytes, hasher: "hashlib._Hash") -> None:
     view = memoryview(chunk)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

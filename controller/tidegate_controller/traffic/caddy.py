@@ -24,7 +24,8 @@ from pathlib import Path
 
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
-from tidegate_controller.traffic.durable_lanes import former, kept, ready, sync_directory
+from tidegate_controller.traffic.durable_lanes import former, kept, ready
+from tidegate_protos.folders import sync_folder
 from tidegate_protos.threads import to_the_end
 
 NOWHERE = "127.0.0.1:0"  # nothing can listen on port 0, so this refuses at once, always
@@ -199,7 +200,7 @@ def _made_directory(directory: Path) -> Path:
     try:
         directory.mkdir()
         directory.chmod(0o755)  # whatever the umask: Caddy runs as another user
-        sync_directory(directory.parent)
+        sync_folder(directory.parent)
     except OSError as error:
         raise TrafficError(
             f"the traffic directory {directory} cannot be made: {error.strerror}",
@@ -235,7 +236,7 @@ def _shift(spec: Traffic, weights: Mapping[str, int]) -> None:
             for _, old, file in fresh:
                 if old is not None:
                     old.replace(former(file))
-        sync_directory(directory)  # also where nothing changed: an earlier try may not have
+        sync_folder(directory)  # also where nothing changed: an earlier try may not have
     except OSError as error:
         raise TrafficError(
             f"the lanes in {directory} could not be written: {error}",

@@ -65,12 +65,3 @@ def _write_beside(file: Path, lane: str) -> Path:
     if (stamp := _stamp(new)) is not None:
         _synced.add(stamp)
     return new
-
-
-def sync_directory(directory: Path) -> None:
-    """Return when the names in it are durable. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
