@@ -115,9 +115,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
     adapter: Literal["caddy", "exec", "none"]
     directory: str = ""  # caddy: of the lanes
     lanes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20  # caddy
-    listen: str = (
-        ""  # caddy: HOST:PORT where it takes requests; empty: nobody looks whether it does
-    )
+    listen: str = ""  # caddy: HOST:PORT where it takes requests; empty: nobody looks for it
     command: tuple[str, ...] = ()  # exec
     timeout_seconds: Positive = 10.0  # exec: for one run of the command
     manual: Literal["wait", "warn"] = "wait"  # none: until a person has answered, or not at all

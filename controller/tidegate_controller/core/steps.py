@@ -59,9 +59,14 @@ def question(draft: Draft, step: t.Step) -> str:
 def is_asked_about(draft: Draft, action: t.Action) -> bool:
     """Only its node, which is away, knows whether it was done. It stays open while a person is
     asked: the node may come back first, and say so."""
-    if action.work.on_unknown != "ask" or action.work.at not in draft.state.away:
+    if not _is_silent(draft.state, action):
         return False
     return draft.rollout.waiting is not None or draft.now >= deadline_of(draft.state, action)
+
+
+def _is_silent(state: t.State, action: t.Action) -> bool:
+    """Its node has gone, and a person is asked rather than that it is taken for failed."""
+    return action.work.on_unknown == "ask" and action.work.at in state.away
 
 
 def may_issue_at(state: t.State, step: t.Step, index: int) -> float:
@@ -82,7 +87,7 @@ def deadline_of(state: t.State, action: t.Action) -> float:
     until = state.away.get(action.work.at)
     if rollout is None or action.id not in rollout.open or until is None:
         return action.deadline
-    if rollout.waiting is not None and action.work.on_unknown == "ask":
+    if rollout.waiting is not None and _is_silent(state, action):
         return float("inf")
     return min(action.deadline, until)
 
@@ -93,8 +98,8 @@ def open_until(state: t.State, rollout: t.Rollout) -> list[float]:
     silent: list[float] = []
     others: list[float] = []
     for action in rollout.open.values():
-        gone = action.work.on_unknown == "ask" and action.work.at in state.away
-        (silent if gone else others).append(deadline_of(state, action))
+        kind = silent if _is_silent(state, action) else others
+        kind.append(deadline_of(state, action))
     return others or [max(silent, default=float("inf"))]
 
 
