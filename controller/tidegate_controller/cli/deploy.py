@@ -21,20 +21,12 @@ from tidegate_controller.cli.plans import (
     show_plan,
     yes_option,
 )
-from tidegate_controller.cli.sending import artifact_option, bring, digest_option
-from tidegate_controller.cli.terminal import json_option, with_controller
+from tidegate_controller.cli.sending import artifact_option, digest_option, find, send
+from tidegate_controller.cli.terminal import config_file_option, json_option, with_controller
 from tidegate_controller.cli.words import a_name, a_version
 from tidegate_protos.v1 import operator_pb2 as pb
 
-config_option = click.option(
-    "-c",
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    default="tidegate.toml",
-    show_default=True,
-    help="The app's configuration.",
-)
+config_option = config_file_option("The app's configuration.")
 environment_option = click.option(
     "-e",
     "--environment",
@@ -101,14 +93,13 @@ def deploy(
     spec = config.load(config_path).environment(environment)
     with Asking(f"tidegate status {spec.app}") as asking:
         label = pb.ArtifactLabel(app=spec.app, added_by=requested_by())
-        asks = only_plan or (spec.protected and not yes)
-        brought = bring(client, artifact, digest, label, direct=True, send=not asks)
+        found = find(client, artifact, digest, label, direct=True)
         request = pb.DeployRequest(
             request_id=uuid.uuid4().hex,
             version=version,
-            digest=brought.digest,
-            url=brought.url,
-            size_bytes=brought.size_bytes,
+            digest=found.digest,
+            url=found.url,
+            size_bytes=found.size_bytes,
             spec=msgspec.json.encode(spec),
             requested_by=requested_by(),
             message=message,
@@ -125,7 +116,7 @@ def deploy(
             if view.steps:
                 confirm(view)
                 request.plan_id = request.plan_id or view.plan_id
-            bring(client, artifact, digest, label, direct=True)
+        send(client, found, label)
         reply = asking.ask(lambda: client.deploy(request))
         return follow(client, reply, detach=detach, as_json=as_json)
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tidegate_controller import config, hints
-from tidegate_controller.cli.terminal import json_option, print_json, say
+from tidegate_controller.cli.terminal import config_file_option, json_option, print_json, say
 from tidegate_controller.documents import Document
 from tidegate_controller.errors import UsageError
 from tidegate_controller.first_config import (
@@ -85,15 +85,7 @@ QUESTIONS = {
 @click.option("--health", metavar="PATH|URL|tcp|grpc|unit", help="Else as the sources have it.")
 @click.option("--traffic", metavar="caddy|exec|none", help="Else caddy.")
 @click.option("--traffic-command", metavar="WORDS", help="With --traffic exec.")
-@click.option(
-    "-c",
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    default="tidegate.toml",
-    show_default=True,
-    help="The file to write.",
-)
+@config_file_option("The file to write.")
 @click.option("--force", is_flag=True, help="Also where the file is there already.")
 @click.option("--yes", is_flag=True, help="Ask nothing; what is not given is as it was found.")
 @json_option

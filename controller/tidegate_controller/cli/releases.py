@@ -7,10 +7,11 @@ import click
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.follow import requested_by
-from tidegate_controller.cli.sending import artifact_option, bring, digest_option
+from tidegate_controller.cli.sending import artifact_option, digest_option, find, send
 from tidegate_controller.cli.terminal import (
     announce,
     columns,
+    config_file_option,
     json_option,
     local_time,
     print_json,
@@ -87,13 +88,7 @@ def _short(places: list[str]) -> str:
 @artifact_option
 @digest_option
 @click.option("--version", callback=a_version, help="What it is to be called in the list.")
-@click.option(
-    "-c",
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="The app's configuration; tidegate.toml, if there is one.",
-)
+@config_file_option("The app's configuration; tidegate.toml, if there is one.", default=None)
 @json_option
 @with_controller
 def push(
@@ -119,17 +114,18 @@ def push(
         config_path = default
     app = config.load(config_path).app if config_path else ""
     label = pb.ArtifactLabel(app=app, version=version or "", added_by=requested_by())
-    brought = bring(client, artifact, digest, label, direct=False)
+    found = find(client, artifact, digest, label, direct=False)
+    send(client, found, label)
     if as_json:
         print_json(
             Pushed(
-                digest=brought.digest,
-                size_bytes=brought.size_bytes,
+                digest=found.digest,
+                size_bytes=found.size_bytes,
                 app=app or None,
                 version=version,
             )
         )
         return
-    say(brought.digest)
+    say(found.digest)
     called = version or "VERSION"
-    announce(f"  next: tidegate deploy --artifact {brought.digest} --version {called}")
+    announce(f"  next: tidegate deploy --artifact {found.digest} --version {called}")

@@ -46,26 +46,22 @@ digest_option = click.option(
 
 @dataclass(frozen=True)
 class Artifact:
-    """`url`: where agents fetch it; empty: from the controller, which has it."""
+    """`url`: where agents fetch it; empty: from the controller. `file`: what `send` has to bring
+    there, if the controller lacks it."""
 
     digest: str
     size_bytes: int = 0  # 0: nobody has asked yet
     url: str = ""
+    file: Path | None = None
 
 
-def bring(
-    client: Client,
-    text: str,
-    digest: str | None,
-    label: pb.ArtifactLabel,
-    *,
-    direct: bool,
-    send: bool = True,
+def find(
+    client: Client, text: str, digest: str | None, label: pb.ArtifactLabel, *, direct: bool
 ) -> Artifact:
-    """Upload the file, let the controller fetch the URL, or see that it has the digest.
+    """Look at the file in full, let the controller fetch the URL, or see that it has the digest.
 
-    `direct`: a URL whose digest is given is left to the agents. Not `send`: a file is looked at
-    and stays here, as for a plan. Raises `TidegateError`.
+    A file stays here. `direct`: a URL whose digest is given is left to the agents. Raises
+    `TidegateError`.
     """
     if "://" in text:
         return _from_url(client, text, digest, label, direct=direct)
@@ -83,16 +79,20 @@ def bring(
             f"the artifact {path} has the digest {found}, not {digest}",
             "build or fetch it again, or correct --digest; nothing was sent",
         )
-    if not send:
-        return Artifact(found, path.stat().st_size)
+    return Artifact(found, path.stat().st_size, file=path)
+
+
+def send(client: Client, artifact: Artifact, label: pb.ArtifactLabel) -> None:
+    """Upload what was found here, unless the controller has it. Raises `TidegateError`."""
+    if (path := artifact.file) is None:
+        return
     label.name = path.name
-    present = client.artifact(found).present
+    present = client.artifact(artifact.digest).present
     if not present:
-        announce(f"uploading {path.name}, {path.stat().st_size:,} bytes")
+        announce(f"uploading {path.name}, {artifact.size_bytes:,} bytes")
     if not present or label.version:  # of one that is there only the label is taken
-        with _watched(path.stat().st_size) as sent:
-            client.upload(path, found, label, sent)
-    return Artifact(found, path.stat().st_size)
+        with _watched(artifact.size_bytes) as sent:
+            client.upload(path, artifact.digest, label, sent)
 
 
 def _from_url(

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -57,6 +58,19 @@ def with_controller(command: F) -> F:
         *getattr(wrapped, "__click_params__", []),
     ]
     return wrapped  # type: ignore[return-value]
+
+
+def config_file_option(meaning: str, default: str | None = "tidegate.toml") -> Callable[[F], F]:
+    """-c: the path of a tidegate.toml."""
+    return click.option(
+        "-c",
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        default=default,
+        show_default=True,
+        help=meaning,
+    )
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, alone on stdout.")
