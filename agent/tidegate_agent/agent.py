@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tidegate_agent import machine, output, reports, scripts
+from tidegate_agent import reports
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
 from tidegate_agent.errors import AgentError, JournalError
 from tidegate_agent.executor import Executor, script_token
+from tidegate_agent.host import THIS, Host
 from tidegate_agent.journal import Journal
 from tidegate_agent.pacing import Paced
 from tidegate_agent.slot import Slot
@@ -26,12 +27,15 @@ HEALTH_SECONDS = 1.0  # between two reports of what a slot does by itself
 class Agent:
     """Everything of the agent but its link. `data` is its own folder."""
 
-    def __init__(self, node: str, data: Path, labels: dict[str, str], address: str) -> None:
+    def __init__(
+        self, node: str, data: Path, labels: dict[str, str], address: str, host: Host = THIS
+    ) -> None:
         self.node = node
+        self._host = host
         self._data = data
         self._labels = labels
         self._address = address
-        self._journal = Journal(data / "journal.db")
+        self._journal = Journal(data / "journal.db", host.new_id)
         self._apps: dict[str, App] = {}
         self._executors: dict[str, Executor] = {}
         self._send: Callable[[pb.Report], None] | None = None
@@ -66,14 +70,14 @@ class Agent:
             mine_too = [command for command in unfinished if command.app == name]
             with logs.about(app=name):
                 await self._executor(name).resume(mine_too)
-        self._rotation = asyncio.create_task(output.keep_short(self._data / "apps"))
+        self._rotation = asyncio.create_task(self._host.keep_short(self._data / "apps"))
 
     async def _end_scripts(self) -> None:
         """Of commands that an earlier life has left unfinished."""
         for command in self._journal.unfinished():
             handler = HANDLERS.get(command.WhichOneof("work") or "")
             if handler is not None and handler.scripts:
-                await scripts.end_leftovers(script_token(self._journal, command))
+                await self._host.end_scripts(script_token(self._journal, command))
 
     async def stop(self) -> None:
         """Leave; the apps go on serving."""
@@ -107,8 +111,8 @@ class Agent:
             address=self._address,
             highest_epoch=self._journal.highest_epoch(),
             capabilities=sorted(HANDLERS),
-            facts=machine.facts(self._data),
-            boot_id=machine.boot_id(),
+            facts=self._host.facts(self._data),
+            boot_id=self._host.boot_id(),
             log_id=self._journal.log_id(),
         )
         for app in self._apps.values():
@@ -117,7 +121,7 @@ class Agent:
         return hello
 
     def heartbeat(self) -> pb.Heartbeat:
-        return machine.heartbeat(self._data)
+        return self._host.heartbeat(self._data)
 
     def welcomed(self, welcome: pb.Welcome) -> None:
         """The controller has taken this agent in."""
@@ -178,7 +182,7 @@ class Agent:
     def _app(self, name: str) -> App:
         if name not in self._apps:
             home = self._data / "apps" / name
-            self._apps[name] = App(self._journal, self.node, home, self._slot_changed)
+            self._apps[name] = App(self._journal, self.node, home, self._slot_changed, self._host)
         return self._apps[name]
 
     def _executor(self, name: str) -> Executor:

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tidegate_agent import links, retention
 from tidegate_agent.durable import make_folder, settle
 from tidegate_agent.errors import ServiceError
+from tidegate_agent.host import THIS, Host
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.releases import Releases, hex_of
 from tidegate_agent.slot import Slot
@@ -24,16 +24,24 @@ class App:
     """`home` is the folder of the app, `apps/NAME` in the agent's data folder."""
 
     def __init__(
-        self, journal: Journal, node: str, home: Path, on_change: Callable[["App", Slot], None]
+        self,
+        journal: Journal,
+        node: str,
+        home: Path,
+        on_change: Callable[["App", Slot], None],
+        host: Host = THIS,
     ) -> None:
         make_folder(home)
         self.name = home.name
-        self.releases = Releases(home)
+        self.host = host
+        self.releases = Releases(home, host=host)
         self.releases.sweep()
         links.sweep(home)
         self.home = home
         self._on_change = on_change
-        self.slots = {name: Slot(journal, node, home, name, self._slot_changed) for name in SLOTS}
+        self.slots = {
+            name: Slot(journal, node, home, name, self._slot_changed, host) for name in SLOTS
+        }
         for slot in self.slots.values():
             slot.trees.sweep()
         settle(home.parent, home, home / "releases", home / "slots")
@@ -127,7 +135,7 @@ class App:
                 keep,
                 wanted.releases,
                 wanted.age_seconds,
-                time.time(),
+                self.host.wall_seconds(),
             )
         )
         return "; ".join(problems)

@@ -9,7 +9,6 @@ import asyncio
 import functools
 import hashlib
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -65,8 +64,8 @@ class Executor:
             error = f"fence {fence} is not above {highest}, which this node has seen"
             self._answer(command, pb.OUTCOME_SUPERSEDED, error)
             return
-        if command.expires_at.seconds + CLOCK_SKEW_SECONDS < time.time():
-            self._answer(command, pb.OUTCOME_EXPIRED, _expired(command.expires_at.seconds))
+        if command.expires_at.seconds + CLOCK_SKEW_SECONDS < self._app.host.wall_seconds():
+            self._answer(command, pb.OUTCOME_EXPIRED, self._expired(command))
             return
         try:
             self._journal.accept(command)
@@ -238,17 +237,16 @@ class Executor:
         )
         self._report(pb.Report(finished=finished))
 
-
-def _expired(expires_at: int) -> str:
-    """Where a clock is wrong, the two times show which."""
-    then, now = (
-        datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for seconds in (expires_at, time.time())
-    )
-    return (
-        f"the command came after it had expired: by the controller's clock at {then}, and here it "
-        f"is {now}; if one of the two is wrong, set that clock"
-    )
+    def _expired(self, command: pb.Command) -> str:
+        """Where a clock is wrong, the two times show which."""
+        times = (command.expires_at.seconds, self._app.host.wall_seconds())
+        then, now = (
+            datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for seconds in times
+        )
+        return (
+            f"the command came after it had expired: by the controller's clock at {then}, and here "
+            f"it is {now}; if one of the two is wrong, set that clock"
+        )
 
 
 def script_token(journal: Journal, command: pb.Command) -> str:

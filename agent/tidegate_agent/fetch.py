@@ -53,6 +53,19 @@ class Patience:
     progress_every_seconds: float = 0.5
 
 
+async def fetch(
+    part: Path,
+    name: str,
+    size_bytes: int,
+    patience: Patience,
+    url: Callable[[], str],
+    progress: Callable[[int, int], None],
+    note: Callable[[str], None],
+) -> None:
+    """Bring the artifact with these hex digits into `part`; see `Fetch.run`."""
+    await Fetch(part, name, size_bytes, patience).run(url, progress, note)
+
+
 class _Retry(Exception):
     """This attempt failed in a way that another may not."""
 

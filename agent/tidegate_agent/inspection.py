@@ -4,9 +4,8 @@ Called by the handler of `inspect` in commands.py.
 """
 
 import asyncio
-import shutil
 
-from tidegate_agent import environment_file, launching, managers, ports, users
+from tidegate_agent import environment_file, launching, managers, users
 from tidegate_agent.app import App
 from tidegate_agent.errors import NodeError, ServiceError
 from tidegate_agent.health import probe
@@ -25,7 +24,7 @@ async def inspect(app: App, command: pb.Command) -> Slot:
     if not (asked.digest and app.releases.path(asked.digest)):
         _check_room(app, room_needed(asked.artifact_bytes))
     ours = slot.record is not None and slot.record.port == asked.port
-    if asked.port and not ours and (holder := ports.holder(asked.port)):
+    if asked.port and not ours and (holder := app.host.port_holder(asked.port)):
         raise NodeError(f"port {asked.port} is in use by {holder}")
     if asked.HasField("service"):
         await _check_service(app, slot, command.environment, asked.service)
@@ -35,7 +34,7 @@ async def inspect(app: App, command: pb.Command) -> Slot:
 
 
 def _check_room(app: App, needed_bytes: int) -> None:
-    free, needed = shutil.disk_usage(app.home).free, needed_bytes + RESERVE_BYTES
+    free, needed = app.host.free_bytes(app.home), needed_bytes + RESERVE_BYTES
     if free < needed:
         raise NodeError(
             f"the disk that holds {app.home} has {free:,} bytes free, about {needed:,} are needed"
@@ -43,7 +42,7 @@ def _check_room(app: App, needed_bytes: int) -> None:
 
 
 async def _check_service(app: App, slot: Slot, environment: str, service: pb.Service) -> None:
-    kind = managers.manager(service.manager)
+    kind = app.host.manager(service.manager)
     if kind.check is not None:
         words = {"slot": slot.name, "app": app.name, "environment": environment, "node": slot.node}
         unit = launching.unit_name(service, words)

@@ -6,13 +6,13 @@ through that one method. An unreadable journal stops the agent and leaves the ap
 
 import json
 import sqlite3
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tidegate_agent.errors import JournalError, NotThisNode
+from tidegate_agent.machine import new_id
 from tidegate_agent.managers import Handle
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -66,14 +66,14 @@ class SlotRecord:
 class Journal:
     """Open it once; `journal_id` is random and made with it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, new_id: Callable[[], str] = new_id) -> None:
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             path.chmod(0o600)  # it holds what operators set in the apps' environment
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                self._create()
+                self._create(new_id())
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             found = self._db.execute("SELECT value FROM meta WHERE key = 'journal_id'").fetchone()
         except sqlite3.Error as error:
@@ -86,10 +86,9 @@ class Journal:
             )
         self.journal_id: str = found[0]
 
-    def _create(self) -> None:
+    def _create(self, journal_id: str) -> None:
         self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
-        journal_id = ("journal_id", uuid.uuid4().hex)
-        self._db.execute("INSERT INTO meta VALUES (?, ?)", journal_id)
+        self._db.execute("INSERT INTO meta VALUES ('journal_id', ?)", (journal_id,))
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("COMMIT")
 

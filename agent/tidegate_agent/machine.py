@@ -1,6 +1,6 @@
 """What is to be said of the machine itself: facts when the agent connects, figures ever after.
 
-Used by agent.py. Nothing here is needed for a deployment, so nothing here may keep one from being.
+Used by host.py. No fact and no figure is needed for a deployment, so none may keep one from being.
 """
 
 import os
@@ -8,6 +8,7 @@ import platform
 import shutil
 import socket
 import time
+import uuid
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,21 @@ FACT_CHARACTERS = 200
 
 def boot_id() -> str:
     return procfs.boot_id()
+
+
+def wall_seconds() -> float:
+    """Unix time, as this machine's clock says."""
+    return time.time()
+
+
+def new_id() -> str:
+    """Random, and nobody else's."""
+    return uuid.uuid4().hex
+
+
+def free_bytes(folder: Path) -> int:
+    """Of the disk that holds the folder."""
+    return shutil.disk_usage(folder).free
 
 
 def facts(data: Path) -> dict[str, str]:
@@ -51,7 +67,7 @@ def heartbeat(data: Path) -> pb.Heartbeat:
         cpu_percent=psutil.cpu_percent(),
         memory_used_bytes=memory.total - memory.available,
         memory_total_bytes=memory.total,
-        disk_free_bytes=shutil.disk_usage(data).free,
+        disk_free_bytes=free_bytes(data),
         load_1m=psutil.getloadavg()[0],
         uptime_seconds=time.clock_gettime(time.CLOCK_BOOTTIME),
     )

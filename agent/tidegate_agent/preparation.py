@@ -5,11 +5,10 @@ What runs in the slot goes on running, and its tree is not touched: a rollback r
 """
 
 import asyncio
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from tidegate_agent import launching, ports, scripts, users
+from tidegate_agent import launching, users
 from tidegate_agent.durable import make_folder
 from tidegate_agent.errors import AgentError, NodeError
 from tidegate_agent.fetch import disk_errors
@@ -100,7 +99,7 @@ async def _port(slot: Slot, asked: int, taken: Collection[int]) -> int:
     last = slot.record.port if slot.record is not None else 0
     if last and last == (asked or last) and await slot.runs():
         return last
-    return ports.pick(f"{slot.home}/{slot.name}", asked, last, taken)
+    return slot.host.pick_port(f"{slot.home}/{slot.name}", asked, last, taken)
 
 
 async def _run(slot: Slot, job: Job, script: str, tree: Tree, seconds: float) -> None:
@@ -122,13 +121,13 @@ async def _run(slot: Slot, job: Job, script: str, tree: Tree, seconds: float) ->
         output=log_of(slot, script),
     )
     job.running(script, launch.output)
-    await scripts.run(script, launch, job.token, seconds, job.output)
+    await slot.host.run_script(script, launch, job.token, seconds, job.output)
 
 
 def _where_a_copy_has_no_room(slot: Slot, size_bytes: int, revision: pb.Revision) -> Tree | None:
     """None where there is room. Else the slot's tree of the last start, if it is of this very
     revision, so that a full disk does not keep anybody from going back; else raises NodeError."""
-    free, needed = shutil.disk_usage(slot.home).free, size_bytes + RESERVE_BYTES
+    free, needed = slot.host.free_bytes(slot.home), size_bytes + RESERVE_BYTES
     if free >= needed:
         return None
     if (former := slot.trees.of(revision)) is not None:

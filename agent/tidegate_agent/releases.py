@@ -29,8 +29,8 @@ from pathlib import Path
 
 from tidegate_agent import durable
 from tidegate_agent.errors import ArtifactError
-from tidegate_agent.fetch import Fetch, Patience, disk_errors
-from tidegate_agent.unpacker import unpack
+from tidegate_agent.fetch import Patience, disk_errors
+from tidegate_agent.host import THIS, Host
 from tidegate_protos.archives.contents import Limits
 from tidegate_protos.folders import sync_folder
 from tidegate_protos.rules import DIGEST
@@ -74,7 +74,9 @@ class Releases:
         root: Path,
         limits: Limits | None = None,
         patience: Patience | None = None,
+        host: Host = THIS,
     ) -> None:
+        self._host = host
         self._folder = root / "releases"
         self._limits = limits or Limits()
         self._patience = patience or Patience()
@@ -141,8 +143,10 @@ class Releases:
                     else:
                         room = asyncio.to_thread(self._make_room, name, size_bytes, needed)
                         await to_the_end(room)
-                        fetch = Fetch(self._part(name), name, size_bytes, self._patience)
-                        await fetch.run(url, progress, note)
+                        part, patience = self._part(name), self._patience
+                        await self._host.fetch(
+                            part, name, size_bytes, patience, url, progress, note
+                        )
                         marker = await self._unpack_and_publish(name)
                     marker = replace(marker, strip_components=strip_components)
                     release = marker.root(self._folder / name)
@@ -180,7 +184,7 @@ class Releases:
             remove(leftover)
         with contextlib.suppress(FileNotFoundError):
             size_bytes = max(0, size_bytes - self._part(name).stat().st_size)
-        free, needed = shutil.disk_usage(self._folder).free, size_bytes + unpacked_bytes
+        free, needed = self._host.free_bytes(self._folder), size_bytes + unpacked_bytes
         if free < needed:
             raise ArtifactError(
                 f"not enough disk for the release: {free:,} bytes free in {self._folder}, "
@@ -190,7 +194,7 @@ class Releases:
     async def _unpack_and_publish(self, name: str) -> _Marker:
         temporary = self._folder / f".{name}.{secrets.token_hex(4)}.tmp"
         try:
-            unpacked = await unpack(self._part(name), temporary, self._limits)
+            unpacked = await self._host.unpack(self._part(name), temporary, self._limits)
             marker = _Marker(unpacked.files, unpacked.bytes, unpacked.folders)
             await to_the_end(asyncio.to_thread(self._publish, name, temporary, marker))
         finally:

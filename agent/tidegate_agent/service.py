@@ -7,25 +7,29 @@ from pathlib import Path
 
 from tidegate_agent import health, launching
 from tidegate_agent.health import Check
+from tidegate_agent.host import Host
 from tidegate_agent.journal import SlotRecord
-from tidegate_agent.managers import Handle, Manager, Place, manager
+from tidegate_agent.managers import Handle, Manager, Place
 
 
 class Service:
     """`folder` is the slot's own, `output` where a child's output goes."""
 
-    def __init__(self, record: SlotRecord, node: str, folder: Path, output: Path) -> None:
+    def __init__(
+        self, record: SlotRecord, node: str, folder: Path, output: Path, host: Host
+    ) -> None:
         self.record = record
         self._node = node
         self._folder = folder
         self._output = output
+        self._host = host
 
     @property
     def manager(self) -> Manager:
         """Raises AgentError where this agent has no such one."""
         told = self.record.start.service
         unit = launching.unit_name(told, self._words) if told.unit else ""
-        return manager(told.manager).of(Place(self._folder, self._output, unit))
+        return self._host.manager(told.manager).of(Place(self._folder, self._output, unit))
 
     async def start(self) -> Handle:
         told = self.record.start.service
@@ -68,7 +72,7 @@ class Service:
             user=told.user,
             problem=problem,
         )
-        return health.check_of(self.record.start.health, self._words, context)
+        return self._host.check_of(self.record.start.health, self._words, context)
 
     @property
     def _words(self) -> Mapping[str, str]:

@@ -9,18 +9,18 @@ for something that serves.
 import asyncio
 import logging
 import os
-import uuid
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate_agent import health, links, output, ports
+from tidegate_agent import health, links, output
 from tidegate_agent.durable import make_folder
 from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceError
 from tidegate_agent.health import Check, probe, wait_healthy
+from tidegate_agent.host import THIS, Host
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.keeper import Keeper
-from tidegate_agent.managers import BY_FORCE, Ended, Ending, ending_in_words, manager
+from tidegate_agent.managers import BY_FORCE, Ended, Ending, ending_in_words
 from tidegate_agent.releases import hex_of
 from tidegate_agent.reports import DETAIL_CHARACTERS, clipped
 from tidegate_agent.service import Service
@@ -42,11 +42,13 @@ class Slot:
         home: Path,
         name: str,
         on_change: Callable[["Slot"], None],
+        host: Host = THIS,
     ) -> None:
         self.name = name
         self.record: SlotRecord | None = None
         self.node = node
         self.home = home
+        self.host = host
         self.trees = Trees(self.folder)
         self._journal = journal
         self._on_change = on_change
@@ -134,7 +136,7 @@ class Slot:
         if place is None:
             raise NodeError(f"release {start.revision.digest} was not prepared on this node")
         if not await self._take_up(environment, start, place):
-            manager(start.service.manager)  # before anything is changed
+            self.host.manager(start.service.manager)  # before anything is changed
             if self.record is not None:
                 await self.stop(self.record.start.service.stop_grace_seconds)
             port = self._port(start.service.port, own.purpose if own is not None else None, taken)
@@ -204,7 +206,7 @@ class Slot:
 
     async def _begin(self, app: str, environment: str, start: pb.StartSlot, port: int) -> None:
         output.set_aside(self.output)
-        token = uuid.uuid4().hex
+        token = self.host.new_id()
         record = SlotRecord(app, self.name, environment, start, port, "starting", token, None)
         self._healthy, self._detail = None, "starting"
         self._save(record)
@@ -212,7 +214,7 @@ class Slot:
 
     def _port(self, asked: int, prepared: Purpose | None, taken: Collection[int]) -> int:
         if prepared is not None and prepared.port == (asked or prepared.port):
-            used_by = ports.holder(prepared.port)
+            used_by = self.host.port_holder(prepared.port)
             if used_by is None:
                 return prepared.port
             if prepared.told:
@@ -221,7 +223,7 @@ class Slot:
                     "were told that it is the app's; it has to be prepared anew, with another one"
                 )
         last = self.record.port if self.record else 0
-        return ports.pick(f"{self.home}/{self.name}", asked, last, taken)
+        return self.host.pick_port(f"{self.home}/{self.name}", asked, last, taken)
 
     def _link(self, place: Path) -> None:
         """Let the slot's `release` name the unpacked tree, by a rename that is durable."""
@@ -298,7 +300,7 @@ class Slot:
         if record.handle is not None:
             grace_seconds = record.start.service.stop_grace_seconds
             await manager.stop(record.handle, grace_seconds)
-        fresh = replace(record, token=uuid.uuid4().hex, handle=None)
+        fresh = replace(record, token=self.host.new_id(), handle=None)
         try:
             self._save(fresh)
         except JournalError:
@@ -331,7 +333,7 @@ class Slot:
         return await self._service(self.record).problem()
 
     def _service(self, record: SlotRecord) -> Service:
-        return Service(record, self.node, self.folder, self.output)
+        return Service(record, self.node, self.folder, self.output, self.host)
 
     def _hold(self, record: SlotRecord) -> None:
         """Remember what runs, in the journal too if it can be written: it is found again by its

@@ -1,12 +1,13 @@
 """What an agent answers when it is asked whether it could, and whether it is well."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from one_node import OneNode, service
 
-from tidegate_agent import inspection, users
+from tidegate_agent import users
 from tidegate_protos.v1 import agent_pb2 as pb
 
 
@@ -15,7 +16,7 @@ async def test_a_release_that_is_here_needs_no_room(
 ) -> None:
     digest = node.release()
     little = SimpleNamespace(free=100 * 1024 * 1024)
-    monkeypatch.setattr(inspection.shutil, "disk_usage", lambda _: little)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: little)
     inspect = pb.Inspect(slot="green", artifact_bytes=20 * 1024 * 1024)
     finished = await node.do(inspect=inspect)
     assert "has 104,857,600 bytes free, about 150,994,944 are needed" in finished.error

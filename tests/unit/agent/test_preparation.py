@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 from one_node import PATIENCE_SECONDS, OneNode, prepare_slot, runs, service, start_slot, until
 
-from tidegate_agent import preparation
 from tidegate_agent.errors import JournalError
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -361,7 +361,7 @@ async def test_a_port_that_was_asked_for_and_is_taken_fails_before_install_runs(
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
     little = SimpleNamespace(free=1_000_000)
-    monkeypatch.setattr(preparation.shutil, "disk_usage", lambda _: little)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: little)
 
 
 @pytest.mark.usefixtures("full")
@@ -384,7 +384,7 @@ async def test_a_full_disk_keeps_nobody_from_going_back_to_what_the_slot_has(
     first = await node.do(start_slot=start)
     await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
     little = SimpleNamespace(free=1_000_000)
-    monkeypatch.setattr(preparation.shutil, "disk_usage", lambda _: little)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: little)
     assert (await node.do(prepare_slot=prepare)).outcome == pb.OUTCOME_OK
     again = await node.do(start_slot=start)
     assert again.outcome == pb.OUTCOME_OK
