@@ -8,7 +8,7 @@ import time
 import grpc
 
 from tidegate_agent.agent import Agent
-from tidegate_protos.v1 import agent_pb2 as pb
+from tidegate_agent.session import converse
 from tidegate_protos.v1.agent_pb2_grpc import AgentLinkStub
 
 log = logging.getLogger(__name__)
@@ -16,8 +16,6 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 10.0
 TROUBLE_SECONDS = 300.0  # the same trouble is not logged again sooner
-REPORTS_MAX = 1000  # waiting for a slow controller; then the stream is opened anew
-HEARTBEAT_SECONDS = 5.0  # until the controller names its own
 OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -72,50 +70,8 @@ class Link:
     async def _connect(self) -> None:
         """One stream, from Hello until it ends."""
         async with grpc.aio.insecure_channel(self._target, options=OPTIONS) as channel:
-            stream = AgentLinkStub(channel).Connect()
-            reports: asyncio.Queue[pb.Report] = asyncio.Queue(REPORTS_MAX)
-            reports.put_nowait(pb.Report(hello=await self._agent.hello()))
+            await converse(self._agent, AgentLinkStub(channel).Connect(), self._on_welcome)
 
-            def send(report: pb.Report) -> None:
-                try:
-                    reports.put_nowait(report)
-                except asyncio.QueueFull:
-                    log.warning("the controller at %s takes no reports", self._target)
-                    stream.cancel()
-
-            with self._agent.reporting_to(send):
-                sender = asyncio.create_task(_send_all(reports, stream))
-                beating: asyncio.Task[None] | None = None
-                try:
-                    async for instruction in stream:
-                        if instruction.HasField("welcome"):
-                            log.info("connected to the controller at %s", self._target)
-                            self._welcomed = True
-                            self._agent.welcomed(instruction.welcome)
-                            every = instruction.welcome.heartbeat_seconds or HEARTBEAT_SECONDS
-                            beating = asyncio.create_task(self._beat(every))
-                        else:
-                            self._agent.take(instruction)
-                finally:
-                    for task in (sender, beating):
-                        if task is not None:
-                            task.cancel()
-
-    async def _beat(self, every: float) -> None:
-        """A sign of life, whatever can or cannot be measured."""
-        while True:
-            try:
-                heartbeat = self._agent.heartbeat()
-            except Exception:
-                log.exception("the machine could not be measured")
-                heartbeat = pb.Heartbeat()
-            self._agent.report(pb.Report(heartbeat=heartbeat))
-            await asyncio.sleep(every)
-
-
-async def _send_all(
-    reports: asyncio.Queue[pb.Report],
-    stream: "grpc.aio.StreamStreamCall[pb.Report, pb.Instruction]",
-) -> None:
-    while True:
-        await stream.write(await reports.get())
+    def _on_welcome(self) -> None:
+        log.info("connected to the controller at %s", self._target)
+        self._welcomed = True
