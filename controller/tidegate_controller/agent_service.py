@@ -1,161 +1,50 @@
-"""The agents' side of the controller: one bidirectional gRPC stream an agent."""
+"""The agents' side of the controller over gRPC: one bidirectional stream an agent."""
 
-import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import grpc
 
-from tidegate_controller.clock import wall_now
+from tidegate_controller.agent_session import AgentSessions, TurnedAway
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused
-from tidegate_controller.fleet import SLOTS_MAX, Session
 from tidegate_controller.nodes import Nodes
-from tidegate_controller.wire import to_result
-from tidegate_protos import logs
-from tidegate_protos.rules import LABEL, NAME, RESERVED, VERSION
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
 
 log = logging.getLogger(__name__)
 
-ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
-HELLO_SECONDS = 10.0
-HEARTBEAT_SECONDS = 5.0
-SILENCE_SECONDS = 4 * HEARTBEAT_SECONDS  # after that the agent counts as away
-LABELS_MAX = 100
+CODES = {
+    "silent": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "wrong": grpc.StatusCode.INVALID_ARGUMENT,
+    "taken": grpc.StatusCode.ALREADY_EXISTS,
+}
 
 Context = grpc.aio.ServicerContext[pb.Report, pb.Instruction]
 
 
 class AgentService(AgentLinkServicer):
-    """Takes agents in, feeds their reports to the engine, sends them its instructions."""
+    """Carries the sessions of agents."""
 
     def __init__(self, engine: Engine, nodes: Nodes) -> None:
-        self._engine = engine
-        self._nodes = nodes
+        self._sessions = AgentSessions(engine, nodes)
 
     async def Connect(
         self, request_iterator: AsyncIterator[pb.Report], context: Context
     ) -> AsyncIterator[pb.Instruction]:
-        await self._engine.ready.wait()
-        reports = aiter(request_iterator)
-        session = await self._welcome(reports, context)
-        reader: asyncio.Task[None] | None = None
+        conversation = self._sessions.converse(_until_the_end(request_iterator), "grpc")
         try:
-            await self._nodes.joined(session)
-            reader = asyncio.create_task(self._read(reports, session))  # nothing before its Hello
-            reader.add_done_callback(lambda _: session.end())
-            log.info("node %s connected", session.hello.node, extra={"node": session.hello.node})
-            welcome = pb.Welcome(
-                epoch=self._engine.epoch,
-                heartbeat_seconds=HEARTBEAT_SECONDS,
-                log_id=self._engine.log.log_id,
-            )
-            yield pb.Instruction(welcome=welcome)
-            while (instruction := await session.queue.get()) is not None:
-                yield instruction
-        except Refused as refusal:
-            why = f"{refusal.message}; {refusal.hint}"
-            self._turn_away(session.hello.node, why)
-            await context.abort(grpc.StatusCode.ALREADY_EXISTS, why)
-        finally:
-            if reader is not None:
-                reader.cancel()
-                log.info(
-                    "node %s disconnected", session.hello.node, extra={"node": session.hello.node}
-                )
-            await self._nodes.left(session)
-
-    async def _welcome(self, reports: AsyncIterator[pb.Report], context: Context) -> Session:
-        try:
-            async with asyncio.timeout(HELLO_SECONDS):
-                hello = (await anext(reports)).hello
-        except (TimeoutError, StopAsyncIteration):
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no Hello came")
-        if problem := _hello_problem(hello, self._engine):
-            self._turn_away(hello.node[:63], problem)
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
-        return Session(hello=hello, transport="grpc", last_seen=wall_now())
-
-    def _turn_away(self, node: str, why: str) -> None:
-        """It will come back every few seconds: the log hears of it once, until there is news."""
-        before = self._engine.fleet.refused.get(node)
-        level = logging.DEBUG if before is not None and before.why == why else logging.WARNING
-        log.log(level, "refused the agent %r: %s", node, why, extra={"node": node})
-        self._engine.fleet.turn_away(node, why, wall_now())
-
-    async def _read(self, reports: AsyncIterator[pb.Report], session: Session) -> None:
-        """Until the agent hangs up, falls silent, or its session has ended."""
-        node = session.hello.node
-        with logs.about(node=node):
-            try:
-                while not session.ended:
-                    async with asyncio.timeout(SILENCE_SECONDS):
-                        report = await anext(reports)
-                    session.last_seen = wall_now()
-                    await self._take(report, session)
-            except TimeoutError:
-                log.warning("node %s has been silent for %.0f s", node, SILENCE_SECONDS)
-            except (StopAsyncIteration, grpc.aio.AioRpcError, asyncio.CancelledError) as ending:
-                log.debug("node %s: stream ended: %r", node, ending)
-
-    async def _take(self, report: pb.Report, session: Session) -> None:
-        kind = report.WhichOneof("kind")
-        if kind == "heartbeat":
-            session.heartbeat = report.heartbeat
-        elif kind == "finished":
-            result = to_result(report.finished, session.hello.address)
-            if await self._nodes.finished(session.hello.node, result):
-                acknowledge = pb.Acknowledge(command_id=result.action)
-                session.send(pb.Instruction(acknowledge=acknowledge))
-        elif kind == "health":
-            await self._nodes.changed(session, report.health.slot)
-        elif kind == "progress":
-            self._nodes.progressed(session, report.progress)
+            async with aclosing(conversation) as instructions:
+                async for instruction in instructions:
+                    yield instruction
+        except TurnedAway as refusal:
+            await context.abort(CODES[refusal.kind], refusal.why)
 
 
-def _hello_problem(hello: pb.Hello, engine: Engine) -> str:
-    """Why this Hello is not accepted, in words; empty when it is."""
-    return _wrong_form(hello) or _wrong_controller(hello, engine)
-
-
-def _wrong_form(hello: pb.Hello) -> str:
-    if not NAME.fullmatch(hello.node):
-        return f"the node name {hello.node[:80]!r} is not of the form {NAME.pattern}"
-    if hello.node in RESERVED:
-        return f"no node can be called {hello.node!r}"
-    if not hello.journal_id or len(hello.journal_id) > 64:
-        return "the Hello carries no journal id"
-    if not ADDRESS.fullmatch(hello.address):
-        return f"the address {hello.address[:80]!r} is not a host name or an IP address"
-    if hello.agent_version and not VERSION.fullmatch(hello.agent_version):
-        version = hello.agent_version[:80]
-        return f"the agent's version {version!r} is not of the form {VERSION.pattern}"
-    if len(hello.labels) > LABELS_MAX:
-        return f"more than {LABELS_MAX} labels"
-    for key, value in hello.labels.items():
-        if not LABEL.fullmatch(key) or not LABEL.fullmatch(value):
-            return f"the label {key[:80]!r}={value[:80]!r} is not of the form {LABEL.pattern}"
-    if len(hello.slots) > SLOTS_MAX:
-        return f"more than {SLOTS_MAX} slots"
-    for slot in hello.slots:
-        if not all(NAME.fullmatch(name) for name in (slot.app, slot.environment, slot.slot)):
-            return "a slot with a name that is not allowed"
-    return ""
-
-
-def _wrong_controller(hello: pb.Hello, engine: Engine) -> str:
-    own = engine.log.log_id
-    if hello.log_id and hello.log_id != own:
-        return (
-            f"this agent has obeyed another controller, of log {hello.log_id[:80]}; this is {own}. "
-            "If the other is gone for good, start the agent once with --new-controller"
-        )
-    if hello.highest_epoch > engine.epoch:
-        return (
-            f"this agent has obeyed this controller at epoch {hello.highest_epoch}, and now it is "
-            f"at {engine.epoch}: its log is older than the fleet; restore a newer one"
-        )
-    return ""
+async def _until_the_end(reports: AsyncIterator[pb.Report]) -> AsyncIterator[pb.Report]:
+    """A stream that breaks has ended like one that was closed."""
+    try:
+        async for report in reports:
+            yield report
+    except grpc.aio.AioRpcError as error:
+        log.debug("a stream broke: %s", error.code().name)

@@ -10,7 +10,8 @@ import logging
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import TrafficError
-from tidegate_controller.traffic import ADAPTERS, balancer_of
+from tidegate_controller.outside import WORLD, Outside
+from tidegate_controller.traffic import balancer_of
 from tidegate_controller.traffic.listening import refuse_silence
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0
 
 
-async def balancer_trouble(state: t.State, planned: Traffic | None = None) -> TrafficError | None:
+async def balancer_trouble(
+    state: t.State, planned: Traffic | None = None, outside: Outside = WORLD
+) -> TrafficError | None:
     """What is otherwise than the last move left it, with its mend; None where nothing is, or where
     nobody can say: no traffic was moved yet, or a rollout is about to. `planned`: how the same
     balancer is described from now on, such as with more lanes."""
@@ -31,7 +34,7 @@ async def balancer_trouble(state: t.State, planned: Traffic | None = None) -> Tr
     seconds = LOOK_SECONDS + traffic.work_seconds
     try:
         async with asyncio.timeout(seconds):
-            await ADAPTERS[traffic.adapter](traffic).verify(weights)
+            await outside.traffic(traffic).verify(weights)
             await refuse_silence(traffic.listen)
     except TrafficError as error:
         return error

@@ -44,6 +44,12 @@ class EngineClock:
             await asyncio.sleep(PULSE_SECONDS)
 
 
-def wall_now() -> str:
+def wall_seconds() -> float:
+    """Unix time."""
+    return time.time()
+
+
+def wall_now(source: Callable[[], float] = wall_seconds) -> str:
     """The present as RFC 3339 in UTC, with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = datetime.fromtimestamp(source(), UTC)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

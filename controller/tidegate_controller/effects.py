@@ -6,7 +6,7 @@ simply done again; the engine never assumes what an unfinished one has done.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from tidegate_controller import proof
 from tidegate_controller.core import types as t
@@ -14,7 +14,8 @@ from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.inputs import Input, Result
 from tidegate_controller.core.spec import Traffic as TrafficSpec
 from tidegate_controller.errors import AskPerson, TidegateError, TrafficError
-from tidegate_controller.traffic import ADAPTERS, Traffic, balancer_of
+from tidegate_controller.outside import WORLD, Outside
+from tidegate_controller.traffic import Traffic, balancer_of
 from tidegate_controller.traffic.listening import refuse_silence
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ Submit = Callable[[str, Input], Awaitable[None]]
 class Effects:
     """Runs actions at "controller" and submits how they ended."""
 
-    def __init__(self, submit: Submit) -> None:
+    def __init__(self, submit: Submit, outside: Outside = WORLD) -> None:
+        self._outside = outside
         self._submit = submit
         self._tasks: asyncio.TaskGroup | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -74,35 +76,44 @@ class Effects:
         async with lock:
             try:
                 async with asyncio.timeout(seconds):
-                    await _move(ADAPTERS[traffic.adapter](traffic), stream, state, action)
+                    await self._move(stream, state, action, traffic)
             except TimeoutError as error:
                 raise TrafficError(f"the balancer did not answer within {seconds:.0f} s") from error
 
+    async def _move(
+        self, stream: str, state: t.State, action: t.Action, traffic: TrafficSpec
+    ) -> None:
+        """Move the balancer to the action's weights; for a query see that it could be done."""
+        balancer, listen = self._outside.traffic(traffic), traffic.listen
+        weights = action.work.weights or {}
+        shares = {place: share for place, share in weights.items() if share}
+        await balancer.check(len(shares))
+        if action.work.verb == "query":
+            await refuse_silence(listen)
+            await _refuse_unknown_traffic(balancer, state)
+            await _refuse_another_command(balancer, state, traffic)
+            if state.rollout is not None:
+                proof.check(state.rollout.release)
+            return
+        addresses = {place: _address(state, place) for place in shares}
+        if action.work.prove:
+            await refuse_silence(listen)
+            await self._prove(stream, state, gaining(state, weights), addresses)
+        await balancer.shift({addresses[place]: share for place, share in shares.items()})
+        if action.work.prove:  # the way back is written whether anybody sends requests there or not
+            await refuse_silence(listen)
 
-async def _move(balancer: Traffic, stream: str, state: t.State, action: t.Action) -> None:
-    """Move the balancer to the action's weights; for a query see that it could be done."""
-    weights = action.work.weights or {}
-    shares = {place: share for place, share in weights.items() if share}
-    await balancer.check(len(shares))
-    listen = action.work.traffic.listen if action.work.traffic else ""
-    if action.work.verb == "query":
-        await refuse_silence(listen)
-        await _refuse_unknown_traffic(balancer, state)
-        await _refuse_another_command(balancer, state, action.work.traffic)
-        if state.rollout is not None:
-            proof.check(state.rollout.release)
-        return
-    addresses = {place: _address(state, place) for place in shares}
-    if action.work.prove:
-        await refuse_silence(listen)
-        proven = gaining(state, weights)
+    async def _prove(
+        self,
+        stream: str,
+        state: t.State,
+        places: Sequence[t.Place],
+        addresses: Mapping[t.Place, str],
+    ) -> None:
+        """All places must answer where the balancer would send to."""
         assert state.rollout is not None
-        release = state.rollout.release
-        proofs = [proof.prove(stream, release, place, addresses[place]) for place in proven]
-        await asyncio.gather(*proofs)
-    await balancer.shift({addresses[place]: share for place, share in shares.items()})
-    if action.work.prove:  # the way back is written whether anybody sends requests there or not
-        await refuse_silence(listen)
+        release, prove = state.rollout.release, self._outside.prove
+        await asyncio.gather(*(prove(stream, release, place, addresses[place]) for place in places))
 
 
 async def _refuse_unknown_traffic(balancer: Traffic, state: t.State) -> None:

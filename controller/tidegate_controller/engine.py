@@ -30,6 +30,7 @@ from tidegate_controller.event_notes import note
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.log_writer import LogWriter
+from tidegate_controller.outside import WORLD, Outside
 from tidegate_controller.stream import RolloutPlace, Stream
 from tidegate_controller.wire import to_command
 from tidegate_protos import logs
@@ -45,8 +46,13 @@ class Engine:
     """Owns all streams. `run()` loads the log and works until cancelled or the log fails."""
 
     def __init__(
-        self, event_log: EventLog, fleet: Fleet, artifact_url: Callable[[str], str]
+        self,
+        event_log: EventLog,
+        fleet: Fleet,
+        artifact_url: Callable[[str], str],
+        outside: Outside = WORLD,
     ) -> None:
+        self.outside = outside
         self.log = event_log
         self.fleet = fleet
         self.streams: dict[str, Stream] = {}
@@ -57,9 +63,9 @@ class Engine:
         self.committed = asyncio.Event()  # for whoever follows commits, and clears it
         self.started_at = 0.0
         self._artifact_url = artifact_url
-        self._clock = EngineClock(0.0)
+        self._clock = EngineClock(0.0, outside.boot_seconds)
         self._writer = LogWriter(event_log)
-        self._effects = Effects(self.submit_quietly)
+        self._effects = Effects(self.submit_quietly, outside)
         self._tasks: asyncio.TaskGroup | None = None
         self._own_lock = asyncio.Lock()
         self._appended = asyncio.Event()  # replaced at every append
@@ -86,7 +92,7 @@ class Engine:
         for record in self.log.load():
             self._fold(record)
         self.epoch += 1
-        self._clock = EngineClock(self.log.last_clock)
+        self._clock = EngineClock(self.log.last_clock, self.outside.boot_seconds)
 
     def _fold(self, record: Record) -> None:
         event = record.event
@@ -130,6 +136,10 @@ class Engine:
             connected=self.fleet.connected(),
             grace_seconds=RECONNECT_GRACE_SECONDS,
         )
+
+    def _at(self) -> str:
+        """The present, for people."""
+        return wall_now(self.outside.wall_seconds)
 
     def seconds_up(self) -> float:
         return self._clock.now() - self.started_at
@@ -211,7 +221,7 @@ class Engine:
         now = self._clock.now()
         events = decide(stream.state, input_, now)
         if events:
-            batch = Batch(stream.name, stream.state.version, wall_now(), now, events, input_)
+            batch = Batch(stream.name, stream.state.version, self._at(), now, events, input_)
             records = await self._append(batch)
             for event, record in zip(events, records, strict=True):
                 stream.state = evolve(stream.state, event, now)
@@ -265,7 +275,14 @@ class Engine:
         """An action that cannot be put into a command ends as failed, not the engine."""
         now = self._clock.now()
         try:
-            command = to_command(stream.name, stream.state, action, self._artifact_url, now)
+            command = to_command(
+                stream.name,
+                stream.state,
+                action,
+                self._artifact_url,
+                now,
+                self.outside.wall_seconds,
+            )
         except (ValueError, TypeError, AssertionError) as error:
             log.exception("no command could be made of %s", action.id)
             assert self._tasks is not None
@@ -289,7 +306,7 @@ class Engine:
         """Append to a stream that no rollout lives in."""
         async with self._own_lock:
             version, clock = self.log.version(name), self._clock.now()
-            await self._append(Batch(name, version, wall_now(), clock, (event,), None))
+            await self._append(Batch(name, version, self._at(), clock, (event,), None))
             if not isinstance(event, ev.EpochBegan):
                 self.fleet.fold(event)
 

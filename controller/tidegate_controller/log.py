@@ -8,7 +8,7 @@ thread through `tidegate_controller.log_writer`.
 import hashlib
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,11 +86,16 @@ def decode_event(record: Record) -> ev.Event:
         ) from error
 
 
+def _new_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
 class EventLog:
     """The log in one file. Open it once; only one process may."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, new_id: Callable[[], str] = _new_id) -> None:
         self.path = path
+        self._new_id = new_id
         try:
             connection = sqlite3.connect(path, check_same_thread=False)
             self._db = sqlite_utils.Database(connection)
@@ -135,7 +140,7 @@ class EventLog:
             Table(self._db, "meta").insert_all(
                 [
                     {"key": "schema_version", "value": str(SCHEMA_VERSION)},
-                    {"key": "log_id", "value": uuid.uuid4().hex[:12]},
+                    {"key": "log_id", "value": self._new_id()},
                 ]
             )
 

@@ -22,10 +22,10 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Answer, CleanUp, Deploy, Rollback
 from tidegate_controller.core.requests import deploy_goal, rollback_goal
-from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.errors import Refused, TrafficError, UsageError
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
@@ -77,7 +77,7 @@ class Requests:
             with self._naming_the_holder(stream):
                 state = await to_the_end(self._engine.submit(stream, rollback))
         nothing = f"{rollback.to or 'the earlier release'} is already active everywhere"
-        if not state.requests.get(request.request_id) and (wrong := await balancer_trouble(state)):
+        if not state.requests.get(request.request_id) and (wrong := await self._trouble(state)):
             raise Refused(f"{nothing}, but {wrong.message}", wrong.hint)
         return self._reply(state, request.request_id, stream, nothing)
 
@@ -215,8 +215,11 @@ class Requests:
         """None where traffic is as it was left, as far as anybody can say. Where it is not, or the
         balancer does not answer, it goes nowhere that counts: so there is something to be done,
         and Preflight says what stands in the way."""
-        wrong = await balancer_trouble(self._engine.state(stream), spec.traffic)
+        wrong = await self._trouble(self._engine.state(stream), spec.traffic)
         return None if wrong is None else {}
+
+    async def _trouble(self, state: t.State, planned: Traffic | None = None) -> TrafficError | None:
+        return await balancer_trouble(state, planned, self._engine.outside)
 
     def _goal(self, stream: str, input_: Deploy | Rollback) -> t.Goal:
         state = self._engine.state(stream)

@@ -90,7 +90,9 @@ def status(engine: Engine, app: str) -> Status:
 async def status_with_balancers(engine: Engine, app: str) -> Status:
     """The same, after a look at each app's balancer."""
     names = [f"{each.app}@{each.environment}" for each in status(engine, app).apps]
-    looks = await asyncio.gather(*(balancer_trouble(engine.state(name)) for name in names))
+    looks = await asyncio.gather(
+        *(balancer_trouble(engine.state(name), outside=engine.outside) for name in names)
+    )
     view = status(engine, app)  # as it is now: a rollout may have begun to move traffic meanwhile
     for each in view.apps:
         wrong = dict(zip(names, looks, strict=True)).get(f"{each.app}@{each.environment}")

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from tidegate_controller.clock import wall_seconds
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
@@ -66,10 +67,15 @@ def release_of(state: t.State, revision: t.Revision | None) -> t.Release | None:
 
 
 def to_command(
-    stream: str, state: t.State, action: t.Action, artifact_url: ArtifactUrl, now: float
+    stream: str,
+    state: t.State,
+    action: t.Action,
+    artifact_url: ArtifactUrl,
+    now: float,
+    wall: Callable[[], float] = wall_seconds,
 ) -> pb.Command:
-    """The command for an agent. `now`: engine seconds. Raises ValueError for what no agent can do,
-    and for a release that the state has forgotten."""
+    """The command for an agent. `now`: engine seconds; `wall` tells Unix time. Raises ValueError
+    for what no agent can do, and for a release that the state has forgotten."""
     app, environment = split_stream(stream)
     work = action.work
     command = pb.Command(
@@ -83,8 +89,7 @@ def to_command(
         # The agent's own words come before this side gives up.
         deadline_seconds=max(1.0, action.deadline - now - ANSWER_SECONDS),
     )
-    command.expires_at.GetCurrentTime()
-    command.expires_at.seconds += int(EXPIRES_SECONDS)
+    command.expires_at.seconds = int(wall() + EXPIRES_SECONDS)
     if work.verb not in WORKS:
         raise ValueError(f"{work.verb} is no work for an agent")
     WORKS[work.verb](command, state, work, artifact_url)

@@ -42,6 +42,11 @@ ADAPTERS: dict[str, Callable[[TrafficSpec], Traffic]] = {
 }
 
 
+def adapter_of(spec: TrafficSpec) -> Traffic:
+    """What moves this traffic."""
+    return ADAPTERS[spec.adapter](spec)
+
+
 def balancer_of(spec: TrafficSpec) -> str:
     """Which balancer is meant, in words such as "in /srv/lanes": equal for two that would get into
     each other's way; empty where there is none to be moved."""

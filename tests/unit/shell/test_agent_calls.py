@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from without_doors import PATIENCE_SECONDS, SILENT, Agent, Desk
 
-from tidegate_controller import agent_service, views
+from tidegate_controller import agent_session, views
 from tidegate_controller.agent_service import AgentService
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -138,7 +138,7 @@ async def test_who_is_let_in_at_last_is_no_longer_among_those_turned_away(desk: 
 async def test_an_agent_that_says_no_hello_is_not_waited_for(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_service, "HELLO_SECONDS", 0.01)
+    monkeypatch.setattr(agent_session, "HELLO_SECONDS", 0.01)
     with pytest.raises(TurnedAway, match="no Hello came"):
         await Line(desk).hear()
 
@@ -199,7 +199,7 @@ async def test_an_agent_that_hangs_up_is_away(desk: Desk) -> None:
 async def test_an_agent_that_falls_silent_is_away(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_service, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(agent_session, "SILENCE_SECONDS", 0.05)
     line, _ = await on_the_line(desk)
     with pytest.raises(StopAsyncIteration):
         await line.hear()
