@@ -60,6 +60,7 @@ class Engine:
         self.rollouts: dict[str, RolloutPlace] = {}
         self._last_number = 0  # of the rollouts r1, r2, …
         self.epoch = 0
+        self.former_logs: tuple[str, ...] = ()  # those of which this is a restored copy
         self.ready = asyncio.Event()
         self.committed = asyncio.Event()  # for whoever follows commits, and clears it
         self.started_at = 0.0
@@ -70,6 +71,7 @@ class Engine:
         self.snapshots = SnapshotKeeper(event_log, self._writer, self._at_rest)
         self._tasks: asyncio.TaskGroup | None = None
         self._own_lock = asyncio.Lock()
+        self._epoch_lock = asyncio.Lock()
         self._appended = asyncio.Event()  # replaced at every append
 
     # --- Life ---------------------------------------------------------------------------------
@@ -98,6 +100,7 @@ class Engine:
             self.streams[name].state = state
         self.rollouts = found.index.rollouts
         self.fleet.registered = found.index.registered
+        self.former_logs = tuple(found.index.former_logs)
         self._last_number = max((int(name[1:]) for name in self.rollouts), default=0)
         self.epoch = found.index.epoch + 1
         self._clock = EngineClock(self.log.last_clock)
@@ -113,6 +116,7 @@ class Engine:
             index = Index(
                 epoch=self.epoch,
                 log_id=self.log.log_id,
+                former_logs=list(self.former_logs),
                 registered=dict(self.fleet.registered),
                 rollouts=dict(self.rollouts),
                 versions={name: self.log.version(name) for name in OWN_STREAMS},
@@ -298,8 +302,17 @@ class Engine:
         async with self._own_lock:
             version, clock = self.log.version(name), self._clock.now()
             await self._append(Batch(name, version, wall_now(), clock, (event,), None))
-            if not isinstance(event, ev.EpochBegan):
+            if isinstance(event, ev.EpochBegan):
+                self.epoch = event.epoch
+            else:
                 self.fleet.fold(event)
+
+    async def rise_above(self, epoch: int) -> None:
+        """Begin an epoch above the one that an agent has obeyed a former log at."""
+        async with self._epoch_lock:
+            if epoch >= self.epoch:
+                began = ev.EpochBegan(epoch=epoch + 1, log_id=self.log.log_id)
+                await self.record_own(CONTROLLER_STREAM, began)
 
     # --- Readers ------------------------------------------------------------------------------
 

@@ -123,7 +123,7 @@ class _Walk:
             if index.versions.get(name, -1) != record.version:
                 continue
             fits = name != FLEET_STREAM or index.registered == now.registered
-            fits = fits and (name != CONTROLLER_STREAM or index.epoch == now.epoch)
+            fits = fits and (name != CONTROLLER_STREAM or _life(index) == _life(now))
             if not fits:
                 raise _misfit(seq, f"{name} is otherwise than the events give")
 
@@ -135,8 +135,11 @@ class _Walk:
                 raise _misfit(seq, "the list of rollouts is otherwise than the events give")
         if self._states or self._pasts:
             raise _misfit(self._indexes[0][0], "it is about events that the log does not have")
+        own_id, told = log_id(self._path), self._index.index.log_id
+        if told not in ("", own_id):
+            raise LogError(f"it calls itself log {own_id}, its events log {told}", RESTORE)
         return Checked(
-            log_id=log_id(self._path),
+            log_id=own_id,
             events=self.seq,
             streams=len(self._index.versions()),
             first_at=self._first_at,
@@ -146,6 +149,11 @@ class _Walk:
             compared=[seq for seq, _ in self._indexes],
             ignored=self._ignored,
         )
+
+
+def _life(index: Index) -> tuple[int, str, list[str]]:
+    """What the controller's own stream gives."""
+    return index.epoch, index.log_id, index.former_logs
 
 
 class _Seq(msgspec.Struct):

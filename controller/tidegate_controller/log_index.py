@@ -22,7 +22,7 @@ class Index(msgspec.Struct, kw_only=True):
 
     epoch: int = 0
     log_id: str = ""  # of the last life
-    former_logs: list[str] = []  # whose restored copies this log goes on from, oldest first
+    former_logs: list[str] = []  # those of which this is a restored copy, oldest first
     registered: dict[str, ev.NodeRegistered] = {}
     rollouts: dict[str, RolloutPlace] = {}
     versions: dict[str, int] = {}
@@ -70,6 +70,9 @@ class LogIndex:
         index = self.index
         if isinstance(event, ev.EpochBegan):
             index.epoch, index.log_id = event.epoch, event.log_id
+        elif isinstance(event, ev.Restored):
+            index.log_id = event.log_id
+            index.former_logs.append(event.former)
         elif isinstance(event, ev.NodeRegistered):
             index.registered[event.node] = event
         elif isinstance(event, ev.NodeRemoved):
