@@ -87,6 +87,8 @@ class AgentSessions:
         if problem := _hello_problem(hello, self._engine):
             self._turn_away(hello.node[:63], problem)
             raise TurnedAway("wrong", problem)
+        if hello.log_id in self._engine.former_logs:
+            await self._engine.rise_above(hello.highest_epoch)
         return Session(hello=hello, transport=transport, last_seen=self._now())
 
     def _now(self) -> str:
@@ -161,6 +163,8 @@ def _wrong_form(hello: pb.Hello) -> str:
 
 def _wrong_controller(hello: pb.Hello, engine: Engine) -> str:
     own = engine.log.log_id
+    if hello.log_id in engine.former_logs:
+        return ""  # the log was restored; this agent has obeyed what it is a copy of
     if hello.log_id and hello.log_id != own:
         return (
             f"this agent has obeyed another controller, of log {hello.log_id[:80]}; this is {own}. "

@@ -29,8 +29,16 @@ from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.event_notes import note
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.log import Batch, EventLog, LogError, Record
+from tidegate_controller.log_index import (
+    CONTROLLER_STREAM,
+    OWN_STREAMS,
+    Index,
+    LogIndex,
+    rollout_place,
+)
 from tidegate_controller.log_writer import LogWriter
 from tidegate_controller.outside import WORLD, Outside
+from tidegate_controller.snapshot_keeper import SnapshotKeeper, load
 from tidegate_controller.stream import RolloutPlace, Stream
 from tidegate_controller.wire import to_command
 from tidegate_protos import logs
@@ -38,7 +46,6 @@ from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-CONTROLLER_STREAM = "controller"
 RECONNECT_GRACE_SECONDS = 30.0
 
 
@@ -59,6 +66,7 @@ class Engine:
         self.rollouts: dict[str, RolloutPlace] = {}
         self._last_number = 0  # of the rollouts r1, r2, …
         self.epoch = 0
+        self.former_logs: tuple[str, ...] = ()  # those of which this is a restored copy
         self.ready = asyncio.Event()
         self.committed = asyncio.Event()  # for whoever follows commits, and clears it
         self.started_at = 0.0
@@ -66,8 +74,10 @@ class Engine:
         self._clock = EngineClock(0.0, outside.boot_seconds)
         self._writer = LogWriter(event_log)
         self._effects = Effects(self.submit_quietly, outside)
+        self.snapshots = SnapshotKeeper(event_log, self._writer, self._at_rest)
         self._tasks: asyncio.TaskGroup | None = None
         self._own_lock = asyncio.Lock()
+        self._epoch_lock = asyncio.Lock()
         self._appended = asyncio.Event()  # replaced at every append
 
     # --- Life ---------------------------------------------------------------------------------
@@ -78,6 +88,7 @@ class Engine:
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._writer.run())
             self._tasks.create_task(self._clock.pulse())
+            self._tasks.create_task(self.snapshots.run())
             self._effects.use(self._tasks)
             self.started_at = self._clock.now()
             began = ev.EpochBegan(epoch=self.epoch, log_id=self.log.log_id)
@@ -89,33 +100,34 @@ class Engine:
             await asyncio.Event().wait()
 
     def _load(self) -> None:
-        for record in self.log.load():
-            self._fold(record)
-        self.epoch += 1
+        found = load(self.log, self.snapshots)
+        for name, state in found.states.items():
+            self.streams[name] = Stream(name)
+            self.streams[name].state = state
+        self.rollouts = found.index.rollouts
+        self.fleet.registered = found.index.registered
+        self.former_logs = tuple(found.index.former_logs)
+        self._last_number = max((int(name[1:]) for name in self.rollouts), default=0)
+        self.epoch = found.index.epoch + 1
         self._clock = EngineClock(self.log.last_clock, self.outside.boot_seconds)
 
-    def _fold(self, record: Record) -> None:
-        event = record.event
-        if isinstance(event, ev.EpochBegan):
-            self.epoch = event.epoch
-        elif isinstance(event, ev.NodeRegistered | ev.NodeRemoved):
-            self.fleet.fold(event)
-        else:
-            stream = self.streams.setdefault(record.stream, Stream(record.stream))
-            stream.state = evolve(stream.state, event, record.clock)
-            if isinstance(event, ev.Started):
-                self._note_rollout(event, record)
-
-    def _note_rollout(self, started: ev.Started, record: Record) -> None:
-        self.rollouts[started.rollout] = RolloutPlace(
-            record.stream,
-            record.version,
-            record.seq,
-            record.at,
-            started.requested_by,
-            started.message,
-        )
-        self._last_number = max(self._last_number, int(started.rollout[1:]))
+    async def _at_rest(self) -> LogIndex:
+        """All that is known, for a snapshot: each part as no append to it is under way."""
+        states = {}
+        for stream in tuple(self.streams.values()):
+            async with stream.lock:
+                if stream.begun:
+                    states[stream.name] = stream.state
+        async with self._own_lock:
+            index = Index(
+                epoch=self.epoch,
+                log_id=self.log.log_id,
+                former_logs=list(self.former_logs),
+                registered=dict(self.fleet.registered),
+                rollouts=dict(self.rollouts),
+                versions={name: self.log.version(name) for name in OWN_STREAMS},
+            )
+        return LogIndex(index, states)
 
     async def _adopt(self, stream: Stream) -> None:
         """Make the stream this epoch's own before anything else is decided in it."""
@@ -237,7 +249,7 @@ class Engine:
 
     def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:
         if isinstance(event, ev.Started):
-            self._note_rollout(event, record)
+            self.rollouts[event.rollout] = rollout_place(event, record)
         elif isinstance(event, ev.Committed):
             self.committed.set()
         elif isinstance(event, ev.ActionEnded):
@@ -307,8 +319,17 @@ class Engine:
         async with self._own_lock:
             version, clock = self.log.version(name), self._clock.now()
             await self._append(Batch(name, version, self._at(), clock, (event,), None))
-            if not isinstance(event, ev.EpochBegan):
+            if isinstance(event, ev.EpochBegan):
+                self.epoch = event.epoch
+            else:
                 self.fleet.fold(event)
+
+    async def rise_above(self, epoch: int) -> None:
+        """Begin an epoch above the one that an agent has obeyed a former log at."""
+        async with self._epoch_lock:
+            if epoch >= self.epoch:
+                began = ev.EpochBegan(epoch=epoch + 1, log_id=self.log.log_id)
+                await self.record_own(CONTROLLER_STREAM, began)
 
     # --- Readers ------------------------------------------------------------------------------
 

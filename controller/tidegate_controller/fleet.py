@@ -16,7 +16,6 @@ from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.wire import to_report
 from tidegate_protos.v1 import agent_pb2 as pb
 
-FLEET_STREAM = "fleet"
 REFUSALS_KEPT = 100
 SLOTS_MAX = 1000  # that one agent may speak of
 QUEUE_MAX = 1000  # instructions waiting for one slow agent

@@ -6,15 +6,18 @@ Called by `operator_service`. Blocking where it reads the log, so it is called i
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.documents import NodeStepView, RolloutSummary, RolloutView, StepView
-from tidegate_controller.log import Record, read_log, read_stream
-from tidegate_controller.node_history import NodeHistory
+from tidegate_controller.log import Record, encode, read_log, read_stream
+from tidegate_controller.node_history import NodeHistory, NodesPast
 from tidegate_controller.views import release_view
 from tidegate_controller.wire import split_stream
 
 CHUNK = 500  # records read from the log at a time
+PART = "history"  # its name in a snapshot
 
 
 def find_rollout(
@@ -39,28 +42,80 @@ def find_rollout(
     return fold.view
 
 
+class Past(msgspec.Struct, kw_only=True):
+    """A history as a snapshot has it. `opened`: stream -> version of the Started of its rollout."""
+
+    seq: int
+    summaries: list[RolloutSummary]
+    opened: dict[str, int]
+    nodes: NodesPast
+
+
+_past_decoder: msgspec.json.Decoder[Past] = msgspec.json.Decoder(
+    Past, dec_hook=lambda kind, value: kind(value)
+)
+
+
 class History:
     """Every rollout in short, oldest first, and what last changed on each node. It reads on where
-    it was, so that asking again costs what is new; steps are kept of no rollout that has ended."""
+    it was, so that asking again costs what is new; steps are kept of no rollout that has ended.
 
-    def __init__(self, path: Path) -> None:
+    `past`: what `past()` gave an earlier one on the same log, to go on from there."""
+
+    def __init__(self, path: Path, past: bytes | None = None) -> None:
         self._path = path
         self._seq = 0
         self._summaries: dict[str, RolloutSummary] = {}
         self._open: dict[str, Fold] = {}  # by stream
         self.nodes = NodeHistory()
+        if past is not None:
+            self._go_on_from(_past_decoder.decode(past))
+
+    def _go_on_from(self, past: Past) -> None:
+        self._summaries = {summary.rollout: summary for summary in past.summaries}
+        self.nodes = NodeHistory(past.nodes)
+        for stream, version in past.opened.items():
+            self._refold(stream, version - 1, past.seq)
+        self._seq = past.seq
+
+    def _refold(self, stream: str, version: int, until_seq: int) -> None:
+        """Of a rollout that is open, which no snapshot holds."""
+        while records := read_stream(self._path, stream, version, CHUNK):
+            for record in records:
+                if record.seq > until_seq:
+                    return
+                if isinstance(event := record.event, ev.Started):
+                    self._open[stream] = Fold(record, event)
+                else:
+                    self._open[stream].take(record)
+            version = records[-1].version
+
+    def past(self) -> bytes:
+        """All that it has read by now, for a snapshot."""
+        opened = {stream: fold.version for stream, fold in self._open.items()}
+        past = Past(
+            seq=self._seq,
+            summaries=list(self._as_they_are().values()),
+            opened=opened,
+            nodes=self.nodes.past(),
+        )
+        return encode(past)
 
     def catch_up(self) -> list[RolloutSummary]:
         """All of them, as the log has them now. One thread at a time. Errors: `LogError`."""
         while records := read_log(self._path, self._seq, CHUNK):
             for record in records:
-                self._take(record)
-            self._seq = records[-1].seq
-        self._summaries |= {fold.view.rollout: summary(fold.view) for fold in self._open.values()}
-        return list(self._summaries.values())
+                self.take(record)
+        return list(self._as_they_are().values())
 
-    def _take(self, record: Record) -> None:
-        event = record.event
+    def _as_they_are(self) -> dict[str, RolloutSummary]:
+        """With those that are open."""
+        self._summaries |= {fold.view.rollout: summary(fold.view) for fold in self._open.values()}
+        return self._summaries
+
+    def take(self, record: Record) -> None:
+        """The record that follows."""
+        self._seq, event = record.seq, record.event
         self.nodes.take(record, event)
         if isinstance(event, ev.Started):
             fold = self._open[record.stream] = Fold(record, event)
@@ -82,6 +137,7 @@ class Fold:
 
     def __init__(self, record: Record, event: ev.Started) -> None:
         self.ended = False
+        self.version = record.version
         app, environment = split_stream(record.stream)
         self._steps: dict[str, StepView] = {}
         self._actions: dict[str, NodeStepView] = {}

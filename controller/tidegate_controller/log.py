@@ -1,25 +1,28 @@
 """The event log: SQLite in WAL mode, synchronous=FULL, one writer, hash-chained.
 
 The interface is small on purpose (append with expected version, read a stream, read from a
-cursor), because another database can take its place. Blocking: the engine calls `append` from a
-thread through `tidegate_controller.log_writer`.
+cursor, snapshots), because another database can take its place. Blocking: the engine calls
+`append` and `keep` from a thread through `tidegate_controller.log_writer`.
 """
 
 import hashlib
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlite_utils
 from sqlite_utils.db import Table
 
+from tidegate_controller import snapshots
 from tidegate_controller.core import events as ev
-from tidegate_controller.core.inputs import Input
+from tidegate_controller.core.inputs import AnyInput, Input
 from tidegate_controller.errors import TidegateError
+from tidegate_controller.snapshots import Snapshot
 
 SCHEMA_VERSION = 1
 GENESIS = "0" * 64
@@ -67,6 +70,7 @@ def _from_text(kind: type, value: Any) -> Any:
 _event_decoder: msgspec.json.Decoder[ev.Event] = msgspec.json.Decoder(
     ev.AnyEvent, dec_hook=_from_text
 )
+_input_decoder: msgspec.json.Decoder[Input] = msgspec.json.Decoder(AnyInput, dec_hook=_from_text)
 
 
 def encode(value: object) -> bytes:
@@ -79,11 +83,23 @@ def decode_event(record: Record) -> ev.Event:
     try:
         return _event_decoder.decode(record.data)
     except msgspec.DecodeError as error:
-        raise LogError(
-            f"event {record.seq} ({record.kind}, version {record.version} of {record.stream}) "
-            f"cannot be read: {error}",
-            "it was damaged, or written by a newer Tidegate: start that one, or restore a backup",
-        ) from error
+        raise _unreadable(record, "", error) from error
+
+
+def decode_cause(record: Record) -> Input | None:
+    """The input that led to the decision, at its first event. Errors: `LogError`."""
+    try:
+        return None if record.cause is None else _input_decoder.decode(record.cause)
+    except msgspec.DecodeError as error:
+        raise _unreadable(record, "the cause of ", error) from error
+
+
+def _unreadable(record: Record, part: str, error: Exception) -> LogError:
+    return LogError(
+        f"{part}event {record.seq} ({record.kind}, version {record.version} of {record.stream}) "
+        f"cannot be read: {error}",
+        "it was damaged, or written by a newer Tidegate: start that one, or restore a backup",
+    )
 
 
 def _new_id() -> str:
@@ -102,6 +118,7 @@ class EventLog:
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.enable_wal()
             self._create()
+            self._db.execute(snapshots.TABLE)
             meta = {row["key"]: row["value"] for row in Table(self._db, "meta").rows}
         except sqlite3.Error as error:
             raise LogError(
@@ -144,11 +161,34 @@ class EventLog:
                 ]
             )
 
-    def load(self) -> Iterator[Record]:
-        """Every record, oldest first, its place in the hash chain checked. Call once, first."""
-        for record in _chained(self._rows("SELECT * FROM events ORDER BY seq")):
+    def load(
+        self, after: int = 0, versions: Mapping[str, int] = MappingProxyType({})
+    ) -> Iterator[Record]:
+        """Every record, oldest first, its place in the hash chain checked. Call first, and to the
+        end. `after`: only those after this event, at which streams had these `versions` or less;
+        what is before it is taken as it is, so only `log_check` says whether it was changed."""
+        self._versions, self._last_hash, self._last_seq = dict(versions), GENESIS, 0
+        for record in self._rows("SELECT * FROM events WHERE seq = ?", (after,)):
+            self._last_hash, self._last_seq = record.hash, record.seq
+        rows = self._rows("SELECT * FROM events WHERE seq > ? ORDER BY seq", (self._last_seq,))
+        for record in _chained(rows, self._last_hash):
             self._remember(record)
             yield record
+
+    def kept(self) -> Iterator[Snapshot | str]:
+        """Snapshots, the last first; in place of one that does not count, why, in words."""
+        try:
+            yield from snapshots.newest(self._db.conn)
+        except sqlite3.Error as error:
+            yield f"the snapshots cannot be read: {error}"
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Store the snapshot; durable on return. `LogError` if it cannot be."""
+        try:
+            with self._db.atomic():
+                snapshots.store(self._db.conn, snapshot)
+        except sqlite3.Error as error:
+            raise LogError(f"cannot write to the event log {self.path}: {error}") from error
 
     def append(self, batches: Sequence[Batch]) -> list[list[Record]]:
         """Append all batches in one transaction, durable on return. `LogError` if any cannot."""
@@ -203,6 +243,10 @@ class EventLog:
     def version(self, stream: str) -> int:
         return self._versions.get(stream, 0)
 
+    def versions(self) -> dict[str, int]:
+        """Of all streams, as of now or a moment ago: the writer may be at work."""
+        return dict(self._versions)
+
     @property
     def last_seq(self) -> int:
         return self._last_seq
@@ -230,12 +274,16 @@ def read_stream(path: Path, stream: str, after_version: int, limit: int) -> list
     return _read(path, sql, stream, after_version, limit)
 
 
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """For whoever only looks; it need not be the log of a controller that has stopped."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
 def verified(path: Path) -> Iterator[Record]:
     """Every record, oldest first, its place in the hash chain checked, for whoever only looks:
     nothing is written, whether a controller runs or not. Errors: `LogError`."""
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        with closing(connection):
+        with closing(connect_to_read(path)) as connection:
             sql = "SELECT value FROM meta WHERE key = 'schema_version'"
             _check_schema(path, *connection.execute(sql).fetchone())
             rows = connection.execute("SELECT * FROM events ORDER BY seq")
@@ -252,9 +300,8 @@ def _check_schema(path: Path, found: str) -> None:
         )
 
 
-def _chained(records: Iterable[Record]) -> Iterator[Record]:
+def _chained(records: Iterable[Record], last_hash: str = GENESIS) -> Iterator[Record]:
     """The records, as long as the hash of each covers all before it."""
-    last_hash = GENESIS
     for record in records:
         if record.hash != _hash(last_hash, record):
             raise LogError(
@@ -268,8 +315,7 @@ def _chained(records: Iterable[Record]) -> Iterator[Record]:
 
 def _read(path: Path, sql: str, *parameters: object) -> list[Record]:
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        with closing(connection):
+        with closing(connect_to_read(path)) as connection:
             return [_from_row(row) for row in connection.execute(sql, parameters)]
     except sqlite3.Error as error:
         raise LogError(f"cannot read the event log {path}: {error}") from error

@@ -1,9 +1,11 @@
-"""Appends from many streams, grouped into one transaction while the disk is busy with the last."""
+"""Appends from many streams, grouped into one transaction while the disk is busy with the last;
+and snapshots, between two of these."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from tidegate_controller.log import Batch, EventLog, Record
+from tidegate_controller.snapshots import Snapshot
 
 GROUP_MAX = 500  # decisions in one transaction
 
@@ -13,6 +15,7 @@ class LogWriter:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
+        self._thread = ThreadPoolExecutor(1, "event-log")
         self._queue: asyncio.Queue[tuple[Batch, asyncio.Future[list[Record]]]] = asyncio.Queue()
 
     async def append(self, batch: Batch) -> list[Record]:
@@ -21,11 +24,16 @@ class LogWriter:
         self._queue.put_nowait((batch, future))
         return await asyncio.shield(future)
 
+    async def keep(self, snapshot: Snapshot) -> None:
+        """Store it between two appends, while `run` does. Errors: `LogError`."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._log.keep, snapshot)
+
     async def run(self) -> None:
         """Write until cancelled. A failed append ends this with its `LogError`: a controller
         that cannot write must stop."""
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "event-log") as thread:
+        with self._thread as thread:
             while True:
                 group = [await self._queue.get()]
                 while not self._queue.empty() and len(group) < GROUP_MAX:

@@ -6,6 +6,8 @@ Called by `history`, for `tidegate node show`.
 from collections import deque
 from collections.abc import Mapping
 
+import msgspec
+
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.documents import NodeChange
@@ -18,13 +20,34 @@ RELEASES_KEPT = 100  # whose versions a stream remembers
 Kept = deque[NodeChange]
 
 
-class NodeHistory:
-    """Changes by node, oldest first. Takes every record of the log, in order."""
+class NodesPast(msgspec.Struct, kw_only=True):
+    """It all, as a snapshot has it."""
 
-    def __init__(self) -> None:
-        self._changes: dict[str, Kept] = {}
-        self._open: dict[str, t.Work] = {}  # starts and stops under way, by action
-        self._versions: dict[str, dict[t.Revision, str]] = {}  # by stream
+    changes: dict[str, list[NodeChange]] = {}
+    opened: dict[str, t.Work] = {}
+    versions: dict[str, list[tuple[t.Revision, str]]] = {}
+
+
+class NodeHistory:
+    """Changes by node, oldest first. Takes every record of the log, in order; those that `past`
+    is made of aside."""
+
+    def __init__(self, past: NodesPast | None = None) -> None:
+        past = past or NodesPast()
+        self._changes: dict[str, Kept] = {
+            node: deque(changes, maxlen=CHANGES_KEPT) for node, changes in past.changes.items()
+        }
+        self._open: dict[str, t.Work] = past.opened  # starts and stops under way, by action
+        self._versions: dict[str, dict[t.Revision, str]] = {  # by stream
+            stream: dict(known) for stream, known in past.versions.items()
+        }
+
+    def past(self) -> NodesPast:
+        return NodesPast(
+            changes={node: list(changes) for node, changes in self._changes.items()},
+            opened=self._open,
+            versions={stream: list(known.items()) for stream, known in self._versions.items()},
+        )
 
     def of(self, node: str) -> list[NodeChange]:
         return list(self._changes.get(node, ()))

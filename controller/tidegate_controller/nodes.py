@@ -12,7 +12,8 @@ from tidegate_controller.core.inputs import NodeRemoved, Observation, Result
 from tidegate_controller.documents import ProgressView
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
-from tidegate_controller.fleet import FLEET_STREAM, Session
+from tidegate_controller.fleet import Session
+from tidegate_controller.log_index import FLEET_STREAM
 from tidegate_controller.progress import Board
 from tidegate_controller.wire import stream_of, to_observations, to_report
 from tidegate_protos.v1 import agent_pb2 as pb

@@ -1,6 +1,7 @@
 """The operators' side of the controller: what the CLI calls, over the local socket or TCP."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import HINT_KEY, Refused, TidegateError, UsageError
+from tidegate_controller.history import PART as HISTORY
 from tidegate_controller.history import History, find_rollout
 from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.nodes import Nodes
@@ -23,6 +25,8 @@ from tidegate_controller.wire import action_prefix, split_stream
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
+
+log = logging.getLogger(__name__)
 
 READ_CHUNK = 500  # records read from the log at a time
 
@@ -94,8 +98,9 @@ class OperatorService(OperatorServicer):
         self._store = store
         self._nodes = nodes
         self._requests = Requests(engine, nodes, store)
-        self._history = History(engine.log.path)
+        self._history: History | None = None  # begun when it is first asked for
         self._history_lock = asyncio.Lock()
+        engine.snapshots.add(HISTORY, self._past)
 
     # --- Artifacts ----------------------------------------------------------------------------
 
@@ -161,6 +166,7 @@ class OperatorService(OperatorServicer):
     @_answering
     async def ShowNode(self, request: pb.ShowNodeRequest) -> pb.Document:
         await self._rollouts()
+        assert self._history is not None
         changes = self._history.nodes.of(request.node)
         return _document(views.node_detail(self.engine, request.node, changes))
 
@@ -179,7 +185,26 @@ class OperatorService(OperatorServicer):
 
     async def _rollouts(self) -> list[documents.RolloutSummary]:
         async with self._history_lock:
-            return await to_the_end(asyncio.to_thread(self._history.catch_up))
+            return await to_the_end(asyncio.to_thread(self._caught_up))
+
+    def _caught_up(self) -> list[documents.RolloutSummary]:
+        """In a thread, with the lock held."""
+        if self._history is None:
+            loaded = self.engine.snapshots.loaded
+            past = loaded.parts.get(HISTORY) if loaded else None
+            try:
+                self._history = History(self.engine.log.path, past)
+            except msgspec.DecodeError as error:
+                log.warning("the history of the snapshot cannot be read: %s", error)
+                self._history = History(self.engine.log.path)
+        return self._history.catch_up()
+
+    async def _past(self) -> bytes:
+        """The history, for a snapshot."""
+        await self._rollouts()
+        async with self._history_lock:
+            assert self._history is not None
+            return await asyncio.to_thread(self._history.past)
 
     @_answering
     async def ListReleases(self, request: pb.ListReleasesRequest) -> pb.Document:

@@ -1,6 +1,7 @@
 """`tidegate controller run`: one process that listens, decides and serves artifacts."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 SHUTDOWN_SECONDS = 2.0
+SNAPSHOT_SECONDS = 5.0  # at an orderly stop
 OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.so_reuseport", 0),
@@ -78,11 +80,20 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
                 other.cancel()
             await asyncio.wait(beside)
             await server.stop(SHUTDOWN_SECONDS)
+            if not running.done():
+                await _take_snapshot(engine)
         for task in (stopped, ready, running):
             task.cancel()
         await asyncio.wait([running])
         if not running.cancelled():
             _raise_cause(running)
+
+
+async def _take_snapshot(engine: Engine) -> None:
+    """So that the next start is quick; whatever it takes too long for is folded then."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SNAPSHOT_SECONDS):
+            await engine.snapshots.take()
 
 
 def _raise_cause(ended: asyncio.Task[None]) -> None:

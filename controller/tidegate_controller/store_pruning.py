@@ -30,6 +30,9 @@ async def prune_after_commits(engine: Engine, store: Store) -> None:
     await engine.ready.wait()
     while True:
         engine.committed.clear()
+        if any(stream.state.reconciling for stream in engine.streams.values()):
+            await engine.committed.wait()  # the log may not know yet what the fleet needs
+            continue
         digests = referenced(stream.state for stream in engine.streams.values())
         try:
             removed = await to_the_end(asyncio.to_thread(store.prune, digests))

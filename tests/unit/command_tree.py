@@ -20,3 +20,8 @@ def commands(
             yield from commands(command, f"{path} {name}")
         else:
             yield f"{path} {name}", command
+
+
+def does_something(command: click.Command) -> bool:
+    """Not a group that only holds others."""
+    return not isinstance(command, click.Group) or command.invoke_without_command

@@ -8,7 +8,9 @@ import msgspec
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import rollouts
 from tidegate_controller.cli.explain import sentences_of
+from tidegate_controller.cli.log_verify import verify
 from tidegate_controller.cli.terminal import (
+    AsListed,
     json_option,
     local_time,
     print_json,
@@ -23,7 +25,7 @@ from tidegate_controller.errors import UsageError
 DATA_CHARS = 120
 
 
-@click.command()
+@click.group(cls=AsListed, invoke_without_command=True)
 @click.option("--follow", is_flag=True, help="Go on as events come.")
 @click.option(
     "--rollout",
@@ -45,11 +47,16 @@ def log(client: Client, follow: bool, rollout_id: str | None, as_json: bool) -> 
       tidegate log --rollout r7
       tidegate log --follow --json
     """
+    if click.get_current_context().invoked_subcommand is not None:
+        return
     for event in client.events(0, rollout_id or "", follow=follow):
         if as_json:
             print_json(event)
         else:
             say(_event_line(event))
+
+
+log.add_command(verify)
 
 
 def _event_line(event: EventView) -> str:

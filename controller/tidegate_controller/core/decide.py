@@ -22,6 +22,7 @@ from tidegate_controller.core.chores import (
 )
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.facts import find_action, known_nodes, place_of
+from tidegate_controller.core.reconcile import on_reconcile, on_restore
 from tidegate_controller.core.requests import on_answer, on_clean_up, on_deploy, on_rollback
 from tidegate_controller.core.steps import (
     deadline_of,
@@ -175,6 +176,8 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.NodeRemoved: _on_node_removed,
     i.Tick: _on_tick,
     i.ControllerStart: _on_controller_start,
+    i.Restore: on_restore,
+    i.Reconcile: on_reconcile,
 }
 
 

@@ -157,6 +157,28 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     log_id: str
 
 
+class Restored(Event, frozen=True, kw_only=True):
+    """The log was restored from a backup of the log `former`, and is `log_id` since. In streams of
+    apps nothing is begun any more until a person has decided what counts."""
+
+    log_id: str
+    former: str
+
+
+class Adopted(Event, frozen=True, kw_only=True):
+    """A person has decided, after a restore, that what runs is the truth. `release`: what serves,
+    if anything does; `debts`: what nodes lack of it."""
+
+    request_id: str
+    requested_by: str
+    release: t.Release | None
+    nodes: tuple[str, ...]
+    weights: t.Weights
+    routed: Mapping[t.Place, str]
+    debts: Mapping[str, str]
+    message: str = ""
+
+
 class NodeRemoved(Event, frozen=True, kw_only=True):
     """Stream "fleet": the node will not come back; if it does, it is a new one."""
 
@@ -193,6 +215,8 @@ AnyEvent = (
     | NodeLeft
     | NodeReturned
     | JournalReplaced
+    | Restored
+    | Adopted
     | EpochBegan
     | NodeRegistered
     | NodeRemoved

@@ -3,18 +3,24 @@
 One function an event, registered in `EVOLVERS`. Nothing here decides anything.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import TypeVar
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.changes import in_rollout, put, replace, without
+from tidegate_controller.core.changes import (
+    RELEASES_KEPT,
+    forget_health,
+    in_rollout,
+    put,
+    remembered,
+    replace,
+    without,
+)
 from tidegate_controller.core.facts import find_action, gaining, place_of
 from tidegate_controller.core.outcomes import apply_outcome
-
-REQUESTS_KEPT = 20  # whose repetition is recognised
-RELEASES_KEPT = 20  # releases that a stream remembers, of the committed and of the undone
+from tidegate_controller.core.restored import after_decision, after_restore
 
 V = TypeVar("V")
 
@@ -37,15 +43,6 @@ def _watch_health(state: t.State, clock: float) -> t.State:
     return in_rollout(state, healthy_since=clock if healthy else None)
 
 
-def _forget_health(state: t.State, keep: Callable[[str], bool]) -> t.State:
-    """Nodes that cannot be asked: what was known of their health is not known any more."""
-    places = {
-        place: known if keep(place.node) else replace(known, healthy=None)
-        for place, known in state.places.items()
-    }
-    return replace(state, places=places)
-
-
 @singledispatch
 def _evolve(event: ev.Event, state: t.State, clock: float) -> t.State:
     raise NotImplementedError(f"no evolver for {type(event).__name__}")
@@ -53,7 +50,7 @@ def _evolve(event: ev.Event, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
-    state = _forget_health(state, lambda node: node in event.connected)
+    state = forget_health(state, lambda node: node in event.connected)
     floor = clock + event.grace_seconds
 
     def extend(actions: Mapping[str, t.Action]) -> dict[str, t.Action]:
@@ -110,13 +107,8 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         journals={**state.journals, **event.journals},
         away={},
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
-        requests=_remembered(state, event.request_id, event.rollout),
+        requests=remembered(state, event.request_id, event.rollout),
     )
-
-
-def _remembered(state: t.State, request_id: str, rollout: str) -> Mapping[str, str]:
-    known = {**state.requests, request_id: rollout}
-    return dict(list(known.items())[-REQUESTS_KEPT:])
 
 
 @_evolve.register
@@ -219,7 +211,7 @@ def _(event: ev.Answered, state: t.State, clock: float) -> t.State:
     """Works in doubt count as done, or as to be done again; their step has its time anew."""
     rollout = state.rollout
     assert rollout is not None
-    state = replace(state, requests=_remembered(state, event.request_id, event.rollout))
+    state = replace(state, requests=remembered(state, event.request_id, event.rollout))
     state = in_rollout(state, waiting=None, entered_at=clock)
     step = rollout.plan[rollout.cursor]
     for index, done in rollout.done.items():
@@ -239,13 +231,13 @@ def _(event: ev.ChoresAdded, state: t.State, clock: float) -> t.State:
     return replace(
         state,
         chores=(*state.chores, *event.chores),
-        requests=_remembered(state, event.request_id, ""),
+        requests=remembered(state, event.request_id, ""),
     )
 
 
 @_evolve.register
 def _(event: ev.Configured, state: t.State, clock: float) -> t.State:
-    requests = _remembered(state, event.request_id, "")
+    requests = remembered(state, event.request_id, "")
     return replace(state, spec=event.spec, requests=requests)
 
 
@@ -317,7 +309,7 @@ def _(event: ev.Observed, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.NodeLeft, state: t.State, clock: float) -> t.State:
-    state = _forget_health(state, lambda node: node != event.node)
+    state = forget_health(state, lambda node: node != event.node)
     wait = state.rollout.pace.away_seconds if state.rollout else 0.0
     return replace(state, away=put(state.away, event.node, clock + wait))
 
@@ -345,3 +337,7 @@ def _(event: ev.JournalReplaced, state: t.State, clock: float) -> t.State:
     places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
     journals = put(state.journals, event.node, event.journal_id)
     return replace(state, places=places, journals=journals)
+
+
+_evolve.register(ev.Restored, after_restore)
+_evolve.register(ev.Adopted, after_decision)

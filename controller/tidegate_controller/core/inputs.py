@@ -114,6 +114,28 @@ class ControllerStart(Input, frozen=True, kw_only=True):
     grace_seconds: float
 
 
+class Restore(Input, frozen=True, kw_only=True):
+    """The log was restored from a backup."""
+
+    log_id: str
+    former: str
+
+
+class Reconcile(Input, frozen=True, kw_only=True):
+    """After a restore, a person decides: what runs is the truth. `converge`: and then the fleet is
+    brought to what the log has, by the rollout of that id; empty: it stays as it is."""
+
+    request_id: str
+    members: tuple[Member, ...]
+    requested_by: str
+    message: str = ""
+    balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
+    versions: Mapping[str, str] = {}  # artifact digest -> version, as agents say
+    sizes: Mapping[str, int] = {}  # artifact digest -> bytes, of those that are stored here
+    without_absent: bool = False  # also if nodes are away: what they run is not known
+    converge: str = ""
+
+
 AnyInput = (
     Deploy
     | Rollback
@@ -124,4 +146,6 @@ AnyInput = (
     | NodeRemoved
     | Tick
     | ControllerStart
+    | Restore
+    | Reconcile
 )

@@ -110,6 +110,7 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
     _refuse_if_busy(state)
     target = _release_to(state, request.to)
+    _refuse_incomplete(target)
     assert state.spec is not None  # a release that has succeeded had one
     nodes = tuple(member.node for member in request.members if member.connected)
     if not nodes:
@@ -211,6 +212,14 @@ def _is_repeated(state: t.State, request_id: str) -> bool:
 
 
 def _refuse_if_busy(state: t.State) -> None:
+    if state.reconciling:
+        app, _, environment = state.stream.partition("@")
+        raise Refused(
+            f"the log was restored from a backup, and nobody has decided yet what counts for {app} "
+            f"in {environment}: what it says, or what runs",
+            f"see what differs: tidegate controller reconcile; then say it: tidegate controller "
+            f"reconcile {app} -e {environment} --adopt, or --converge",
+        )
     if (rollout := state.rollout) and (wait := rollout.waiting):
         answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
         raise Refused(
@@ -225,6 +234,15 @@ def _refuse_if_busy(state: t.State) -> None:
             f"rollout {rollout.id} to version {rollout.release.version} is {doing}; "
             "one at a time for an app and environment",
             f"follow it: tidegate rollout show {rollout.id} --watch",
+        )
+
+
+def _refuse_incomplete(release: t.Release) -> None:
+    if release.incomplete:
+        raise Refused(
+            f"version {release.version} was adopted as it ran, after a restore: the log lacks its "
+            "artifact or its settings, so it cannot be brought back",
+            "deploy it from its artifact: tidegate deploy --help; or go back to another: --to",
         )
 
 

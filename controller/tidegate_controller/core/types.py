@@ -11,7 +11,7 @@ from tidegate_controller.core.spec import Keep, Pace, Settings, Spec, Struct, Tr
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
 Kind = Literal["deploy", "rollback"]
-Ending = Literal["succeeded", "rolled_back", "failed"]
+Ending = Literal["succeeded", "rolled_back", "failed", "interrupted"]
 Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
 Answer = Literal["retry", "continue", "abort"]
 Blame = Literal["", "release", "environment"]  # for a failure, as far as it is known
@@ -61,6 +61,7 @@ class Release(Struct, frozen=True, kw_only=True):
     size_bytes: int
     settings: Settings
     url: str = ""  # where agents fetch the artifact; empty: from the controller
+    incomplete: bool = False  # adopted as it ran: what it takes to bring it anywhere is not known
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -215,6 +216,7 @@ class State(Struct, frozen=True, kw_only=True):
     spec: Spec | None = None  # what was asked for when a deployment last succeeded
     members: tuple[str, ...] = ()  # nodes of the last deployment that succeeded
     requests: Mapping[str, str] = {}  # request id -> rollout, of the last ones
+    reconciling: bool = False  # restored from a backup: a person decides first what counts
 
     @property
     def pace(self) -> Pace:

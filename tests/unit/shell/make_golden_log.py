@@ -259,6 +259,20 @@ STORY: list[tuple[str, ev.Event]] = [
     ),
     ("shop@prod", ev.NodeForgotten(node="b")),
     ("fleet", ev.NodeRemoved(node="b", removed_by="ada")),
+    ("blog@prod", ev.Restored(log_id="ba9876543210", former="0123456789ab")),
+    (
+        "blog@prod",
+        ev.Adopted(
+            request_id="request-6",
+            requested_by="ada",
+            message="what runs is right",
+            release=None,
+            nodes=("a",),
+            weights={GREEN: 100},
+            routed={GREEN: "a:8002"},
+            debts={"b": "away when the log was reconciled"},
+        ),
+    ),
 ]
 
 

@@ -1,0 +1,236 @@
+"""After a restore: what the log says and what runs may differ, and a person decides.
+
+The log of Monday meets the fleet of Tuesday. Whatever the decision, what runs is taken as it is
+first: the plan of a rollout has to begin where traffic really goes.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.requests import active_release, on_rollback
+from tidegate_controller.core.spec import Struct
+from tidegate_controller.errors import Refused
+
+EMPTY = i.SlotReport(known=t.Known(running=False, healthy=False), current=False)
+FULL = 100
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """Of a node, in words: what the log has of it, and what its agent says."""
+
+    node: str
+    log: str
+    now: str
+
+
+# --- Inputs --------------------------------------------------------------------------------------
+
+
+def on_restore(draft: Draft, restore: i.Restore) -> None:
+    rollout = draft.state.rollout
+    draft.emit(ev.Restored(log_id=restore.log_id, former=restore.former))
+    if rollout is not None:
+        reason = "the log was restored from a backup that was made while this was under way"
+        draft.emit(ev.Ended(rollout=rollout.id, state="interrupted", reason=reason))
+
+
+def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
+    state = draft.state
+    if request.request_id in state.requests:
+        return
+    if not state.reconciling:
+        raise Refused(f"there is nothing to decide about {state.stream}", "see: tidegate status")
+    _refuse_absent(request)
+    _meet(draft, request.members)
+    state = draft.state
+    weights = _weights(state, request)
+    release = _serving(state, request, weights)
+    before = active_release(state)
+    draft.emit(
+        ev.Adopted(
+            request_id=request.request_id,
+            requested_by=request.requested_by,
+            message=request.message,
+            release=release,
+            nodes=tuple(member.node for member in request.members),
+            weights=weights,
+            routed={place: place_of(state, place).address or "" for place in weights},
+            debts=_debts(state, request, weights, release),
+        )
+    )
+    if request.converge:
+        _converge(draft, request, before)
+
+
+def _refuse_absent(request: i.Reconcile) -> None:
+    away = [member.node for member in request.members if not member.connected]
+    if away and not request.without_absent:
+        raise Refused(
+            f"{', '.join(away)} not connected, so nobody knows what runs there",
+            "start the agent there (see: tidegate node list), or go on without: --without-absent",
+        )
+
+
+def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
+    """Take note of what the nodes say that is not in the state yet."""
+    for member in members:
+        for slot in t.SLOTS if member.connected else ():
+            place, report = t.Place.of(member.node, slot), member.slots.get(slot, EMPTY)
+            current = draft.state.current.get(member.node) == slot
+            if report.known != place_of(draft.state, place) or (report.current and not current):
+                draft.emit(ev.Observed(place=place, known=report.known, current=report.current))
+
+
+def _weights(state: t.State, request: i.Reconcile) -> t.Weights:
+    """Where traffic goes: as the balancer says, or where there is none to ask, to the slot of each
+    node that its `current` names."""
+    here = _current_places(request)
+    if request.balancer is None:
+        return dict.fromkeys(here, FULL)
+    shares = {address: share for address, share in request.balancer.items() if share}
+    reported = {
+        report.known.address: t.Place.of(member.node, slot)
+        for member in request.members
+        if member.connected
+        for slot, report in sorted(member.slots.items())
+        if report.known.address
+    }
+    strange = sorted(shares.keys() - reported.keys())
+    if strange and not request.without_absent:
+        raise Refused(
+            f"traffic goes to {', '.join(strange[:5])}, where no node that is connected runs the "
+            "app",
+            "start the agent there (see: tidegate node list), or go on without: --without-absent",
+        )
+    return {reported[address]: share for address, share in shares.items() if address in reported}
+
+
+def _current_places(request: i.Reconcile) -> list[t.Place]:
+    """The slot that `current` names on each node, where it runs."""
+    return [
+        t.Place.of(member.node, slot)
+        for member in request.members
+        if member.connected
+        for slot, report in sorted(member.slots.items())
+        if report.current and report.known.running is not False
+    ]
+
+
+def _serving(state: t.State, request: i.Reconcile, weights: t.Weights) -> t.Release | None:
+    """The release that most places with traffic run; where none has any, most current slots."""
+    runs = _revisions(state, weights) or _revisions(state, _current_places(request))
+    active = active_release(state)
+    if not runs:
+        return active
+    known = active.revision if active else None
+    # Of two that are equally many, the one that is new to the log: nothing is lost by that.
+    revision = max(runs, key=lambda each: (runs[each], each != known))
+    return _release_of(state, revision, request)
+
+
+def _revisions(state: t.State, places: Collection[t.Place]) -> Counter[t.Revision]:
+    found = (place_of(state, place).revision for place in places)
+    return Counter(revision for revision in found if revision is not None)
+
+
+def _release_of(state: t.State, revision: t.Revision, request: i.Reconcile) -> t.Release | None:
+    """As the log knows it. A release that it does not know has the settings of one whose settings
+    had the same digest; else those of the last one stand in, and it is incomplete."""
+    known = [*reversed(state.committed), *reversed(state.undone)]
+    for release in known:
+        if release.revision == revision:
+            return release
+    settings = next((r.settings for r in known if r.revision.config == revision.config), None)
+    instead = settings or (state.spec.settings if state.spec else None)
+    if instead is None:
+        return None
+    size_bytes = request.sizes.get(revision.digest, 0)
+    return t.Release(
+        version=request.versions.get(revision.digest) or revision.digest[-12:],
+        revision=revision,
+        size_bytes=size_bytes,
+        settings=instead,
+        incomplete=settings is None or not size_bytes,
+    )
+
+
+def _debts(
+    state: t.State, request: i.Reconcile, weights: t.Weights, release: t.Release | None
+) -> dict[str, str]:
+    debts = {
+        member.node: "away when the log was reconciled; takes no traffic until deployed to"
+        for member in request.members
+        if not member.connected
+    }
+    for place in sorted(weights):
+        revision = place_of(state, place).revision
+        if release is not None and revision != release.revision:
+            debts[place.node] = f"runs another release than {release.version}, which most do"
+    return debts
+
+
+def _converge(draft: Draft, request: i.Reconcile, to: t.Release | None) -> None:
+    """A rollback to what the log had, from what runs."""
+    if to is None:
+        raise Refused(
+            f"the log has no release of {draft.state.stream} to bring back",
+            "take what runs as it is: --adopt; then deploy",
+        )
+    rollback = i.Rollback(
+        request_id=f"{request.request_id}/converge",
+        rollout=request.converge,
+        members=request.members,
+        requested_by=request.requested_by,
+        message=request.message or "the log was restored, and is what counts",
+        to=to.version,
+        without_absent=request.without_absent,
+    )
+    on_rollback(draft, rollback)
+
+
+# --- What differs --------------------------------------------------------------------------------
+
+
+def differences(
+    state: t.State, members: tuple[i.Member, ...], versions: Mapping[str, str]
+) -> list[Difference]:
+    """Node by node, of a stream that waits for a decision. `versions`: see `Reconcile`."""
+    return list(_differences(state, members, versions))
+
+
+def _differences(
+    state: t.State, members: tuple[i.Member, ...], versions: Mapping[str, str]
+) -> Iterator[Difference]:
+    release = active_release(state)
+    names = {known.revision.digest: known.version for known in (*state.undone, *state.committed)}
+    names = {**versions, **names}
+    for member in members:
+        places = [t.Place.of(member.node, slot) for slot in t.SLOTS]
+        active = [place.slot for place in places if state.settled.get(place)]
+        log = f"{release.version} in {active[0]}" if active and release else "nothing"
+        if not member.connected:
+            now = "not connected: nobody knows"
+            yield Difference(node=member.node, log=log, now=now)
+            continue
+        current = [slot for slot, report in sorted(member.slots.items()) if report.current]
+        report = member.slots[current[0]] if current else EMPTY
+        now = _in_words(report.known, current[0] if current else "", names)
+        same = release is not None and report.known.revision == release.revision
+        well = report.known.running is True and report.known.healthy is True
+        if (active != current or not same or not well) if active else report != EMPTY:
+            yield Difference(node=member.node, log=log, now=now)
+
+
+def _in_words(known: t.Known, slot: str, names: Mapping[str, str]) -> str:
+    if known.revision is None:
+        return "nothing"
+    digest = known.revision.digest
+    name = names.get(digest) or f"a release with the digest {digest[:19]}…"
+    state = "" if known.running and known.healthy else ", not healthy"
+    state = ", not running" if known.running is False else state
+    return f"{name} in {slot}{state}"

@@ -1,0 +1,41 @@
+"""What a restored log means for a stream, until a person has decided and from then on.
+
+Registered by `evolve`; the decisions are in `reconcile`.
+"""
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import RELEASES_KEPT, remembered, replace
+
+
+def after_restore(event: ev.Restored, state: t.State, clock: float) -> t.State:
+    """What was under way when the backup was made is not, whatever has become of it."""
+    spec = state.spec or (state.rollout.spec if state.rollout else None)
+    return replace(
+        state,
+        log_id=event.log_id,
+        spec=spec,
+        chores=(),
+        chores_open={},
+        reconciling=True,
+    )
+
+
+def after_decision(event: ev.Adopted, state: t.State, clock: float) -> t.State:
+    """From here on the stream is like any other."""
+    committed, on = state.committed, state.committed_on
+    if event.release is not None and event.release not in committed[-1:]:
+        committed = (*committed, event.release)[-RELEASES_KEPT:]
+        on = (*on, event.nodes)[-RELEASES_KEPT:]
+    return replace(
+        state,
+        reconciling=False,
+        committed=committed,
+        committed_on=on,
+        members=event.nodes,
+        weights=event.weights,
+        settled=event.weights,
+        routed=event.routed,
+        debts=event.debts,
+        requests=remembered(state, event.request_id, ""),
+    )
