@@ -21,6 +21,7 @@ from tidegate_controller.config_keys import (
 )
 from tidegate_controller.config_service import keys_of
 from tidegate_controller.config_traffic import ADAPTERS, TRAFFIC
+from tidegate_controller.config_waves import STRATEGY_KEYS, WAVES
 from tidegate_controller.core.spec import Health, Settings, Spec, Struct
 from tidegate_controller.units import spell_duration
 
@@ -38,10 +39,16 @@ def spelled(app: str, specs: Mapping[str, Spec]) -> str:
     lines = [f"app = {toml(app)}"]
     for environment, spec in specs.items():
         place = f"environments.{bare(environment)}"
-        lines += ["", f"[{place}]", *_lines(_given(spec, ENVIRONMENT))]
+        lines += ["", f"[{place}]", *_lines(_environment(spec))]
         for section, found in _sections(spec):
             lines += ["", f"[{place}.{section}]", *found] if found else []
     return "\n".join(lines) + "\n"
+
+
+def _environment(spec: Spec) -> dict[str, object]:
+    whole = {name: key for name, key in ENVIRONMENT.items() if name not in WAVES}
+    own = {name: WAVES[name] for name in STRATEGY_KEYS[spec.strategy]}
+    return _given(spec, whole) | _given(spec.waves, own)
 
 
 def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
