@@ -22,7 +22,7 @@ from tidegate_controller.config_keys import (
 from tidegate_controller.config_service import keys_of
 from tidegate_controller.config_traffic import ADAPTERS, TRAFFIC
 from tidegate_controller.config_waves import STRATEGY_KEYS, WAVES
-from tidegate_controller.core.spec import Health, Settings, Spec, Struct
+from tidegate_controller.core.spec import Health, Settings, Spec, Struct, Waves
 from tidegate_controller.units import spell_duration
 
 NOT_GIVEN = "not given"
@@ -48,7 +48,12 @@ def spelled(app: str, specs: Mapping[str, Spec]) -> str:
 def _environment(spec: Spec) -> dict[str, object]:
     whole = {name: key for name, key in ENVIRONMENT.items() if name not in WAVES}
     own = {name: WAVES[name] for name in STRATEGY_KEYS[spec.strategy]}
-    return _given(spec, whole) | _given(spec.waves, own)
+    of_waves = {name for name, key in own.items() if key.field in Waves.__struct_fields__}
+    return {
+        **_given(spec, whole),
+        **_given(spec, {name: key for name, key in own.items() if name not in of_waves}),
+        **_given(spec.waves, {name: own[name] for name in of_waves}),
+    }
 
 
 def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:

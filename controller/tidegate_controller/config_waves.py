@@ -16,6 +16,7 @@ from tidegate_controller.config_checks import (
     nodes,
 )
 from tidegate_controller.core.spec import Waves
+from tidegate_controller.core.types import SLOTS
 
 _SHARE = re.compile(r"(0|[1-9][0-9]{0,5})%?")
 _SHARE_FORM = 'a number of nodes or a share of them such as 3 or "25%"'
@@ -35,7 +36,7 @@ def clashing(at: At) -> None:
 
 def grouped(environment: Mapping[str, object]) -> dict[str, object]:
     """What `table` made of an environment, with the fields of `Waves` as such."""
-    own = {key.field for key in WAVES.values()}
+    own = set(Waves.__struct_fields__)
     waves = {field: value for field, value in environment.items() if field in own}
     return {k: v for k, v in environment.items() if k not in own} | {"waves": waves}
 
@@ -77,6 +78,19 @@ def _sizes(at: At) -> object:
     return sizes
 
 
+def _slots(at: At) -> object:
+    example = '{ blue = { group = "blue" }, green = { group = "green" } }'
+    if not isinstance(at.value, dict) or set(at.value) != set(SLOTS):
+        at.expected(f"the labels of both groups, such as {example}")
+        return None
+    blue, green = (_labels(at.inner(slot, at.value[slot])) for slot in SLOTS)
+    if isinstance(blue, dict) and isinstance(green, dict):
+        both = blue.items() & green.items()
+        if len(both) in (len(blue), len(green)):
+            at.wrong("a node may be of one group only, and by these labels it can be of both")
+    return at.value
+
+
 def _labels(at: At) -> object:
     if not isinstance(at.value, dict) or not at.value:
         at.expected('labels such as { canary = "yes" }, not empty')
@@ -87,6 +101,13 @@ def _labels(at: At) -> object:
 # --- The schema ----------------------------------------------------------------------------------
 
 WAVES = {
+    "slots": Key(
+        "slots",
+        Check("a table of two tables of labels", _slots),
+        'the nodes of either group, by labels: `{ blue = { group = "blue" }, green = { group = '
+        '"green" } }`',
+        absent="two slots on each node",
+    ),
     "waves": Key(
         "sizes",
         Check("an array of numbers or shares", _sizes),
@@ -106,6 +127,6 @@ WAVES = {
     ),
 }
 STRATEGY_KEYS: Mapping[str, tuple[str, ...]] = {
-    "blue-green": (),
+    "blue-green": ("slots",),
     "canary": ("waves", "canary", "promote"),
 }

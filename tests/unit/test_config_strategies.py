@@ -60,6 +60,33 @@ def test_a_wrong_key_of_a_canary_is_refused(tmp_path: Path, key: str, expected: 
     assert_said(said, f"6: [environments.production] {expected}")
 
 
+def test_groups_of_servers_are_given_by_their_labels(tmp_path: Path) -> None:
+    text = with_strategy('slots = { blue = { group = "blue" }, green = { group = "green" } }')
+    slots = read(tmp_path, text).environment().slots
+    assert slots == {"blue": {"group": "blue"}, "green": {"group": "green"}}
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ('{ blue = { group = "blue" } }', "slots: must be the labels of both groups, such as …"),
+        ('["a", "b"]', "slots: must be the labels of both groups, such as …"),
+        ('{ blue = { g = "1" }, green = {} }', "slots.green: must be labels such as …"),
+        (
+            '{ blue = { g = "1" }, green = { g = "1" } }',
+            "slots: a node may be of one group only, …",
+        ),
+        (
+            '{ blue = { g = "1" }, green = { g = "1", h = "2" } }',
+            "slots: a node may be of one group only, and by these labels it can be of both",
+        ),
+    ],
+)
+def test_wrong_groups_are_refused(tmp_path: Path, groups: str, expected: str) -> None:
+    (said,) = problems(tmp_path, with_strategy(f"slots = {groups}"))
+    assert_said(said, f"5: [environments.production] {expected}")
+
+
 def test_keys_of_another_strategy_are_refused(tmp_path: Path) -> None:
     (said,) = problems(tmp_path, with_strategy('waves = ["1", "100%"]'))
     assert_said(
@@ -69,7 +96,12 @@ def test_keys_of_another_strategy_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", ['strategy = "canary"\nwaves = [1, "100%"]\ncanary = { a = "b" }', ""]
+    "keys",
+    [
+        "",
+        'strategy = "canary"\nwaves = [1, "100%"]\ncanary = { a = "b" }',
+        'slots = { blue = { a = "b" }, green = { a = "g" } }',
+    ],
 )
 def test_what_counts_is_spelled_so_that_it_reads_the_same(tmp_path: Path, keys: str) -> None:
     found = read(tmp_path, with_strategy(keys))

@@ -285,7 +285,10 @@ def _why_places(data: Mapping[str, Any]) -> list[str]:
     ready = [place for place in taking if place not in fresh]
     texts = []
     if fresh:
-        why = "the other slot of each has the traffic" if data["previous"] else "nothing serves yet"
+        serving = "the other slot of each has the traffic"
+        if data["spec"].get("slots"):
+            serving = "the other group has the traffic"
+        why = serving if data["previous"] else "nothing serves yet"
         texts.append(f"{version} was to be started in {_places(fresh)}, for {why}.")
     if ready:
         texts.append(f"{version} ran already in {_places(ready)}, so it was not started there.")

@@ -163,6 +163,8 @@ class Spec(Struct, frozen=True, kw_only=True):
     environment: str
     strategy: Literal["blue-green", "canary"] = "blue-green"
     waves: Waves = Waves()
+    # Where a slot is a group of servers: slot -> labels of its nodes.
+    slots: Mapping[str, Mapping[str, str]] | None = None
     nodes: Mapping[str, str] | tuple[str, ...]  # labels that must all match, or names
     protected: bool = False  # whoever deploys here is asked whether it is meant
     settings: Settings

@@ -51,7 +51,9 @@ class World:
         strategy: str = "blue-green",
         waves: Waves = WAVES,
         labels: Mapping[str, Mapping[str, str]] | None = None,
+        slots: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        self.slots = slots
         self.nodes = list(nodes)
         self.strategy, self.waves, self.labels = strategy, waves, labels or {}
         self.settings = settings
@@ -129,6 +131,7 @@ class World:
             environment="test",
             strategy=self.strategy,
             waves=self.waves,
+            slots=self.slots,
             nodes=chosen,
             settings=self.settings,
             traffic=traffic,

@@ -29,6 +29,8 @@ HEALTH = (
     {"running": True, "healthy": None},
 )
 
+SERVER_GROUPS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
+LABELS = {"a": {"group": "blue"}, "b": {"group": "green"}, "c": {"group": "green"}}
 STEPS = (
     "prepare",
     "migrate",
@@ -73,6 +75,7 @@ kinds = st.fixed_dictionaries(
         "settings": st.sampled_from((SETTINGS, ON_EVERY_NODE)),
         "strategy": st.sampled_from(("blue-green", "canary")),
         "waves": st.sampled_from((Waves(), Waves(sizes=("1", "2", "100%")))),
+        "slots": st.sampled_from((None, None, SERVER_GROUPS)),
     }
 )
 Kind = dict[str, Any]
@@ -82,7 +85,7 @@ class Life:
     """Turns drawn happenings into inputs; what makes no sense at the moment does nothing."""
 
     def __init__(self, kind: Kind) -> None:
-        self.world = World(NODES, **kind)
+        self.world = World(NODES, **kind, labels=LABELS)
 
     def live(self, chapters: list[Chapter]) -> None:
         for request, step, mishaps in chapters:
@@ -218,9 +221,14 @@ def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     world.deploy("final")
     assert world.finish() == "succeeded"
     world.rest()
-    assert len(world.traffic) == len(NODES)
+    serving = {place.node: place.slot for place in map(t.Place, world.traffic)}
+    if kind["strategy"] == "blue-green" and kind["slots"]:
+        (slot,) = set(serving.values())
+        assert all(LABELS[name]["group"] == slot for name in serving)
+    else:
+        assert set(serving) == set(NODES)
     assert world.running() == dict.fromkeys(world.traffic, "final")
-    assert world.currents == {place.node: place.slot for place in map(t.Place, world.traffic)}
+    assert serving.items() <= world.currents.items()
     assert world.state.debts == {}
     assert pending(world.state) == ()
     assert next_deadline(world.state) is None

@@ -1,4 +1,5 @@
-"""Blue-green with two slots on each node: prepare and prove the idle ones, then move all traffic.
+"""Blue-green: prepare and prove the idle slots, then move all traffic at once. Slots are two on
+each node, or two groups of nodes.
 
 What already runs the release is left alone, and an old slot that still runs it takes traffic back
 at once; that is why deploy and rollback are one function.
@@ -6,16 +7,18 @@ at once; that is why deploy and rollback are one function.
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining
-from tidegate_controller.core.strategies import parts
+from tidegate_controller.core.strategies import groups, parts
 from tidegate_controller.core.strategies.gates import Wave, between
 
 
 def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
-    return to_places(state, goal, [parts.target_place(state, goal, node) for node in goal.nodes])
+    if goal.spec.slots:
+        return at_once(state, goal, groups.targets(state, goal))
+    return at_once(state, goal, [parts.target_place(state, goal, node) for node in goal.nodes])
 
 
-def to_places(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Step, ...]:
+def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Step, ...]:
     """All traffic to these places, at once."""
     weights = dict.fromkeys(targets, parts.FULL)
     settled = parts.is_settled(state, goal)

@@ -16,12 +16,12 @@ from tidegate_controller.errors import Refused
 def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
     targets = {node: parts.target_place(state, goal, node) for node in goal.nodes}
+    every = list(targets.values())
     chosen = _canaries(goal)
     done = [node for node, place in targets.items() if state.settled.get(place)]
     waves = [] if goal.kind == "rollback" else _cut(goal, done, chosen)
     if not waves or not any(state.settled.values()):
-        return blue_green.steps(state, goal)
-    every = [targets[node] for node in goal.nodes]
+        return blue_green.at_once(state, goal, every)
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, dict.fromkeys(every, parts.FULL))
     weights = dict(parts.reachable(state, state.settled))
