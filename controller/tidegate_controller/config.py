@@ -17,6 +17,7 @@ from tidegate_controller.config_checks import At, Problem, clip, nearest, quoted
 from tidegate_controller.config_keys import FRAME, SECTIONS, TOP
 from tidegate_controller.config_merge import Merged, merged
 from tidegate_controller.config_traffic import resolved
+from tidegate_controller.config_waves import grouped
 from tidegate_controller.core.spec import Settings, Spec
 from tidegate_controller.errors import UsageError
 from tidegate_controller.toml_lines import KeyPath, find_lines, line_of
@@ -162,7 +163,7 @@ def _spec(
             "app": app,
             "environment": environment,
             "settings": {**settings, **artifact},
-            **table,
+            **grouped(table),
             **fields,
         },
         Spec,

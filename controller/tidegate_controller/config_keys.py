@@ -24,6 +24,7 @@ from tidegate_controller.config_checks import (
 from tidegate_controller.config_health import EXAMPLE, health
 from tidegate_controller.config_service import EXAMPLES, service
 from tidegate_controller.config_traffic import TRAFFIC, traffic
+from tidegate_controller.config_waves import WAVES, clashing
 from tidegate_controller.core.spec import Hooks, Spec, Struct
 
 
@@ -37,10 +38,12 @@ def _environments(at: At) -> object:
         return {}
     for environment in at.value:
         a_name(At(environment, (*at.path, environment), at.problems))
-    return {
-        environment: table(at.inner(environment, value), ENVIRONMENT, SECTIONS)
-        for environment, value in at.value.items()
-    }
+    found = {}
+    for environment, value in at.value.items():
+        inner = at.inner(environment, value)
+        found[environment] = table(inner, ENVIRONMENT, SECTIONS)
+        clashing(inner)
+    return found
 
 
 def _section(keys: Keys) -> Check:
@@ -59,9 +62,10 @@ ENVIRONMENT = {
     "strategy": Key(
         "strategy",
         known_yet(_literals(Spec, "strategy")),
-        "how the new release takes over; the only one yet",
+        "how the new release takes over: [strategies](../strategies.md)",
     ),
     "protected": Key("protected", boolean, "whoever deploys here is asked whether it is meant"),
+    **WAVES,
 }
 HOOKS = {
     "install": Key(

@@ -22,6 +22,7 @@ from tidegate_controller.config_keys import (
 )
 from tidegate_controller.config_service import SERVICE
 from tidegate_controller.config_traffic import ADAPTERS, NEEDED, TRAFFIC
+from tidegate_controller.config_waves import STRATEGY_KEYS, WAVES
 from tidegate_controller.core.spec import (
     Health,
     Hooks,
@@ -33,6 +34,7 @@ from tidegate_controller.core.spec import (
     Spec,
     Struct,
     Traffic,
+    Waves,
 )
 from tidegate_controller.units import spell_duration
 from tidegate_protos.rules import PLACEHOLDERS
@@ -118,6 +120,12 @@ def adapter_rows() -> Iterator[tuple[str, list[tuple[str, ...]]]]:
         yield adapter, rows({name: TRAFFIC[name] for name in names}, Traffic, NEEDED)
 
 
+def strategy_rows() -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """Each strategy with the rows of its keys; often none."""
+    for strategy, names in STRATEGY_KEYS.items():
+        yield strategy, rows({name: WAVES[name] for name in names}, Waves)
+
+
 def section_rows() -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """Each section of one kind with the rows of its keys."""
     keys: Mapping[str, tuple[Keys, type[Struct]]] = {
@@ -134,7 +142,10 @@ def section_rows() -> Iterator[tuple[str, list[tuple[str, ...]]]]:
 def _sections() -> Iterator[str]:
     yield _table(rows({"app": FRAME["app"]}, Spec))
     yield f"## `[environments.NAME]`\n\n{FRAME['environments'].meaning}\n"
-    yield _table(rows(ENVIRONMENT, Spec))
+    yield _table(rows({k: key for k, key in ENVIRONMENT.items() if k not in WAVES}, Spec))
+    for strategy, found in strategy_rows():
+        if found:
+            yield f"### With the strategy `{strategy}`\n\n{_table(found)}"
     yield ENVIRONMENTS
     small = dict(section_rows())
     for section, key in SECTIONS.items():

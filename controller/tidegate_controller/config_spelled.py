@@ -21,7 +21,8 @@ from tidegate_controller.config_keys import (
 )
 from tidegate_controller.config_service import keys_of
 from tidegate_controller.config_traffic import ADAPTERS, TRAFFIC
-from tidegate_controller.core.spec import Health, Settings, Spec, Struct
+from tidegate_controller.config_waves import STRATEGY_KEYS, WAVES
+from tidegate_controller.core.spec import Health, Settings, Spec, Struct, Waves
 from tidegate_controller.units import spell_duration
 
 NOT_GIVEN = "not given"
@@ -38,10 +39,21 @@ def spelled(app: str, specs: Mapping[str, Spec]) -> str:
     lines = [f"app = {toml(app)}"]
     for environment, spec in specs.items():
         place = f"environments.{bare(environment)}"
-        lines += ["", f"[{place}]", *_lines(_given(spec, ENVIRONMENT))]
+        lines += ["", f"[{place}]", *_lines(_environment(spec))]
         for section, found in _sections(spec):
             lines += ["", f"[{place}.{section}]", *found] if found else []
     return "\n".join(lines) + "\n"
+
+
+def _environment(spec: Spec) -> dict[str, object]:
+    whole = {name: key for name, key in ENVIRONMENT.items() if name not in WAVES}
+    own = {name: WAVES[name] for name in STRATEGY_KEYS[spec.strategy]}
+    of_waves = {name for name, key in own.items() if key.field in Waves.__struct_fields__}
+    return {
+        **_given(spec, whole),
+        **_given(spec, {name: key for name, key in own.items() if name not in of_waves}),
+        **_given(spec.waves, {name: own[name] for name in of_waves}),
+    }
 
 
 def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:

@@ -31,6 +31,12 @@ class StepView(Document, kw_only=True):
     started_at: str | None = None
     ended_at: str | None = None
     seconds: float | None = None
+    wave: int = 0  # 1 is the first; 0: of no wave
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return f"{self.name}, wave {self.wave}" if self.wave else self.name
 
 
 class RolloutSummary(Document, kw_only=True):
@@ -199,6 +205,12 @@ class PlannedStep(Document, kw_only=True):
     name: str
     does: list[str]  # in words, a line a node or effect
     seconds_max: float
+    wave: int = 0  # 1 is the first; 0: of no wave
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return f"{self.name}, wave {self.wave}" if self.wave else self.name
 
 
 class PlanView(Document, kw_only=True):

@@ -132,6 +132,7 @@ class Fleet:
                 connected=name in self.sessions,
                 journal_id=self.registered[name].journal_id if name in self.registered else "",
                 slots=self._slots(name, stream),
+                labels=dict(self.registered[name].labels) if name in self.registered else {},
             )
             for name in sorted(set(names))
         )

@@ -165,7 +165,7 @@ class Fold:
         self._plan(event.plan)
 
     def _plan(self, plan: tuple[t.Step, ...]) -> None:
-        self._steps = {step.id: StepView(name=step.name) for step in plan}
+        self._steps = {step.id: StepView(name=step.name, wave=step.wave) for step in plan}
         self.view.steps += self._steps.values()
 
     def take(self, record: Record) -> None:

@@ -61,7 +61,7 @@ def _planned(state: t.State, goal: t.Goal, step: t.Step) -> PlannedStep:
     does = [line for work in step.works for line in _in_words(state, goal, work)]
     if step.hold_seconds:
         does.append(f"all that were started stay healthy for {step.hold_seconds:g} s")
-    return PlannedStep(name=step.name, does=does, seconds_max=step.deadline_seconds)
+    return PlannedStep(name=step.name, does=does, seconds_max=step.deadline_seconds, wave=step.wave)
 
 
 def _in_words(state: t.State, goal: t.Goal, work: t.Work) -> list[str]:

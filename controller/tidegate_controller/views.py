@@ -123,7 +123,7 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
 
 
 def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
-    step = rollout.plan[rollout.cursor].name if rollout.cursor < len(rollout.plan) else None
+    step = rollout.plan[rollout.cursor].title if rollout.cursor < len(rollout.plan) else None
     return RolloutRef(
         id=rollout.id,
         state=rollout_state(rollout),

@@ -95,9 +95,8 @@ def test_wrong_nodes_are_refused(tmp_path: Path, written: str, expected: str) ->
     [
         (
             NODES,
-            f'{NODES}\nstrategy = "canary"',
-            "5: [environments.production] strategy: not yet: this version knows: blue-green; "
-            'found the string "canary"',
+            f'{NODES}\nstrategy = "shadow"',
+            "5: [environments.production] strategy: not yet: this version knows: blue-green, …",
         ),
         (
             "[environments.production]\nnodes",

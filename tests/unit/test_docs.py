@@ -13,11 +13,12 @@ import pytest
 
 from tidegate_agent import options as agent_options
 from tidegate_agent.main import main as agent_main
-from tidegate_controller import config_reference, options
+from tidegate_controller import config, config_reference, options
 from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.config_health import PROBES, WAITS
 from tidegate_controller.config_keys import ENVIRONMENT
 from tidegate_controller.config_traffic import TRAFFIC
+from tidegate_controller.config_waves import WAVES
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import (
     Health,
@@ -27,7 +28,7 @@ from tidegate_controller.core.spec import (
     Spec,
     Traffic,
 )
-from tidegate_controller.core.strategies import blue_green
+from tidegate_controller.core.strategies import STRATEGIES, blue_green
 from tidegate_protos import logs
 from tidegate_protos.settings import Setting
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -35,6 +36,15 @@ from tidegate_protos.v1 import agent_pb2 as pb
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
+STRATEGIES_PAGE = ROOT / "docs/strategies.md"
+REST = """
+[service]
+command = ["./serve"]
+[health]
+unit = true
+[traffic]
+adapter = "none"
+"""
 PAGES = [README, *sorted(ROOT.glob("docs/**/*.md")), ROOT / "systemd/README.md"]
 PAGES += [ROOT / "examples/hello/README.md"]
 CODE = ("agent", "bench", "controller", "docs", "examples", "protos", "systemd", "tests")
@@ -151,7 +161,9 @@ def table(heading: str) -> list[list[str]]:
 def reference() -> dict[str, str]:
     """Each key of `tidegate.toml` with its default, as the reference page has them."""
     found = {"app": "required"}
-    sections = [("environments.NAME", config_reference.rows(ENVIRONMENT, Spec))]
+    whole = {name: key for name, key in ENVIRONMENT.items() if name not in WAVES}
+    sections = [("environments.NAME", config_reference.rows(whole, Spec))]
+    sections += [("environments.NAME", each) for _, each in config_reference.strategy_rows()]
     sections += [("health", config_reference.rows(WAITS, Health)), *config_reference.section_rows()]
     sections += [("health", each) for _, each in config_reference.probe_rows()]
     sections += [("traffic", each) for _, each in config_reference.adapter_rows()]
@@ -170,6 +182,17 @@ def test_the_table_of_the_most_used_keys_has_keys_and_defaults_of_the_reference(
         assert default == known[name].strip("`") or (default == "one of these" and name in needed)
     beside = {f"health.{kind}" for kind in PROBES} | {"traffic.directory", "traffic.command"}
     assert needed - {row[0] for row in rows} <= beside
+
+
+def test_each_strategy_of_its_page_is_as_the_file_may_say_it(tmp_path: Path) -> None:
+    blocks = [b["text"] for b in BLOCK.finditer(STRATEGIES_PAGE.read_text())]
+    shown = set()
+    for text in blocks:
+        spec = config.read(tmp_path / "tidegate.toml", f'app = "shop"\n{text}{REST}').environment(
+            "production"
+        )
+        shown.add(spec.strategy)
+    assert shown == set(STRATEGIES)
 
 
 # --- Settings of the daemons ---------------------------------------------------------------------

@@ -6,7 +6,8 @@ from core_values import SETTINGS, SPEC, place, release
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.spec import Hooks, Service, Settings
-from tidegate_controller.core.strategies.blue_green import QUERY_SECONDS, steps
+from tidegate_controller.core.strategies.blue_green import steps
+from tidegate_controller.core.strategies.parts import QUERY_SECONDS
 from tidegate_controller.wire import to_command
 from tidegate_protos.v1 import agent_pb2 as pb
 

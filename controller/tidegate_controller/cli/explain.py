@@ -25,6 +25,11 @@ PURPOSE = {
     "verify": "each node has to say once more that it is well: silence is no success",
     "shift-back": "traffic goes back to where it was",
 }
+IN_WAVES = {
+    "migrate": "before anything of the release is started there",
+    "shift": "the wave's nodes to the new release, each place having answered first",
+    "verify": "each has to say once more that it is well: silence is no success",
+}
 WHY_WAIT = {
     "start": "once the slot had no traffic and its last requests had had time to end",
     "shift": "once all that gain traffic were healthy",
@@ -104,8 +109,7 @@ class Explanation:
             self._say(f"{note}.")
         for text in _why_places(data):
             self._say(text)
-        names = ", ".join(stage.name for stage in picture.stages)
-        self._say(f"The strategy {data['strategy']} made this plan of it: {names}.")
+        self._say(f"The strategy {data['strategy']} made this plan of it: {_plan(picture)}.")
 
     # --- What happened ------------------------------------------------------------------------
 
@@ -120,7 +124,7 @@ class Explanation:
             self._moves[stage.id] = _places(taking) or "nobody"
         if doing.attempt > 1:
             self._say(f"{doing.where}: tried again (try {doing.attempt}).")
-        elif doing.since - stage.since > LATE_SECONDS and (why := WHY_WAIT.get(stage.id)):
+        elif doing.since - stage.since > LATE_SECONDS and (why := WHY_WAIT.get(stage.kind)):
             self._say(f"{doing.where}: begun {span(doing.since - stage.since)} later, {why}.")
 
     def _action_ended(self, data: Mapping[str, Any]) -> None:
@@ -137,15 +141,16 @@ class Explanation:
 
     def _step_ended(self, data: Mapping[str, Any]) -> None:
         stage = self._picture.named(data["step"])
-        purpose = f" ({PURPOSE[stage.id]})" if stage.id in PURPOSE else ""
+        why = (IN_WAVES if stage.wave else {}).get(stage.kind) or PURPOSE.get(stage.kind)
+        purpose = f" ({why})" if why else ""
         took = f"{stage.seconds(stage.since):.1f} s"
         if stage.state == "ok":
             move = self._moves.get(stage.id)
             how = f": all traffic goes to {move}" if move else _by(stage)
-            self._say(f"{stage.name}{purpose} was done in {took}{how}.")
+            self._say(f"{stage.title}{purpose} was done in {took}{how}.")
             return
         why = "" if stage.is_explained else f": {stage.reason}"
-        self._say(f"{stage.name}{purpose} failed after {took}{self._because()}{why}.")
+        self._say(f"{stage.title}{purpose} failed after {took}{self._because()}{why}.")
         given_up = [d.where for d in stage.sorted() if d.outcome == "cancelled"]
         if given_up:
             self._say(f"One failure is enough, so it was given up on {_places(given_up)}.")
@@ -260,6 +265,16 @@ def _why_nodes(picture: Picture, data: Mapping[str, Any]) -> str:
     return f"It is about {amount(len(nodes), 'node')}, {why}: {_places(nodes)}."
 
 
+def _plan(picture: Picture) -> str:
+    """The steps by name; those of waves once, in the order in which they come first."""
+    before = [stage.name for stage in picture.stages if not stage.wave]
+    in_waves = list(dict.fromkeys(stage.name for stage in picture.stages if stage.wave))
+    waves = max((stage.wave for stage in picture.stages), default=0)
+    if not waves:
+        return ", ".join(before)
+    return f"{', '.join(before)}, then in {amount(waves, 'wave')}: {', '.join(in_waves)}"
+
+
 def _why_places(data: Mapping[str, Any]) -> list[str]:
     """Why these slots: what is to be started goes where no traffic is."""
     version = data["release"]["version"]
@@ -270,7 +285,10 @@ def _why_places(data: Mapping[str, Any]) -> list[str]:
     ready = [place for place in taking if place not in fresh]
     texts = []
     if fresh:
-        why = "the other slot of each has the traffic" if data["previous"] else "nothing serves yet"
+        serving = "the other slot of each has the traffic"
+        if data["spec"].get("slots"):
+            serving = "the other group has the traffic"
+        why = serving if data["previous"] else "nothing serves yet"
         texts.append(f"{version} was to be started in {_places(fresh)}, for {why}.")
     if ready:
         texts.append(f"{version} ran already in {_places(ready)}, so it was not started there.")

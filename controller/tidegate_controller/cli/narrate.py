@@ -59,7 +59,7 @@ class Narrator:
         whom = awaited(self._picture, stage, now)
         left = time_left(self._picture, stage, now)
         waits = f", waiting for {whom}" if whom else ""
-        return [f"{stage.name}: {span(stage.seconds(now))} so far{waits}; {left}"]
+        return [f"{stage.title}: {span(stage.seconds(now))} so far{waits}; {left}"]
 
     def _started(self, event: EventView) -> list[str]:
         picture, data = self._picture, event.data
@@ -100,8 +100,8 @@ class Narrator:
         stage = self._picture.named(event.data["step"])
         if stage.state != "ok":  # what failed has been told, and is told again at the end
             why = "" if stage.is_explained else f": {stage.reason}"
-            return [f"{stage.name} failed{why}"]
-        return [f"{stage.name} done in {stage.seconds(stage.since):.1f} s"]
+            return [f"{stage.title} failed{why}"]
+        return [f"{stage.title} done in {stage.seconds(stage.since):.1f} s"]
 
     def _replanned(self, event: EventView) -> list[str]:
         if not event.data["plan"]:

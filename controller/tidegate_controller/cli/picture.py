@@ -185,7 +185,8 @@ class Picture:
         self._plan(data["plan"], undoing=False)
         works = [work for step in data["plan"] for work in step["works"]]
         to_start = {work["place"] for work in works if work["verb"] == "start"}
-        self._brought = set().union(*map(_gets_traffic, works)) - to_start
+        moves = [_gets_traffic(work) for work in works if work["verb"] == "route"]
+        self._brought = moves[-1] - to_start if moves else set()
         if data["previous"] and data["previous"]["revision"] == data["release"]["revision"]:
             return  # what is not started serves already, and need not pass
         self._health = dict.fromkeys(self._brought, True)
@@ -195,6 +196,7 @@ class Picture:
             stage = Stage(
                 id=step["id"],
                 name=step["name"],
+                wave=step.get("wave", 0),
                 works=len(step["works"]),
                 hold_seconds=step["hold_seconds"],
                 deadline_seconds=step["deadline_seconds"]
@@ -217,7 +219,7 @@ class Picture:
             task=work.get("task", ""),
             where=work["place"] or called(work["at"]),
             node=work["at"],
-            step=stage.name if stage else "",
+            step=stage.title if stage else "",
             attempt=action["attempt"],
             asks=work.get("on_unknown") == "ask",
             since=at,

@@ -59,7 +59,7 @@ def say_plan(view: PlanView) -> None:
 
 
 def _say_step(number: int, step: PlannedStep) -> None:
-    say(f"{number}. {step.name}, at most {span(step.seconds_max)}")
+    say(f"{number}. {step.title}, at most {span(step.seconds_max)}")
     alike: dict[str, list[str]] = {}  # what is done -> where
     for line in step.does:
         where, _, what = line.rpartition(": ")

@@ -143,7 +143,7 @@ def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
     """`reason`: of the rollout, which is not said again of each node that was given up."""
     seconds = f" {step.seconds:.1f} s" if step.seconds is not None else ""
     state = "not reached" if step.state == "pending" and is_over else step.state
-    lines = [f"  {step.name}: {state}{seconds}"]
+    lines = [f"  {step.title}: {state}{seconds}"]
     for name, node in sorted(step.nodes.items()):
         if node.state != "ok":
             error = f": {node.error}" if node.error not in ("", reason) else ""

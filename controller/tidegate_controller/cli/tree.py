@@ -67,12 +67,13 @@ class Tree:
             return [Text("asking the controller ...", style="dim")]
         head, foot = self._head(now, width, lost=lost), self._foot(width)
         undo = self._undo(width) if picture.undoing else []
-        room = height - len(head) - len(picture.stages) - len(undo) - len(foot)
+        folds = folded(picture.stages)
+        room = height - len(head) - len(folds) - len(undo) - len(foot)
         steps = [
-            [Line(RANKS[stage.state], line) for line in self._step(stage, now, room)]
-            for stage in picture.stages
+            [Line(RANKS[fold[0].state], line) for line in self._fold(fold, now, room)]
+            for fold in folds
         ]
-        forth = sum(not stage.undoing for stage in picture.stages)
+        forth = sum(not fold[0].undoing for fold in folds)
         lines = [
             Line(0, head[0]),
             *(Line(3, line) for line in head[1:]),
@@ -116,11 +117,30 @@ class Tree:
 
     # --- Steps --------------------------------------------------------------------------------
 
+    def _fold(self, fold: Sequence[Stage], now: float, room: int) -> list[Text]:
+        """A step, or whole waves that are over or to come."""
+        first, last = fold[0], fold[-1]
+        if len(fold) == 1:
+            return self._step(first, now, room)
+        name = f"Wave {first.wave}" if first.wave == last.wave else f"Waves {first.wave} to "
+        name += "" if first.wave == last.wave else str(last.wave)
+        line = f"  {getattr(self._marks, first.state)} {name:{self._width()}}"
+        if first.state == "pending":
+            left_out = self._picture.ended or (self._picture.undoing and not first.undoing)
+            return [self._line("pending", f"{line}{'':12}{'not reached' if left_out else ''}")]
+        return [
+            self._line(
+                first.state, f"{line}  {last.seconds(now) + last.since - first.since:6.1f} s"
+            )
+        ]
+
+    def _width(self) -> int:
+        return max(len(each.title) for each in self._picture.stages)
+
     def _step(self, stage: Stage, now: float, room: int) -> list[Text]:
         picture = self._picture
-        width = max(len(each.name) for each in picture.stages)
         mark = getattr(self._marks, stage.state)
-        line = f"  {mark} {stage.name:{width}}"
+        line = f"  {mark} {stage.title:{self._width()}}"
         if stage.state == "pending":
             hold = f"healthy for {span(stage.hold_seconds)}" if stage.hold_seconds else ""
             given_up = picture.ended or (picture.undoing and not stage.undoing)
@@ -203,6 +223,22 @@ class Tree:
 
     def _line(self, state: str, text: str) -> Text:
         return Text(clean(text), style=STYLES[state])
+
+
+def folded(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """Steps that are drawn as one: those of a wave that is over, or of waves that are to come."""
+    folds: list[list[Stage]] = []
+    for stage in stages:
+        wave = [each for each in stages if (each.wave, each.undoing) == (stage.wave, stage.undoing)]
+        state = {each.state for each in wave}
+        last = folds[-1][-1] if folds else stage
+        same = last.wave == stage.wave or state == {"pending"}
+        together = stage.wave and last.wave and last.undoing == stage.undoing and same
+        if folds and together and last.state == stage.state and state in ({"ok"}, {"pending"}):
+            folds[-1].append(stage)
+        else:
+            folds.append([stage])
+    return folds
 
 
 def _fitted(lines: Sequence[Line], height: int) -> list[Text]:

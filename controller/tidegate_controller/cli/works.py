@@ -82,12 +82,23 @@ class Stage:
     hold_seconds: float
     deadline_seconds: float
     undoing: bool
+    wave: int = 0  # 1 is the first; 0: of no wave
     state: str = "pending"  # running, ok, failed
     since: float = 0.0  # when it was entered
     counted_from: float = 0.0  # when its deadline began to run, which it does anew after a wait
     until: float | None = None
     reason: str = ""
     doings: dict[int, Doing] = field(default_factory=dict)  # by index of the work, the last try
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return f"{self.name}, wave {self.wave}" if self.wave else self.name
+
+    @property
+    def kind(self) -> str:
+        """Its id, less the wave."""
+        return self.id.removesuffix(f"-{self.wave}") if self.wave else self.id
 
     @property
     def late_at(self) -> float:

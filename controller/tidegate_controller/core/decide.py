@@ -236,7 +236,7 @@ def _issue(draft: Draft, step: t.Step) -> bool:
 def _fail(draft: Draft, step: t.Step, fault: str) -> None:
     """The step has failed: undo the rollout, or give up if this was the undoing."""
     rollout = draft.rollout
-    reason = f"{step.name} failed: {fault}"
+    reason = f"{step.title} failed: {fault}"
     for action_id in list(rollout.open):
         draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
     draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))

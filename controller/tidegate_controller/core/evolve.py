@@ -81,13 +81,9 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
     works = [work for step in event.plan for work in step.works]
     treated = {work.at for work in works}
     started = {work.place for work in works if work.verb == "start"}
-    proven = {
-        place
-        for work in works
-        if work.verb == "route" and work.prove
-        for place in gaining(state, work.weights or {})
-        if place not in started
-    }
+    moves = [work.weights or {} for work in works if work.verb == "route" and work.prove]
+    # The last one leads to the release alone; those before also to what serves so far.
+    proven = {place for place in gaining(state, moves[-1] if moves else {}) if place not in started}
     rollout = t.Rollout(
         id=event.rollout,
         kind=event.kind,

@@ -29,6 +29,7 @@ class Member(Struct, frozen=True, kw_only=True):
     connected: bool
     journal_id: str
     slots: Mapping[str, SlotReport] = {}
+    labels: Mapping[str, str] = {}
 
 
 class Deploy(Input, frozen=True, kw_only=True):

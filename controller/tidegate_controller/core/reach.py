@@ -7,6 +7,7 @@ narrowed by mistake looks like any other. Called by `requests` and `plan_view`.
 from collections.abc import Collection
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.strategies.groups import group_notes
 
 NODES_NAMED = 10
 
@@ -27,7 +28,7 @@ def reach_notes(state: t.State, goal: t.Goal, told: Collection[str] = ()) -> tup
                 f"{_listed(left)} {verb} not part of it; to bring back what is missing, deploy "
                 f"{version} with `nodes` as it was then"
             )
-    return tuple(notes)
+    return (*notes, *group_notes(state, goal))
 
 
 def _stood_on(state: t.State, release: t.Release) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
         spec=request.spec,
         again=request.again,
         balancer=request.balancer,
+        labels=_labels(request.members),
     )
 
 
@@ -128,7 +129,12 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
         release=target,
         nodes=nodes,
         spec=replace(state.spec, settings=target.settings),
+        labels=_labels(request.members),
     )
+
+
+def _labels(members: tuple[i.Member, ...]) -> dict[str, Mapping[str, str]]:
+    return {member.node: member.labels for member in members if member.labels}
 
 
 def _release_to(state: t.State, version: str) -> t.Release:

@@ -16,6 +16,7 @@ RUNS_MAX = 3  # of an `exec` adapter's command for one action: check, write, rea
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=SECONDS_MAX)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=SECONDS_MAX)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Share = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]{0,5})%?$")]  # "3" or "25%"
 Status = Annotated[str, msgspec.Meta(pattern=r"^[2-5][0-9]{2}(-[2-5][0-9]{2})?$")]
 
 
@@ -146,12 +147,24 @@ class Pace(Struct, frozen=True, kw_only=True):
     away_seconds: Seconds = 60.0
 
 
+class Waves(Struct, frozen=True, kw_only=True):
+    """How a rollout goes on in waves. What goes on is rounded down, to one node at least; what must
+    be kept is rounded up."""
+
+    sizes: tuple[Share, ...] = ("1", "10%", "50%", "100%")  # canary: of all nodes, cumulative
+    canary: Mapping[str, str] | None = None  # labels of the nodes of the first wave
+    promote: Literal["auto", "manual"] = "auto"  # after a wave that is not the last
+
+
 class Spec(Struct, frozen=True, kw_only=True):
     """One environment of one app, as `tidegate deploy` sends it."""
 
     app: str
     environment: str
-    strategy: Literal["blue-green"] = "blue-green"
+    strategy: Literal["blue-green", "canary"] = "blue-green"
+    waves: Waves = Waves()
+    # Where a slot is a group of servers: slot -> labels of its nodes.
+    slots: Mapping[str, Mapping[str, str]] | None = None
     nodes: Mapping[str, str] | tuple[str, ...]  # labels that must all match, or names
     protected: bool = False  # whoever deploys here is asked whether it is meant
     settings: Settings

@@ -52,7 +52,9 @@ def question(draft: Draft, step: t.Step) -> str:
         return "; ".join(asked)
     if rollout.undoing and _is_late(draft, step):
         tried = "; ".join(done.error for done in rollout.done.values())
-        return f"{step.name} does not succeed, and is tried again and again: {tried or 'no answer'}"
+        return (
+            f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
+        )
     return ""
 
 

@@ -107,6 +107,12 @@ class Step(Struct, frozen=True, kw_only=True):
     retry_seconds: float | None = None  # a work that failed is tried again, until the deadline
     hold_seconds: float = 0.0  # all places that passed must stay healthy this long
     deadline_seconds: float
+    wave: int = 0  # 1 is the first; 0: of no wave
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return f"{self.name}, wave {self.wave}" if self.wave else self.name
 
 
 class Action(Struct, frozen=True, kw_only=True):
@@ -159,6 +165,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     spec: Spec
     again: bool = False
     balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
+    labels: Mapping[str, Mapping[str, str]] = {}  # of each node
 
 
 class Rollout(Struct, frozen=True, kw_only=True):

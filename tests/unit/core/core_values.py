@@ -13,6 +13,7 @@ from tidegate_controller.core.spec import (
     Settings,
     Spec,
     Traffic,
+    Waves,
 )
 
 PACE = Pace(
@@ -23,6 +24,7 @@ PACE = Pace(
     away_seconds=60.0,
 )
 TRAFFIC = Traffic(adapter="caddy", directory="/run/lanes")
+WAVES = Waves()
 SETTINGS = Settings(
     service=Service(command=("serve",)), health=Health(probe=HttpProbe(url="http://x/health"))
 )

@@ -5,7 +5,7 @@ events alone lead to the draft's state, they survive JSON, and `core_rules` is n
 what happens; `World` does the rest.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from core_rules import Rules, check_rest
@@ -15,6 +15,7 @@ from core_values import (
     PACE,
     SETTINGS,
     TRAFFIC,
+    WAVES,
     describe,
     place,
     release,
@@ -28,7 +29,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
-from tidegate_controller.core.spec import Pace, Settings, Spec, Traffic
+from tidegate_controller.core.spec import Pace, Settings, Spec, Traffic, Waves
 
 MOVES_MAX = 2000
 SILENCE = "silence"  # a fate: no answer at all
@@ -47,8 +48,14 @@ class World:
         restart_after: int | None = None,
         reconnect: bool = True,
         settings: Settings = SETTINGS,
+        strategy: str = "blue-green",
+        waves: Waves = WAVES,
+        labels: Mapping[str, Mapping[str, str]] | None = None,
+        slots: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        self.slots = slots
         self.nodes = list(nodes)
+        self.strategy, self.waves, self.labels = strategy, waves, labels or {}
         self.settings = settings
         self.pace = pace
         self.state = t.State()
@@ -101,6 +108,7 @@ class World:
                 connected=node not in self.gone,
                 journal_id=self.journals[node],
                 slots=self.slots_of(node),
+                labels=self.labels.get(node, {}),
             )
             for node in (self.nodes if nodes is None else nodes)
         )
@@ -121,6 +129,9 @@ class World:
         spec = Spec(
             app="shop",
             environment="test",
+            strategy=self.strategy,
+            waves=self.waves,
+            slots=self.slots,
             nodes=chosen,
             settings=self.settings,
             traffic=traffic,
@@ -339,7 +350,7 @@ class World:
 
     def finish_start(self) -> None:
         """Go on until every idle slot has passed."""
-        self.go(lambda: self.step == "shift")
+        self.go(lambda: (self.step or "").startswith("shift"))
 
     def finish(self, **fates: str) -> str:
         """Go on until the rollout has ended; how it did. `fates`: step -> outcome or SILENCE."""

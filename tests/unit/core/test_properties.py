@@ -3,6 +3,7 @@ again every rollout ends, nothing stays open, and only what serves still runs.""
 
 import os
 from contextlib import suppress
+from typing import Any
 
 from core_values import DOWN, ON_EVERY_NODE, SETTINGS
 from driver import World
@@ -15,6 +16,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import strays
+from tidegate_controller.core.spec import Waves
 from tidegate_controller.errors import Refused
 
 NODES = ("a", "b", "c")
@@ -27,6 +29,8 @@ HEALTH = (
     {"running": True, "healthy": None},
 )
 
+SERVER_GROUPS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
+LABELS = {"a": {"group": "blue"}, "b": {"group": "green"}, "c": {"group": "green"}}
 STEPS = (
     "prepare",
     "migrate",
@@ -66,13 +70,22 @@ mishap = st.one_of(
 # A chapter: a request, all goes well up to a step, then this and that happens.
 chapter = st.tuples(request, st.sampled_from(STEPS), st.lists(mishap, min_size=2, max_size=5))
 lives = st.lists(chapter, min_size=3, max_size=5)
+kinds = st.fixed_dictionaries(
+    {
+        "settings": st.sampled_from((SETTINGS, ON_EVERY_NODE)),
+        "strategy": st.sampled_from(("blue-green", "canary")),
+        "waves": st.sampled_from((Waves(), Waves(sizes=("1", "2", "100%")))),
+        "slots": st.sampled_from((None, None, SERVER_GROUPS)),
+    }
+)
+Kind = dict[str, Any]
 
 
 class Life:
     """Turns drawn happenings into inputs; what makes no sense at the moment does nothing."""
 
-    def __init__(self, migrates_everywhere: bool) -> None:
-        self.world = World(NODES, settings=ON_EVERY_NODE if migrates_everywhere else SETTINGS)
+    def __init__(self, kind: Kind) -> None:
+        self.world = World(NODES, **kind, labels=LABELS)
 
     def live(self, chapters: list[Chapter]) -> None:
         for request, step, mishaps in chapters:
@@ -87,7 +100,7 @@ class Life:
     def go_to(self, step: str) -> None:
         """All goes well until the step is entered or the rollout has ended."""
         world = self.world
-        world.go(lambda: world.step in (None, step) or self.is_asked())
+        world.go(lambda: world.step is None or world.step.startswith(step) or self.is_asked())
 
     def is_asked(self) -> bool:
         rollout = self.world.state.rollout
@@ -162,22 +175,21 @@ briefly = settings(max_examples=EXAMPLES or 60, deadline=None, derandomize=not E
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, kinds)
 def test_the_log_alone_adds_up_to_the_state_whatever_happens(
-    chapters: list[Chapter], migrates_everywhere: bool
+    chapters: list[Chapter], kind: Kind
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(kind)
     life.live(chapters)
     assert life.world.replayed() == life.world.state
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, kinds)
 def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
-    chapters: list[Chapter],
-    migrates_everywhere: bool,
+    chapters: list[Chapter], kind: Kind
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(kind)
     life.live(chapters)
     life.heal()
     world = life.world
@@ -197,12 +209,11 @@ def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, kinds)
 def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
-    chapters: list[Chapter],
-    migrates_everywhere: bool,
+    chapters: list[Chapter], kind: Kind
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(kind)
     life.live(chapters)
     life.heal()
     world = life.world
@@ -210,9 +221,14 @@ def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     world.deploy("final")
     assert world.finish() == "succeeded"
     world.rest()
-    assert len(world.traffic) == len(NODES)
+    serving = {place.node: place.slot for place in map(t.Place, world.traffic)}
+    if kind["strategy"] == "blue-green" and kind["slots"]:
+        (slot,) = set(serving.values())
+        assert all(LABELS[name]["group"] == slot for name in serving)
+    else:
+        assert set(serving) == set(NODES)
     assert world.running() == dict.fromkeys(world.traffic, "final")
-    assert world.currents == {place.node: place.slot for place in map(t.Place, world.traffic)}
+    assert serving.items() <= world.currents.items()
     assert world.state.debts == {}
     assert pending(world.state) == ()
     assert next_deadline(world.state) is None

@@ -7,8 +7,8 @@ The engine knows none of them; it only runs plans.
 from collections.abc import Callable
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.strategies import blue_green
+from tidegate_controller.core.strategies import blue_green, canary
 
 Builder = Callable[[t.State, t.Goal], tuple[t.Step, ...]]
 
-STRATEGIES: dict[str, Builder] = {"blue-green": blue_green.steps}
+STRATEGIES: dict[str, Builder] = {"blue-green": blue_green.steps, "canary": canary.steps}

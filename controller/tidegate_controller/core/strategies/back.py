@@ -7,7 +7,7 @@ the rollout started is stopped afterwards, by chores that hold no lock.
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.strategies.blue_green import reachable, route_step
+from tidegate_controller.core.strategies.parts import reachable, route_step
 
 RETRY_SECONDS = 1.0
 

@@ -1,0 +1,94 @@
+"""Canary: a few nodes first, then growing waves, with the gates between them.
+
+A node has both slots, so a wave is brought up beside what serves, and takes traffic when it has
+passed; an undo moves all traffic back at once. Nodes that have the release already count as the
+first ones. Where nothing serves yet there is nothing to compare with, and to go back the same
+release has been seen before: both are done as blue-green does them, all at once.
+"""
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.shares import at_least_one
+from tidegate_controller.core.strategies import blue_green, parts
+from tidegate_controller.core.strategies.gates import Wave, between
+from tidegate_controller.errors import Refused
+
+
+def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
+    """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
+    targets = {node: parts.target_place(state, goal, node) for node in goal.nodes}
+    every = list(targets.values())
+    chosen = _canaries(goal)
+    done = [node for node, place in targets.items() if state.settled.get(place)]
+    waves = [] if goal.kind == "rollback" else _cut(goal, done, chosen)
+    if not waves or not any(state.settled.values()):
+        return blue_green.at_once(state, goal, every)
+    fresh = [place for place in every if parts.needs_start(state, goal, place)]
+    plan = parts.opening(state, goal, fresh, dict.fromkeys(every, parts.FULL))
+    weights = dict(parts.reachable(state, state.settled))
+    so_far: list[t.Place] = []
+    begun = False
+    for number, nodes in enumerate(waves, 1):
+        places = [targets[node] for node in nodes]
+        mine = [place for place in places if place in fresh]
+        last = number == len(waves)
+        weights = dict.fromkeys(every, parts.FULL) if last else _moved(weights, places)
+        so_far += places
+        treated = Wave(number=number, places=tuple(places), so_far=tuple(so_far))
+        bring_up = [
+            parts.prepare(goal, mine),
+            *parts.migrate(goal, mine, begun=begun),
+            parts.start(state, goal, mine),
+        ]
+        plan += parts.in_wave(
+            number,
+            [
+                *(bring_up if mine else ()),
+                parts.route_step("shift", "Shift", weights, goal.spec, prove=True),
+                parts.switch(goal, places),
+                *between(goal, treated, last=last),
+            ],
+        )
+        begun = begun or bool(mine)
+    return tuple(plan)
+
+
+def _moved(weights: t.Weights, places: list[t.Place]) -> dict[t.Place, int]:
+    """These places take their nodes' traffic; all others keep theirs."""
+    nodes = {place.node for place in places}
+    stay = {place: share for place, share in weights.items() if place.node not in nodes}
+    return stay | dict.fromkeys(places, parts.FULL)
+
+
+def _canaries(goal: t.Goal) -> list[str]:
+    """Nodes of the first wave, where it is chosen by labels. Raises `Refused` if there are none."""
+    wanted = goal.spec.waves.canary
+    if not wanted:
+        return []
+    chosen = [
+        node
+        for node in goal.nodes
+        if all(goal.labels.get(node, {}).get(key) == value for key, value in wanted.items())
+    ]
+    if not chosen and goal.kind == "deploy":
+        labels = ", ".join(f"{key}={value}" for key, value in wanted.items())
+        raise Refused(
+            f"no node of {goal.spec.environment} has {labels}, which the first wave is chosen by",
+            "see the labels that nodes have: tidegate node list; or leave out `canary`, and the "
+            "first of `waves` says how many",
+        )
+    return chosen
+
+
+def _cut(goal: t.Goal, done: list[str], chosen: list[str]) -> list[list[str]]:
+    """The nodes that are to be treated, wave by wave. Sizes are cumulative and of all nodes."""
+    first = [node for node in chosen if node not in done]
+    rest = [node for node in goal.nodes if node not in done and node not in first]
+    order = [*done, *first, *rest]
+    ends = [len(done) + len(first)] if first else []
+    ends += [at_least_one(size, len(order)) for size in goal.spec.waves.sizes]
+    waves, begin = [], len(done)
+    for end in [*ends, len(order)]:
+        if end > begin:
+            waves.append(order[begin:end])
+            begin = end
+    return waves

@@ -1,0 +1,168 @@
+"""The steps that plans are made of, and which slot of a node is meant. Used by all strategies."""
+
+from collections.abc import Sequence
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.spec import Spec
+
+QUERY_SECONDS = 30.0
+ROUTE_SECONDS = 30.0
+SWITCH_SECONDS = 60.0
+ANSWER_SECONDS = 15.0  # an agent keeps its own deadline; this long we wait for it to say so
+FULL = 100
+
+
+def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:
+    """The steps as those of a wave; ids stay unique in a plan."""
+    return [replace(step, id=f"{step.id}-{number}", wave=number) for step in steps]
+
+
+def opening(state: t.State, goal: t.Goal, fresh: list[t.Place], weights: t.Weights) -> list[t.Step]:
+    """What every plan begins with: find what would fail anyway, and settle where traffic goes."""
+    plan = [_preflight(goal, fresh, weights)]
+    if not is_settled(state, goal):
+        plan.append(route_step("settle", "Settle", reachable(state, state.settled), goal.spec))
+    return plan
+
+
+def is_settled(state: t.State, goal: t.Goal) -> bool:
+    """Whether it is known where traffic goes, and the balancer, if it was asked, says the same."""
+    says = goal.balancer
+    agrees = says is None or {a for a, share in says.items() if share} == set(state.routed.values())
+    return state.weights is not None and agrees
+
+
+def _preflight(goal: t.Goal, fresh: list[t.Place], weights: t.Weights) -> t.Step:
+    balancer = t.Work(verb="query", at=t.CONTROLLER, weights=weights, traffic=goal.spec.traffic)
+    return t.Step(
+        id="preflight",
+        name="Preflight",
+        works=(balancer, *works("query", fresh, goal.release)),
+        deadline_seconds=QUERY_SECONDS + goal.spec.traffic.work_seconds,
+    )
+
+
+def prepare(goal: t.Goal, places: Sequence[t.Place]) -> t.Step:
+    """Bring the release to these idle places."""
+    pace, hooks = goal.spec.pace, goal.release.settings.hooks
+    return t.Step(
+        id="prepare",
+        name="Prepare",
+        works=works("prepare", places, goal.release),
+        deadline_seconds=pace.prepare_seconds + hooks.install_seconds + ANSWER_SECONDS,
+    )
+
+
+def migrate(goal: t.Goal, places: Sequence[t.Place], *, begun: bool = False) -> list[t.Step]:
+    """Run `migrate.sh` before the first start; no step where none is to run. `begun`: places were
+    started before these, so what is to be done once has been."""
+    hooks = goal.release.settings.hooks
+    once = hooks.migrate == "once"
+    if goal.kind != "deploy" or hooks.migrate == "never" or (once and begun):
+        return []
+    chosen = places[:1] if once else places
+    return [
+        t.Step(
+            id="migrate",
+            name="Migrate",
+            works=tuple(
+                replace(work, task="migrate", on_unknown="ask")
+                for work in works("task", chosen, goal.release)
+            ),
+            deadline_seconds=hooks.migrate_seconds + ANSWER_SECONDS,
+        )
+    ]
+
+
+def start(state: t.State, goal: t.Goal, places: Sequence[t.Place]) -> t.Step:
+    """Start the release in these idle places, and see it healthy."""
+    settings, pace = goal.release.settings, goal.spec.pace
+    return t.Step(
+        id="start",
+        name="Start",
+        works=works("start", places, goal.release),
+        guards=(t.Guard(kind="no_traffic"),),
+        # What ran there before is stopped first, and a start that fails is stopped again.
+        deadline_seconds=settings.health.deadline_seconds
+        + 2 * (settings.service.stop_grace_seconds + ANSWER_SECONDS)
+        + max(pace.drain_seconds, state.pace.drain_seconds),
+    )
+
+
+def switch(goal: t.Goal, places: Sequence[t.Place]) -> t.Step:
+    """`current` on the nodes names these places."""
+    return t.Step(
+        id="switch",
+        name="Switch",
+        works=works("switch", places, goal.release),
+        deadline_seconds=SWITCH_SECONDS + goal.spec.pace.away_seconds,
+    )
+
+
+def route_step(
+    step_id: str, name: str, weights: t.Weights, spec: Spec, *, prove: bool = False
+) -> t.Step:
+    """A step that moves traffic to just these weights. `prove`: only to places that have passed."""
+    work = t.Work(
+        verb="route",
+        at=t.CONTROLLER,
+        weights=weights,
+        traffic=spec.traffic,
+        prove=prove,
+        on_unknown="ask" if spec.traffic.adapter == "none" else "observe",
+    )
+    return t.Step(
+        id=step_id,
+        name=name,
+        works=(work,),
+        guards=(t.Guard(kind="proven"),) if prove else (),
+        deadline_seconds=ROUTE_SECONDS + spec.pace.away_seconds + spec.traffic.work_seconds,
+    )
+
+
+def works(verb: t.Verb, places: Sequence[t.Place], release: t.Release) -> tuple[t.Work, ...]:
+    return tuple(
+        t.Work(verb=verb, at=place.node, place=place, revision=release.revision) for place in places
+    )
+
+
+# --- Which place, and what it is -----------------------------------------------------------------
+
+
+def reachable(state: t.State, weights: t.Weights) -> t.Weights:
+    """The weights without places that lead nowhere, such as those of a disk that was replaced."""
+    return {place: share for place, share in weights.items() if place_of(state, place).address}
+
+
+def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
+    """The node's slot that is to run the release: the active one if it does, else the idle one."""
+    blue, green = (t.Place.of(node, slot) for slot in t.SLOTS)
+    if state.settled.get(blue) or state.settled.get(green):
+        active = blue if state.settled.get(blue) else green
+        stays = serves(state, goal.release, active) and not goal.again
+        return active if stays else active.other
+    if runs(state, goal.release, green):
+        return green
+    # What this log does not know may serve all the same: it is left alone.
+    in_use = state.current.get(node) == blue.slot or place_of(state, blue).running
+    return green if in_use and not runs(state, goal.release, blue) else blue
+
+
+def needs_start(state: t.State, goal: t.Goal, place: t.Place) -> bool:
+    """Whether the release does not run at this target yet, or is to be started anew."""
+    return goal.again or not (state.settled.get(place) or runs(state, goal.release, place))
+
+
+def runs(state: t.State, release: t.Release, place: t.Place) -> bool:
+    """Whether the place is known to run the release, healthy, right now: it may take traffic."""
+    known = place_of(state, place)
+    return known.revision == release.revision and known.running is True and known.healthy is True
+
+
+def serves(state: t.State, release: t.Release, place: t.Place) -> bool:
+    """Whether the place has the release and nothing is known against it: it may keep traffic."""
+    known = place_of(state, place)
+    held = known.revision == release.revision
+    return held and known.running is not False and known.healthy is not False

@@ -1,0 +1,153 @@
+"""Blue-green between two groups of servers: all traffic goes to one group, at once."""
+
+import pytest
+from driver import World
+
+from tidegate_controller.errors import Refused
+
+SLOTS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
+GROUPS = {"a": "blue", "b": "blue", "c": "green", "d": "green"}
+BLUE = {"a/blue": 100, "b/blue": 100}
+GREEN = {"c/green": 100, "d/green": 100}
+
+
+def grouped(*versions: str, groups: dict[str, str] = GROUPS) -> World:
+    labels = {node: {"group": group} for node, group in groups.items()}
+    return World(groups, labels=labels, slots=SLOTS).deployed(*versions)
+
+
+def test_a_first_deployment_goes_to_blue_and_touches_no_other() -> None:
+    world = grouped("1")
+    assert world.traffic == BLUE
+    assert world.running() == {"a/blue": "1", "b/blue": "1"}
+
+
+def test_each_deployment_goes_to_the_group_that_is_idle() -> None:
+    world = grouped("1")
+    for version, expected in (("2", GREEN), ("3", BLUE), ("4", GREEN)):
+        seen = len(world.log)
+        world.deploy(version)
+        assert world.finish() == "succeeded"
+        assert world.traffic == expected
+        assert sorted(world.issued("start", seen)) == sorted(expected)
+        assert len(world.issued("route", seen)) == 1
+
+
+def test_the_former_group_runs_on_and_is_stopped_later() -> None:
+    world = grouped("1", "2")
+    assert world.running() == {"a/blue": "1", "b/blue": "1", "c/green": "2", "d/green": "2"}
+    world.rest()
+    assert world.running() == {"c/green": "2", "d/green": "2"}
+
+
+def test_to_go_back_is_one_move_while_the_former_group_runs() -> None:
+    world = grouped("1", "2")
+    seen = len(world.log)
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.traffic == BLUE
+    assert world.issued("start", seen) == []
+
+
+def test_to_go_back_later_starts_the_former_group_first() -> None:
+    world = grouped("1", "2")
+    world.rest()
+    seen = len(world.log)
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.traffic == BLUE
+    assert world.issued("start", seen) == ["a/blue", "b/blue"]
+
+
+def test_one_that_fails_leaves_traffic_where_it_was() -> None:
+    world = grouped("1")
+    world.deploy("2")
+    assert world.finish(**{"start@d": "failed"}) == "rolled_back"
+    assert world.traffic == BLUE
+    world.rest()
+    assert world.running() == {"a/blue": "1", "b/blue": "1"}
+
+
+def test_one_that_fails_with_traffic_moves_it_back() -> None:
+    world = grouped("1")
+    world.deploy("2")
+    world.until("soak")
+    world.report("c/green", healthy=False)
+    assert world.finish() == "rolled_back"
+    assert world.traffic == BLUE
+
+
+def test_a_node_that_is_added_to_the_active_group_gets_the_release_there() -> None:
+    world = grouped("1")
+    world.nodes.append("e")
+    world.journals["e"] = "journal-e"
+    world.labels = {**world.labels, "e": {"group": "blue"}}
+    seen = len(world.log)
+    world.deploy("1")
+    assert world.finish() == "succeeded"
+    assert world.traffic == {**BLUE, "e/blue": 100}
+    assert world.issued("start", seen) == ["e/blue"]
+
+
+def test_what_the_active_group_serves_already_makes_no_event() -> None:
+    assert grouped("1").deploy("1") == ()
+
+
+def test_a_release_that_is_down_in_the_active_group_comes_up_in_the_other() -> None:
+    world = grouped("1")
+    world.report("a/blue", running=False, healthy=False)
+    world.deploy("1")
+    assert world.finish() == "succeeded"
+    assert world.traffic == GREEN
+
+
+def test_traffic_that_goes_to_fewer_nodes_is_said_at_the_head() -> None:
+    world = grouped("1", groups={**GROUPS, "e": "blue"})
+    (started, *_) = world.deploy("2")
+    assert started.notes == ("traffic goes to 2 nodes (green), and has 3 now",)
+
+
+@pytest.mark.parametrize(
+    ("groups", "why"),
+    [
+        ({"a": "blue", "b": "blue"}, r"no node of test is of green \(group=green\)"),
+        ({"a": "blue", "b": "red", "c": "green"}, "b is of neither group by its labels"),
+    ],
+)
+def test_groups_that_are_empty_or_leave_a_node_out_are_refused(
+    groups: dict[str, str], why: str
+) -> None:
+    with pytest.raises(Refused, match=why):
+        grouped("1", groups=groups)
+
+
+def test_a_node_of_both_groups_is_refused() -> None:
+    labels = {"a": {"x": "1", "y": "1"}, "b": {"y": "1"}}
+    world = World("ab", labels=labels, slots={"blue": {"x": "1"}, "green": {"y": "1"}})
+    with pytest.raises(Refused, match="a is of both groups by its labels, and must be of one"):
+        world.deploy("1")
+
+
+def test_where_both_groups_take_traffic_it_says_how_to_make_one_idle() -> None:
+    world = grouped(groups=GROUPS)
+    world.slots = None
+    world.deployed("1")
+    world.slots = SLOTS
+    with pytest.raises(Refused, match="nodes of both groups take traffic") as refused:
+        world.deploy("2")
+    assert "deploy once without `slots`" in refused.value.hint
+    world.slots = None
+    world.deploy("2", nodes=["a", "b"])
+    assert world.finish() == "succeeded"
+    world.slots = SLOTS
+    world.deploy("3")
+    assert world.finish() == "succeeded"
+    assert world.traffic == GREEN
+
+
+def test_a_group_of_which_no_node_is_there_cannot_be_gone_back_to() -> None:
+    world = grouped("1", "2")
+    world.leave("a")
+    world.leave("b")
+    with pytest.raises(Refused, match="none of the nodes of blue"):
+        world.rollback(without_absent=True)
