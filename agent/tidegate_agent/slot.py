@@ -75,7 +75,9 @@ class Slot:
         state.revision.CopyFrom(record.start.revision)
         state.version, state.port = record.start.version, record.port
         state.running = TRI[running]
-        state.healthy = TRI[False if running is False else self._healthy]
+        # What was told to end answers its checks until it has; it is none to send traffic to.
+        unwell = running is False or record.phase == "ending"
+        state.healthy = TRI[False if unwell else self._healthy]
         return state
 
     async def runs(self) -> bool:
