@@ -90,6 +90,16 @@ def test_dropped_chores_come_back_after_the_rollout(step: str) -> None:
     assert world.running() == {"a/green": "2", "b/green": "2"}
 
 
+def test_releases_that_never_get_as_far_as_a_start_do_not_fill_the_disk() -> None:
+    world = World().deployed("1")
+    world.rest()
+    for version in "234":
+        world.deploy(version)
+        seen = len(world.log)
+        world.finish(**{"prepare@b": "failed"})
+        assert world.issued("cleanup", seen) == ["a", "b"]
+
+
 def test_a_failed_slot_that_never_had_traffic_is_stopped_at_once() -> None:
     world = World().deployed("1")
     world.deploy("2")
