@@ -78,6 +78,10 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
             chores.append(_stop(rollout, place, now + state.pace.keep_old_seconds))
     stopped_by = drained + state.pace.drain_seconds
     # What was only prepared takes room as well: releases that fail again and again would fill it.
+    # A migration that goes on where another's has failed is not to be overtaken, which ends it.
+    hooks = rollout.release.settings.hooks
+    if rollout.kind == "deploy" and hooks.migrate == "every-node" and not rollout.begun:
+        stopped_by += hooks.migrate_seconds
     chores += cleanup_chores(state, rollout.id, rollout.nodes, stopped_by)
     return tuple(chores)
 
