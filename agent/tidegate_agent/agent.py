@@ -114,6 +114,14 @@ class Agent:
             facts=self._host.facts(self._data),
             boot_id=self._host.boot_id(),
             log_id=self._journal.log_id(),
+            fences=[
+                pb.StreamFence(
+                    app=app,
+                    environment=environment,
+                    fence=pb.Fence(epoch=epoch, version=version),
+                )
+                for app, environment, epoch, version in self._journal.fences()
+            ],
         )
         for app in self._apps.values():
             for state in await app.states():

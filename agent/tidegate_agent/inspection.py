@@ -29,7 +29,7 @@ async def inspect(app: App, command: pb.Command) -> Slot:
     if asked.HasField("service"):
         await _check_service(app, slot, command.environment, asked.service)
     if asked.probe:
-        await _probe(slot)
+        await _probe(slot, asked.digest)
     return slot
 
 
@@ -53,8 +53,17 @@ async def _check_service(app: App, slot: Slot, environment: str, service: pb.Ser
         environment_file.read(service.environment_file)
 
 
-async def _probe(slot: Slot) -> None:
-    """Ask its health check now, so often as failures are forgiven: once healthy is enough."""
+async def _probe(slot: Slot, digest: str) -> None:
+    """Ask its health check now, so often as failures are forgiven: once healthy is enough. What
+    runs has to be the release that is meant (empty: any), not one from before a disk was put
+    back."""
+    record = slot.record
+    if digest and record is not None and record.start.revision.digest != digest:
+        raise NodeError(
+            f"slot {slot.name} holds release {record.start.version} "
+            f"({record.start.revision.digest[:19]}…), not the one that was started there "
+            f"({digest[:19]}…): was the node's disk put back to an earlier time?"
+        )
     if not await slot.runs():
         raise ServiceError(
             f"slot {slot.name} does not run: {slot.detail or 'nothing was started here'}",

@@ -154,6 +154,11 @@ class Journal:
         rows = self._read(sql, (app, environment))
         return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
 
+    def fences(self) -> list[tuple[str, str, int, int]]:
+        """App, environment, epoch and version of the highest of each."""
+        rows = self._read("SELECT app, environment, epoch, version FROM fences")
+        return [(str(row[0]), str(row[1]), int(row[2]), int(row[3])) for row in rows]
+
     def highest_epoch(self) -> int:
         return int(self._read("SELECT coalesce(max(epoch), 0) FROM fences")[0][0])
 

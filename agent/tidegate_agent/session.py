@@ -32,7 +32,6 @@ class Wire(Protocol):
 async def converse(agent: Agent, wire: Wire, on_welcome: Callable[[], None]) -> None:
     """Say Hello, take what comes, report, until the wire ends."""
     reports: asyncio.Queue[pb.Report] = asyncio.Queue(REPORTS_MAX)
-    reports.put_nowait(pb.Report(hello=await agent.hello()))
 
     def send(report: pb.Report) -> None:
         try:
@@ -41,8 +40,9 @@ async def converse(agent: Agent, wire: Wire, on_welcome: Callable[[], None]) -> 
             log.warning("the controller takes no reports")
             wire.cancel()
 
-    with agent.reporting_to(send):
-        sender = asyncio.create_task(_send_all(reports, wire))
+    with agent.reporting_to(send):  # before the Hello is made, or what changes meanwhile is lost
+        hello = pb.Report(hello=await agent.hello())
+        sender = asyncio.create_task(_send_all(hello, reports, wire))
         beating: asyncio.Task[None] | None = None
         try:
             async for instruction in wire:
@@ -71,6 +71,7 @@ async def _beat(agent: Agent, every: float) -> None:
         await asyncio.sleep(every)
 
 
-async def _send_all(reports: asyncio.Queue[pb.Report], wire: Wire) -> None:
+async def _send_all(hello: pb.Report, reports: asyncio.Queue[pb.Report], wire: Wire) -> None:
+    await wire.write(hello)
     while True:
         await wire.write(await reports.get())

@@ -75,7 +75,8 @@ class Slot:
         state.revision.CopyFrom(record.start.revision)
         state.version, state.port = record.start.version, record.port
         state.running = TRI[running]
-        state.healthy = TRI[False if running is False else self._healthy]
+        ends = record.phase == "ending"  # and may answer its checks until it has
+        state.healthy = TRI[False if ends or running is False else self._healthy]
         return state
 
     async def runs(self) -> bool:

@@ -153,8 +153,8 @@ def _wrong_form(hello: pb.Hello) -> str:
     for key, value in hello.labels.items():
         if not LABEL.fullmatch(key) or not LABEL.fullmatch(value):
             return f"the label {key[:80]!r}={value[:80]!r} is not of the form {LABEL.pattern}"
-    if len(hello.slots) > SLOTS_MAX:
-        return f"more than {SLOTS_MAX} slots"
+    if len(hello.slots) > SLOTS_MAX or len(hello.fences) > SLOTS_MAX:
+        return f"more than {SLOTS_MAX} slots or fences"
     for slot in hello.slots:
         if not all(NAME.fullmatch(name) for name in (slot.app, slot.environment, slot.slot)):
             return "a slot with a name that is not allowed"
@@ -175,4 +175,13 @@ def _wrong_controller(hello: pb.Hello, engine: Engine) -> str:
             f"this agent has obeyed this controller at epoch {hello.highest_epoch}, and now it is "
             f"at {engine.epoch}: its log is older than the fleet; restore a newer one"
         )
+    for seen in hello.fences:
+        name = f"{seen.app}@{seen.environment}"
+        stream = engine.streams.get(name)
+        if stream is None or not stream.holds(seen.fence.epoch, seen.fence.version):
+            return (
+                f"this agent has obeyed command {seen.fence.epoch}.{seen.fence.version} of "
+                f"{name[:128]}, which this controller's log does not have: it is older than the "
+                "fleet; restore a newer one"
+            )
     return ""

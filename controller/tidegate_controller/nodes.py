@@ -67,7 +67,10 @@ class Nodes:
         return True
 
     async def changed(self, session: Session, slot: pb.SlotState) -> None:
-        """A slot has changed by itself."""
+        """A slot has changed by itself. What an old connection still had to say of it is older than
+        the Hello of the new one."""
+        if self._engine.fleet.sessions.get(session.hello.node) is not session:
+            return
         session.holds(slot)
         seen = Observation(
             node=session.hello.node,

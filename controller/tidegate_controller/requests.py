@@ -178,6 +178,7 @@ class Requests:
         )
         stream = f"{spec.app}@{spec.environment}"
         names = await gathered(self._engine, spec)
+        balancer = await self._balancer_says(stream, spec)  # before it is seen who is connected
         deploy = Deploy(
             request_id=request.request_id,
             rollout=PLANNED if planned else self._engine.next_rollout_id(),
@@ -188,7 +189,7 @@ class Requests:
             message=request.message[:MESSAGE_CHARS],
             commit=request.commit,
             again=request.again,
-            balancer=await self._balancer_says(stream, spec),
+            balancer=balancer,
         )
         return stream, deploy
 

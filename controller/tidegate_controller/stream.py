@@ -14,10 +14,28 @@ class Stream:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.state = t.State()
+        self._state = t.State()
+        self._since = 0  # the version that this life began to read at
+        self._written: dict[int, int] = {}  # epoch -> last version that was written in it since
         self.lock = asyncio.Lock()
         self.timer: asyncio.TimerHandle | None = None
         self.fault = ""  # what the core has stumbled over; nothing is decided here any more
+
+    @property
+    def state(self) -> t.State:
+        """What the events in the log add up to."""
+        return self._state
+
+    @state.setter
+    def state(self, state: t.State) -> None:
+        if state.version > self._state.version + 1:
+            self._since = state.version
+        self._state = state
+        self._written[state.epoch] = state.version
+
+    def holds(self, epoch: int, version: int) -> bool:
+        """Whether the log has what a command of this fence was sent for, as far as was read."""
+        return version <= max(self._since, self._written.get(epoch, 0))
 
     @property
     def begun(self) -> bool:

@@ -77,8 +77,12 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
         elif known.revision in ours:  # what somebody else has put there is not ours to stop
             chores.append(_stop(rollout, place, now + state.pace.keep_old_seconds))
     stopped_by = drained + state.pace.drain_seconds
-    begun = sorted({place.node for place in rollout.begun})
-    chores += cleanup_chores(state, rollout.id, begun, stopped_by)
+    # What was only prepared takes room as well: releases that fail again and again would fill it.
+    # A migration that goes on where another's has failed is not to be overtaken, which ends it.
+    hooks = rollout.release.settings.hooks
+    if rollout.kind == "deploy" and hooks.migrate == "every-node" and not rollout.begun:
+        stopped_by += hooks.migrate_seconds
+    chores += cleanup_chores(state, rollout.id, rollout.nodes, stopped_by)
     return tuple(chores)
 
 

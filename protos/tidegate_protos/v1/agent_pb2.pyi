@@ -384,7 +384,7 @@ class Report(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., logs: _Optional[_Union[Logs, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("node", "journal_id", "agent_version", "labels", "address", "highest_epoch", "capabilities", "slots", "facts", "boot_id", "log_id")
+    __slots__ = ("node", "journal_id", "agent_version", "labels", "address", "highest_epoch", "capabilities", "slots", "facts", "boot_id", "log_id", "fences")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -410,6 +410,7 @@ class Hello(_message.Message):
     FACTS_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     node: str
     journal_id: str
     agent_version: str
@@ -421,7 +422,18 @@ class Hello(_message.Message):
     facts: _containers.ScalarMap[str, str]
     boot_id: str
     log_id: str
-    def __init__(self, node: _Optional[str] = ..., journal_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., address: _Optional[str] = ..., highest_epoch: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., slots: _Optional[_Iterable[_Union[SlotState, _Mapping]]] = ..., facts: _Optional[_Mapping[str, str]] = ..., boot_id: _Optional[str] = ..., log_id: _Optional[str] = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[StreamFence]
+    def __init__(self, node: _Optional[str] = ..., journal_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., address: _Optional[str] = ..., highest_epoch: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., slots: _Optional[_Iterable[_Union[SlotState, _Mapping]]] = ..., facts: _Optional[_Mapping[str, str]] = ..., boot_id: _Optional[str] = ..., log_id: _Optional[str] = ..., fences: _Optional[_Iterable[_Union[StreamFence, _Mapping]]] = ...) -> None: ...
+
+class StreamFence(_message.Message):
+    __slots__ = ("app", "environment", "fence")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    environment: str
+    fence: Fence
+    def __init__(self, app: _Optional[str] = ..., environment: _Optional[str] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ...) -> None: ...
 
 class SlotState(_message.Message):
     __slots__ = ("app", "environment", "slot", "revision", "version", "running", "healthy", "port", "current", "detail")

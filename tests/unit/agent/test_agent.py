@@ -40,6 +40,16 @@ async def test_a_fact_that_cannot_be_told_keeps_no_agent_from_connecting(
     assert (await node.agent.hello()).facts["os"].startswith("unknown: [Errno 2]")
 
 
+async def test_a_hello_says_how_far_each_app_has_obeyed(node: OneNode) -> None:
+    assert list((await node.agent.hello()).fences) == []
+    for environment in ("production", "staging"):
+        await node.do(**STOP, environment=environment)
+    await node.start_anew()
+    told = {fence.environment: fence for fence in (await node.agent.hello()).fences}
+    assert {name: told[name].fence.version for name in told} == {"production": 1, "staging": 2}
+    assert {(fence.app, fence.fence.epoch) for fence in told.values()} == {("shop", 1)}
+
+
 async def test_the_controllers_log_is_remembered_over_restarts(node: OneNode) -> None:
     assert (await node.agent.hello()).log_id == ""
     node.agent.welcomed(pb.Welcome(log_id="log-1"))

@@ -54,6 +54,16 @@ async def test_a_probe_forgives_what_the_health_check_forgives(
     assert (await node.do(inspect=probe)).error == "second"
 
 
+async def test_a_probe_is_of_the_release_that_is_meant(node: OneNode) -> None:
+    start = await node.started()
+    probe = pb.Inspect(slot="blue", probe=True, digest=start.revision.digest)
+    assert (await node.do(inspect=probe)).outcome == pb.OUTCOME_OK
+    probe.digest = "sha256:" + "0" * 64
+    finished = await node.do(inspect=probe)
+    assert (finished.outcome, finished.blame) == (pb.OUTCOME_FAILED, pb.BLAME_ENVIRONMENT)
+    assert finished.error.startswith("slot blue holds release 1 (sha256:")
+
+
 async def test_a_probe_of_what_does_not_run_says_so(node: OneNode) -> None:
     finished = await node.do(inspect=pb.Inspect(slot="blue", probe=True))
     assert finished.error == "slot blue does not run: nothing was started here"

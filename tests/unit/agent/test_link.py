@@ -40,6 +40,28 @@ async def test_a_command_comes_and_its_result_goes(
     assert (await node.agent.hello()).log_id == "log-1"
 
 
+async def test_a_slot_that_changes_while_the_hello_is_made_is_reported_after_it(
+    node: OneNode, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.started()
+    hello = node.agent.hello
+
+    async def slow() -> pb.Hello:
+        made = await hello()
+        node.slot.changed(False, "it turned ill just then")
+        await asyncio.sleep(0.05)  # a second slot, whose manager takes its time
+        return made
+
+    monkeypatch.setattr(node.agent, "hello", slow)
+    task = asyncio.create_task(Link(node.agent, controller.address).run())
+    await until(lambda: any(report.HasField("health") for report in controller.reports))
+    assert [slot.healthy for slot in controller.hellos[0].slots] == [pb.TRI_YES]
+    (told,) = [report.health.slot for report in controller.reports if report.HasField("health")]
+    assert told.healthy == pb.TRI_NO
+    task.cancel()
+    await asyncio.wait({task})
+
+
 async def test_a_proxy_of_the_machine_is_not_asked_for_the_controller(
     node: OneNode, controller: FakeController, monkeypatch: pytest.MonkeyPatch
 ) -> None:

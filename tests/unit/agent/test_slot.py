@@ -77,6 +77,18 @@ async def test_a_start_that_overtakes_a_stop_never_takes_up_what_is_about_to_end
     assert runs(node.pid())
 
 
+async def test_what_was_told_to_end_is_not_healthy_however_well_it_answers(node: OneNode) -> None:
+    start = await node.started(drain=1e6)
+    stop = node.take(node.command(stop_slot=pb.StopSlot(slot="blue", grace_seconds=1e6)))
+    await until(lambda: node.slot.record is not None and node.slot.record.phase == "ending")
+    (told,) = (await node.agent.hello()).slots
+    assert (told.running, told.healthy) == (pb.TRI_YES, pb.TRI_NO)
+    node.take(node.command(cleanup=pb.Cleanup()))
+    assert (await node.done(stop)).outcome == pb.OUTCOME_SUPERSEDED
+    (told,) = (await node.agent.hello()).slots
+    assert (told.revision, told.healthy) == (start.revision, pb.TRI_NO)
+
+
 async def test_a_stop_is_recorded_before_the_first_signal(
     node: OneNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """Work after a rollout: slots are stopped late, surely without traffic, and once."""
 
 import pytest
-from core_values import PACE, place
+from core_values import ON_EVERY_NODE, PACE, place
 from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
@@ -88,6 +88,30 @@ def test_dropped_chores_come_back_after_the_rollout(step: str) -> None:
     world.finish(**{step: "failed"})
     world.rest()
     assert world.running() == {"a/green": "2", "b/green": "2"}
+
+
+def test_releases_that_never_get_as_far_as_a_start_do_not_fill_the_disk() -> None:
+    world = World().deployed("1")
+    world.rest()
+    for version in "234":
+        world.deploy(version)
+        seen = len(world.log)
+        world.finish(**{"prepare@b": "failed"})
+        world.rest()
+        assert world.issued("cleanup", seen) == ["a", "b"]
+
+
+def test_a_clean_up_does_not_cut_short_a_migration_that_goes_on() -> None:
+    world = World(settings=ON_EVERY_NODE).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.until("migrate")
+    seen = len(world.log)
+    world.finish(**{"migrate@a": SILENCE, "migrate@b": "failed"})
+    world.wait(ON_EVERY_NODE.hooks.migrate_seconds)
+    assert world.issued("cleanup", seen) == []
+    world.wait(PACE.drain_seconds)
+    assert world.issued("cleanup", seen) == ["a", "b"]
 
 
 def test_a_failed_slot_that_never_had_traffic_is_stopped_at_once() -> None:

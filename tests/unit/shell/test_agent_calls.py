@@ -116,6 +116,44 @@ async def test_a_hello_of_this_log_at_this_epoch_is_accepted(desk: Desk) -> None
     assert (await connect(desk, hello)).WhichOneof("kind") == "welcome"
 
 
+def obeyed(command: pb.Command) -> list[pb.StreamFence]:
+    """What a Hello says of fences after this command."""
+    at = {"app": command.app, "environment": command.environment}
+    return [pb.StreamFence(fence=command.fence, **at)]
+
+
+async def test_a_log_that_is_older_than_the_fleet_commands_no_agent_that_has_gone_on(
+    desk: Desk,
+) -> None:
+    """The log of Monday is put back by hand. The epoch alone does not tell: both lives count on
+    from the same one."""
+    node = await desk.node("a")
+    await desk.deployed("1")
+    of_monday = obeyed(node.sent[-1])
+    await desk.stop()
+    monday = (desk.folder / "events.db").read_bytes()
+    await desk.start()
+    await node.join()
+    await desk.deployed("2")
+    of_tuesday = obeyed(node.sent[-1])
+    await desk.stop()
+    (desk.folder / "events.db").write_bytes(monday)
+    await desk.start()
+    reason = "has obeyed command 2.* of shop@prod, which this controller's log does not have"
+    with pytest.raises(TurnedAway, match=reason):
+        await connect(desk, node.hello(highest_epoch=2, fences=of_tuesday))
+    welcome = await connect(desk, node.hello(highest_epoch=1, fences=of_monday))
+    assert welcome.WhichOneof("kind") == "welcome"
+
+
+async def test_an_agent_that_has_obeyed_for_an_app_that_the_log_does_not_know_is_turned_away(
+    desk: Desk,
+) -> None:
+    command = pb.Command(app="shop", environment="prod", fence=pb.Fence(epoch=1, version=1))
+    with pytest.raises(TurnedAway, match=r"command 1\.1 of shop@prod"):
+        await connect(desk, Agent(desk, "a", {}).hello(fences=obeyed(command)))
+
+
 async def test_a_second_agent_of_the_same_name_is_refused_and_remembered(desk: Desk) -> None:
     first = await desk.node("a")
     with pytest.raises(TurnedAway, match="another agent is connected as a; give each"):

@@ -129,6 +129,23 @@ async def test_a_slot_that_changes_by_itself_is_known_to_its_stream_and_to_the_s
     assert member.slots["blue"].known.healthy is False
 
 
+async def test_what_an_old_connection_still_says_of_a_slot_is_older_than_the_new_hello(
+    desk: Desk,
+) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    slot = node.slots["shop@prod", "blue"]
+    was = pb.SlotState()
+    was.CopyFrom(slot)
+    old = node.session
+    assert old is not None
+    await node.cut()
+    slot.healthy = pb.TRI_NO
+    await node.join()
+    await desk.nodes.changed(old, was)
+    assert desk.state().places[t.Place("a/blue")].healthy is False
+
+
 async def test_what_an_agent_says_of_apps_that_the_log_does_not_know_is_not_recorded(
     desk: Desk,
 ) -> None:

@@ -210,6 +210,20 @@ async def test_lanes_that_are_as_they_were_left_need_no_deployment(desk: Desk) -
     assert (await desk.deploy("1")).rollout == ""
 
 
+async def test_a_node_that_leaves_while_the_balancer_is_looked_at_is_not_counted_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(caddy: Caddy, weights: Mapping[str, int]) -> None:
+        await node.leave()
+
+    node = await desk.node("a")
+    await desk.deployed("1")
+    desk.long_up()
+    monkeypatch.setattr(Caddy, "verify", slow)
+    with pytest.raises(Refused, match="a is not connected, so nothing was started"):
+        await desk.deploy("2")
+
+
 async def test_a_lane_that_cannot_be_read_is_not_taken_for_well(desk: Desk) -> None:
     await desk.node("a")
     await desk.deployed("1")
