@@ -82,7 +82,8 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
     hooks = rollout.release.settings.hooks
     if rollout.kind == "deploy" and hooks.migrate == "every-node" and not rollout.begun:
         stopped_by += hooks.migrate_seconds
-    chores += cleanup_chores(state, rollout.id, rollout.nodes, stopped_by)
+    prepared = [node for node in rollout.nodes if node in rollout.prepared]
+    chores += cleanup_chores(state, rollout.id, prepared, stopped_by)
     return tuple(chores)
 
 

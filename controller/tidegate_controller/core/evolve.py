@@ -129,11 +129,12 @@ def _(event: ev.ActionIssued, state: t.State, clock: float) -> t.State:
     rollout = state.rollout
     if rollout is None or rollout.cursor >= len(rollout.plan) or not _owns(rollout, action):
         return replace(state, chores_open=put(state.chores_open, action.id, action))
-    begun = rollout.begun
+    if work.verb == "prepare":
+        state = in_rollout(state, prepared=rollout.prepared | {work.at})
     if work.verb == "start" and work.place is not None:
-        begun = begun | {work.place}
+        state = in_rollout(state, begun=rollout.begun | {work.place})
     opened = put(rollout.open, action.id, action)
-    return in_rollout(state, open=opened, begun=begun, done=without(rollout.done, action.index))
+    return in_rollout(state, open=opened, done=without(rollout.done, action.index))
 
 
 def _owns(rollout: t.Rollout, action: t.Action) -> bool:

@@ -185,6 +185,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     entered_at: float | None = None  # of the step at the cursor
     open: Mapping[str, Action] = {}
     done: Mapping[int, Done] = {}  # works of the step at the cursor
+    prepared: frozenset[str] = frozenset()  # nodes that were told to prepare the release
     begun: frozenset[Place] = frozenset()  # places whose start was issued
     passed: frozenset[Place] = frozenset()  # places that became healthy and must stay so
     healthy_since: float | None = None  # all that passed have been healthy since then
