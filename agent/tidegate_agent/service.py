@@ -51,8 +51,12 @@ class Service:
             return handle
         return await self.manager.find(self.record.token)
 
+    async def begun(self) -> bool:
+        """Whether a start that was not heard of to its end has begun anything, or still will."""
+        return await self.manager.find(self.record.token) is not None
+
     async def find(self) -> Handle | None:
-        """The same, or what ran last: that may have left something behind."""
+        """The same as `present`, or what ran last: that may have left something behind."""
         return await self.present() or self.record.handle
 
     async def problem(self) -> str:

@@ -68,7 +68,7 @@ class Slot:
             return state
         running: bool | None
         try:
-            running = await self.runs()
+            running = await (self.runs() if record.handle else self._service(record).begun())
         except AgentError as error:  # that it cannot be asked is no reason to say nothing
             running, state.detail = None, clipped(str(error), DETAIL_CHARACTERS)
         state.app, state.environment = record.app, record.environment

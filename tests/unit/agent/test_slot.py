@@ -6,6 +6,7 @@ import signal
 import socket
 
 import pytest
+from fake_systemd import NONE, FakeSystemd
 from one_node import OneNode, runs, service, start_slot, until
 
 from tidegate_agent import keeper
@@ -75,6 +76,23 @@ async def test_a_start_that_overtakes_a_stop_never_takes_up_what_is_about_to_end
     assert node.pid() != former
     assert not runs(former)
     assert runs(node.pid())
+
+
+async def test_a_start_that_systemd_has_still_to_make_is_not_said_to_be_over(
+    node: OneNode, systemd: FakeSystemd
+) -> None:
+    """It comes when what it waits for has come, long after the rollout was undone: so the slot has
+    to be stopped, which it would not be if nothing ran there."""
+    systemd.shows(NONE, {**NONE, "Job": "12"})
+    unit = service(manager="systemd", unit="shop@{slot}.service", command=[])
+    start = start_slot(node.release(), service=unit)
+    finished = await node.do(start_slot=start, deadline_seconds=0.5)
+    assert finished.outcome == pb.OUTCOME_FAILED
+    assert finished.slot.running == pb.TRI_YES
+    systemd.shows({**NONE, "Job": "12"}, {**NONE, "Job": "12"}, NONE)
+    stopped = await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
+    assert stopped.slot.running == pb.TRI_NO
+    assert systemd.told()[-1] == "stop --no-block -- shop@blue.service"
 
 
 async def test_what_was_told_to_end_is_not_healthy_however_well_it_answers(node: OneNode) -> None:

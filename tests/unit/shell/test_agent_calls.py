@@ -146,6 +146,17 @@ async def test_a_log_that_is_older_than_the_fleet_commands_no_agent_that_has_gon
     assert welcome.WhichOneof("kind") == "welcome"
 
 
+async def test_an_agent_of_a_restored_log_is_let_in_again_with_the_fences_of_the_former_one(
+    desk: Desk,
+) -> None:
+    """The first Hello names the former log, all others the restored one."""
+    desk.engine.former_logs = ("former",)
+    command = pb.Command(app="shop", environment="prod", fence=pb.Fence(epoch=1, version=99))
+    for log_id in ("former", desk.log.log_id):
+        hello = Agent(desk, "a", {}).hello(log_id=log_id, highest_epoch=1, fences=obeyed(command))
+        assert (await connect(desk, hello)).WhichOneof("kind") == "welcome"
+
+
 async def test_an_agent_that_has_obeyed_for_an_app_that_the_log_does_not_know_is_turned_away(
     desk: Desk,
 ) -> None:
