@@ -235,6 +235,15 @@ class EventLog:
         self._last_hash, self._last_seq = record.hash, record.seq
         self.last_clock = max(self.last_clock, record.clock)
 
+    def take_id(self, log_id: str) -> None:
+        """It goes on as another log. Errors: `LogError`."""
+        try:
+            with self._db.atomic():
+                self._db.execute("UPDATE meta SET value = ? WHERE key = 'log_id'", (log_id,))
+        except sqlite3.Error as error:
+            raise LogError(f"cannot write to the event log {self.path}: {error}") from error
+        self.log_id = log_id
+
     def version(self, stream: str) -> int:
         return self._versions.get(stream, 0)
 
