@@ -138,12 +138,15 @@ def _put_aside(log: Path) -> Path | None:
         return None
     folder = log.parent / data_folder.REPLACED
     folder.mkdir(mode=0o700, exist_ok=True)
-    aside = folder / f"events-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.db"
+    aside = folder / f"events-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S.%f')}.db"
+    journal = Path(f"{log}-wal")
+    if journal.exists():
+        shutil.copy2(journal, f"{aside}-wal")  # opening a damaged log may cost it what is in there
     with suppress(sqlite3.Error), closing(sqlite3.connect(log)) as database:
         database.execute("PRAGMA journal_mode=DELETE")
-    for end in ("-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            Path(f"{log}{end}").rename(f"{aside}{end}")
+        Path(f"{aside}-wal").unlink(missing_ok=True)  # now all of it is in the log
+    for left in (journal, Path(f"{log}-shm")):
+        left.unlink(missing_ok=True)
     os.link(log, aside)
     sync_folder(folder)
     return aside
