@@ -118,7 +118,8 @@ async def reconcile(
     release = active_release(after)
     what = f"version {release.version}" if release else "nothing"
     nodes = {place.node for place, share in after.settled.items() if share}
-    message = f"{stream}: what runs is what counts: {what}, with traffic to {len(nodes)} nodes"
+    where = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
+    message = f"{stream}: what runs is what counts: {what}, with traffic to {where}"
     if (begun := after.requests.get(f"{request.request_id}/converge")) is not None and begun:
         return pb.RolloutReply(
             rollout=begun, stream=stream, seq=engine.place_of(begun).seq - 1, message=message

@@ -223,7 +223,7 @@ async def test_the_same_decision_once_more_changes_nothing(desk: Desk) -> None:
     await restored(desk)
     await decided(desk, "adopt")
     before = desk.kinds()
-    assert (await decided(desk, "adopt")).message.endswith("version 2, with traffic to 1 nodes")
+    assert (await decided(desk, "adopt")).message.endswith("version 2, with traffic to 1 node")
     assert desk.kinds() == before
     with pytest.raises(Refused, match="there is nothing to decide about shop@prod"):
         await decided(desk, "converge")
