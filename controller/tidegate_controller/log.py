@@ -338,9 +338,7 @@ def _from_row(row: Sequence[Any]) -> Record:
 
 def _hash(previous: str, record: Record) -> str:
     """Covers the previous hash and every column, length-prefixed, so nothing can be moved."""
-    parts: list[str | bytes] = [previous, *map(str, record[:6]), record.data, record.cause or b""]
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(f"{len(data)}:".encode() + data)
-    return digest.hexdigest()
+    seq, stream, version, at, clock, kind = record[:6]
+    texts = (previous, str(seq), stream, str(version), at, str(clock), kind)
+    parts = [*(text.encode() for text in texts), record.data, record.cause or b""]
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).hexdigest()
