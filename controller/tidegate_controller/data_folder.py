@@ -18,7 +18,8 @@ LOG = "events.db"
 ARTIFACTS = "artifacts"
 LOCK = "lock"
 PORT = "http-port"  # of the artifact server, when it was last run
-OWN = {LOG, f"{LOG}-wal", f"{LOG}-shm", ARTIFACTS, LOCK, PORT}
+REPLACED = "replaced"  # logs in whose place a backup was restored
+OWN = {LOG, f"{LOG}-wal", f"{LOG}-shm", ARTIFACTS, LOCK, PORT, REPLACED}
 STRANGE_SHOWN = 5
 
 

@@ -91,6 +91,11 @@ def _replaced(event: ev.JournalReplaced) -> Note:
     return logging.WARNING, f"node {event.node} has a new journal: its disk was replaced or wiped"
 
 
+def _adopted(event: ev.Adopted) -> Note:
+    version = event.release.version if event.release else "nothing"
+    return logging.INFO, f"{event.requested_by} takes over what runs, which is {version}"
+
+
 NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Started: _started,
     ev.Replanned: _replanned,
@@ -100,4 +105,5 @@ NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.ActionEnded: _action_ended,
     ev.NodeRemoved: _removed,
     ev.JournalReplaced: _replaced,
+    ev.Adopted: _adopted,
 }

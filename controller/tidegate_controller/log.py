@@ -240,6 +240,15 @@ class EventLog:
         self._last_hash, self._last_seq = record.hash, record.seq
         self.last_clock = max(self.last_clock, record.clock)
 
+    def take_id(self, log_id: str) -> None:
+        """It goes on as another log. Errors: `LogError`."""
+        try:
+            with self._db.atomic():
+                self._db.execute("UPDATE meta SET value = ? WHERE key = 'log_id'", (log_id,))
+        except sqlite3.Error as error:
+            raise LogError(f"cannot write to the event log {self.path}: {error}") from error
+        self.log_id = log_id
+
     def version(self, stream: str) -> int:
         return self._versions.get(stream, 0)
 
@@ -334,9 +343,7 @@ def _from_row(row: Sequence[Any]) -> Record:
 
 def _hash(previous: str, record: Record) -> str:
     """Covers the previous hash and every column, length-prefixed, so nothing can be moved."""
-    parts: list[str | bytes] = [previous, *map(str, record[:6]), record.data, record.cause or b""]
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(f"{len(data)}:".encode() + data)
-    return digest.hexdigest()
+    seq, stream, version, at, clock, kind = record[:6]
+    texts = (previous, str(seq), stream, str(version), at, str(clock), kind)
+    parts = [*(text.encode() for text in texts), record.data, record.cause or b""]
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).hexdigest()

@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
-from tidegate_controller import artifact_requests, documents, release_views, views
+from tidegate_controller import (
+    artifact_requests,
+    documents,
+    reconciliation,
+    release_views,
+    views,
+)
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
@@ -20,6 +26,7 @@ from tidegate_controller.history import PART as HISTORY
 from tidegate_controller.history import History, find_rollout
 from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.nodes import Nodes
+from tidegate_controller.replay import replay_rollout
 from tidegate_controller.requests import Requests
 from tidegate_controller.wire import action_prefix, split_stream
 from tidegate_protos.threads import to_the_end
@@ -142,6 +149,11 @@ class OperatorService(OperatorServicer):
     async def RemoveNode(self, request: pb.RemoveNodeRequest) -> pb.Done:
         return pb.Done(message=await self._requests.remove_node(request))
 
+    @_answering
+    async def Reconcile(self, request: pb.ReconcileRequest) -> pb.RolloutReply:
+        stream = self._requests.find_stream(request.app, request.environment)
+        return await reconciliation.reconcile(self.engine, self._store, stream, request)
+
     # --- Reading ------------------------------------------------------------------------------
 
     @_answering
@@ -169,6 +181,10 @@ class OperatorService(OperatorServicer):
         assert self._history is not None
         changes = self._history.nodes.of(request.node)
         return _document(views.node_detail(self.engine, request.node, changes))
+
+    @_answering
+    async def GetReconcile(self, request: pb.GetReconcileRequest) -> pb.Document:
+        return _document(reconciliation.view(self.engine))
 
     @_answering
     async def GetController(self, request: pb.ControllerRequest) -> pb.Document:
@@ -219,6 +235,14 @@ class OperatorService(OperatorServicer):
         heard = self._nodes.board.said
         view = await asyncio.to_thread(find_rollout, path, place.stream, place.version, heard)
         return _document(view)
+
+    @_answering
+    async def Replay(self, request: pb.ReplayRequest) -> pb.Document:
+        place = self.engine.place_of(request.rollout)
+        path = self.engine.log.path
+        return _document(
+            await asyncio.to_thread(replay_rollout, path, place.stream, request.rollout)
+        )
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Any) -> AsyncIterator[pb.Document]:
         """Records after the cursor; with `follow` it goes on, with a rollout until that ends."""

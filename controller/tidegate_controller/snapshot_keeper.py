@@ -71,7 +71,7 @@ class SnapshotKeeper:
                     return
                 others = {name: await part() for name, part in self._others.items()}
                 clock = self._log.last_clock
-                parts = await asyncio.to_thread(_parts, found, clock)
+                parts = await asyncio.to_thread(parts_of, found, clock)
                 await self._writer.keep(Snapshot(seq, {**parts, **others}))
             except (LogError, msgspec.MsgspecError) as error:
                 log.warning("no snapshot of event %d could be kept: %s", seq, error)
@@ -79,7 +79,8 @@ class SnapshotKeeper:
                 log.debug("a snapshot of event %d is kept", seq)
 
 
-def _parts(found: LogIndex, clock: float) -> dict[str, bytes]:
+def parts_of(found: LogIndex, clock: float) -> dict[str, bytes]:
+    """As a snapshot has them. `clock`: the engine's time at its event."""
     states = {f"{STATE}{name}": encode(state) for name, state in found.states.items()}
     index = msgspec.json.encode(found.index)
     return {INDEX: index, CLOCK: msgspec.json.encode(clock), **states}

@@ -118,8 +118,18 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         nodes=[_node_status(engine, state, node) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
         stands_still=stream.broken().message if stream.fault else None,
-        notes=[debt for key, debt in state.debts.items() if key == t.CONTROLLER],
+        notes=_notes(state, app, environment),
     )
+
+
+def _notes(state: t.State, app: str, environment: str) -> list[str]:
+    notes = [debt for key, debt in state.debts.items() if key == t.CONTROLLER]
+    if state.reconciling:
+        notes.append(
+            "restored from a backup: nothing is begun until it is decided what counts; see: "
+            f"tidegate controller reconcile {app} -e {environment}"
+        )
+    return notes
 
 
 def _rollout_ref(rollout: t.Rollout) -> RolloutRef:

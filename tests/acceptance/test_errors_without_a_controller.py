@@ -19,6 +19,8 @@ WORDS = {  # what to type after the name of each command that asks a controller
     "rollout continue": ["r1"],
     "rollout retry": ["r1"],
     "rollout abort": ["r1"],
+    "rollout replay": ["r1"],
+    "controller reconcile": ["shop", "--adopt"],
     "explain": ["r1"],
     "release list": [],
     "release push": ["--artifact"],

@@ -31,5 +31,10 @@ def test_the_benchmark_of_decisions_runs() -> None:
     assert "2 nodes" in run("decisions.py", "--nodes", "2")
 
 
+def test_the_benchmark_of_the_event_log_runs() -> None:
+    words = ("--rounds", "10", "--events", "3000", "--after", "100")
+    assert "opened from a snapshot, median" in run("eventlog.py", *words)
+
+
 def test_the_benchmark_of_swaps_runs() -> None:
     assert "after the move: 0" in run("swap.py", "--quick")

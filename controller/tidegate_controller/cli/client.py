@@ -106,6 +106,17 @@ class Client:
     def clean_up(self, request: pb.CleanUpRequest) -> str:
         return self._patiently(lambda: self._call(self._stub.CleanUp, request)).message
 
+    def reconcile(self, request: pb.ReconcileRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Reconcile, request))
+
+    def reconcile_view(self) -> documents.ReconcileView:
+        request = pb.GetReconcileRequest()
+        return self._read(self._stub.GetReconcile, request, documents.ReconcileView)
+
+    def replay(self, rollout: str) -> documents.ReplayView:
+        request = pb.ReplayRequest(rollout=rollout)
+        return self._read(self._stub.Replay, request, documents.ReplayView)
+
     def remove_node(self, request: pb.RemoveNodeRequest) -> str:
         return self._call(self._stub.RemoveNode, request).message
 

@@ -1,4 +1,4 @@
-"""`tidegate controller run` and `init`."""
+"""`tidegate controller run` and `init`; the rest of the group has files of its own."""
 
 import asyncio
 import os
@@ -9,7 +9,9 @@ import click
 
 from tidegate_controller import options
 from tidegate_controller.addresses import split_loopback
+from tidegate_controller.cli.backup import backup, restore
 from tidegate_controller.cli.client import default_socket
+from tidegate_controller.cli.reconcile import reconcile
 from tidegate_controller.cli.settings import file_option, with_settings
 from tidegate_controller.cli.terminal import AsListed, json_option, print_json, say
 from tidegate_controller.documents import Document
@@ -94,6 +96,10 @@ def init(settings: Path | None, user: str | None, as_json: bool, **flags: Any) -
     say(f"{chosen.data} {what}: log {found.log_id}")
     for step in view.next:
         say(f"  next: {step}")
+
+
+for _command in (backup, restore, reconcile):
+    controller.add_command(_command)
 
 
 def _next_steps(chosen: options.Options) -> list[str]:

@@ -9,6 +9,7 @@ from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts, waiting_rollouts
 from tidegate_controller.cli.deploy import detach_option
 from tidegate_controller.cli.follow import Asking, attach, follow, requested_by
+from tidegate_controller.cli.replay import replay
 from tidegate_controller.cli.status import watch_option
 from tidegate_controller.cli.terminal import (
     AsListed,
@@ -179,3 +180,4 @@ def _answer_command(answer: str) -> click.Command:
 
 for _answer in ANSWERS:
     rollout.add_command(_answer_command(_answer))
+rollout.add_command(replay)

@@ -167,7 +167,7 @@ class Restored(Event, frozen=True, kw_only=True):
 
 class Adopted(Event, frozen=True, kw_only=True):
     """A person has decided, after a restore, that what runs is the truth. `release`: what serves,
-    if anything does; `debts`: what nodes lack of it."""
+    if anything does; `debts`: what nodes lack of it; `is_all`: no other place gets traffic."""
 
     request_id: str
     requested_by: str
@@ -176,6 +176,7 @@ class Adopted(Event, frozen=True, kw_only=True):
     weights: t.Weights
     routed: Mapping[t.Place, str]
     debts: Mapping[str, str]
+    is_all: bool = True
     message: str = ""
 
 

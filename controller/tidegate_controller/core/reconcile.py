@@ -48,7 +48,7 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     _refuse_absent(request)
     _meet(draft, request.members)
     state = draft.state
-    weights = _weights(state, request)
+    weights = _weights(request)
     release = _serving(state, request, weights)
     before = active_release(state)
     draft.emit(
@@ -60,6 +60,7 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
             nodes=tuple(member.node for member in request.members),
             weights=weights,
             routed={place: place_of(state, place).address or "" for place in weights},
+            is_all=not _strange(request),
             debts=_debts(state, request, weights, release),
         )
     )
@@ -74,6 +75,13 @@ def _refuse_absent(request: i.Reconcile) -> None:
             f"{', '.join(away)} not connected, so nobody knows what runs there",
             "start the agent there (see: tidegate node list), or go on without: --without-absent",
         )
+    strange = _strange(request)
+    if strange and not request.without_absent:
+        raise Refused(
+            f"traffic goes to {', '.join(strange[:5])}, where no node that is connected runs the "
+            "app",
+            "start the agent there (see: tidegate node list), or go on without: --without-absent",
+        )
 
 
 def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
@@ -86,28 +94,41 @@ def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
                 draft.emit(ev.Observed(place=place, known=report.known, current=report.current))
 
 
-def _weights(state: t.State, request: i.Reconcile) -> t.Weights:
+def _weights(request: i.Reconcile) -> t.Weights:
     """Where traffic goes: as the balancer says, or where there is none to ask, to the slot of each
     node that its `current` names."""
-    here = _current_places(request)
     if request.balancer is None:
-        return dict.fromkeys(here, FULL)
+        return dict.fromkeys(_current_places(request), FULL)
     shares = {address: share for address, share in request.balancer.items() if share}
-    reported = {
+    reported = _reported(request)
+    most = max(shares.values(), default=0)
+    return {
+        reported[address]: _evened(share, most)
+        for address, share in shares.items()
+        if address in reported
+    }
+
+
+def _evened(share: int, most: int) -> int:
+    """In per cent of the largest. A balancer has room for so many parts, and rounds: what is meant
+    to be equal counts as equal."""
+    return FULL if most - share <= 1 or 2 * share > most else max(1, FULL * share // most)
+
+
+def _strange(request: i.Reconcile) -> list[str]:
+    """Addresses that get traffic and that no connected node calls its own."""
+    shares = {address for address, share in (request.balancer or {}).items() if share}
+    return sorted(shares.difference(_reported(request)))
+
+
+def _reported(request: i.Reconcile) -> dict[str, t.Place]:
+    return {
         report.known.address: t.Place.of(member.node, slot)
         for member in request.members
         if member.connected
         for slot, report in sorted(member.slots.items())
         if report.known.address
     }
-    strange = sorted(shares.keys() - reported.keys())
-    if strange and not request.without_absent:
-        raise Refused(
-            f"traffic goes to {', '.join(strange[:5])}, where no node that is connected runs the "
-            "app",
-            "start the agent there (see: tidegate node list), or go on without: --without-absent",
-        )
-    return {reported[address]: share for address, share in shares.items() if address in reported}
 
 
 def _current_places(request: i.Reconcile) -> list[t.Place]:
@@ -149,13 +170,13 @@ def _release_of(state: t.State, revision: t.Revision, request: i.Reconcile) -> t
     instead = settings or (state.spec.settings if state.spec else None)
     if instead is None:
         return None
-    size_bytes = request.sizes.get(revision.digest, 0)
+    size_bytes = request.sizes.get(revision.digest)
     return t.Release(
         version=request.versions.get(revision.digest) or revision.digest[-12:],
         revision=revision,
-        size_bytes=size_bytes,
+        size_bytes=size_bytes or 0,
         settings=instead,
-        incomplete=settings is None or not size_bytes,
+        incomplete=settings is None or size_bytes is None,
     )
 
 

@@ -33,7 +33,7 @@ def after_decision(event: ev.Adopted, state: t.State, clock: float) -> t.State:
         committed=committed,
         committed_on=on,
         members=event.nodes,
-        weights=event.weights,
+        weights=event.weights if event.is_all else None,  # then the next rollout settles it first
         settled=event.weights,
         routed=event.routed,
         debts=event.debts,

@@ -139,6 +139,34 @@ class CleanUpRequest(_message.Message):
     requested_by: str
     def __init__(self, request_id: _Optional[str] = ..., app: _Optional[str] = ..., environment: _Optional[str] = ..., requested_by: _Optional[str] = ...) -> None: ...
 
+class GetReconcileRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReconcileRequest(_message.Message):
+    __slots__ = ("request_id", "app", "environment", "decision", "requested_by", "message", "without_absent")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    app: str
+    environment: str
+    decision: str
+    requested_by: str
+    message: str
+    without_absent: bool
+    def __init__(self, request_id: _Optional[str] = ..., app: _Optional[str] = ..., environment: _Optional[str] = ..., decision: _Optional[str] = ..., requested_by: _Optional[str] = ..., message: _Optional[str] = ..., without_absent: _Optional[bool] = ...) -> None: ...
+
+class ReplayRequest(_message.Message):
+    __slots__ = ("rollout",)
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    rollout: str
+    def __init__(self, rollout: _Optional[str] = ...) -> None: ...
+
 class RemoveNodeRequest(_message.Message):
     __slots__ = ("node", "requested_by")
     NODE_FIELD_NUMBER: _ClassVar[int]

@@ -124,6 +124,21 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ControllerRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
                 _registered_method=True)
+        self.GetReconcile = channel.unary_unary(
+                '/tidegate.v1.Operator/GetReconcile',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.GetReconcileRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
+        self.Reconcile = channel.unary_unary(
+                '/tidegate.v1.Operator/Reconcile',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ReconcileRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+                _registered_method=True)
+        self.Replay = channel.unary_unary(
+                '/tidegate.v1.Operator/Replay',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ReplayRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -237,6 +252,24 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetReconcile(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reconcile(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Replay(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -328,6 +361,21 @@ def add_OperatorServicer_to_server(servicer, server):
             'GetController': grpc.unary_unary_rpc_method_handler(
                     servicer.GetController,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ControllerRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
+            ),
+            'GetReconcile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReconcile,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.GetReconcileRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
+            ),
+            'Reconcile': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reconcile,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ReconcileRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.SerializeToString,
+            ),
+            'Replay': grpc.unary_unary_rpc_method_handler(
+                    servicer.Replay,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ReplayRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
             ),
     }
@@ -816,6 +864,87 @@ class Operator:
             target,
             '/tidegate.v1.Operator/GetController',
             tidegate__protos_dot_v1_dot_operator__pb2.ControllerRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReconcile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/GetReconcile',
+            tidegate__protos_dot_v1_dot_operator__pb2.GetReconcileRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reconcile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Reconcile',
+            tidegate__protos_dot_v1_dot_operator__pb2.ReconcileRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Replay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Replay',
+            tidegate__protos_dot_v1_dot_operator__pb2.ReplayRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
             options,
             channel_credentials,

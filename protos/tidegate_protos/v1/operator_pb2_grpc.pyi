@@ -53,6 +53,9 @@ class OperatorStub:
     CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]
     GetController: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]
+    GetReconcile: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetReconcileRequest, _operator_pb2.Document]
+    Reconcile: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReconcileRequest, _operator_pb2.RolloutReply]
+    Replay: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReplayRequest, _operator_pb2.Document]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -75,6 +78,9 @@ class OperatorAsyncStub(OperatorStub):
     CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]  # type: ignore[assignment]
     GetController: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    GetReconcile: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetReconcileRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    Reconcile: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReconcileRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
+    Replay: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReplayRequest, _operator_pb2.Document]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -200,6 +206,27 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     def GetController(
         self,
         request: _operator_pb2.ControllerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def GetReconcile(
+        self,
+        request: _operator_pb2.GetReconcileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def Reconcile(
+        self,
+        request: _operator_pb2.ReconcileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RolloutReply, _abc.Awaitable[_operator_pb2.RolloutReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Replay(
+        self,
+        request: _operator_pb2.ReplayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
 

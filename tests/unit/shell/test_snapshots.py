@@ -100,7 +100,7 @@ async def test_the_history_goes_on_from_it_too(desk: Desk) -> None:
     assert snapshot is not None
     del desk.agents["a"].outcomes["start_slot"]
     await desk.agents["a"].answer(desk.agents["a"].last("start_slot"))
-    await desk.until(lambda: len(desk.endings()) == 3)
+    await desk.until(lambda: len(desk.endings()) == 3 and not opened(desk))
     whole = History(desk.log.path)
     resumed = History(desk.log.path, snapshot.parts["history"])
     assert resumed.catch_up() == whole.catch_up()

@@ -1,0 +1,152 @@
+"""After a restore, for the shell: what the log says beside what runs, and a person's decision.
+
+The rules are in `core/reconcile`; here is what it takes to know what runs: the nodes' own words,
+and the balancer's. Called by `operator_service`.
+"""
+
+import asyncio
+
+from tidegate_controller.admission import gathered_by_name, refuse_shared, rollback_nodes
+from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.core import types as t
+from tidegate_controller.core.inputs import Member, Reconcile
+from tidegate_controller.core.reconcile import differences
+from tidegate_controller.core.requests import active_release
+from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
+from tidegate_controller.engine import Engine
+from tidegate_controller.errors import Refused, TrafficError, UsageError
+from tidegate_controller.traffic import ADAPTERS
+from tidegate_controller.wire import split_stream
+from tidegate_protos.rules import DIGEST, VERSION
+from tidegate_protos.threads import to_the_end
+from tidegate_protos.v1 import operator_pb2 as pb
+
+LOOK_SECONDS = 10.0
+WHO_CHARS = 200
+MESSAGE_CHARS = 1000
+
+
+def view(engine: Engine) -> ReconcileView:
+    """Each app that waits for a decision, with what differs; and what runs of apps that the log
+    does not know."""
+    undecided = [
+        _undecided(engine, name, stream.state)
+        for name, stream in sorted(engine.streams.items())
+        if stream.state.reconciling
+    ]
+    return ReconcileView(
+        log_id=engine.log.log_id,
+        former_logs=list(engine.former_logs),
+        undecided=undecided,
+        unknown=_unknown(engine) if engine.former_logs else [],
+    )
+
+
+def _undecided(engine: Engine, stream: str, state: t.State) -> UndecidedApp:
+    app, environment = split_stream(stream)
+    release = active_release(state)
+    members = _members(engine, stream, state)
+    return UndecidedApp(
+        app=app,
+        environment=environment,
+        version=release.version if release else None,
+        digest=release.revision.digest if release else None,
+        differences=[
+            NodeDifference(node=each.node, log=each.log, now=each.now)
+            for each in differences(state, members, _versions(engine))
+        ],
+    )
+
+
+def _unknown(engine: Engine) -> list[UnknownApp]:
+    found: dict[str, list[str]] = {}
+    for node, session in sorted(engine.fleet.sessions.items()):
+        for stream in sorted({stream for stream, _ in session.slots}):
+            known = engine.streams.get(stream)
+            if known is None or not known.begun:
+                found.setdefault(stream, []).append(node)
+    names = ((split_stream(stream), nodes) for stream, nodes in sorted(found.items()))
+    return [UnknownApp(app=app, environment=env, nodes=nodes) for (app, env), nodes in names]
+
+
+def _members(engine: Engine, stream: str, state: t.State) -> tuple[Member, ...]:
+    """Nodes that the log has the app on, and those that say that they hold it."""
+    holding = [
+        node
+        for node, session in engine.fleet.sessions.items()
+        if any(of == stream for of, _ in session.slots)
+    ]
+    return engine.fleet.members([*rollback_nodes(engine, state), *holding], stream)
+
+
+def _versions(engine: Engine) -> dict[str, str]:
+    """What the agents call the artifacts that they hold, by digest."""
+    return {
+        slot.revision.digest: slot.version
+        for session in engine.fleet.sessions.values()
+        for slot in session.slots.values()
+        if DIGEST.fullmatch(slot.revision.digest) and VERSION.fullmatch(slot.version)
+    }
+
+
+async def reconcile(
+    engine: Engine, store: ArtifactStore, stream: str, request: pb.ReconcileRequest
+) -> pb.RolloutReply:
+    """Carry out the decision. Raises `Refused` where it cannot be: then nothing has changed."""
+    if request.decision not in ("adopt", "converge"):
+        raise UsageError(f"{request.decision[:80]!r} is no decision", "one of: adopt, converge")
+    state = engine.state(stream)
+    await gathered_by_name(engine, rollback_nodes(engine, state))
+    says = await _balancer_says(state)
+    members = _members(engine, stream, engine.state(stream))
+    converge = engine.next_rollout_id() if request.decision == "converge" else ""
+    if converge:
+        refuse_shared(engine, stream, [member.node for member in members], None)
+    versions = _versions(engine)
+    decision = Reconcile(
+        request_id=request.request_id,
+        members=members,
+        requested_by=request.requested_by[:WHO_CHARS],
+        message=request.message[:MESSAGE_CHARS],
+        balancer=says,
+        versions=versions,
+        sizes=await asyncio.to_thread(_sizes, store, versions),
+        without_absent=request.without_absent,
+        converge=converge,
+    )
+    after = await to_the_end(engine.submit(stream, decision))
+    release = active_release(after)
+    what = f"version {release.version}" if release else "nothing"
+    nodes = {place.node for place, share in after.settled.items() if share}
+    where = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
+    message = f"{stream}: what runs is what counts: {what}, with traffic to {where}"
+    if (begun := after.requests.get(f"{request.request_id}/converge")) is not None and begun:
+        return pb.RolloutReply(
+            rollout=begun, stream=stream, seq=engine.place_of(begun).seq - 1, message=message
+        )
+    return pb.RolloutReply(stream=stream, message=message)
+
+
+def _sizes(store: ArtifactStore, digests: dict[str, str]) -> dict[str, int]:
+    paths = ((digest, store.path(digest)) for digest in digests)
+    return {digest: path.stat().st_size for digest, path in paths if path is not None}
+
+
+async def _balancer_says(state: t.State) -> dict[str, int] | None:
+    """None where there is none to be asked."""
+    traffic = state.traffic
+    if traffic is None:
+        return None
+    seconds = LOOK_SECONDS + traffic.work_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            says = await ADAPTERS[traffic.adapter](traffic).state()
+    except TimeoutError as error:
+        raise Refused(
+            f"the balancer did not answer within {seconds:.0f} s, so nobody knows where traffic "
+            "goes",
+            "see what keeps it, then decide again",
+        ) from error
+    except TrafficError as error:
+        raise Refused(f"nobody knows where traffic goes: {error.message}", error.hint) from error
+    return None if says is None else dict(says)
