@@ -70,6 +70,24 @@ def _answered(event: ev.Answered) -> Note:
     return logging.INFO, f"{event.rollout}: {event.answered_by} said {event.answer}"
 
 
+def _paused(event: ev.Paused) -> Note:
+    return logging.WARNING, f"{event.rollout} was paused by {_who_and_why(event)}"
+
+
+def _resumed(event: ev.Resumed) -> Note:
+    return logging.INFO, f"{event.rollout} was resumed by {_who_and_why(event)}"
+
+
+def _aborted(event: ev.Aborted) -> Note:
+    how = "" if event.undo else ", and nothing is undone"
+    return logging.WARNING, f"{event.rollout} was aborted{how}, by {_who_and_why(event)}"
+
+
+def _who_and_why(event: ev.Paused | ev.Resumed | ev.Aborted) -> str:
+    reason = f": {event.reason[:REASON_CHARS]}" if event.reason else ""
+    return event.by + reason
+
+
 def _ended(event: ev.Ended) -> Note:
     if event.state == "succeeded":
         return logging.INFO, f"{event.rollout} succeeded"
@@ -96,6 +114,9 @@ NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Replanned: _replanned,
     ev.Waiting: _waiting,
     ev.Answered: _answered,
+    ev.Paused: _paused,
+    ev.Resumed: _resumed,
+    ev.Aborted: _aborted,
     ev.Ended: _ended,
     ev.ActionEnded: _action_ended,
     ev.NodeRemoved: _removed,

@@ -12,7 +12,7 @@ from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import place_of, strays
+from tidegate_controller.core.facts import place_of, strays, waiting_for
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import (
     AppStatus,
@@ -64,7 +64,7 @@ class _Tag(msgspec.Struct):
 
 
 def rollout_state(rollout: t.Rollout) -> str:
-    if rollout.waiting is not None:
+    if waiting_for(rollout):
         return "paused"
     return "rolling_back" if rollout.undoing else "running"
 
@@ -127,7 +127,7 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
         state=rollout_state(rollout),
         version=rollout.release.version,
         step=step,
-        waiting_for=rollout.waiting.why if rollout.waiting else None,
+        waiting_for=waiting_for(rollout) or None,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import place_of, seconds_left
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
 from tidegate_controller.core.requests import active_release, previous_release
 from tidegate_controller.core.spec import Health
@@ -81,7 +81,7 @@ def to_command(
         fence=pb.Fence(epoch=action.fence[0], version=action.fence[1]),
         attempt=action.attempt,
         # The agent's own words come before this side gives up.
-        deadline_seconds=max(1.0, action.deadline - now - ANSWER_SECONDS),
+        deadline_seconds=max(1.0, seconds_left(state, action, now) - ANSWER_SECONDS),
     )
     command.expires_at.GetCurrentTime()
     command.expires_at.seconds += int(EXPIRES_SECONDS)

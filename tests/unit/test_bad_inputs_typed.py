@@ -86,6 +86,8 @@ NAMES = {
     "rollout show rollout_id": ["rollout", "show", "BAD"],
     "rollout continue rollout_id": ["rollout", "continue", "BAD"],
     "rollout retry rollout_id": ["rollout", "retry", "BAD"],
+    "rollout pause rollout_id": ["rollout", "pause", "BAD"],
+    "rollout resume rollout_id": ["rollout", "resume", "BAD"],
     "rollout abort rollout_id": ["rollout", "abort", "BAD"],
     "explain rollout_id": ["explain", "BAD"],
     "log rollout_id": ["log", "--rollout", "BAD"],

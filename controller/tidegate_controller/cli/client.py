@@ -103,6 +103,15 @@ class Client:
     def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Answer, request))
 
+    def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Pause, request))
+
+    def resume(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Resume, request))
+
+    def abort(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Abort, request))
+
     def clean_up(self, request: pb.CleanUpRequest) -> str:
         return self._patiently(lambda: self._call(self._stub.CleanUp, request)).message
 

@@ -65,6 +65,9 @@ class Explanation:
             "Replanned": self._replanned,
             "Waiting": self._waiting,
             "Answered": self._answered,
+            "Paused": self._paused,
+            "Resumed": self._resumed,
+            "Aborted": self._aborted,
             "Observed": self._observed,
             "NodeLeft": self._left,
             "NodeReturned": lambda data: self._say(f"{data['node']} was back."),
@@ -155,6 +158,7 @@ class Explanation:
             "Tick": ", as its time was up",
             "Observation": ", by what a node said",
             "Answer": ", as a person wanted",
+            "Abort": ", as a person wanted",
         }.get(self._cause, "")
 
     def _replanned(self, data: Mapping[str, Any]) -> None:
@@ -177,6 +181,19 @@ class Explanation:
     def _answered(self, data: Mapping[str, Any]) -> None:
         meaning = ANSWERS.get(data["answer"], "")
         self._say(f"{data['answered_by']} answered {data['answer']}: {meaning}.")
+
+    def _paused(self, data: Mapping[str, Any]) -> None:
+        self._say(
+            f"{_who_and_why(data)} had it stand still: what was under way could end, nothing new "
+            "was begun, and no deadline ran."
+        )
+
+    def _resumed(self, data: Mapping[str, Any]) -> None:
+        self._say(f"{_who_and_why(data)} had it go on, with as much time as was left.")
+
+    def _aborted(self, data: Mapping[str, Any]) -> None:
+        what = "it was to be undone" if data["undo"] else "all was to stay as it is"
+        self._say(f"{_who_and_why(data)} gave it up; {what}.")
 
     def _observed(self, data: Mapping[str, Any]) -> None:
         if wrong := self._picture.unwell.get(data["place"]):
@@ -209,6 +226,7 @@ class Explanation:
         picture, pace = self._picture, self._picture.head["spec"].get("pace", {})
         why = {
             "rolled_back": "what served before serves again",
+            "aborted": "nothing was undone, as a person wanted",
             "failed": "there was nothing to go back to, or it could not be reached",
         }
         meaning = f": {why[picture.state]}" if picture.state in why else ""
@@ -291,6 +309,11 @@ def _by(stage: Stage) -> str:
 
 def _took(doing: Doing) -> float:
     return (doing.until or doing.since) - doing.since
+
+
+def _who_and_why(data: Mapping[str, Any]) -> str:
+    """Before what they did; the reason in brackets."""
+    return str(data["by"]) + (f" ({data['reason']})" if data["reason"] else "")
 
 
 def _places(names: Iterable[str]) -> str:

@@ -7,6 +7,8 @@ import msgspec
 
 from tidegate_controller.core import types as t
 
+REQUESTS_KEPT = 20  # whose repetition is recognised
+
 K = TypeVar("K")
 V = TypeVar("V")
 replace = msgspec.structs.replace
@@ -18,6 +20,12 @@ def put(mapping: Mapping[K, V], key: K, value: V) -> dict[K, V]:
 
 def without(mapping: Mapping[K, V], *keys: K) -> dict[K, V]:
     return {key: value for key, value in mapping.items() if key not in keys}
+
+
+def remembered(state: t.State, request_id: str, rollout: str) -> Mapping[str, str]:
+    """`State.requests` with one more: the last so many are recognised when they are repeated."""
+    known = {**state.requests, request_id: rollout}
+    return dict(list(known.items())[-REQUESTS_KEPT:])
 
 
 def in_rollout(state: t.State, **changes: object) -> t.State:

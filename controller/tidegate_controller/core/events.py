@@ -90,6 +90,34 @@ class Answered(Event, frozen=True, kw_only=True):
     answered_by: str
 
 
+class Paused(Event, frozen=True, kw_only=True):
+    """An operator has the rollout stand still. What is under way ends; nothing new is issued."""
+
+    rollout: str
+    by: str
+    reason: str
+    request_id: str
+
+
+class Resumed(Event, frozen=True, kw_only=True):
+    """It goes on; whatever was to be done by a certain time has as much time as it had left."""
+
+    rollout: str
+    by: str
+    reason: str
+    request_id: str
+
+
+class Aborted(Event, frozen=True, kw_only=True):
+    """An operator has given the rollout up. `undo`: it is undone; else all stays as it is."""
+
+    rollout: str
+    by: str
+    reason: str
+    undo: bool
+    request_id: str
+
+
 class Configured(Event, frozen=True, kw_only=True):
     """A deployment left nothing to do but to take over what its spec says otherwise."""
 
@@ -184,6 +212,9 @@ AnyEvent = (
     | Replanned
     | Waiting
     | Answered
+    | Paused
+    | Resumed
+    | Aborted
     | ChoresAdded
     | Configured
     | NodeForgotten

@@ -1,6 +1,7 @@
 """What an event means: `evolve(state, event, clock) -> state`, pure and total.
 
-One function an event, registered in `EVOLVERS`. Nothing here decides anything.
+One function an event; those of what operators may ask are in `evolve_control`. Nothing here
+decides anything.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,11 +10,11 @@ from typing import TypeVar
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.changes import in_rollout, put, replace, without
+from tidegate_controller.core.changes import in_rollout, put, remembered, replace, without
+from tidegate_controller.core.evolve_control import CONTROL
 from tidegate_controller.core.facts import find_action, gaining, place_of
 from tidegate_controller.core.outcomes import apply_outcome
 
-REQUESTS_KEPT = 20  # whose repetition is recognised
 RELEASES_KEPT = 20  # releases that a stream remembers, of the committed and of the undone
 
 V = TypeVar("V")
@@ -51,6 +52,10 @@ def _evolve(event: ev.Event, state: t.State, clock: float) -> t.State:
     raise NotImplementedError(f"no evolver for {type(event).__name__}")
 
 
+for _kind, _evolver in CONTROL.items():
+    _evolve.register(_kind, _evolver)
+
+
 @_evolve.register
 def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
     state = _forget_health(state, lambda node: node in event.connected)
@@ -74,8 +79,9 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
         away = {node: until for node in rollout.nodes if node not in event.connected}
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
+        pause = rollout.paused and replace(rollout.paused, counted_from=clock)
         state = replace(state, away=away)
-        state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None)
+        state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None, paused=pause)
     return state
 
 
@@ -110,13 +116,8 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         journals={**state.journals, **event.journals},
         away={},
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
-        requests=_remembered(state, event.request_id, event.rollout),
+        requests=remembered(state, event.request_id, event.rollout),
     )
-
-
-def _remembered(state: t.State, request_id: str, rollout: str) -> Mapping[str, str]:
-    known = {**state.requests, request_id: rollout}
-    return dict(list(known.items())[-REQUESTS_KEPT:])
 
 
 @_evolve.register
@@ -202,36 +203,10 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
         done={},
         passed=frozenset(),
         waiting=None,
+        paused=None,
         undoing=True,
         reason=event.reason,
     )
-
-
-@_evolve.register
-def _(event: ev.Waiting, state: t.State, clock: float) -> t.State:
-    before = state.rollout.waiting if state.rollout else None
-    since = before.since if before else clock  # the question may change; it stays one wait
-    return in_rollout(state, waiting=t.Wait(why=event.why, answers=event.answers, since=since))
-
-
-@_evolve.register
-def _(event: ev.Answered, state: t.State, clock: float) -> t.State:
-    """Works in doubt count as done, or as to be done again; their step has its time anew."""
-    rollout = state.rollout
-    assert rollout is not None
-    state = replace(state, requests=_remembered(state, event.request_id, event.rollout))
-    state = in_rollout(state, waiting=None, entered_at=clock)
-    step = rollout.plan[rollout.cursor]
-    for index, done in rollout.done.items():
-        if done.outcome == "ok":
-            continue
-        settled = replace(done, again=event.answer == "retry")
-        if event.answer == "continue":
-            settled = replace(done, outcome="ok")
-            state = apply_outcome(state, step.works[index], True, None, clock)
-        assert state.rollout is not None
-        state = in_rollout(state, done=put(state.rollout.done, index, settled))
-    return state
 
 
 @_evolve.register
@@ -239,13 +214,13 @@ def _(event: ev.ChoresAdded, state: t.State, clock: float) -> t.State:
     return replace(
         state,
         chores=(*state.chores, *event.chores),
-        requests=_remembered(state, event.request_id, ""),
+        requests=remembered(state, event.request_id, ""),
     )
 
 
 @_evolve.register
 def _(event: ev.Configured, state: t.State, clock: float) -> t.State:
-    requests = _remembered(state, event.request_id, "")
+    requests = remembered(state, event.request_id, "")
     return replace(state, spec=event.spec, requests=requests)
 
 

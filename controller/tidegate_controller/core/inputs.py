@@ -65,6 +65,34 @@ class Answer(Input, frozen=True, kw_only=True):
     answered_by: str
 
 
+class Pause(Input, frozen=True, kw_only=True):
+    """The rollout is to stand still until it is resumed or aborted."""
+
+    request_id: str
+    rollout: str
+    requested_by: str
+    reason: str = ""
+
+
+class Resume(Input, frozen=True, kw_only=True):
+    """A paused rollout is to go on."""
+
+    request_id: str
+    rollout: str
+    requested_by: str
+    reason: str = ""
+
+
+class Abort(Input, frozen=True, kw_only=True):
+    """The rollout is to be given up: undone, or left as it is."""
+
+    request_id: str
+    rollout: str
+    requested_by: str
+    reason: str = ""
+    undo: bool = True
+
+
 class CleanUp(Input, frozen=True, kw_only=True):
     """Remove from these nodes the releases that need not be kept."""
 
@@ -118,6 +146,9 @@ AnyInput = (
     Deploy
     | Rollback
     | Answer
+    | Pause
+    | Resume
+    | Abort
     | CleanUp
     | Result
     | Observation

@@ -6,7 +6,7 @@ Only `decide` asks them, and acts on the answers.
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import is_paused, place_of
 from tidegate_controller.core.guards import opens_at
 
 RETRY_SECONDS_MAX = 30.0
@@ -84,6 +84,8 @@ def deadline_of(state: t.State, action: t.Action) -> float:
     """A rollout does not wait to the end for a node that has gone; a chore does. A person who has
     been asked about it has all the time."""
     rollout = state.rollout
+    if is_paused(state) and rollout is not None and action.id in rollout.open:
+        return float("inf")
     until = state.away.get(action.work.at)
     if rollout is None or action.id not in rollout.open or until is None:
         return action.deadline

@@ -11,7 +11,7 @@ from tidegate_controller.core.spec import Keep, Pace, Settings, Spec, Struct, Tr
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
 Kind = Literal["deploy", "rollback"]
-Ending = Literal["succeeded", "rolled_back", "failed"]
+Ending = Literal["succeeded", "rolled_back", "failed", "aborted"]
 Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
 Answer = Literal["retry", "continue", "abort"]
 Blame = Literal["", "release", "environment"]  # for a failure, as far as it is known
@@ -140,6 +140,16 @@ class Wait(Struct, frozen=True, kw_only=True):
     since: float
 
 
+class Pause(Struct, frozen=True, kw_only=True):
+    """An operator has the rollout stand still: nothing new is issued and no time passes for it.
+    `counted_from`: until then its deadlines have run; a restart of the controller sets it anew."""
+
+    by: str
+    reason: str
+    since: float
+    counted_from: float
+
+
 class Chore(Struct, frozen=True, kw_only=True):
     """Work after a rollout that holds no lock; waits for its node as long as it takes."""
 
@@ -181,6 +191,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     passed: frozenset[Place] = frozenset()  # places that became healthy and must stay so
     healthy_since: float | None = None  # all that passed have been healthy since then
     waiting: Wait | None = None
+    paused: Pause | None = None
     undoing: bool = False
     reason: str = ""
 

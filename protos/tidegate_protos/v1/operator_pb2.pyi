@@ -127,6 +127,20 @@ class AnswerRequest(_message.Message):
     answered_by: str
     def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., answer: _Optional[str] = ..., answered_by: _Optional[str] = ...) -> None: ...
 
+class ControlRequest(_message.Message):
+    __slots__ = ("request_id", "rollout", "requested_by", "reason", "no_rollback")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    NO_ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    rollout: str
+    requested_by: str
+    reason: str
+    no_rollback: bool
+    def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., no_rollback: _Optional[bool] = ...) -> None: ...
+
 class CleanUpRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "requested_by")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]

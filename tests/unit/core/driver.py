@@ -179,6 +179,23 @@ class World:
             i.Answer(request_id=request_id, rollout=rollout, answer=answer, answered_by="ada")
         )
 
+    def pause(self, by: str = "ada", reason: str = "", **more: str) -> tuple[ev.Event, ...]:
+        return self.feed(i.Pause(requested_by=by, reason=reason, **self._asking(more)))
+
+    def resume(self, by: str = "ada", reason: str = "", **more: str) -> tuple[ev.Event, ...]:
+        return self.feed(i.Resume(requested_by=by, reason=reason, **self._asking(more)))
+
+    def abort(
+        self, by: str = "ada", reason: str = "", undo: bool = True, **more: str
+    ) -> tuple[ev.Event, ...]:
+        return self.feed(i.Abort(requested_by=by, reason=reason, undo=undo, **self._asking(more)))
+
+    def _asking(self, given: dict[str, str]) -> dict[str, str]:
+        """Id and rollout of a request about the present one, unless they are given."""
+        self.numbers["request"] = self.numbers.get("request", 0) + 1
+        rollout = self.state.rollout.id if self.state.rollout else "r0"
+        return {"request_id": f"request-{self.numbers['request']}", "rollout": rollout, **given}
+
     def _next_rollout(self) -> str:
         self.numbers["rollout"] += 1
         return f"r{self.numbers['rollout']}"

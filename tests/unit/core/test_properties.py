@@ -61,6 +61,9 @@ mishap = st.one_of(
     st.tuples(st.just("restart"), st.sets(node)),
     st.tuples(st.just("reply"), st.sampled_from(("retry", "continue", "abort"))),
     st.tuples(st.just("remove"), node),
+    st.tuples(st.just("pause")),
+    st.tuples(st.just("resume")),
+    st.tuples(st.just("abort"), st.booleans()),
     request,
 )
 # A chapter: a request, all goes well up to a step, then this and that happens.
@@ -87,15 +90,28 @@ class Life:
     def go_to(self, step: str) -> None:
         """All goes well until the step is entered or the rollout has ended."""
         world = self.world
-        world.go(lambda: world.step in (None, step) or self.is_asked())
+        world.go(lambda: world.step in (None, step) or self.is_asked() or self.is_paused())
 
     def is_asked(self) -> bool:
         rollout = self.world.state.rollout
         return rollout is not None and rollout.waiting is not None
 
+    def is_paused(self) -> bool:
+        rollout = self.world.state.rollout
+        return rollout is not None and rollout.paused is not None
+
     def reply(self, answer: t.Answer) -> None:
-        if self.is_asked():
+        if self.is_asked() and not self.is_paused():
             self.world.reply(answer)
+
+    def pause(self) -> None:
+        self.world.pause()
+
+    def resume(self) -> None:
+        self.world.resume()
+
+    def abort(self, undo: bool) -> None:
+        self.world.abort(undo=undo)
 
     def remove(self, name: str) -> None:
         """An operator removes a node that is away; if it comes back, it is a new one."""
@@ -106,6 +122,8 @@ class Life:
     def to_the_end(self) -> None:
         """The rollout ends; where a person is asked, it is to be done once more."""
         world = self.world
+        with suppress(Refused):  # nobody has paused it
+            self.resume()
         while world.state.rollout is not None:
             world.go(lambda: world.state.rollout is None or self.is_asked())
             self.reply("retry")

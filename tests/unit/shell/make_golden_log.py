@@ -259,6 +259,12 @@ STORY: list[tuple[str, ev.Event]] = [
     ),
     ("shop@prod", ev.NodeForgotten(node="b")),
     ("fleet", ev.NodeRemoved(node="b", removed_by="ada")),
+    ("till@prod", ev.Paused(rollout="r3", by="ada", reason="odd", request_id="request-6")),
+    ("till@prod", ev.Resumed(rollout="r3", by="bob", reason="", request_id="request-7")),
+    (
+        "till@prod",
+        ev.Aborted(rollout="r3", by="ada", reason="wrong", undo=False, request_id="request-8"),
+    ),
 ]
 
 

@@ -22,7 +22,8 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     targets = [target_place(state, goal, node) for node in goal.nodes]
     weights = dict.fromkeys(targets, FULL)
     settled = state.weights is not None and _as_balancer_says(state, goal)
-    if settled and state.weights == weights and not gaining(state, weights):
+    committed = bool(state.committed) and state.committed[-1].revision == release.revision
+    if settled and committed and state.weights == weights and not gaining(state, weights):
         return ()
     fresh = [
         place
