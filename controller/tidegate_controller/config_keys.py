@@ -61,6 +61,11 @@ ENVIRONMENT = {
         known_yet(_literals(Spec, "strategy")),
         "how the new release takes over; the only one yet",
     ),
+    "approval": Key(
+        "approval",
+        boolean,
+        "somebody has to say `tidegate rollout approve` before a deployment gets any traffic",
+    ),
     "protected": Key("protected", boolean, "whoever deploys here is asked whether it is meant"),
 }
 HOOKS = {

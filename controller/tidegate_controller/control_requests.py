@@ -12,7 +12,13 @@ from tidegate_protos.v1 import operator_pb2 as pb
 
 WHO_CHARS = 200  # of whoever asks
 MESSAGE_CHARS = 1000
-ANSWERS: dict[str, t.Answer] = {"retry": "retry", "continue": "continue", "abort": "abort"}
+ANSWERS: dict[str, t.Answer] = {
+    "retry": "retry",
+    "continue": "continue",
+    "approve": "approve",
+    "promote": "promote",
+    "abort": "abort",
+}
 
 
 class Control:
@@ -35,6 +41,9 @@ class Control:
                 rollout=request.rollout,
                 answer=answer,
                 answered_by=request.answered_by[:WHO_CHARS],
+                comment=request.comment[:MESSAGE_CHARS],
+                question=request.question,
+                step=request.step,
             ),
         )
         return reply_to(self._engine, state, request.request_id, place.stream, "")

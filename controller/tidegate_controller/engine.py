@@ -30,6 +30,7 @@ from tidegate_controller.event_notes import note
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.log_writer import LogWriter
+from tidegate_controller.reminders import remind
 from tidegate_controller.stream import RolloutPlace, Stream
 from tidegate_controller.wire import to_command
 from tidegate_protos import logs
@@ -72,6 +73,7 @@ class Engine:
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._writer.run())
             self._tasks.create_task(self._clock.pulse())
+            self._tasks.create_task(remind(self.streams, self._clock.now))
             self._effects.use(self._tasks)
             self.started_at = self._clock.now()
             began = ev.EpochBegan(epoch=self.epoch, log_id=self.log.log_id)
@@ -132,7 +134,11 @@ class Engine:
         )
 
     def seconds_up(self) -> float:
-        return self._clock.now() - self.started_at
+        return self.seconds_since(self.started_at)
+
+    def seconds_since(self, clock: float) -> float:
+        """Since an engine time."""
+        return self._clock.now() - clock
 
     # --- Inputs -------------------------------------------------------------------------------
 

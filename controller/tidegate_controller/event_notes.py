@@ -70,6 +70,11 @@ def _answered(event: ev.Answered) -> Note:
     return logging.INFO, f"{event.rollout}: {event.answered_by} said {event.answer}"
 
 
+def _approved(event: ev.Approved) -> Note:
+    comment = f": {event.comment[:REASON_CHARS]}" if event.comment else ""
+    return logging.INFO, f"{event.rollout}: {event.by} said {event.answer}{comment}"
+
+
 def _paused(event: ev.Paused) -> Note:
     return logging.WARNING, f"{event.rollout} was paused by {_who_and_why(event)}"
 
@@ -114,6 +119,7 @@ NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Replanned: _replanned,
     ev.Waiting: _waiting,
     ev.Answered: _answered,
+    ev.Approved: _approved,
     ev.Paused: _paused,
     ev.Resumed: _resumed,
     ev.Aborted: _aborted,

@@ -8,10 +8,16 @@ from pathlib import Path
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.documents import NodeStepView, RolloutSummary, RolloutView, StepView
+from tidegate_controller.documents import (
+    ApprovalView,
+    NodeStepView,
+    RolloutSummary,
+    RolloutView,
+    StepView,
+)
 from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.node_history import NodeHistory
-from tidegate_controller.views import release_view
+from tidegate_controller.views import release_view, waiting_state
 from tidegate_controller.wire import split_stream
 
 PAUSED_ANSWERS = ("resume", "abort")  # what can be said to a rollout that somebody has paused
@@ -89,6 +95,8 @@ class Fold:
         self._entered = 0.0
         self._undoing = False
         self._question = ""  # what a person is asked
+        self._kind = ""
+        self._version: int | None = None  # of the event that asks it
         self._answers: tuple[str, ...] = ()
         self._holder = ""  # who has paused it, and why
         self.view = RolloutView(
@@ -113,7 +121,7 @@ class Fold:
         self._plan(event.plan)
 
     def _plan(self, plan: tuple[t.Step, ...]) -> None:
-        self._steps = {step.id: StepView(name=step.name) for step in plan}
+        self._steps = {step.id: StepView(name=step.name, id=step.id) for step in plan}
         self.view.steps += self._steps.values()
 
     def take(self, record: Record) -> None:
@@ -141,8 +149,8 @@ class Fold:
                 self.view.reason = event.reason
                 self._asks("", ())
                 self._plan(event.plan)
-            case ev.Waiting() | ev.Answered() | ev.Paused() | ev.Resumed():
-                self._take_person(event)
+            case ev.Waiting() | ev.Answered() | ev.Approved() | ev.Paused() | ev.Resumed():
+                self._take_person(event, record)
             case ev.Ended():
                 self.ended, self._holder = True, ""
                 self._asks("", ())
@@ -151,14 +159,29 @@ class Fold:
             case _:
                 return
 
-    def _take_person(self, event: ev.Waiting | ev.Answered | ev.Paused | ev.Resumed) -> None:
+    def _take_person(
+        self,
+        event: ev.Waiting | ev.Answered | ev.Approved | ev.Paused | ev.Resumed,
+        record: Record,
+    ) -> None:
         """A person is asked, or has said something."""
         match event:
             case ev.Waiting():
+                self._kind, self._version = event.kind, record.version
                 self._asks(event.why, event.answers)
             case ev.Answered():
                 self._asks("", ())
                 self._settle(event)
+            case ev.Approved():
+                self._asks("", ())
+                self.view.approvals.append(
+                    ApprovalView(
+                        step=self._steps[event.step].name,
+                        by=event.by,
+                        comment=event.comment,
+                        at=record.at,
+                    )
+                )
             case ev.Paused():
                 reason = f": {event.reason}" if event.reason else ""
                 self._holder = f"{event.by}, who paused it{reason}"
@@ -179,8 +202,9 @@ class Fold:
         self.view.waiting_for = self._holder or question or None
         self.view.answers = list(PAUSED_ANSWERS if self._holder else answers)
         self.view.state = "rolling_back" if self._undoing else "running"
+        self.view.question = self._version if question and not self._holder else None
         if self.view.waiting_for:
-            self.view.state = "paused"
+            self.view.state = waiting_state("" if self._holder else self._kind)
 
     def _settle(self, answered: ev.Answered) -> None:
         """What was in doubt counts as done, if that is the answer."""

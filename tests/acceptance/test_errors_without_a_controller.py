@@ -19,6 +19,8 @@ WORDS = {  # what to type after the name of each command that asks a controller
     "rollout show": ["r1"],
     "rollout continue": ["r1"],
     "rollout retry": ["r1"],
+    "rollout approve": ["r1"],
+    "rollout promote": ["r1"],
     "rollout pause": ["r1"],
     "rollout resume": ["r1"],
     "rollout abort": ["r1"],

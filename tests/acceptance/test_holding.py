@@ -124,3 +124,67 @@ def test_answers_may_come_from_any_terminal_at_the_same_time(desk: Desk, held: A
     assert {answer.code for answer in answers} <= {0, 1, 4}
     ended = [json.loads(answer.out) for answer in answers if answer.code == 1]
     assert ended[0]["state"] == "failed"
+
+
+# --- Approval ------------------------------------------------------------------------------------
+
+
+def awaiting(desk: Desk, name: str) -> tuple[AppFolder, str]:
+    """Version 2 runs beside 1, and waits for somebody to say yes; its rollout."""
+    app = desk.app(name, environment={"approval": True})
+    assert app.deploy("1", "--detach").code == 0
+    until(lambda: app.newest()["state"] == "awaiting_approval", "the first to ask")
+    assert desk.type("rollout", "approve", newest(app)).code == 0
+    assert app.deploy("2").code == 5
+    return app, newest(app)
+
+
+def test_a_deployment_waits_for_approval_and_goes_on_with_it(desk: Desk) -> None:
+    app, name = awaiting(desk, "approved")
+    shown = desk.type("rollout", "show", name)
+    assert "  waits for a person: approval, before version 2 gets any traffic\n" in shown.out
+    assert f"  next: tidegate rollout approve {name}   Say yes: it may get traffic.\n" in shown.out
+    assert "version 1 " in desk.type("status", app.name).out
+    app.assert_serving("1")
+    answer = desk.type("rollout", "approve", name, "-m", "looked at it")
+    assert answer.code == 0
+    assert ": looked at it" in answer.out
+    app.assert_serving("2")
+    shown = desk.type("rollout", "show", name).out
+    assert "  Approve: " in shown
+    assert " said yes, " in shown
+    assert "(looked at it) said yes." in " ".join(desk.type("explain", name).out.split())
+
+
+def test_scripts_see_what_is_asked_and_answer_that(desk: Desk) -> None:
+    app, name = awaiting(desk, "approved-by-a-script")
+    view = desk.type("rollout", "show", name, "--json").json
+    assert (view["state"], view["answers"]) == ("awaiting_approval", ["approve", "abort"])
+    (ref,) = desk.type("status", app.name, "--json").json["apps"]
+    assert ref["rollout"]["state"] == "awaiting_approval"
+    wrong = str(view["question"] + 1)
+    refused = desk.type("rollout", "approve", name, "--question", wrong)
+    assert (refused.code, refused.out) == (4, "")
+    assert f"look at it again: tidegate rollout show {name}" in refused.err
+    said = desk.type("rollout", "approve", name, "--question", str(view["question"]), "--json")
+    assert (said.code, said.json["state"]) == (0, "succeeded")
+    assert [each["step"] for each in said.json["approvals"]] == ["Approve"]
+    late = desk.type("rollout", "approve", name)
+    assert late.code == 4
+
+
+def test_what_is_not_approved_is_given_up(desk: Desk) -> None:
+    app, name = awaiting(desk, "not-approved")
+    answer = desk.type("rollout", "abort", name, "--json")
+    assert (answer.code, answer.json["state"]) == (1, "rolled_back")
+    app.assert_serving("1")
+
+
+def test_a_soak_is_cut_short_by_who_has_seen_enough(desk: Desk) -> None:
+    app = desk.app("promoted", rollout={"soak": "1h"})
+    following = app.follow("1")
+    app.wait_for_step("Soak")
+    answer = desk.type("rollout", "promote", newest(app), "-m", "seen enough")
+    assert answer.code == 0
+    assert "promoted by " in answer.out
+    assert answer_of(following).code == 0

@@ -86,6 +86,8 @@ NAMES = {
     "rollout show rollout_id": ["rollout", "show", "BAD"],
     "rollout continue rollout_id": ["rollout", "continue", "BAD"],
     "rollout retry rollout_id": ["rollout", "retry", "BAD"],
+    "rollout approve rollout_id": ["rollout", "approve", "BAD"],
+    "rollout promote rollout_id": ["rollout", "promote", "BAD"],
     "rollout pause rollout_id": ["rollout", "pause", "BAD"],
     "rollout resume rollout_id": ["rollout", "resume", "BAD"],
     "rollout abort rollout_id": ["rollout", "abort", "BAD"],

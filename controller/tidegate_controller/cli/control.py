@@ -23,6 +23,8 @@ from tidegate_protos.v1 import operator_pb2 as pb
 ANSWERS = {
     "continue": "Go on: it was done.",
     "retry": "Do once more what is in doubt.",
+    "approve": "Say yes: it may get traffic.",
+    "promote": "Go on now: end the soak, or say yes to more traffic.",
 }
 # What may be typed next, and what it does: for whoever looks at a rollout that waits.
 NEXT = {
@@ -33,6 +35,8 @@ NEXT = {
 MORE = {
     "continue": "What is in doubt was done all the same, or a person has done it.",
     "retry": "That is what has failed, or of which nobody knows whether it was done.",
+    "approve": "For `approval = true`: the release runs and is healthy, and has no traffic yet.",
+    "promote": "What has been started must be healthy all the same; the gates after this one stay.",
 }
 
 reason_option = click.option(
@@ -61,20 +65,40 @@ def _ask_and_follow(
 
 
 def _answer_command(answer: str) -> click.Command:
-    """`tidegate rollout ANSWER ID`."""
+    """`tidegate rollout ANSWER ID`. It is meant for what is asked as it is typed."""
+    offered = running_rollouts if answer == "promote" else waiting_rollouts
     text = f"{ANSWERS[answer]}\n\n{MORE[answer]}\n\n\b\nExample:\n  tidegate rollout {answer} r7"
 
     @click.command(answer, help=text)
-    @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=waiting_rollouts)
+    @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=offered)
+    @reason_option
+    @click.option(
+        "--question",
+        type=click.IntRange(1),
+        metavar="NUMBER",
+        help="Only if this is asked still: `question` in rollout show --json.",
+    )
     @detach_option
     @json_option
     @with_controller
-    def command(client: Client, rollout_id: str, detach: bool, as_json: bool) -> int:
+    def command(
+        client: Client,
+        rollout_id: str,
+        message: str,
+        question: int | None,
+        detach: bool,
+        as_json: bool,
+    ) -> int:
+        view = client.rollout(rollout_id)
+        at = next((step.id for step in view.steps if step.state == "running"), "")
         request = pb.AnswerRequest(
             request_id=uuid.uuid4().hex,
             rollout=rollout_id,
             answer=answer,
             answered_by=requested_by(),
+            comment=message,
+            question=question or view.question or 0,
+            step="" if question or view.question else at,
         )
         return _ask_and_follow(
             client, rollout_id, lambda: client.answer(request), detach=detach, as_json=as_json

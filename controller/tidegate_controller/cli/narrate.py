@@ -28,6 +28,7 @@ class Narrator:
             "Replanned": self._replanned,
             "Waiting": self._waiting,
             "Answered": lambda e: [f"{e.data['answered_by']} says: {e.data['answer']}"],
+            "Approved": self._approved,
             "Paused": self._paused,
             "Resumed": lambda e: [f"resumed by {_who_and_why(e)}"],
             "Aborted": lambda e: [f"aborted by {_who_and_why(e)}"],
@@ -117,6 +118,11 @@ class Narrator:
             f"waiting for a person: {event.data['why']}",
             *(f"  next: tidegate rollout {answer} {rollout}" for answer in answers),
         ]
+
+    def _approved(self, event: EventView) -> list[str]:
+        data = event.data
+        said = "approved" if data["answer"] == "approve" else "promoted"
+        return [f"{said} by {data['by']}" + (f": {data['comment']}" if data["comment"] else "")]
 
     def _paused(self, event: EventView) -> list[str]:
         rollout = event.data["rollout"]

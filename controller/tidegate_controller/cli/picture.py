@@ -50,6 +50,7 @@ class Picture:
             "Replanned": self._replanned,
             "Waiting": self._waits,
             "Answered": self._answered,
+            "Approved": self._approved,
             "Paused": self._paused,
             "Resumed": self._resumed,
             "Observed": self._observed,
@@ -161,6 +162,11 @@ class Picture:
         if data["answer"] == "continue" and (stage := self.stage):
             for doing in stage.doings.values():  # what was in doubt counts as done
                 doing.outcome = doing.outcome and "ok"
+
+    def _approved(self, data: dict[str, Any], at: float) -> None:
+        self.waiting, self.answers = "", []
+        self._count_anew(at)
+        self._by_id[data["step"]].hold_seconds = 0.0  # of a soak that is cut short
 
     def _paused(self, data: dict[str, Any], at: float) -> None:
         """Whatever else a person was asked is asked again once it goes on."""

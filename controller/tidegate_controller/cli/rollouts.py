@@ -110,6 +110,9 @@ def rollout_lines(view: RolloutView) -> list[str]:
     ]
     lines += [f"  why: {view.message}"] if view.message else []
     lines += [f"  {note}" for note in view.notes]
+    for each in view.approvals:
+        comment = f": {each.comment}" if each.comment else ""
+        lines.append(f"  {each.step}: {each.by} said yes, {local_time(each.at)}{comment}")
     lines += [f"  from commit {view.commit}"] if view.commit else []
     for index, step in enumerate(view.steps):
         passed_by = any(later.state != "pending" for later in view.steps[index:])

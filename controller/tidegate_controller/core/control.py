@@ -19,18 +19,21 @@ def on_answer(draft: Draft, request: i.Answer) -> None:
         return
     rollout = under_way(state, request.rollout)
     _refuse_if_paused(rollout)
+    _refuse_if_late(rollout, request)
     wait = rollout.waiting
+    if wait is None and request.answer == "promote":
+        _promote(draft, request)
+        return
     if wait is None:
-        raise Refused(
-            f"rollout {rollout.id} does not wait for anybody",
-            "only one that waits can be answered; one that runs is held by tidegate rollout pause "
-            f"{rollout.id}, and given up by tidegate rollout abort {rollout.id}",
-        )
+        raise _nobody_asks(rollout)
     if request.answer not in wait.answers:
         raise Refused(
             f"rollout {request.rollout} cannot be answered with {request.answer} now",
             f"what it waits for: {wait.why}; possible: {', '.join(wait.answers)}",
         )
+    if request.answer in ("approve", "promote"):
+        _let_pass(draft, request)
+        return
     for action in list(rollout.open):  # a try that is under way no longer counts
         draft.emit(ev.ActionEnded(action=action, outcome="cancelled", error="a person decided"))
     draft.emit(
@@ -39,8 +42,67 @@ def on_answer(draft: Draft, request: i.Answer) -> None:
             answer=request.answer,
             request_id=request.request_id,
             answered_by=request.answered_by,
+            comment=request.comment,
         )
     )
+
+
+def _let_pass(draft: Draft, request: i.Answer) -> None:
+    rollout = draft.rollout
+    draft.emit(
+        ev.Approved(
+            rollout=rollout.id,
+            step=rollout.plan[rollout.cursor].id,
+            answer="approve" if request.answer == "approve" else "promote",
+            by=request.answered_by,
+            comment=request.comment,
+            request_id=request.request_id,
+        )
+    )
+
+
+def _promote(draft: Draft, request: i.Answer) -> None:
+    """Cut the soak short that it is in. What has passed must be healthy all the same."""
+    rollout = draft.rollout
+    step = rollout.plan[rollout.cursor]
+    if rollout.undoing or not step.hold_seconds or step.id in rollout.approved:
+        doing = "being undone" if rollout.undoing else f"at {step.name}"
+        raise Refused(
+            f"rollout {rollout.id} is {doing}: there is nothing to promote",
+            "that ends a soak, or is the answer to one that waits for it; follow it: tidegate "
+            f"rollout show {rollout.id} --watch",
+        )
+    _let_pass(draft, request)
+
+
+def _refuse_if_late(rollout: t.Rollout, request: i.Answer) -> None:
+    """An answer is for the question that whoever answers has seen, and for no other."""
+    wait, step = rollout.waiting, rollout.plan[rollout.cursor]
+    if request.question and (wait is None or wait.id != request.question):
+        now = f"; what is asked now: {wait.why}" if wait else ""
+        raise Refused(
+            f"what {request.answer} was meant for is not asked any more in rollout {rollout.id}"
+            f"{now}{_who_was_first(rollout)}",
+            f"look at it again: tidegate rollout show {rollout.id}",
+        )
+    if request.step and step.id != request.step:
+        raise Refused(
+            f"rollout {rollout.id} has gone on since: it is at {step.name} now",
+            f"look at it again: tidegate rollout show {rollout.id}",
+        )
+
+
+def _nobody_asks(rollout: t.Rollout) -> Refused:
+    return Refused(
+        f"rollout {rollout.id} does not wait for anybody{_who_was_first(rollout)}",
+        "only one that waits can be answered; one that runs is held by tidegate rollout pause "
+        f"{rollout.id}, and given up by tidegate rollout abort {rollout.id}",
+    )
+
+
+def _who_was_first(rollout: t.Rollout) -> str:
+    by = list(rollout.approved.values())
+    return f"; {by[-1]} has let it pass" if by else ""
 
 
 def on_pause(draft: Draft, request: i.Pause) -> None:

@@ -46,8 +46,6 @@ from tidegate_controller.core.steps import (
 )
 from tidegate_controller.core.strategies.back import plan_back
 
-ANSWERS: tuple[t.Answer, ...] = ("continue", "retry", "abort")
-
 
 def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:
     """The events that follow from `input_`, in order. Raises `Refused` for a wrong request."""
@@ -240,9 +238,10 @@ def _move(draft: Draft) -> bool:
         return True
     if _issue(draft, step):
         return True
-    asked = rollout.waiting.why if rollout.waiting else ""
-    if (why := question(draft, step)) and why != asked:  # more may be known than when it was asked
-        draft.emit(ev.Waiting(rollout=rollout.id, why=why, answers=ANSWERS))
+    before = rollout.waiting.why if rollout.waiting else ""
+    asked = question(draft, step)
+    if asked and asked.why != before:  # more may be known than when it was asked
+        draft.emit(ev.Waiting(rollout=rollout.id, **asked._asdict()))
         return True
     if is_satisfied(draft, step):
         draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="ok"))

@@ -81,6 +81,7 @@ class Waiting(Event, frozen=True, kw_only=True):
     rollout: str
     why: str
     answers: tuple[t.Answer, ...]
+    kind: t.WaitKind = "question"
 
 
 class Answered(Event, frozen=True, kw_only=True):
@@ -88,6 +89,18 @@ class Answered(Event, frozen=True, kw_only=True):
     answer: t.Answer
     request_id: str
     answered_by: str
+    comment: str = ""
+
+
+class Approved(Event, frozen=True, kw_only=True):
+    """A person lets the step pass: a gate that waits for that, or a soak that is cut short."""
+
+    rollout: str
+    step: str
+    answer: Literal["approve", "promote"]
+    by: str
+    comment: str
+    request_id: str
 
 
 class Paused(Event, frozen=True, kw_only=True):
@@ -212,6 +225,7 @@ AnyEvent = (
     | Replanned
     | Waiting
     | Answered
+    | Approved
     | Paused
     | Resumed
     | Aborted

@@ -12,7 +12,14 @@ from tidegate_controller.core.outcomes import apply_outcome
 def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
     before = state.rollout.waiting if state.rollout else None
     since = before.since if before else clock  # the question may change; it stays one wait
-    return in_rollout(state, waiting=t.Wait(why=event.why, answers=event.answers, since=since))
+    wait = t.Wait(
+        why=event.why,
+        answers=event.answers,
+        since=since,
+        kind=event.kind,
+        id=state.version + 1,
+    )
+    return in_rollout(state, waiting=wait)
 
 
 def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
@@ -32,6 +39,15 @@ def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
         assert state.rollout is not None
         state = in_rollout(state, done=put(state.rollout.done, index, settled))
     return state
+
+
+def _approved(event: ev.Approved, state: t.State, clock: float) -> t.State:
+    rollout = state.rollout
+    if rollout is None:
+        return state
+    state = replace(state, requests=remembered(state, event.request_id, event.rollout))
+    approved = put(rollout.approved, event.step, event.by)
+    return in_rollout(state, approved=approved, waiting=None, entered_at=clock)
 
 
 def _paused(event: ev.Paused, state: t.State, clock: float) -> t.State:
@@ -71,6 +87,7 @@ def _aborted(event: ev.Aborted, state: t.State, clock: float) -> t.State:
 CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
     ev.Waiting: _waiting,
     ev.Answered: _answered,
+    ev.Approved: _approved,
     ev.Paused: _paused,
     ev.Resumed: _resumed,
     ev.Aborted: _aborted,

@@ -58,6 +58,13 @@ def waiting_for(rollout: t.Rollout) -> str:
     return rollout.waiting.why if rollout.waiting else ""
 
 
+def waiting_since(rollout: t.Rollout) -> float | None:
+    """Engine time since when a person is awaited; None where nobody is."""
+    if rollout.paused is not None:
+        return rollout.paused.since
+    return rollout.waiting.since if rollout.waiting else None
+
+
 def seconds_left(state: t.State, action: t.Action, now: float) -> float:
     """How long the action may take still. For a paused rollout no time passes."""
     rollout = state.rollout

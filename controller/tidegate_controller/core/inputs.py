@@ -63,6 +63,9 @@ class Answer(Input, frozen=True, kw_only=True):
     rollout: str
     answer: t.Answer
     answered_by: str
+    comment: str = ""
+    question: int = 0  # the `Wait.id` that it is meant for; 0: whatever is asked
+    step: str = ""  # the id of the step that it is meant for; empty: any
 
 
 class Pause(Input, frozen=True, kw_only=True):

@@ -153,6 +153,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     environment: str
     strategy: Literal["blue-green"] = "blue-green"
     nodes: Mapping[str, str] | tuple[str, ...]  # labels that must all match, or names
+    approval: bool = False  # somebody has to say yes before a deployment gets any traffic
     protected: bool = False  # whoever deploys here is asked whether it is meant
     settings: Settings
     traffic: Traffic

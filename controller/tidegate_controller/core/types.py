@@ -13,7 +13,9 @@ Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired
 Kind = Literal["deploy", "rollback"]
 Ending = Literal["succeeded", "rolled_back", "failed", "aborted"]
 Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
-Answer = Literal["retry", "continue", "abort"]
+Answer = Literal["retry", "continue", "abort", "approve", "promote"]
+Gate = Literal["approval", "promotion"]
+WaitKind = Literal["question", "approval", "promotion", "failure", "lost"]
 Blame = Literal["", "release", "environment"]  # for a failure, as far as it is known
 
 CONTROLLER = "controller"
@@ -105,6 +107,7 @@ class Step(Struct, frozen=True, kw_only=True):
     failures_allowed: int = 0
     retry_seconds: float | None = None  # a work that failed is tried again, until the deadline
     hold_seconds: float = 0.0  # all places that passed must stay healthy this long
+    gate: Literal["", "approval", "promotion"] = ""  # done only once a person has said so
     deadline_seconds: float
 
 
@@ -133,11 +136,14 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile."""
+    """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile. `id`:
+    the version of its event, by which an answer can say which question it is meant for."""
 
     why: str
     answers: tuple[Answer, ...]
     since: float
+    kind: WaitKind = "question"
+    id: int = 0
 
 
 class Pause(Struct, frozen=True, kw_only=True):
@@ -192,6 +198,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     healthy_since: float | None = None  # all that passed have been healthy since then
     waiting: Wait | None = None
     paused: Pause | None = None
+    approved: Mapping[str, str] = {}  # steps that a person has let pass -> who
     undoing: bool = False
     reason: str = ""
 

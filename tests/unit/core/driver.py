@@ -47,9 +47,11 @@ class World:
         restart_after: int | None = None,
         reconnect: bool = True,
         settings: Settings = SETTINGS,
+        approval: bool = False,
     ) -> None:
         self.nodes = list(nodes)
         self.settings = settings
+        self.approval = approval
         self.pace = pace
         self.state = t.State()
         self.now = 1000.0
@@ -125,6 +127,7 @@ class World:
             settings=self.settings,
             traffic=traffic,
             pace=self.pace,
+            approval=self.approval,
         )
         return self.feed(
             i.Deploy(
@@ -166,18 +169,23 @@ class World:
         self.fates = {}
         return self.ending.state
 
-    def reply(self, answer: t.Answer) -> tuple[ev.Event, ...]:
-        """An operator answers the rollout that waits."""
+    def reply(
+        self,
+        answer: t.Answer,
+        by: str = "ada",
+        question: int = 0,
+        step: str = "",
+        comment: str = "",
+        **more: str,
+    ) -> tuple[ev.Event, ...]:
+        """An operator answers the rollout that waits. `step`: that it is meant for."""
         assert self.state.rollout is not None
-        step = self.state.rollout.plan[self.state.rollout.cursor]
-        for work in step.works if answer == "continue" else ():
+        more = {"request_id": f"answer-{self.numbers.get('request', 0) + 1}", **more}
+        meant = {"question": question, "step": step, "comment": comment}
+        present = self.state.rollout.plan[self.state.rollout.cursor]
+        for work in present.works if answer == "continue" else ():
             self._rules.see_done_by_hand(self.state, work, self.now)
-        self.numbers["request"] = self.numbers.get("request", 0) + 1
-        request_id = f"answer-{self.numbers['request']}"
-        rollout = self.state.rollout.id
-        return self.feed(
-            i.Answer(request_id=request_id, rollout=rollout, answer=answer, answered_by="ada")
-        )
+        return self.feed(i.Answer(answer=answer, answered_by=by, **meant, **self._asking(more)))
 
     def pause(self, by: str = "ada", reason: str = "", **more: str) -> tuple[ev.Event, ...]:
         return self.feed(i.Pause(requested_by=by, reason=reason, **self._asking(more)))

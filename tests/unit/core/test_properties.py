@@ -27,10 +27,12 @@ HEALTH = (
     {"running": True, "healthy": None},
 )
 
+ANSWERS = ("retry", "continue", "abort", "approve", "promote")
 STEPS = (
     "prepare",
     "migrate",
     "start",
+    "approve",
     "shift",
     "switch",
     "soak",
@@ -59,7 +61,7 @@ mishap = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from((0.0, 0.5, 4.0, 10.0, 61.0, 700.0))),
     st.tuples(st.just("wait_to_the_deadline")),
     st.tuples(st.just("restart"), st.sets(node)),
-    st.tuples(st.just("reply"), st.sampled_from(("retry", "continue", "abort"))),
+    st.tuples(st.just("reply"), st.sampled_from(ANSWERS)),
     st.tuples(st.just("remove"), node),
     st.tuples(st.just("pause")),
     st.tuples(st.just("resume")),
@@ -74,8 +76,9 @@ lives = st.lists(chapter, min_size=3, max_size=5)
 class Life:
     """Turns drawn happenings into inputs; what makes no sense at the moment does nothing."""
 
-    def __init__(self, migrates_everywhere: bool) -> None:
-        self.world = World(NODES, settings=ON_EVERY_NODE if migrates_everywhere else SETTINGS)
+    def __init__(self, migrates_everywhere: bool, asks: bool) -> None:
+        settings = ON_EVERY_NODE if migrates_everywhere else SETTINGS
+        self.world = World(NODES, settings=settings, approval=asks)
 
     def live(self, chapters: list[Chapter]) -> None:
         for request, step, mishaps in chapters:
@@ -101,7 +104,7 @@ class Life:
         return rollout is not None and rollout.paused is not None
 
     def reply(self, answer: t.Answer) -> None:
-        if self.is_asked() and not self.is_paused():
+        if self.world.state.rollout is not None:
             self.world.reply(answer)
 
     def pause(self) -> None:
@@ -120,13 +123,15 @@ class Life:
             self.world.feed(i.NodeRemoved(node=name))
 
     def to_the_end(self) -> None:
-        """The rollout ends; where a person is asked, it is to be done once more."""
+        """The rollout ends; where a person is asked, it is to go on, or to be done once more."""
         world = self.world
         with suppress(Refused):  # nobody has paused it
             self.resume()
         while world.state.rollout is not None:
             world.go(lambda: world.state.rollout is None or self.is_asked())
-            self.reply("retry")
+            if self.is_asked():
+                gate = world.state.rollout.waiting.kind == "approval"
+                self.reply("approve" if gate else "retry")
 
     def answer_late(self, index: int, outcome: t.Outcome) -> None:
         world = self.world
@@ -180,22 +185,23 @@ briefly = settings(max_examples=EXAMPLES or 60, deadline=None, derandomize=not E
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, st.booleans(), st.booleans())
 def test_the_log_alone_adds_up_to_the_state_whatever_happens(
-    chapters: list[Chapter], migrates_everywhere: bool
+    chapters: list[Chapter], migrates_everywhere: bool, asks: bool
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(migrates_everywhere, asks)
     life.live(chapters)
     assert life.world.replayed() == life.world.state
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, st.booleans(), st.booleans())
 def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
     chapters: list[Chapter],
     migrates_everywhere: bool,
+    asks: bool,
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(migrates_everywhere, asks)
     life.live(chapters)
     life.heal()
     world = life.world
@@ -215,18 +221,21 @@ def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, st.booleans(), st.booleans())
 def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     chapters: list[Chapter],
     migrates_everywhere: bool,
+    asks: bool,
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(migrates_everywhere, asks)
     life.live(chapters)
     life.heal()
     world = life.world
     life.to_the_end()
     world.deploy("final")
-    assert world.finish() == "succeeded"
+    life.to_the_end()
+    world.tidy()
+    assert world.ending.state == "succeeded"
     world.rest()
     assert len(world.traffic) == len(NODES)
     assert world.running() == dict.fromkeys(world.traffic, "final")

@@ -265,6 +265,17 @@ STORY: list[tuple[str, ev.Event]] = [
         "till@prod",
         ev.Aborted(rollout="r3", by="ada", reason="wrong", undo=False, request_id="request-8"),
     ),
+    (
+        "till@prod",
+        ev.Approved(
+            rollout="r3",
+            step="approve",
+            answer="approve",
+            by="bob",
+            comment="looked at it",
+            request_id="request-9",
+        ),
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.strategies.approval import approval
 
 QUERY_SECONDS = 30.0
 ROUTE_SECONDS = 30.0
@@ -35,6 +36,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
         plan.append(route_step("settle", "Settle", reachable(state, state.settled), goal.spec))
     if fresh:
         plan += _bring_up(state, goal, fresh)
+    plan += approval(goal)
     plan += [
         route_step("shift", "Shift", weights, goal.spec, prove=True),
         t.Step(
