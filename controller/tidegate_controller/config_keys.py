@@ -64,6 +64,11 @@ ENVIRONMENT = {
         known_yet(_literals(Spec, "strategy")),
         "how the new release takes over: [strategies](../strategies.md)",
     ),
+    "approval": Key(
+        "approval",
+        boolean,
+        "somebody has to say `tidegate rollout approve` before a deployment gets any traffic",
+    ),
     "protected": Key("protected", boolean, "whoever deploys here is asked whether it is meant"),
     **WAVES,
 }

@@ -26,6 +26,7 @@ class NodeStepView(Document, kw_only=True):
 
 class StepView(Document, kw_only=True):
     name: str
+    id: str = ""
     state: str = "pending"  # running, ok, failed
     nodes: dict[str, NodeStepView] = {}
     started_at: str | None = None
@@ -59,11 +60,22 @@ class RolloutSummary(Document, kw_only=True):
     ended_at: str | None
 
 
+class ApprovalView(Document, kw_only=True):
+    """A person has let a step pass."""
+
+    step: str
+    by: str
+    comment: str
+    at: str
+
+
 class RolloutView(RolloutSummary, kw_only=True):
     """A rollout with its steps, as `rollout show` has it."""
 
     steps: list[StepView]
     answers: list[str] = []  # what a person may answer, while one is waited for
+    question: int | None = None  # which one is asked: an answer may name it
+    approvals: list[ApprovalView] = []
     debts: dict[str, str] = {}  # node or place -> what it owed when this had ended
     notes: list[str] = []  # what whoever asked may not have meant, a line each
 
@@ -95,6 +107,7 @@ class RolloutRef(Document, kw_only=True):
     version: str = ""  # that it brings
     step: str | None = None  # the name of the one that it is at
     waiting_for: str | None = None
+    waiting_seconds: float | None = None  # for how long already
 
 
 class TrafficTrouble(Document, kw_only=True):

@@ -24,10 +24,11 @@ from tidegate_controller.core.inputs import (
     Result,
     Tick,
 )
+from tidegate_controller.dispatch import Dispatch
 from tidegate_controller.effects import Effects
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.event_notes import note
-from tidegate_controller.fleet import Fleet, Session
+from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.log_index import (
     CONTROLLER_STREAM,
@@ -38,11 +39,10 @@ from tidegate_controller.log_index import (
 )
 from tidegate_controller.log_writer import LogWriter
 from tidegate_controller.outside import WORLD, Outside
+from tidegate_controller.reminders import remind
 from tidegate_controller.snapshot_keeper import SnapshotKeeper, load
 from tidegate_controller.stream import RolloutPlace, Stream
-from tidegate_controller.wire import to_command
 from tidegate_protos import logs
-from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +70,17 @@ class Engine:
         self.ready = asyncio.Event()
         self.committed = asyncio.Event()  # for whoever follows commits, and clears it
         self.started_at = 0.0
-        self._artifact_url = artifact_url
         self._clock = EngineClock(0.0, outside.boot_seconds)
         self._writer = LogWriter(event_log)
         self._effects = Effects(self.submit_quietly, outside)
+        self.dispatch = Dispatch(
+            fleet,
+            self._effects,
+            artifact_url,
+            outside.wall_seconds,
+            self._now,
+            self._failed,
+        )
         self.snapshots = SnapshotKeeper(event_log, self._writer, self._at_rest)
         self._tasks: asyncio.TaskGroup | None = None
         self._own_lock = asyncio.Lock()
@@ -89,6 +96,7 @@ class Engine:
             self._tasks.create_task(self._writer.run())
             self._tasks.create_task(self._clock.pulse())
             self._tasks.create_task(self.snapshots.run())
+            self._tasks.create_task(remind(self.streams, self._clock.now))
             self._effects.use(self._tasks)
             self.started_at = self._clock.now()
             began = ev.EpochBegan(epoch=self.epoch, log_id=self.log.log_id)
@@ -153,8 +161,16 @@ class Engine:
         """The present, for people."""
         return wall_now(self.outside.wall_seconds)
 
+    def _now(self) -> float:
+        """Engine time; the clock itself is another one once the log was read."""
+        return self._clock.now()
+
     def seconds_up(self) -> float:
-        return self._clock.now() - self.started_at
+        return self.seconds_since(self.started_at)
+
+    def seconds_since(self, clock: float) -> float:
+        """Since an engine time."""
+        return self._clock.now() - clock
 
     # --- Inputs -------------------------------------------------------------------------------
 
@@ -274,34 +290,10 @@ class Engine:
         assert self._tasks is not None
         self._tasks.create_task(self._answer(stream, Tick()))
 
-    def dispatch(self, stream: Stream, action: t.Action) -> None:
-        """Send the action if its node is connected; if not, it is sent when the node comes."""
-        if action.work.at == t.CONTROLLER:
-            self._effects.start(stream.name, stream.state, action)
-            return
-        session = self.fleet.sessions.get(action.work.at)
-        if session is not None:
-            self._send(stream, action, session)
-
-    def _send(self, stream: Stream, action: t.Action, session: Session) -> None:
+    def _failed(self, stream: Stream, result: Result) -> None:
         """An action that cannot be put into a command ends as failed, not the engine."""
-        now = self._clock.now()
-        try:
-            command = to_command(
-                stream.name,
-                stream.state,
-                action,
-                self._artifact_url,
-                now,
-                self.outside.wall_seconds,
-            )
-        except (ValueError, TypeError, AssertionError) as error:
-            log.exception("no command could be made of %s", action.id)
-            assert self._tasks is not None
-            failed = Result(action=action.id, outcome="failed", error=f"no command: {error}")
-            self._tasks.create_task(self._answer(stream, failed))
-            return
-        session.send(pb.Instruction(command=command))
+        assert self._tasks is not None
+        self._tasks.create_task(self._answer(stream, result))
 
     def place_of(self, rollout: str) -> RolloutPlace:
         """Where the rollout is in the log; `UsageError` if there is none."""

@@ -70,6 +70,29 @@ def _answered(event: ev.Answered) -> Note:
     return logging.INFO, f"{event.rollout}: {event.answered_by} said {event.answer}"
 
 
+def _approved(event: ev.Approved) -> Note:
+    comment = f": {event.comment[:REASON_CHARS]}" if event.comment else ""
+    return logging.INFO, f"{event.rollout}: {event.by} said {event.answer}{comment}"
+
+
+def _paused(event: ev.Paused) -> Note:
+    return logging.WARNING, f"{event.rollout} was paused by {_who_and_why(event)}"
+
+
+def _resumed(event: ev.Resumed) -> Note:
+    return logging.INFO, f"{event.rollout} was resumed by {_who_and_why(event)}"
+
+
+def _aborted(event: ev.Aborted) -> Note:
+    how = "" if event.undo else ", and nothing is undone"
+    return logging.WARNING, f"{event.rollout} was aborted{how}, by {_who_and_why(event)}"
+
+
+def _who_and_why(event: ev.Paused | ev.Resumed | ev.Aborted) -> str:
+    reason = f": {event.reason[:REASON_CHARS]}" if event.reason else ""
+    return event.by + reason
+
+
 def _ended(event: ev.Ended) -> Note:
     if event.state == "succeeded":
         return logging.INFO, f"{event.rollout} succeeded"
@@ -101,6 +124,10 @@ NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Replanned: _replanned,
     ev.Waiting: _waiting,
     ev.Answered: _answered,
+    ev.Approved: _approved,
+    ev.Paused: _paused,
+    ev.Resumed: _resumed,
+    ev.Aborted: _aborted,
     ev.Ended: _ended,
     ev.ActionEnded: _action_ended,
     ev.NodeRemoved: _removed,

@@ -10,12 +10,19 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.documents import NodeStepView, RolloutSummary, RolloutView, StepView
+from tidegate_controller.documents import (
+    ApprovalView,
+    NodeStepView,
+    RolloutSummary,
+    RolloutView,
+    StepView,
+)
 from tidegate_controller.log import Record, encode, read_log, read_stream
 from tidegate_controller.node_history import NodeHistory, NodesPast
-from tidegate_controller.views import release_view
+from tidegate_controller.views import release_view, waiting_state
 from tidegate_controller.wire import split_stream
 
+PAUSED_ANSWERS = ("resume", "abort")  # what can be said to a rollout that somebody has paused
 CHUNK = 500  # records read from the log at a time
 PART = "history"  # its name in a snapshot
 
@@ -142,7 +149,12 @@ class Fold:
         self._steps: dict[str, StepView] = {}
         self._actions: dict[str, NodeStepView] = {}
         self._entered = 0.0
-        self._before_wait = "running"
+        self._undoing = False
+        self._question = ""  # what a person is asked
+        self._kind = ""
+        self._version: int | None = None  # of the event that asks it
+        self._answers: tuple[str, ...] = ()
+        self._holder = ""  # who has paused it, and why
         self.view = RolloutView(
             rollout=event.rollout,
             app=app,
@@ -165,7 +177,9 @@ class Fold:
         self._plan(event.plan)
 
     def _plan(self, plan: tuple[t.Step, ...]) -> None:
-        self._steps = {step.id: StepView(name=step.name, wave=step.wave) for step in plan}
+        self._steps = {
+            step.id: StepView(name=step.name, id=step.id, wave=step.wave) for step in plan
+        }
         self.view.steps += self._steps.values()
 
     def take(self, record: Record) -> None:
@@ -187,29 +201,52 @@ class Fold:
                 step = self._steps[event.step]
                 step.state, step.ended_at = event.outcome, at
                 step.seconds = round(clock - self._entered, 3)
-                if self.view.waiting_for is not None:  # a node came back before a person answered
-                    self.view.state = self._before_wait
-                    self._waits(None, ())
+                self._asks("", ())  # a node may have come back before a person answered
             case ev.Replanned():
-                self.view.state, self.view.reason = "rolling_back", event.reason
-                self._waits(None, ())
+                self._undoing, self._holder = True, ""
+                self.view.reason = event.reason
+                self._asks("", ())
                 self._plan(event.plan)
-            case ev.Waiting():
-                if self.view.waiting_for is None:  # else only the question has changed
-                    self._before_wait = self.view.state
-                self.view.state = "paused"
-                self._waits(event.why, event.answers)
-            case ev.Answered():
-                self.view.state = self._before_wait
-                self._waits(None, ())
-                self._settle(event)
+            case ev.Waiting() | ev.Answered() | ev.Approved() | ev.Paused() | ev.Resumed():
+                self._take_person(event, record)
             case ev.Ended():
-                self.ended = True
-                self._waits(None, ())
+                self.ended, self._holder = True, ""
+                self._asks("", ())
                 self.view.state, self.view.ended_at = event.state, at
                 self.view.reason, self.view.debts = event.reason, dict(event.debts)
             case _:
                 return
+
+    def _take_person(
+        self,
+        event: ev.Waiting | ev.Answered | ev.Approved | ev.Paused | ev.Resumed,
+        record: Record,
+    ) -> None:
+        """A person is asked, or has said something."""
+        match event:
+            case ev.Waiting():
+                self._kind, self._version = event.kind, record.version
+                self._asks(event.why, event.answers)
+            case ev.Answered():
+                self._asks("", ())
+                self._settle(event)
+            case ev.Approved():
+                self._asks("", ())
+                self.view.approvals.append(
+                    ApprovalView(
+                        step=self._steps[event.step].name,
+                        by=event.by,
+                        comment=event.comment,
+                        at=record.at,
+                    )
+                )
+            case ev.Paused():
+                reason = f": {event.reason}" if event.reason else ""
+                self._holder = f"{event.by}, who paused it{reason}"
+                self._asks(self._question, self._answers)
+            case ev.Resumed():
+                self._holder = ""
+                self._asks(self._question, self._answers)
 
     def fill_in(self, heard: Callable[[str], str]) -> None:
         """Output that no result has brought, of what is open or in doubt."""
@@ -217,8 +254,15 @@ class Fold:
             if node.state in ("running", "unknown") and not node.output_tail:
                 node.output_tail = heard(action)
 
-    def _waits(self, why: str | None, answers: tuple[t.Answer, ...]) -> None:
-        self.view.waiting_for, self.view.answers = why, list(answers)
+    def _asks(self, question: str, answers: tuple[str, ...]) -> None:
+        """What a person is asked from now on; while one has paused it, nothing else counts."""
+        self._question, self._answers = question, answers
+        self.view.waiting_for = self._holder or question or None
+        self.view.answers = list(PAUSED_ANSWERS if self._holder else answers)
+        self.view.state = "rolling_back" if self._undoing else "running"
+        self.view.question = self._version if question and not self._holder else None
+        if self.view.waiting_for:
+            self.view.state = waiting_state("" if self._holder else self._kind)
 
     def _settle(self, answered: ev.Answered) -> None:
         """What was in doubt counts as done, if that is the answer."""

@@ -18,6 +18,7 @@ from tidegate_controller import (
 )
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.clock import wall_now
+from tidegate_controller.control_requests import Control
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
 from tidegate_controller.engine import Engine
@@ -105,6 +106,7 @@ class OperatorService(OperatorServicer):
         self._store = store
         self._nodes = nodes
         self._requests = Requests(engine, nodes, store)
+        self._control = Control(engine)
         self._history: History | None = None  # begun when it is first asked for
         self._history_lock = asyncio.Lock()
         engine.snapshots.add(HISTORY, self._past)
@@ -139,7 +141,19 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def Answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
-        return await self._requests.answer(request)
+        return await self._control.answer(request)
+
+    @_answering
+    async def Pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return await self._control.pause(request)
+
+    @_answering
+    async def Resume(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return await self._control.resume(request)
+
+    @_answering
+    async def Abort(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return await self._control.abort(request)
 
     @_answering
     async def CleanUp(self, request: pb.CleanUpRequest) -> pb.Done:

@@ -61,6 +61,9 @@ def _planned(state: t.State, goal: t.Goal, step: t.Step) -> PlannedStep:
     does = [line for work in step.works for line in _in_words(state, goal, work)]
     if step.hold_seconds:
         does.append(f"all that were started stay healthy for {step.hold_seconds:g} s")
+    if step.gate:
+        answer = "approve" if step.gate == "approval" else "promote"
+        does.append(f"wait for a person: tidegate rollout {answer}")
     return PlannedStep(name=step.name, does=does, seconds_max=step.deadline_seconds, wave=step.wave)
 
 

@@ -18,9 +18,10 @@ from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.balancer_look import balancer_trouble
 from tidegate_controller.config import render_digest
 from tidegate_controller.config_checks import VERSION_FORM
+from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS, reply_to
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.inputs import Answer, CleanUp, Deploy, Rollback
+from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
 from tidegate_controller.core.requests import deploy_goal, rollback_goal
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.documents import PlanView
@@ -35,11 +36,8 @@ from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 
-WHO_CHARS = 200  # of whoever asks
-MESSAGE_CHARS = 1000
 COMMIT = re.compile(r"[0-9a-f]{7,64}(-dirty)?")
 PLANNED = "planned"  # in place of an id: no rollout is begun
-ANSWERS: dict[str, t.Answer] = {"retry": "retry", "continue": "continue", "abort": "abort"}
 
 
 class Requests:
@@ -66,7 +64,7 @@ class Requests:
         )
         if before is not None and state.spec != before:
             nothing += "; what its configuration says otherwise was taken over"
-        return self._reply(state, request.request_id, stream, nothing)
+        return reply_to(self._engine, state, request.request_id, stream, nothing)
 
     async def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
         stream, rollback = await self._rollback_input(request)
@@ -79,7 +77,7 @@ class Requests:
         nothing = f"{rollback.to or 'the earlier release'} is already active everywhere"
         if not state.requests.get(request.request_id) and (wrong := await self._trouble(state)):
             raise Refused(f"{nothing}, but {wrong.message}", wrong.hint)
-        return self._reply(state, request.request_id, stream, nothing)
+        return reply_to(self._engine, state, request.request_id, stream, nothing)
 
     async def plan(self, request: pb.PlanRequest) -> PlanView:
         """What the request would do now. Nothing is recorded, nothing sent."""
@@ -95,24 +93,6 @@ class Requests:
             goal = self._goal(stream, input_)
             steps, after = self._foreseen(stream, input_)
         return plan_view(stream, after, goal, steps, self._plan_id(stream, steps))
-
-    async def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
-        answer = ANSWERS.get(request.answer)
-        if answer is None:
-            raise UsageError(
-                f"{request.answer[:80]!r} is no answer", f"one of: {', '.join(ANSWERS)}"
-            )
-        place = self._engine.place_of(request.rollout)
-        state = await self._engine.submit(
-            place.stream,
-            Answer(
-                request_id=request.request_id,
-                rollout=request.rollout,
-                answer=answer,
-                answered_by=request.answered_by[:WHO_CHARS],
-            ),
-        )
-        return self._reply(state, request.request_id, place.stream, "")
 
     async def clean_up(self, request: pb.CleanUpRequest) -> str:
         """How many nodes were asked to, in words."""
@@ -269,14 +249,6 @@ class Requests:
             why = f" ({place.message})" if place.message else ""
             holder = f"asked for by {place.requested_by} at {place.at}{why}"
             raise Refused(f"{refusal.message}; {holder}", refusal.hint) from refusal
-
-    def _reply(self, state: t.State, request_id: str, stream: str, nothing: str) -> pb.RolloutReply:
-        """The rollout that the request began or went on with, now or when it was first made."""
-        rollout = state.requests.get(request_id)
-        if not rollout:
-            return pb.RolloutReply(stream=stream, message=nothing)
-        seq = self._engine.place_of(rollout).seq - 1
-        return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq)
 
 
 def _checked_spec(data: bytes) -> Spec:

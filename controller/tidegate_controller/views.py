@@ -12,7 +12,7 @@ from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import place_of, strays
+from tidegate_controller.core.facts import place_of, strays, waiting_for, waiting_since
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import (
     AppStatus,
@@ -64,9 +64,15 @@ class _Tag(msgspec.Struct):
 
 
 def rollout_state(rollout: t.Rollout) -> str:
-    if rollout.waiting is not None:
-        return "paused"
+    if waiting_for(rollout):
+        wait = None if rollout.paused else rollout.waiting
+        return waiting_state(wait.kind if wait else "")
     return "rolling_back" if rollout.undoing else "running"
+
+
+def waiting_state(kind: str) -> str:
+    """The state of a rollout that a person holds up; `kind`: of what one is asked, if one is."""
+    return "awaiting_approval" if kind in ("approval", "promotion") else "paused"
 
 
 def ever_deployed(state: t.State) -> bool:
@@ -108,6 +114,8 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
     reference = None
     if state.rollout:
         reference = _rollout_ref(state.rollout)
+        if (since := waiting_since(state.rollout)) is not None:
+            reference.waiting_seconds = round(engine.seconds_since(since), 1)
     nodes = sorted({place.node for place in (*state.places, *state.settled)})
     return AppStatus(
         app=app,
@@ -139,7 +147,7 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
         state=rollout_state(rollout),
         version=rollout.release.version,
         step=step,
-        waiting_for=rollout.waiting.why if rollout.waiting else None,
+        waiting_for=waiting_for(rollout) or None,
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from tidegate_controller.clock import wall_seconds
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import place_of, seconds_left
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
 from tidegate_controller.core.requests import active_release, previous_release
 from tidegate_controller.core.spec import Health
@@ -87,7 +87,7 @@ def to_command(
         fence=pb.Fence(epoch=action.fence[0], version=action.fence[1]),
         attempt=action.attempt,
         # The agent's own words come before this side gives up.
-        deadline_seconds=max(1.0, action.deadline - now - ANSWER_SECONDS),
+        deadline_seconds=max(1.0, seconds_left(state, action, now) - ANSWER_SECONDS),
     )
     command.expires_at.seconds = int(wall() + EXPIRES_SECONDS)
     if work.verb not in WORKS:

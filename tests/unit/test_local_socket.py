@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_controller.cli import client
+from tidegate_controller.cli import target
 from tidegate_controller.cli.client import Client
 from tidegate_controller.errors import UsageError
 
@@ -24,13 +24,13 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield path
 
 
-def target() -> str:
+def found_at() -> str:
     with Client(None) as found:
         return found.target
 
 
 def test_a_socket_of_ones_own_is_trusted(path: Path) -> None:
-    assert target() == f"unix:{path}"
+    assert found_at() == f"unix:{path}"
 
 
 def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_socket_of_another_user_is_not(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     give_away(path, monkeypatch)
     with pytest.raises(UsageError, match="belongs to another user"):
-        target()
+        found_at()
 
 
 def test_in_the_folder_that_only_root_can_make_its_owner_is_trusted(
@@ -52,5 +52,5 @@ def test_in_the_folder_that_only_root_can_make_its_owner_is_trusted(
 ) -> None:
     """As where systemd has made it for the user of the controller, and root asks."""
     give_away(path, monkeypatch)
-    monkeypatch.setattr(client, "RUN", path.parent)
-    assert target() == f"unix:{path}"
+    monkeypatch.setattr(target, "RUN", path.parent)
+    assert found_at() == f"unix:{path}"

@@ -1,6 +1,5 @@
 """The CLI's connection to the controller; statuses become the errors that they were."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ import grpc
 import msgspec
 
 from tidegate_controller import documents
-from tidegate_controller.addresses import split_loopback
+from tidegate_controller.cli.target import target_of
 from tidegate_controller.errors import (
     HINT_KEY,
     NotReachable,
@@ -42,27 +41,16 @@ NOT_GRPC = (
     "Stream removed (Data frame",
     "Failed parsing HTTP/2",
 )
-RUN = Path("/run/tidegate")  # the controller's, where it is a service of the system
 
 A = TypeVar("A")
 D = TypeVar("D", bound=documents.Document)
-
-
-def default_socket() -> Path:
-    """TIDEGATE_SOCKET, else /run/tidegate for root, else the user's runtime folder."""
-    if given := os.environ.get("TIDEGATE_SOCKET"):
-        return Path(given)
-    if os.geteuid() == 0:
-        return RUN / "controller.sock"
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/tidegate-{os.getuid()}"  # noqa: S108
-    return Path(runtime) / "tidegate" / "controller.sock"
 
 
 class Client:
     """One controller. `address`: "HOST:PORT"; None: TIDEGATE_CONTROLLER, else the local socket."""
 
     def __init__(self, address: str | None, call_seconds: float = CALL_SECONDS) -> None:
-        self.target = _target(address)
+        self.target = target_of(address)
         self._call_seconds = call_seconds
         self._channel = grpc.insecure_channel(self.target, options=OPTIONS)
         self.reached = False  # once it has answered, it is waited for when it is away
@@ -102,6 +90,15 @@ class Client:
 
     def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Answer, request))
+
+    def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Pause, request))
+
+    def resume(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Resume, request))
+
+    def abort(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return self._patiently(lambda: self._call(self._stub.Abort, request))
 
     def clean_up(self, request: pb.CleanUpRequest) -> str:
         return self._patiently(lambda: self._call(self._stub.CleanUp, request)).message
@@ -304,31 +301,6 @@ class Reading(Iterator[D]):
         if not (self._patient and away) or now - self._away_since > PATIENCE_SECONDS:
             raise failure from error
         self._cancelled.wait(RETRY_SECONDS)
-
-
-def _target(address: str | None) -> str:
-    """What gRPC connects to. `UsageError` for an address that is none."""
-    option = "--controller"
-    if address is None:
-        address, option = os.environ.get("TIDEGATE_CONTROLLER"), "TIDEGATE_CONTROLLER"
-    if not address:
-        _refuse_foreign(default_socket())
-        return f"unix:{default_socket()}"
-    split_loopback(address, option)
-    return address
-
-
-def _refuse_foreign(path: Path) -> None:
-    """In a folder that others may write to, anybody could pretend to be the controller. Not in
-    the one that only root can make: there the socket is of whom root has given it to."""
-    trusted = {os.geteuid(), 0}
-    if path.parent == RUN and RUN.exists():
-        trusted.add(RUN.stat().st_uid)
-    if path.exists() and path.stat().st_uid not in trusted:
-        raise UsageError(
-            f"the local socket {path} belongs to another user",
-            "name the controller: --controller HOST:PORT",
-        )
 
 
 def _parse(reply: pb.Document, kind: type[D]) -> D:

@@ -71,6 +71,22 @@ def waiting_rollouts(
     return _items(begun, {each.rollout: _summary(each) for each in past if each.waiting_for})
 
 
+def running_rollouts(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Those that have not ended."""
+    past = asked(context, lambda client: client.rollouts("", ROLLOUTS_READ).rollouts) or []
+    return _items(begun, {each.rollout: _summary(each) for each in past if not each.ended_at})
+
+
+def paused_rollouts(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Those that stand still."""
+    past = asked(context, lambda client: client.rollouts("", ROLLOUTS_READ).rollouts) or []
+    return _items(begun, {each.rollout: _summary(each) for each in past if each.state == "paused"})
+
+
 def asked(context: click.Context, ask: Callable[[Client], A]) -> A | None:
     """The controller's answer; None where there is none, for nothing may be said here."""
     address = context.params.get("address") or context.find_root().params.get("address")

@@ -10,9 +10,9 @@ import click
 from tidegate_controller import options
 from tidegate_controller.addresses import split_loopback
 from tidegate_controller.cli.backup import backup, restore
-from tidegate_controller.cli.client import default_socket
 from tidegate_controller.cli.reconcile import reconcile
 from tidegate_controller.cli.settings import file_option, with_settings
+from tidegate_controller.cli.target import default_socket
 from tidegate_controller.cli.terminal import AsListed, json_option, print_json, say
 from tidegate_controller.documents import Document
 from tidegate_controller.errors import TidegateError

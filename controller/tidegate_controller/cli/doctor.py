@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from tidegate_controller import options
-from tidegate_controller.cli.client import Client, default_socket
+from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.settings import file_option, with_settings
+from tidegate_controller.cli.target import default_socket
 from tidegate_controller.cli.terminal import clean, json_option, with_controller
 from tidegate_controller.doctor import fleet, workstation
 from tidegate_protos import findings

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tidegate_controller.cli.commit import short
+from tidegate_controller.cli.explain_people import PEOPLE
 from tidegate_controller.cli.phrases import amount, listed, natural, span
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.works import Doing, Stage, called
@@ -19,6 +20,7 @@ PURPOSE = {
     "prepare": "to have the release on the nodes, beside what runs there",
     "migrate": "before anything of the release is started",
     "start": "to see it healthy before it gets any traffic",
+    "approve": "since the environment wants somebody to look before it gets traffic",
     "shift": "all traffic at once, each place having answered first",
     "switch": "so that `current` on the nodes names what serves",
     "soak": "to see whether it stays healthy with traffic",
@@ -33,11 +35,6 @@ IN_WAVES = {
 WHY_WAIT = {
     "start": "once the slot had no traffic and its last requests had had time to end",
     "shift": "once all that gain traffic were healthy",
-}
-ANSWERS = {
-    "retry": "what was in doubt is done once more",
-    "continue": "what was in doubt counts as done",
-    "abort": "so the step has failed",
 }
 BLAMES = {
     "release": "; that is the release's own fault",
@@ -68,8 +65,6 @@ class Explanation:
             "ActionEnded": self._action_ended,
             "StepEnded": self._step_ended,
             "Replanned": self._replanned,
-            "Waiting": self._waiting,
-            "Answered": self._answered,
             "Observed": self._observed,
             "NodeLeft": self._left,
             "NodeReturned": lambda data: self._say(f"{data['node']} was back."),
@@ -85,7 +80,9 @@ class Explanation:
             self._afterwards(event)
             return
         self._picture.take(event)
-        if self._picture.begun and (tell := self._tellers.get(event.kind)):
+        if self._picture.begun and (sentence := PEOPLE.get(event.kind)):
+            self._say(sentence(event.data))
+        elif self._picture.begun and (tell := self._tellers.get(event.kind)):
             tell(event.data)
 
     def _say(self, text: str) -> None:
@@ -160,6 +157,7 @@ class Explanation:
             "Tick": ", as its time was up",
             "Observation": ", by what a node said",
             "Answer": ", as a person wanted",
+            "Abort": ", as a person wanted",
         }.get(self._cause, "")
 
     def _replanned(self, data: Mapping[str, Any]) -> None:
@@ -174,14 +172,6 @@ class Explanation:
             )
         else:
             self._say("So it is undone: nothing had traffic before, so nothing gets any.")
-
-    def _waiting(self, data: Mapping[str, Any]) -> None:
-        answers = ", ".join(data["answers"])
-        self._say(f"Only a person can go on from here ({answers}): {data['why']}.")
-
-    def _answered(self, data: Mapping[str, Any]) -> None:
-        meaning = ANSWERS.get(data["answer"], "")
-        self._say(f"{data['answered_by']} answered {data['answer']}: {meaning}.")
 
     def _observed(self, data: Mapping[str, Any]) -> None:
         if wrong := self._picture.unwell.get(data["place"]):
@@ -214,6 +204,7 @@ class Explanation:
         picture, pace = self._picture, self._picture.head["spec"].get("pace", {})
         why = {
             "rolled_back": "what served before serves again",
+            "aborted": "nothing was undone, as a person wanted",
             "failed": "there was nothing to go back to, or it could not be reached",
         }
         meaning = f": {why[picture.state]}" if picture.state in why else ""

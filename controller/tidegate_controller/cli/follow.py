@@ -104,7 +104,7 @@ def attach(client: Client, rollout: str, after_seq: int = 0, *, as_json: bool = 
         return INTERRUPTED
     if as_json:
         print_json(view)
-    elif view.state not in ("succeeded", "paused"):
+    elif view.state not in ("succeeded", "paused", "awaiting_approval"):
         say(
             f"  next: tidegate rollout show {rollout}; tidegate explain {rollout}; "
             f"tidegate status {view.app}"

@@ -28,6 +28,10 @@ class Narrator:
             "Replanned": self._replanned,
             "Waiting": self._waiting,
             "Answered": lambda e: [f"{e.data['answered_by']} says: {e.data['answer']}"],
+            "Approved": self._approved,
+            "Paused": self._paused,
+            "Resumed": lambda e: [f"resumed by {_who_and_why(e)}"],
+            "Aborted": lambda e: [f"aborted by {_who_and_why(e)}"],
             "NodeLeft": lambda e: [f"  {e.data['node']} is away; waiting for its agent"],
             "NodeReturned": lambda e: [f"  {e.data['node']} is back"],
             "JournalReplaced": lambda e: [f"  {e.data['node']} came back with an empty journal"],
@@ -115,6 +119,18 @@ class Narrator:
             *(f"  next: tidegate rollout {answer} {rollout}" for answer in answers),
         ]
 
+    def _approved(self, event: EventView) -> list[str]:
+        data = event.data
+        said = "approved" if data["answer"] == "approve" else "promoted"
+        return [f"{said} by {data['by']}" + (f": {data['comment']}" if data["comment"] else "")]
+
+    def _paused(self, event: EventView) -> list[str]:
+        rollout = event.data["rollout"]
+        return [
+            f"paused by {_who_and_why(event)}; what is under way ends, nothing new begins",
+            f"  next: tidegate rollout resume {rollout}",
+        ]
+
     def _observed(self, event: EventView) -> list[str]:
         known, place = event.data["known"], event.data["place"]
         if known["healthy"] is False or known["running"] is False:
@@ -127,3 +143,8 @@ class Narrator:
             self._picture.ending,
             *(f"  {called(who)} owes: {debt}" for who, debt in self._picture.debts.items()),
         ]
+
+
+def _who_and_why(event: EventView) -> str:
+    reason = event.data["reason"]
+    return str(event.data["by"]) + (f": {reason}" if reason else "")

@@ -27,6 +27,8 @@ class Picture:
         self.unwell: dict[str, str] = {}  # place -> what is wrong there
         self.waiting = ""  # for a person: why
         self.answers: list[str] = []
+        self._held: tuple[str, list[str]] = ("", [])  # what was asked before it was paused
+        self._stood_since = 0.0  # while it is paused: until then its deadlines have run
         self.debts: dict[str, str] = {}
         self.head: dict[str, Any] = {}  # the Started
         self.app, self.environment = "", ""
@@ -48,6 +50,9 @@ class Picture:
             "Replanned": self._replanned,
             "Waiting": self._waits,
             "Answered": self._answered,
+            "Approved": self._approved,
+            "Paused": self._paused,
+            "Resumed": self._resumed,
             "Observed": self._observed,
             "NodeLeft": self._node_left,
             "NodeReturned": self._node_returned,
@@ -158,6 +163,25 @@ class Picture:
             for doing in stage.doings.values():  # what was in doubt counts as done
                 doing.outcome = doing.outcome and "ok"
 
+    def _approved(self, data: dict[str, Any], at: float) -> None:
+        self.waiting, self.answers = "", []
+        self._count_anew(at)
+        self._by_id[data["step"]].hold_seconds = 0.0  # of a soak that is cut short
+
+    def _paused(self, data: dict[str, Any], at: float) -> None:
+        """Whatever else a person was asked is asked again once it goes on."""
+        self._held = (self.waiting, self.answers)
+        self._stood_since = at
+        self.waiting = f"{data['by']}, who paused it" + (
+            f": {data['reason']}" if data["reason"] else ""
+        )
+        self.answers = ["resume", "abort"]
+
+    def _resumed(self, data: dict[str, Any], at: float) -> None:
+        self.waiting, self.answers = self._held
+        if stage := self.stage:
+            stage.counted_from += at - self._stood_since
+
     def _node_left(self, data: dict[str, Any], at: float) -> None:
         self.away[data["node"]] = at
         self._lose_sight([data["node"]])
@@ -170,6 +194,7 @@ class Picture:
         self.away = dict.fromkeys(gone, at)
         self._lose_sight(gone)
         self._healthy_since = None
+        self._stood_since = at
         self._count_anew(at)
 
     def _ended(self, data: dict[str, Any], at: float) -> None:

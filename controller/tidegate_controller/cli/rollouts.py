@@ -1,14 +1,12 @@
-"""`tidegate rollout`: what was brought where, and answers to one that waits for a person."""
-
-import uuid
+"""`tidegate rollout`: what was brought where. What may be asked of one is in `control`."""
 
 import click
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.commit import short
-from tidegate_controller.cli.completion import apps, rollouts, waiting_rollouts
-from tidegate_controller.cli.deploy import detach_option
-from tidegate_controller.cli.follow import Asking, attach, follow, requested_by
+from tidegate_controller.cli.completion import apps, rollouts
+from tidegate_controller.cli.control import COMMANDS, NEXT
+from tidegate_controller.cli.follow import attach
 from tidegate_controller.cli.replay import replay
 from tidegate_controller.cli.status import watch_option
 from tidegate_controller.cli.terminal import (
@@ -23,24 +21,11 @@ from tidegate_controller.cli.terminal import (
 from tidegate_controller.cli.words import a_name, a_rollout
 from tidegate_controller.cli.works import called
 from tidegate_controller.documents import RolloutSummary, RolloutView, StepView
-from tidegate_protos.v1 import operator_pb2 as pb
-
-ANSWERS = {
-    "continue": "Go on: it was done.",
-    "retry": "Do once more what is in doubt.",
-    "abort": "Give up, and go back to where it was.",
-}
-MORE = {
-    "continue": "What is in doubt was done all the same, or a person has done it.",
-    "retry": "That is what has failed, or of which nobody knows whether it was done.",
-    "abort": "It is undone, as if the step had failed. Only a rollout that waits for a person can "
-    "be aborted; one that runs well goes on to its end.",
-}
 
 
 @click.group(cls=AsListed)
 def rollout() -> None:
-    """Rollouts: their history, and what they wait for."""
+    """Rollouts: look at them, hold them, answer them."""
 
 
 @rollout.command("list")
@@ -126,6 +111,9 @@ def rollout_lines(view: RolloutView) -> list[str]:
     ]
     lines += [f"  why: {view.message}"] if view.message else []
     lines += [f"  {note}" for note in view.notes]
+    for each in view.approvals:
+        comment = f": {each.comment}" if each.comment else ""
+        lines.append(f"  {each.step}: {each.by} said yes, {local_time(each.at)}{comment}")
     lines += [f"  from commit {view.commit}"] if view.commit else []
     for index, step in enumerate(view.steps):
         passed_by = any(later.state != "pending" for later in view.steps[index:])
@@ -134,7 +122,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
     width = max((len(answer) for answer in view.answers), default=0)
     lines += [
-        f"  next: tidegate rollout {answer:{width}} {view.rollout}   {ANSWERS.get(answer, '')}"
+        f"  next: tidegate rollout {answer:{width}} {view.rollout}   {NEXT.get(answer, '')}"
         for answer in view.answers
     ]
     return lines
@@ -153,31 +141,6 @@ def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
     return lines
 
 
-def _answer_command(answer: str) -> click.Command:
-    """`tidegate rollout ANSWER ID`."""
-    text = f"{ANSWERS[answer]}\n\n{MORE[answer]}\n\n\b\nExample:\n  tidegate rollout {answer} r7"
-
-    @click.command(answer, help=text)
-    @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=waiting_rollouts)
-    @detach_option
-    @json_option
-    @with_controller
-    def command(client: Client, rollout_id: str, detach: bool, as_json: bool) -> int:
-        with Asking(f"tidegate rollout show {rollout_id}") as asking:
-            request = pb.AnswerRequest(
-                request_id=uuid.uuid4().hex,
-                rollout=rollout_id,
-                answer=answer,
-                answered_by=requested_by(),
-            )
-            since = max((event.seq for event in client.events(0, rollout_id)), default=0)
-            reply = asking.ask(lambda: client.answer(request))
-            reply.seq = since
-            return follow(client, reply, detach=detach, as_json=as_json)
-
-    return command
-
-
-for _answer in ANSWERS:
-    rollout.add_command(_answer_command(_answer))
+for _command in COMMANDS:
+    rollout.add_command(_command)
 rollout.add_command(replay)

@@ -7,7 +7,7 @@ import click
 
 from tidegate_controller.cli.client import PATIENCE_SECONDS, Client
 from tidegate_controller.cli.completion import apps
-from tidegate_controller.cli.phrases import listed
+from tidegate_controller.cli.phrases import listed, span
 from tidegate_controller.cli.terminal import (
     announce,
     clean,
@@ -175,8 +175,10 @@ def _unwell_lines(app: AppStatus) -> list[str]:
 def _rollout_lines(rollout: RolloutRef) -> list[str]:
     to = f" to {rollout.version}" if rollout.version else ""
     if rollout.waiting_for:
+        seconds = rollout.waiting_seconds
+        so_far = f" ({span(seconds)} so far)" if seconds and seconds >= 60.0 else ""
         return [
-            f"rollout {rollout.id}{to} waits for a person: {rollout.waiting_for}",
+            f"rollout {rollout.id}{to} waits for a person{so_far}: {rollout.waiting_for}",
             f"  next: tidegate rollout show {rollout.id}",
         ]
     at = f", at {rollout.step}" if rollout.step else ""

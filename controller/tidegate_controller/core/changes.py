@@ -24,7 +24,7 @@ def without(mapping: Mapping[K, V], *keys: K) -> dict[K, V]:
 
 
 def remembered(state: t.State, request_id: str, rollout: str) -> Mapping[str, str]:
-    """The requests that the state knows, with this one, and which rollout came of it."""
+    """`State.requests` with one more: the last so many are recognised when they are repeated."""
     known = {**state.requests, request_id: rollout}
     return dict(list(known.items())[-REQUESTS_KEPT:])
 

@@ -20,10 +20,17 @@ from tidegate_controller.core.chores import (
     issue_chores,
     waiting_chores,
 )
+from tidegate_controller.core.control import (
+    debts_after_abort,
+    on_abort,
+    on_answer,
+    on_pause,
+    on_resume,
+)
 from tidegate_controller.core.draft import Draft, pending
-from tidegate_controller.core.facts import find_action, known_nodes, place_of
+from tidegate_controller.core.facts import find_action, is_paused, known_nodes, place_of
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
-from tidegate_controller.core.requests import on_answer, on_clean_up, on_deploy, on_rollback
+from tidegate_controller.core.requests import on_clean_up, on_deploy, on_rollback
 from tidegate_controller.core.steps import (
     deadline_of,
     fault_of,
@@ -40,8 +47,6 @@ from tidegate_controller.core.steps import (
 )
 from tidegate_controller.core.strategies.back import plan_back
 
-ANSWERS: tuple[t.Answer, ...] = ("continue", "retry", "abort")
-
 
 def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:
     """The events that follow from `input_`, in order. Raises `Refused` for a wrong request."""
@@ -54,6 +59,8 @@ def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:
 def next_deadline(state: t.State) -> float | None:
     """Engine time at which a Tick will make a difference, or None."""
     times = [action.deadline for action in state.chores_open.values()]
+    if is_paused(state):
+        return min(times, default=None)
     times += [chore_opens_at(state, chore) for chore in waiting_chores(state)]
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
@@ -154,6 +161,28 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
         _fail(draft, before.plan[before.cursor], f"aborted by {answer.answered_by}: {why}")
 
 
+def _on_abort(draft: Draft, abort: i.Abort) -> None:
+    """It is undone as if the step had failed; or it ends here, and all stays as it is."""
+    if not on_abort(draft, abort):
+        return
+    rollout = draft.rollout
+    step = rollout.plan[rollout.cursor]
+    asked = rollout.waiting.why if rollout.waiting else ""
+    why = ": ".join(filter(None, (f"aborted by {abort.requested_by}", abort.reason or asked)))
+    if abort.undo or rollout.undoing:
+        _fail(draft, step, why)
+        return
+    _give_up(draft, step, why)
+    draft.emit(
+        ev.Ended(
+            rollout=rollout.id,
+            state="aborted",
+            reason=f"{why}; nothing was undone",
+            debts=debts_after_abort(draft.state),
+        )
+    )
+
+
 def _on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
     draft.emit(
         ev.ControllerStarted(
@@ -170,6 +199,9 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Deploy: on_deploy,
     i.Rollback: on_rollback,
     i.Answer: _on_answer,
+    i.Pause: on_pause,
+    i.Resume: on_resume,
+    i.Abort: _on_abort,
     i.CleanUp: on_clean_up,
     i.Result: _on_result,
     i.Observation: _on_observation,
@@ -185,11 +217,13 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
 
 
 def _advance(draft: Draft) -> None:
-    """Do all that can be done now, one move at a time, until nothing more follows."""
-    moved = True
+    """Do all that can be done now, one move at a time, until nothing more follows. While a person
+    has it stand still, nothing does: results are taken, and what they mean is seen later."""
+    moved = not is_paused(draft.state)
     while moved and draft.state.rollout is not None:
         moved = _move(draft)
-    issue_chores(draft)
+    if not is_paused(draft.state):
+        issue_chores(draft)
 
 
 def _move(draft: Draft) -> bool:
@@ -207,9 +241,10 @@ def _move(draft: Draft) -> bool:
         return True
     if _issue(draft, step):
         return True
-    asked = rollout.waiting.why if rollout.waiting else ""
-    if (why := question(draft, step)) and why != asked:  # more may be known than when it was asked
-        draft.emit(ev.Waiting(rollout=rollout.id, why=why, answers=ANSWERS))
+    before = rollout.waiting.why if rollout.waiting else ""
+    asked = question(draft, step)
+    if asked and asked.why != before:  # more may be known than when it was asked
+        draft.emit(ev.Waiting(rollout=rollout.id, **asked._asdict()))
         return True
     if is_satisfied(draft, step):
         draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="ok"))
@@ -236,10 +271,7 @@ def _issue(draft: Draft, step: t.Step) -> bool:
 def _fail(draft: Draft, step: t.Step, fault: str) -> None:
     """The step has failed: undo the rollout, or give up if this was the undoing."""
     rollout = draft.rollout
-    reason = f"{step.title} failed: {fault}"
-    for action_id in list(rollout.open):
-        draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
-    draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))
+    reason = _give_up(draft, step, fault)
     if rollout.undoing:
         draft.emit(
             ev.Ended(
@@ -256,6 +288,16 @@ def _fail(draft: Draft, step: t.Step, fault: str) -> None:
     else:
         plan = plan_back(draft.state, draft.now)
         draft.emit(ev.Replanned(rollout=rollout.id, reason=reason, plan=plan))
+
+
+def _give_up(draft: Draft, step: t.Step, fault: str) -> str:
+    """Nothing is awaited of the step any more; why, in words."""
+    rollout = draft.rollout
+    reason = f"{step.title} failed: {fault}"
+    for action_id in list(rollout.open):
+        draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
+    draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))
+    return reason
 
 
 def _finish(draft: Draft) -> None:

@@ -81,6 +81,7 @@ class Waiting(Event, frozen=True, kw_only=True):
     rollout: str
     why: str
     answers: tuple[t.Answer, ...]
+    kind: t.WaitKind = "question"
 
 
 class Answered(Event, frozen=True, kw_only=True):
@@ -88,6 +89,46 @@ class Answered(Event, frozen=True, kw_only=True):
     answer: t.Answer
     request_id: str
     answered_by: str
+    comment: str = ""
+
+
+class Approved(Event, frozen=True, kw_only=True):
+    """A person lets the step pass: a gate that waits for that, or a soak that is cut short."""
+
+    rollout: str
+    step: str
+    answer: Literal["approve", "promote"]
+    by: str
+    comment: str
+    request_id: str
+
+
+class Paused(Event, frozen=True, kw_only=True):
+    """An operator has the rollout stand still. What is under way ends; nothing new is issued."""
+
+    rollout: str
+    by: str
+    reason: str
+    request_id: str
+
+
+class Resumed(Event, frozen=True, kw_only=True):
+    """It goes on; whatever was to be done by a certain time has as much time as it had left."""
+
+    rollout: str
+    by: str
+    reason: str
+    request_id: str
+
+
+class Aborted(Event, frozen=True, kw_only=True):
+    """An operator has given the rollout up. `undo`: it is undone; else all stays as it is."""
+
+    rollout: str
+    by: str
+    reason: str
+    undo: bool
+    request_id: str
 
 
 class Configured(Event, frozen=True, kw_only=True):
@@ -207,6 +248,10 @@ AnyEvent = (
     | Replanned
     | Waiting
     | Answered
+    | Approved
+    | Paused
+    | Resumed
+    | Aborted
     | ChoresAdded
     | Configured
     | NodeForgotten

@@ -1,6 +1,7 @@
 """What an event means: `evolve(state, event, clock) -> state`, pure and total.
 
-One function an event, registered in `EVOLVERS`. Nothing here decides anything.
+One function an event; those of what operators may ask are in `evolve_control`. Nothing here
+decides anything.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from tidegate_controller.core.changes import (
     replace,
     without,
 )
+from tidegate_controller.core.evolve_control import CONTROL
 from tidegate_controller.core.facts import find_action, gaining, place_of
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.restored import after_decision, after_restore
@@ -48,6 +50,10 @@ def _evolve(event: ev.Event, state: t.State, clock: float) -> t.State:
     raise NotImplementedError(f"no evolver for {type(event).__name__}")
 
 
+for _kind, _evolver in CONTROL.items():
+    _evolve.register(_kind, _evolver)
+
+
 @_evolve.register
 def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
     state = forget_health(state, lambda node: node in event.connected)
@@ -71,8 +77,9 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
         away = {node: until for node in rollout.nodes if node not in event.connected}
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
+        pause = rollout.paused and replace(rollout.paused, counted_from=clock)
         state = replace(state, away=away)
-        state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None)
+        state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None, paused=pause)
     return state
 
 
@@ -191,36 +198,10 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
         done={},
         passed=frozenset(),
         waiting=None,
+        paused=None,
         undoing=True,
         reason=event.reason,
     )
-
-
-@_evolve.register
-def _(event: ev.Waiting, state: t.State, clock: float) -> t.State:
-    before = state.rollout.waiting if state.rollout else None
-    since = before.since if before else clock  # the question may change; it stays one wait
-    return in_rollout(state, waiting=t.Wait(why=event.why, answers=event.answers, since=since))
-
-
-@_evolve.register
-def _(event: ev.Answered, state: t.State, clock: float) -> t.State:
-    """Works in doubt count as done, or as to be done again; their step has its time anew."""
-    rollout = state.rollout
-    assert rollout is not None
-    state = replace(state, requests=remembered(state, event.request_id, event.rollout))
-    state = in_rollout(state, waiting=None, entered_at=clock)
-    step = rollout.plan[rollout.cursor]
-    for index, done in rollout.done.items():
-        if done.outcome == "ok":
-            continue
-        settled = replace(done, again=event.answer == "retry")
-        if event.answer == "continue":
-            settled = replace(done, outcome="ok")
-            state = apply_outcome(state, step.works[index], True, None, clock)
-        assert state.rollout is not None
-        state = in_rollout(state, done=put(state.rollout.done, index, settled))
-    return state
 
 
 @_evolve.register

@@ -40,6 +40,39 @@ def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:
     ]
 
 
+def is_paused(state: t.State) -> bool:
+    """Whether an operator has the rollout stand still."""
+    return state.rollout is not None and state.rollout.paused is not None
+
+
+def is_repeated(state: t.State, request_id: str) -> bool:
+    """The client did not hear the answer and asked again."""
+    return bool(request_id) and request_id in state.requests
+
+
+def waiting_for(rollout: t.Rollout) -> str:
+    """Whom or what it waits for, in words; "" where it goes on by itself."""
+    if rollout.paused is not None:
+        reason = f": {rollout.paused.reason}" if rollout.paused.reason else ""
+        return f"{rollout.paused.by}, who paused it{reason}"
+    return rollout.waiting.why if rollout.waiting else ""
+
+
+def waiting_since(rollout: t.Rollout) -> float | None:
+    """Engine time since when a person is awaited; None where nobody is."""
+    if rollout.paused is not None:
+        return rollout.paused.since
+    return rollout.waiting.since if rollout.waiting else None
+
+
+def seconds_left(state: t.State, action: t.Action, now: float) -> float:
+    """How long the action may take still. For a paused rollout no time passes."""
+    rollout = state.rollout
+    if rollout is not None and rollout.paused is not None and action.id in rollout.open:
+        return action.deadline - rollout.paused.counted_from
+    return action.deadline - now
+
+
 def find_action(state: t.State, action_id: str) -> t.Action | None:
     """The open action of this id, of the rollout or of a chore."""
     if state.rollout and action_id in state.rollout.open:

@@ -64,6 +64,37 @@ class Answer(Input, frozen=True, kw_only=True):
     rollout: str
     answer: t.Answer
     answered_by: str
+    comment: str = ""
+    question: int = 0  # the `Wait.id` that it is meant for; 0: whatever is asked
+    step: str = ""  # the id of the step that it is meant for; empty: any
+
+
+class Pause(Input, frozen=True, kw_only=True):
+    """The rollout is to stand still until it is resumed or aborted."""
+
+    request_id: str
+    rollout: str
+    requested_by: str
+    reason: str = ""
+
+
+class Resume(Input, frozen=True, kw_only=True):
+    """A paused rollout is to go on."""
+
+    request_id: str
+    rollout: str
+    requested_by: str
+    reason: str = ""
+
+
+class Abort(Input, frozen=True, kw_only=True):
+    """The rollout is to be given up: undone, or left as it is."""
+
+    request_id: str
+    rollout: str
+    requested_by: str
+    reason: str = ""
+    undo: bool = True
 
 
 class CleanUp(Input, frozen=True, kw_only=True):
@@ -141,6 +172,9 @@ AnyInput = (
     Deploy
     | Rollback
     | Answer
+    | Pause
+    | Resume
+    | Abort
     | CleanUp
     | Result
     | Observation

@@ -11,6 +11,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.reach import reach_notes
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
@@ -18,7 +19,7 @@ from tidegate_controller.errors import Refused
 
 
 def on_deploy(draft: Draft, request: i.Deploy) -> None:
-    if not _is_repeated(draft.state, request.request_id):
+    if not is_repeated(draft.state, request.request_id):
         _meet(draft, request.members)
         _start(draft, request, deploy_goal(draft.state, request))
 
@@ -34,41 +35,13 @@ def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
 
 
 def on_rollback(draft: Draft, request: i.Rollback) -> None:
-    if not _is_repeated(draft.state, request.request_id):
+    if not is_repeated(draft.state, request.request_id):
         _start(draft, request, rollback_goal(draft.state, request))
-
-
-def on_answer(draft: Draft, request: i.Answer) -> None:
-    state = draft.state
-    if _is_repeated(state, request.request_id):
-        return
-    wait = state.rollout.waiting if state.rollout else None
-    if state.rollout is None or state.rollout.id != request.rollout or wait is None:
-        raise Refused(
-            f"rollout {request.rollout} does not wait for anybody",
-            "only one that waits can be answered; one that runs well cannot be stopped yet. How it "
-            f"stands: tidegate rollout show {request.rollout}",
-        )
-    if request.answer not in wait.answers:
-        raise Refused(
-            f"rollout {request.rollout} cannot be answered with {request.answer} now",
-            f"what it waits for: {wait.why}; possible: {', '.join(wait.answers)}",
-        )
-    for action in list(state.rollout.open):  # a try that is under way no longer counts
-        draft.emit(ev.ActionEnded(action=action, outcome="cancelled", error="a person decided"))
-    draft.emit(
-        ev.Answered(
-            rollout=request.rollout,
-            answer=request.answer,
-            request_id=request.request_id,
-            answered_by=request.answered_by,
-        )
-    )
 
 
 def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
     state = draft.state
-    if _is_repeated(state, request.request_id):
+    if is_repeated(state, request.request_id):
         return
     _refuse_if_busy(state)
     nodes = [member.node for member in request.members if member.connected]
@@ -140,8 +113,7 @@ def _labels(members: tuple[i.Member, ...]) -> dict[str, Mapping[str, str]]:
 def _release_to(state: t.State, version: str) -> t.Release:
     """The release to go back to: the one before, or the last that has succeeded as `version`."""
     if not version:
-        # Where the last move of traffic could not be undone, back is where it was meant to be.
-        target = previous_release(state) if state.weights is not None else active_release(state)
+        target = active_release(state) if _off_course(state) else previous_release(state)
         if target is None:
             raise Refused(
                 "there is no earlier release to go back to",
@@ -158,6 +130,14 @@ def _release_to(state: t.State, version: str) -> t.Release:
     active = active_release(state)
     earlier = [release for release in named if active and release.revision != active.revision]
     return (earlier or named)[-1]
+
+
+def _off_course(state: t.State) -> bool:
+    """Whether the last rollout ended half done, so that back is where all was before it: traffic
+    went nobody knows where, or stays where it was moved to."""
+    active = active_release(state)
+    serving = {place_of(state, place).revision for place, share in state.settled.items() if share}
+    return state.weights is None or bool(active and serving - {active.revision, None})
 
 
 def plan_of(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
@@ -212,11 +192,6 @@ def _configure(draft: Draft, request: i.Deploy | i.Rollback, spec: Spec) -> None
         )
 
 
-def _is_repeated(state: t.State, request_id: str) -> bool:
-    """The client did not hear the answer and asked again."""
-    return bool(request_id) and request_id in state.requests
-
-
 def _refuse_if_busy(state: t.State) -> None:
     if state.reconciling:
         app, _, environment = state.stream.partition("@")
@@ -226,7 +201,15 @@ def _refuse_if_busy(state: t.State) -> None:
             f"see what differs: tidegate controller reconcile; then say it: tidegate controller "
             f"reconcile {app} -e {environment} --adopt, or --converge",
         )
-    if (rollout := state.rollout) and (wait := rollout.waiting):
+    if (rollout := state.rollout) and (pause := rollout.paused):
+        reason = f": {pause.reason}" if pause.reason else ""
+        raise Refused(
+            f"rollout {rollout.id} to version {rollout.release.version} is paused by {pause.by}"
+            f"{reason}; one at a time for an app and environment",
+            f"go on with it: tidegate rollout resume {rollout.id}; or give it up: tidegate "
+            f"rollout abort {rollout.id}",
+        )
+    if rollout and (wait := rollout.waiting):
         answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} waits for a person: "

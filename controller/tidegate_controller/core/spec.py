@@ -166,6 +166,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     # Where a slot is a group of servers: slot -> labels of its nodes.
     slots: Mapping[str, Mapping[str, str]] | None = None
     nodes: Mapping[str, str] | tuple[str, ...]  # labels that must all match, or names
+    approval: bool = False  # somebody has to say yes before a deployment gets any traffic
     protected: bool = False  # whoever deploys here is asked whether it is meant
     settings: Settings
     traffic: Traffic

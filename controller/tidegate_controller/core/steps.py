@@ -3,10 +3,12 @@
 Only `decide` asks them, and acts on the answers.
 """
 
+from typing import NamedTuple
+
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import is_paused, place_of
 from tidegate_controller.core.guards import opens_at
 
 RETRY_SECONDS_MAX = 30.0
@@ -42,20 +44,34 @@ def _is_asked(work: t.Work, done: t.Done) -> bool:
     return done.outcome == "unknown" and work.on_unknown == "ask" and not done.again
 
 
-def question(draft: Draft, step: t.Step) -> str:
-    """What a person has to decide; empty when there is nothing."""
-    rollout = draft.rollout
+class Question(NamedTuple):
+    """What a person has to decide."""
+
+    why: str
+    kind: t.WaitKind = "question"
+    answers: tuple[t.Answer, ...] = ("continue", "retry", "abort")
+
+
+def question(draft: Draft, step: t.Step) -> Question | None:
+    """What a person has to decide, if there is anything."""
+    rollout, version = draft.rollout, draft.rollout.release.version
+    if step.gate and step.id not in rollout.approved:
+        if step.gate == "approval":
+            why = f"approval, before version {version} gets any traffic"
+            return Question(why, "approval", ("approve", "abort"))
+        why = f"promotion, before version {version} gets more traffic"
+        return Question(why, "promotion", ("promote", "abort"))
     asked = [d.error for i, d in sorted(rollout.done.items()) if _is_asked(step.works[i], d)]
     silent = [action for action in rollout.open.values() if is_asked_about(draft, action)]
     asked += [f"{action.work.at} went away and did not come back in time" for action in silent]
     if asked and len(silent) == len(rollout.open):
-        return "; ".join(asked)
+        return Question("; ".join(asked))
     if rollout.undoing and _is_late(draft, step):
         tried = "; ".join(done.error for done in rollout.done.values())
-        return (
+        return Question(
             f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
         )
-    return ""
+    return None
 
 
 def is_asked_about(draft: Draft, action: t.Action) -> bool:
@@ -86,6 +102,8 @@ def deadline_of(state: t.State, action: t.Action) -> float:
     """A rollout does not wait to the end for a node that has gone; a chore does. A person who has
     been asked about it has all the time."""
     rollout = state.rollout
+    if is_paused(state) and rollout is not None and action.id in rollout.open:
+        return float("inf")
     until = state.away.get(action.work.at)
     if rollout is None or action.id not in rollout.open or until is None:
         return action.deadline
@@ -166,6 +184,8 @@ def is_satisfied(draft: Draft, step: t.Step) -> bool:
     rollout = draft.rollout
     if rollout.passed and rollout.healthy_since is None:
         return False
+    if step.gate and step.id not in rollout.approved:
+        return False
     ok = [index for index, done in rollout.done.items() if done.outcome == "ok"]
     if rollout.open or len(ok) + step.failures_allowed < len(step.works):
         return False
@@ -173,8 +193,9 @@ def is_satisfied(draft: Draft, step: t.Step) -> bool:
 
 
 def held_at(rollout: t.Rollout, step: t.Step) -> float:
-    """Engine time at which the step's hold is over, if all that passed stay healthy until then."""
-    if not step.hold_seconds:
+    """Engine time at which the step's hold is over, if all that passed stay healthy until then. A
+    person may have cut it short."""
+    if not step.hold_seconds or step.id in rollout.approved:
         return 0.0
     if rollout.healthy_since is None or rollout.entered_at is None:
         return float("inf")

@@ -11,9 +11,11 @@ from tidegate_controller.core.spec import Keep, Pace, Settings, Spec, Struct, Tr
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
 Kind = Literal["deploy", "rollback"]
-Ending = Literal["succeeded", "rolled_back", "failed", "interrupted"]
+Ending = Literal["succeeded", "rolled_back", "failed", "aborted", "interrupted"]
 Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
-Answer = Literal["retry", "continue", "abort"]
+Answer = Literal["retry", "continue", "abort", "approve", "promote"]
+Gate = Literal["approval", "promotion"]
+WaitKind = Literal["question", "approval", "promotion", "failure", "lost"]
 Blame = Literal["", "release", "environment"]  # for a failure, as far as it is known
 
 CONTROLLER = "controller"
@@ -106,6 +108,7 @@ class Step(Struct, frozen=True, kw_only=True):
     failures_allowed: int = 0
     retry_seconds: float | None = None  # a work that failed is tried again, until the deadline
     hold_seconds: float = 0.0  # all places that passed must stay healthy this long
+    gate: Literal["", "approval", "promotion"] = ""  # done only once a person has said so
     deadline_seconds: float
     wave: int = 0  # 1 is the first; 0: of no wave
 
@@ -140,11 +143,24 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile."""
+    """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile. `id`:
+    the version of its event, by which an answer can say which question it is meant for."""
 
     why: str
     answers: tuple[Answer, ...]
     since: float
+    kind: WaitKind = "question"
+    id: int = 0
+
+
+class Pause(Struct, frozen=True, kw_only=True):
+    """An operator has the rollout stand still: nothing new is issued and no time passes for it.
+    `counted_from`: until then its deadlines have run; a restart of the controller sets it anew."""
+
+    by: str
+    reason: str
+    since: float
+    counted_from: float
 
 
 class Chore(Struct, frozen=True, kw_only=True):
@@ -190,6 +206,8 @@ class Rollout(Struct, frozen=True, kw_only=True):
     passed: frozenset[Place] = frozenset()  # places that became healthy and must stay so
     healthy_since: float | None = None  # all that passed have been healthy since then
     waiting: Wait | None = None
+    paused: Pause | None = None
+    approved: Mapping[str, str] = {}  # steps that a person has let pass -> who
     undoing: bool = False
     reason: str = ""
 

@@ -128,7 +128,7 @@ def _of_app(app: AppStatus) -> Iterator[Finding]:
         yield Finding(
             "warn",
             f"rollout {rollout} of {name} waits for a person: {app.rollout.waiting_for}",
-            f"tidegate rollout show {rollout}; then tidegate rollout continue, retry or abort",
+            f"tidegate rollout show {rollout} says what to type; then type it",
         )
     for note in app.notes:
         yield Finding("warn", f"{name}: {note}", f"tidegate status {app.app}")

@@ -116,16 +116,36 @@ class PlanRequest(_message.Message):
     def __init__(self, deploy: _Optional[_Union[DeployRequest, _Mapping]] = ..., rollback: _Optional[_Union[RollbackRequest, _Mapping]] = ...) -> None: ...
 
 class AnswerRequest(_message.Message):
-    __slots__ = ("request_id", "rollout", "answer", "answered_by")
+    __slots__ = ("request_id", "rollout", "answer", "answered_by", "question", "comment", "step")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     rollout: str
     answer: str
     answered_by: str
-    def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., answer: _Optional[str] = ..., answered_by: _Optional[str] = ...) -> None: ...
+    question: int
+    comment: str
+    step: str
+    def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., answer: _Optional[str] = ..., answered_by: _Optional[str] = ..., question: _Optional[int] = ..., comment: _Optional[str] = ..., step: _Optional[str] = ...) -> None: ...
+
+class ControlRequest(_message.Message):
+    __slots__ = ("request_id", "rollout", "requested_by", "reason", "no_rollback")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    NO_ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    rollout: str
+    requested_by: str
+    reason: str
+    no_rollback: bool
+    def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., no_rollback: _Optional[bool] = ...) -> None: ...
 
 class CleanUpRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "requested_by")

@@ -109,6 +109,21 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.AnswerRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
                 _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/tidegate.v1.Operator/Pause',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/tidegate.v1.Operator/Resume',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+                _registered_method=True)
+        self.Abort = channel.unary_unary(
+                '/tidegate.v1.Operator/Abort',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+                _registered_method=True)
         self.CleanUp = channel.unary_unary(
                 '/tidegate.v1.Operator/CleanUp',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.CleanUpRequest.SerializeToString,
@@ -234,6 +249,24 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pause(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Abort(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CleanUp(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -346,6 +379,21 @@ def add_OperatorServicer_to_server(servicer, server):
             'Answer': grpc.unary_unary_rpc_method_handler(
                     servicer.Answer,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.AnswerRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.SerializeToString,
+            ),
+            'Abort': grpc.unary_unary_rpc_method_handler(
+                    servicer.Abort,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.SerializeToString,
             ),
             'CleanUp': grpc.unary_unary_rpc_method_handler(
@@ -783,6 +831,87 @@ class Operator:
             target,
             '/tidegate.v1.Operator/Answer',
             tidegate__protos_dot_v1_dot_operator__pb2.AnswerRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Pause',
+            tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Resume',
+            tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Abort(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Abort',
+            tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
             options,
             channel_credentials,

@@ -50,6 +50,9 @@ class OperatorStub:
     Follow: _grpc.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]
     Plan: _grpc.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]
     Answer: _grpc.UnaryUnaryMultiCallable[_operator_pb2.AnswerRequest, _operator_pb2.RolloutReply]
+    Pause: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
+    Resume: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
+    Abort: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
     CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]
     GetController: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]
@@ -75,6 +78,9 @@ class OperatorAsyncStub(OperatorStub):
     Follow: _aio.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Plan: _aio.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Answer: _aio.UnaryUnaryMultiCallable[_operator_pb2.AnswerRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
+    Pause: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
+    Resume: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
+    Abort: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]  # type: ignore[assignment]
     GetController: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]  # type: ignore[assignment]
@@ -185,6 +191,27 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     def Answer(
         self,
         request: _operator_pb2.AnswerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RolloutReply, _abc.Awaitable[_operator_pb2.RolloutReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Pause(
+        self,
+        request: _operator_pb2.ControlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RolloutReply, _abc.Awaitable[_operator_pb2.RolloutReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Resume(
+        self,
+        request: _operator_pb2.ControlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RolloutReply, _abc.Awaitable[_operator_pb2.RolloutReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Abort(
+        self,
+        request: _operator_pb2.ControlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RolloutReply, _abc.Awaitable[_operator_pb2.RolloutReply]]: ...
 

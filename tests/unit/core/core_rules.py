@@ -40,6 +40,7 @@ class Rules:
 
     def _see_issued(self, state: t.State, action: t.Action, now: float) -> None:
         work, opened = action.work, pending(state)
+        assert state.rollout is None or state.rollout.paused is None, "issued while paused"
         assert action.fence == (state.epoch, state.version + 1)
         assert action.id not in {other.id for other in opened}
         assert work.at == t.CONTROLLER or work.at not in {other.work.at for other in opened}
@@ -90,5 +91,6 @@ def check_rest(state: t.State, input_: i.Input, now: float) -> None:
         due = next_deadline(state)
         assert due is None or due > now, "a busy loop"
         assert decide(state, i.Tick(), now) == ()
-    if state.rollout is not None and state.rollout.waiting is None:
+    rollout = state.rollout
+    if rollout is not None and rollout.waiting is None and rollout.paused is None:
         assert next_deadline(state) is not None, "a rollout that waits for ever"

@@ -52,11 +52,13 @@ class World:
         waves: Waves = WAVES,
         labels: Mapping[str, Mapping[str, str]] | None = None,
         slots: Mapping[str, Mapping[str, str]] | None = None,
+        approval: bool = False,
     ) -> None:
         self.slots = slots
         self.nodes = list(nodes)
         self.strategy, self.waves, self.labels = strategy, waves, labels or {}
         self.settings = settings
+        self.approval = approval
         self.pace = pace
         self.state = t.State()
         self.now = 1000.0
@@ -136,6 +138,7 @@ class World:
             settings=self.settings,
             traffic=traffic,
             pace=self.pace,
+            approval=self.approval,
         )
         return self.feed(
             i.Deploy(
@@ -177,18 +180,40 @@ class World:
         self.fates = {}
         return self.ending.state
 
-    def reply(self, answer: t.Answer) -> tuple[ev.Event, ...]:
-        """An operator answers the rollout that waits."""
+    def reply(
+        self,
+        answer: t.Answer,
+        by: str = "ada",
+        question: int = 0,
+        step: str = "",
+        comment: str = "",
+        **more: str,
+    ) -> tuple[ev.Event, ...]:
+        """An operator answers the rollout that waits. `step`: that it is meant for."""
         assert self.state.rollout is not None
-        step = self.state.rollout.plan[self.state.rollout.cursor]
-        for work in step.works if answer == "continue" else ():
+        more = {"request_id": f"answer-{self.numbers.get('request', 0) + 1}", **more}
+        meant = {"question": question, "step": step, "comment": comment}
+        present = self.state.rollout.plan[self.state.rollout.cursor]
+        for work in present.works if answer == "continue" else ():
             self._rules.see_done_by_hand(self.state, work, self.now)
+        return self.feed(i.Answer(answer=answer, answered_by=by, **meant, **self._asking(more)))
+
+    def pause(self, by: str = "ada", reason: str = "", **more: str) -> tuple[ev.Event, ...]:
+        return self.feed(i.Pause(requested_by=by, reason=reason, **self._asking(more)))
+
+    def resume(self, by: str = "ada", reason: str = "", **more: str) -> tuple[ev.Event, ...]:
+        return self.feed(i.Resume(requested_by=by, reason=reason, **self._asking(more)))
+
+    def abort(
+        self, by: str = "ada", reason: str = "", undo: bool = True, **more: str
+    ) -> tuple[ev.Event, ...]:
+        return self.feed(i.Abort(requested_by=by, reason=reason, undo=undo, **self._asking(more)))
+
+    def _asking(self, given: dict[str, str]) -> dict[str, str]:
+        """Id and rollout of a request about the present one, unless they are given."""
         self.numbers["request"] = self.numbers.get("request", 0) + 1
-        request_id = f"answer-{self.numbers['request']}"
-        rollout = self.state.rollout.id
-        return self.feed(
-            i.Answer(request_id=request_id, rollout=rollout, answer=answer, answered_by="ada")
-        )
+        rollout = self.state.rollout.id if self.state.rollout else "r0"
+        return {"request_id": f"request-{self.numbers['request']}", "rollout": rollout, **given}
 
     def _next_rollout(self) -> str:
         self.numbers["rollout"] += 1

@@ -31,10 +31,12 @@ HEALTH = (
 
 SERVER_GROUPS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
 LABELS = {"a": {"group": "blue"}, "b": {"group": "green"}, "c": {"group": "green"}}
+ANSWERS = ("retry", "continue", "abort", "approve", "promote")
 STEPS = (
     "prepare",
     "migrate",
     "start",
+    "approve",
     "shift",
     "switch",
     "soak",
@@ -63,8 +65,11 @@ mishap = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from((0.0, 0.5, 4.0, 10.0, 61.0, 700.0))),
     st.tuples(st.just("wait_to_the_deadline")),
     st.tuples(st.just("restart"), st.sets(node)),
-    st.tuples(st.just("reply"), st.sampled_from(("retry", "continue", "abort"))),
+    st.tuples(st.just("reply"), st.sampled_from(ANSWERS)),
     st.tuples(st.just("remove"), node),
+    st.tuples(st.just("pause")),
+    st.tuples(st.just("resume")),
+    st.tuples(st.just("abort"), st.booleans()),
     request,
 )
 # A chapter: a request, all goes well up to a step, then this and that happens.
@@ -76,6 +81,7 @@ kinds = st.fixed_dictionaries(
         "strategy": st.sampled_from(("blue-green", "canary")),
         "waves": st.sampled_from((Waves(), Waves(sizes=("1", "2", "100%")))),
         "slots": st.sampled_from((None, None, SERVER_GROUPS)),
+        "approval": st.booleans(),
     }
 )
 Kind = dict[str, Any]
@@ -100,15 +106,35 @@ class Life:
     def go_to(self, step: str) -> None:
         """All goes well until the step is entered or the rollout has ended."""
         world = self.world
-        world.go(lambda: world.step is None or world.step.startswith(step) or self.is_asked())
+        world.go(
+            lambda: (
+                world.step is None
+                or world.step.startswith(step)
+                or self.is_asked()
+                or self.is_paused()
+            )
+        )
 
     def is_asked(self) -> bool:
         rollout = self.world.state.rollout
         return rollout is not None and rollout.waiting is not None
 
+    def is_paused(self) -> bool:
+        rollout = self.world.state.rollout
+        return rollout is not None and rollout.paused is not None
+
     def reply(self, answer: t.Answer) -> None:
-        if self.is_asked():
+        if self.world.state.rollout is not None:
             self.world.reply(answer)
+
+    def pause(self) -> None:
+        self.world.pause()
+
+    def resume(self) -> None:
+        self.world.resume()
+
+    def abort(self, undo: bool) -> None:
+        self.world.abort(undo=undo)
 
     def remove(self, name: str) -> None:
         """An operator removes a node that is away; if it comes back, it is a new one."""
@@ -117,11 +143,15 @@ class Life:
             self.world.feed(i.NodeRemoved(node=name))
 
     def to_the_end(self) -> None:
-        """The rollout ends; where a person is asked, it is to be done once more."""
+        """The rollout ends; where a person is asked, it is to go on, or to be done once more."""
         world = self.world
+        with suppress(Refused):  # nobody has paused it
+            self.resume()
         while world.state.rollout is not None:
             world.go(lambda: world.state.rollout is None or self.is_asked())
-            self.reply("retry")
+            if self.is_asked():
+                gate = world.state.rollout.waiting.kind == "approval"
+                self.reply("approve" if gate else "retry")
 
     def answer_late(self, index: int, outcome: t.Outcome) -> None:
         world = self.world
@@ -219,7 +249,9 @@ def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     world = life.world
     life.to_the_end()
     world.deploy("final")
-    assert world.finish() == "succeeded"
+    life.to_the_end()
+    world.tidy()
+    assert world.ending.state == "succeeded"
     world.rest()
     serving = {place.node: place.slot for place in map(t.Place, world.traffic)}
     if kind["strategy"] == "blue-green" and kind["slots"]:

@@ -273,6 +273,23 @@ STORY: list[tuple[str, ev.Event]] = [
             debts={"b": "away when the log was reconciled"},
         ),
     ),
+    ("till@prod", ev.Paused(rollout="r3", by="ada", reason="odd", request_id="request-6")),
+    ("till@prod", ev.Resumed(rollout="r3", by="bob", reason="", request_id="request-7")),
+    (
+        "till@prod",
+        ev.Aborted(rollout="r3", by="ada", reason="wrong", undo=False, request_id="request-8"),
+    ),
+    (
+        "till@prod",
+        ev.Approved(
+            rollout="r3",
+            step="approve",
+            answer="approve",
+            by="bob",
+            comment="looked at it",
+            request_id="request-9",
+        ),
+    ),
 ]
 
 

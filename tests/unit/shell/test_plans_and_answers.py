@@ -275,7 +275,7 @@ async def test_a_repeated_answer_is_given_once(desk: Desk) -> None:
     rollout = await waiting(desk)
     request = op.AnswerRequest(request_id="answer", rollout=rollout, answer="continue")
     for _ in range(2):
-        assert (await desk.requests.answer(request)).rollout == rollout
+        assert (await desk.control.answer(request)).rollout == rollout
     await desk.until(desk.endings)
     assert desk.kinds().count("Answered") == 1
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.control_requests import Control
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Spec, Traffic
 from tidegate_controller.engine import Engine
@@ -113,7 +114,8 @@ class Agent:
             await self.runs(stream, name, command.start_slot.revision)
             slot = self.slots[here]
         elif kind == "stop_slot":
-            self._doors.pop(here).close()
+            if door := self._doors.pop(here, None):
+                door.close()
             slot.running = slot.healthy = pb.TRI_NO
         elif kind == "switch_slot":
             for (of, other), state in self.slots.items():
@@ -174,6 +176,7 @@ class Desk:
         self.engine = Engine(self.log, Fleet(), "http://controller/{}".format)
         self.nodes = Nodes(self.engine)
         self.requests = Requests(self.engine, self.nodes, self.store)
+        self.control = Control(self.engine)
         self.life = asyncio.create_task(self.engine.run())
         ready = asyncio.create_task(self.engine.ready.wait())
         await asyncio.wait({self.life, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -246,9 +249,15 @@ class Desk:
 
     async def answered(self, rollout: str, answer: str) -> op.RolloutReply:
         request_id = f"request-{next(self._numbers)}"
-        return await self.requests.answer(
+        return await self.control.answer(
             op.AnswerRequest(request_id=request_id, rollout=rollout, answer=answer)
         )
+
+    async def asked(self, what: str, rollout: str, **more: Any) -> op.RolloutReply:
+        """Pause, resume or abort a rollout."""
+        given = {"request_id": f"request-{next(self._numbers)}", "requested_by": "ada", **more}
+        request = op.ControlRequest(rollout=rollout, **given)
+        return await getattr(self.control, what)(request)
 
     async def ended(self, asked: Coroutine[Any, Any, op.RolloutReply]) -> op.RolloutReply:
         """Ask, and return when the rollout has ended, and what its end has set going as well."""

@@ -8,6 +8,7 @@ at once; that is why deploy and rollback are one function.
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining
 from tidegate_controller.core.strategies import groups, parts
+from tidegate_controller.core.strategies.approval import approval
 from tidegate_controller.core.strategies.gates import Wave, between
 
 
@@ -22,7 +23,8 @@ def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Ste
     """All traffic to these places, at once."""
     weights = dict.fromkeys(targets, parts.FULL)
     settled = parts.is_settled(state, goal)
-    if settled and state.weights == weights and not gaining(state, weights):
+    committed = bool(state.committed) and state.committed[-1].revision == goal.release.revision
+    if settled and committed and state.weights == weights and not gaining(state, weights):
         return ()
     fresh = [place for place in targets if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, weights)
@@ -34,6 +36,7 @@ def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Ste
         ]
     everywhere = Wave(number=1, places=tuple(targets), so_far=tuple(targets))
     plan += [
+        *approval(goal),
         parts.route_step("shift", "Shift", weights, goal.spec, prove=True),
         parts.switch(goal, targets),
         *between(goal, everywhere, last=True),

@@ -9,6 +9,7 @@ release has been seen before: both are done as blue-green does them, all at once
 from tidegate_controller.core import types as t
 from tidegate_controller.core.shares import at_least_one
 from tidegate_controller.core.strategies import blue_green, parts
+from tidegate_controller.core.strategies.approval import approval
 from tidegate_controller.core.strategies.gates import Wave, between
 from tidegate_controller.errors import Refused
 
@@ -43,6 +44,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
             number,
             [
                 *(bring_up if mine else ()),
+                *(approval(goal) if number == 1 else ()),
                 parts.route_step("shift", "Shift", weights, goal.spec, prove=True),
                 parts.switch(goal, places),
                 *between(goal, treated, last=last),

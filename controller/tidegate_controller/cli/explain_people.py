@@ -1,0 +1,59 @@
+"""What people have asked of a rollout, in sentences, from the event alone. Used by `explain`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Data = Mapping[str, Any]
+
+ANSWERS = {
+    "retry": "what was in doubt is done once more",
+    "continue": "what was in doubt counts as done",
+    "abort": "so the step has failed",
+}
+
+
+def _waiting(data: Data) -> str:
+    answers = ", ".join(data["answers"])
+    return f"Only a person can go on from here ({answers}): {data['why']}."
+
+
+def _answered(data: Data) -> str:
+    comment = f" ({data['comment']})" if data.get("comment") else ""
+    meaning = ANSWERS.get(data["answer"], "")
+    return f"{data['answered_by']}{comment} answered {data['answer']}: {meaning}."
+
+
+def _approved(data: Data) -> str:
+    what = "had it go on now" if data["answer"] == "promote" else "said yes"
+    return f"{_who(data, 'comment')} {what}."
+
+
+def _paused(data: Data) -> str:
+    return (
+        f"{_who(data)} had it stand still: what was under way could end, nothing new was begun, "
+        "and no deadline ran."
+    )
+
+
+def _resumed(data: Data) -> str:
+    return f"{_who(data)} had it go on, with as much time as was left."
+
+
+def _aborted(data: Data) -> str:
+    what = "it was to be undone" if data["undo"] else "all was to stay as it is"
+    return f"{_who(data)} gave it up; {what}."
+
+
+def _who(data: Data, why: str = "reason") -> str:
+    """Before what they did; the reason in brackets."""
+    return str(data["by"]) + (f" ({data[why]})" if data[why] else "")
+
+
+PEOPLE: dict[str, Callable[[Data], str]] = {
+    "Waiting": _waiting,
+    "Answered": _answered,
+    "Approved": _approved,
+    "Paused": _paused,
+    "Resumed": _resumed,
+    "Aborted": _aborted,
+}

@@ -1,0 +1,108 @@
+"""What operators ask of a rollout that is under way, from the wire to the engine.
+
+Every request is checked here again, since a client may be of any version. Called by
+`operator_service`.
+"""
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.inputs import Abort, Answer, Pause, Resume
+from tidegate_controller.engine import Engine
+from tidegate_controller.errors import UsageError
+from tidegate_protos.v1 import operator_pb2 as pb
+
+WHO_CHARS = 200  # of whoever asks
+MESSAGE_CHARS = 1000
+ANSWERS: dict[str, t.Answer] = {
+    "retry": "retry",
+    "continue": "continue",
+    "approve": "approve",
+    "promote": "promote",
+    "abort": "abort",
+}
+
+
+class Control:
+    """Turns requests into inputs. Raises `UsageError` and `Refused`; then nothing has changed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
+        answer = ANSWERS.get(request.answer)
+        if answer is None:
+            raise UsageError(
+                f"{request.answer[:80]!r} is no answer", f"one of: {', '.join(ANSWERS)}"
+            )
+        place = self._engine.place_of(request.rollout)
+        state = await self._engine.submit(
+            place.stream,
+            Answer(
+                request_id=request.request_id,
+                rollout=request.rollout,
+                answer=answer,
+                answered_by=request.answered_by[:WHO_CHARS],
+                comment=request.comment[:MESSAGE_CHARS],
+                question=request.question,
+                step=request.step,
+            ),
+        )
+        return reply_to(self._engine, state, request.request_id, place.stream, "")
+
+    async def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return await self._ask(
+            request,
+            Pause(
+                request_id=request.request_id,
+                rollout=request.rollout,
+                requested_by=request.requested_by[:WHO_CHARS],
+                reason=request.reason[:MESSAGE_CHARS],
+            ),
+            "is paused already",
+        )
+
+    async def resume(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return await self._ask(
+            request,
+            Resume(
+                request_id=request.request_id,
+                rollout=request.rollout,
+                requested_by=request.requested_by[:WHO_CHARS],
+                reason=request.reason[:MESSAGE_CHARS],
+            ),
+            "is not paused",
+        )
+
+    async def abort(self, request: pb.ControlRequest) -> pb.RolloutReply:
+        return await self._ask(
+            request,
+            Abort(
+                request_id=request.request_id,
+                rollout=request.rollout,
+                requested_by=request.requested_by[:WHO_CHARS],
+                reason=request.reason[:MESSAGE_CHARS],
+                undo=not request.no_rollback,
+            ),
+            "is being undone already",
+        )
+
+    async def _ask(
+        self, request: pb.ControlRequest, input_: Pause | Resume | Abort, nothing: str
+    ) -> pb.RolloutReply:
+        """`nothing`: what is said of the rollout where it is so already."""
+        stream = self._engine.place_of(request.rollout).stream
+        state = await self._engine.submit(stream, input_)
+        paused = state.rollout.paused if state.rollout else None
+        by = f", by {paused.by}" if paused else ""
+        message = f"rollout {request.rollout} {nothing}{by}"
+        return reply_to(self._engine, state, request.request_id, stream, message)
+
+
+def reply_to(
+    engine: Engine, state: t.State, request_id: str, stream: str, nothing: str
+) -> pb.RolloutReply:
+    """The rollout that the request began or went on with, now or when it was first made."""
+    rollout = state.requests.get(request_id)
+    if not rollout:
+        return pb.RolloutReply(stream=stream, message=nothing)
+    seq = engine.place_of(rollout).seq - 1
+    return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq)

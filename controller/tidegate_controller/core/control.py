@@ -1,0 +1,211 @@
+"""What operators may ask of a rollout that is under way: to stand still, to go on, to be given up,
+and how it goes on where a person is asked.
+
+A request can be wrong: then it raises `Refused` and changes nothing. One that asks for what is so
+already is no error; it changes nothing either. Called by `decide` alone.
+"""
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.facts import is_repeated
+from tidegate_controller.errors import Refused
+
+
+def on_answer(draft: Draft, request: i.Answer) -> None:
+    state = draft.state
+    if is_repeated(state, request.request_id):
+        return
+    rollout = under_way(state, request.rollout)
+    _refuse_if_paused(rollout)
+    _refuse_if_late(rollout, request)
+    wait = rollout.waiting
+    if wait is None and request.answer == "promote":
+        _promote(draft, request)
+        return
+    if wait is None:
+        raise _nobody_asks(rollout)
+    if request.answer not in wait.answers:
+        raise Refused(
+            f"rollout {request.rollout} cannot be answered with {request.answer} now",
+            f"what it waits for: {wait.why}; possible: {', '.join(wait.answers)}",
+        )
+    if request.answer in ("approve", "promote"):
+        _let_pass(draft, request)
+        return
+    for action in list(rollout.open):  # a try that is under way no longer counts
+        draft.emit(ev.ActionEnded(action=action, outcome="cancelled", error="a person decided"))
+    draft.emit(
+        ev.Answered(
+            rollout=request.rollout,
+            answer=request.answer,
+            request_id=request.request_id,
+            answered_by=request.answered_by,
+            comment=request.comment,
+        )
+    )
+
+
+def _let_pass(draft: Draft, request: i.Answer) -> None:
+    rollout = draft.rollout
+    draft.emit(
+        ev.Approved(
+            rollout=rollout.id,
+            step=rollout.plan[rollout.cursor].id,
+            answer="approve" if request.answer == "approve" else "promote",
+            by=request.answered_by,
+            comment=request.comment,
+            request_id=request.request_id,
+        )
+    )
+
+
+def _promote(draft: Draft, request: i.Answer) -> None:
+    """Cut the soak short that it is in. What has passed must be healthy all the same."""
+    rollout = draft.rollout
+    step = rollout.plan[rollout.cursor]
+    if rollout.undoing or not step.hold_seconds or step.id in rollout.approved:
+        doing = "being undone" if rollout.undoing else f"at {step.title}"
+        raise Refused(
+            f"rollout {rollout.id} is {doing}: there is nothing to promote",
+            "that ends a soak, or is the answer to one that waits for it; follow it: tidegate "
+            f"rollout show {rollout.id} --watch",
+        )
+    _let_pass(draft, request)
+
+
+def _refuse_if_late(rollout: t.Rollout, request: i.Answer) -> None:
+    """An answer is for the question that whoever answers has seen, and for no other."""
+    wait, step = rollout.waiting, rollout.plan[rollout.cursor]
+    if request.question and (wait is None or wait.id != request.question):
+        now = f"; what is asked now: {wait.why}" if wait else ""
+        raise Refused(
+            f"what {request.answer} was meant for is not asked any more in rollout {rollout.id}"
+            f"{now}{_who_was_first(rollout)}",
+            f"look at it again: tidegate rollout show {rollout.id}",
+        )
+    if request.step and step.id != request.step:
+        raise Refused(
+            f"rollout {rollout.id} has gone on since: it is at {step.title} now",
+            f"look at it again: tidegate rollout show {rollout.id}",
+        )
+
+
+def _nobody_asks(rollout: t.Rollout) -> Refused:
+    return Refused(
+        f"rollout {rollout.id} does not wait for anybody{_who_was_first(rollout)}",
+        "only one that waits can be answered; one that runs is held by tidegate rollout pause "
+        f"{rollout.id}, and given up by tidegate rollout abort {rollout.id}",
+    )
+
+
+def _who_was_first(rollout: t.Rollout) -> str:
+    by = list(rollout.approved.values())
+    return f"; {by[-1]} has let it pass" if by else ""
+
+
+def on_pause(draft: Draft, request: i.Pause) -> None:
+    state = draft.state
+    if is_repeated(state, request.request_id):
+        return
+    rollout = under_way(state, request.rollout)
+    if rollout.undoing:
+        raise Refused(
+            f"rollout {rollout.id} is being undone, and the way back is not paused: until it has "
+            "ended, traffic is where nobody wants it",
+            f"follow it: tidegate rollout show {rollout.id} --watch",
+        )
+    if rollout.paused is None:
+        draft.emit(
+            ev.Paused(
+                rollout=rollout.id,
+                by=request.requested_by,
+                reason=request.reason,
+                request_id=request.request_id,
+            )
+        )
+
+
+def on_resume(draft: Draft, request: i.Resume) -> None:
+    state = draft.state
+    if is_repeated(state, request.request_id):
+        return
+    rollout = under_way(state, request.rollout)
+    if rollout.paused is not None:
+        draft.emit(
+            ev.Resumed(
+                rollout=rollout.id,
+                by=request.requested_by,
+                reason=request.reason,
+                request_id=request.request_id,
+            )
+        )
+        return
+    if rollout.waiting is not None:
+        answers = ", ".join(f"tidegate rollout {a} {rollout.id}" for a in rollout.waiting.answers)
+        raise Refused(
+            f"rollout {rollout.id} was not paused by anybody: it waits for {rollout.waiting.why}",
+            f"answer it, with one of: {answers}",
+        )
+
+
+def on_abort(draft: Draft, request: i.Abort) -> bool:
+    """Whether it is given up by this: then `decide` does what follows."""
+    state = draft.state
+    if is_repeated(state, request.request_id):
+        return False
+    rollout = under_way(state, request.rollout)
+    if rollout.undoing and rollout.waiting is None:
+        if request.undo:
+            return False  # as it is to be
+        raise Refused(
+            f"rollout {rollout.id} is being undone already",
+            f"follow it: tidegate rollout show {rollout.id} --watch",
+        )
+    draft.emit(
+        ev.Aborted(
+            rollout=rollout.id,
+            by=request.requested_by,
+            reason=request.reason,
+            undo=request.undo,
+            request_id=request.request_id,
+        )
+    )
+    return True
+
+
+def debts_after_abort(state: t.State) -> dict[str, str]:
+    """What is not as it should be where nothing was undone."""
+    debts = {}
+    if state.weights is None:
+        debts[t.CONTROLLER] = (
+            "nobody knows where traffic goes; the next deploy or rollback settles that first"
+        )
+    for place, share in sorted(state.settled.items()):
+        if share and state.current.get(place.node, place.slot) != place.slot:
+            debts[place.node] = (
+                f"may start the wrong slot after a reboot: `current` does not name {place.slot}, "
+                "which serves; the next deploy or rollback mends that"
+            )
+    return debts
+
+
+def under_way(state: t.State, rollout: str) -> t.Rollout:
+    """The rollout of this id. Raises `Refused` where it has ended."""
+    if state.rollout is None or state.rollout.id != rollout:
+        app, _, environment = state.stream.partition("@")
+        raise Refused(
+            f"rollout {rollout} has ended",
+            f"how: tidegate rollout show {rollout}; to go back to the release before: "
+            f"tidegate rollback {app} -e {environment}",
+        )
+    return state.rollout
+
+
+def _refuse_if_paused(rollout: t.Rollout) -> None:
+    if rollout.paused is not None:
+        raise Refused(
+            f"rollout {rollout.id} is paused by {rollout.paused.by}",
+            f"first: tidegate rollout resume {rollout.id}",
+        )

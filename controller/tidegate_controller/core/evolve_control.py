@@ -1,0 +1,94 @@
+"""What the events mean that come of operators' requests to a rollout. Called by `evolve` alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import in_rollout, put, remembered, replace
+from tidegate_controller.core.outcomes import apply_outcome
+
+
+def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
+    before = state.rollout.waiting if state.rollout else None
+    since = before.since if before else clock  # the question may change; it stays one wait
+    wait = t.Wait(
+        why=event.why,
+        answers=event.answers,
+        since=since,
+        kind=event.kind,
+        id=state.version + 1,
+    )
+    return in_rollout(state, waiting=wait)
+
+
+def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
+    """Works in doubt count as done, or as to be done again; their step has its time anew."""
+    rollout = state.rollout
+    assert rollout is not None
+    state = replace(state, requests=remembered(state, event.request_id, event.rollout))
+    state = in_rollout(state, waiting=None, entered_at=clock)
+    step = rollout.plan[rollout.cursor]
+    for index, done in rollout.done.items():
+        if done.outcome == "ok":
+            continue
+        settled = replace(done, again=event.answer == "retry")
+        if event.answer == "continue":
+            settled = replace(done, outcome="ok")
+            state = apply_outcome(state, step.works[index], True, None, clock)
+        assert state.rollout is not None
+        state = in_rollout(state, done=put(state.rollout.done, index, settled))
+    return state
+
+
+def _approved(event: ev.Approved, state: t.State, clock: float) -> t.State:
+    rollout = state.rollout
+    if rollout is None:
+        return state
+    state = replace(state, requests=remembered(state, event.request_id, event.rollout))
+    approved = put(rollout.approved, event.step, event.by)
+    return in_rollout(state, approved=approved, waiting=None, entered_at=clock)
+
+
+def _paused(event: ev.Paused, state: t.State, clock: float) -> t.State:
+    pause = t.Pause(by=event.by, reason=event.reason, since=clock, counted_from=clock)
+    state = replace(state, requests=remembered(state, event.request_id, event.rollout))
+    return in_rollout(state, paused=pause)
+
+
+def _resumed(event: ev.Resumed, state: t.State, clock: float) -> t.State:
+    """All that runs against the clock is put off by as long as it has stood still."""
+    rollout = state.rollout
+    if rollout is None or rollout.paused is None:
+        return state
+    stood = clock - rollout.paused.counted_from
+    latest = clock + rollout.pace.away_seconds  # for nodes that have gone meanwhile
+    state = replace(
+        state,
+        away={node: min(until + stood, latest) for node, until in state.away.items()},
+        requests=remembered(state, event.request_id, event.rollout),
+    )
+    return in_rollout(
+        state,
+        paused=None,
+        entered_at=None if rollout.entered_at is None else rollout.entered_at + stood,
+        open={
+            key: replace(action, deadline=action.deadline + stood)
+            for key, action in rollout.open.items()
+        },
+    )
+
+
+def _aborted(event: ev.Aborted, state: t.State, clock: float) -> t.State:
+    """What comes of it, the events that follow say."""
+    return replace(state, requests=remembered(state, event.request_id, event.rollout))
+
+
+CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
+    ev.Waiting: _waiting,
+    ev.Answered: _answered,
+    ev.Approved: _approved,
+    ev.Paused: _paused,
+    ev.Resumed: _resumed,
+    ev.Aborted: _aborted,
+}

@@ -1,0 +1,41 @@
+"""Who waits for a person is said again from time to time, in the controller's own log.
+
+Started by `engine`. What is written once is soon forgotten; a rollout that nobody answers is not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from tidegate_controller.core.facts import waiting_for, waiting_since
+from tidegate_controller.stream import Stream
+from tidegate_protos import logs
+
+log = logging.getLogger(__name__)
+
+REMIND_SECONDS = 900.0
+
+
+async def remind(
+    streams: Mapping[str, Stream], now: Callable[[], float], every: float = REMIND_SECONDS
+) -> None:
+    """`now`: engine seconds. Goes on until it is cancelled."""
+    while True:
+        await asyncio.sleep(every)
+        for stream in tuple(streams.values()):
+            if words := reminder(stream, now()):
+                with logs.about(**stream.about):
+                    log.warning("%s", words)
+
+
+def reminder(stream: Stream, now: float) -> str:
+    """Who waits for whom, since when, and where to look; "" where nobody does."""
+    rollout = stream.state.rollout
+    since = waiting_since(rollout) if rollout else None
+    if rollout is None or since is None:
+        return ""
+    minutes = (now - since) / 60.0
+    return (
+        f"{rollout.id} of {stream.name} has waited for a person for {minutes:.0f} min: "
+        f"{waiting_for(rollout)}; tidegate rollout show {rollout.id}"
+    )

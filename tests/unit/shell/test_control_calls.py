@@ -1,0 +1,120 @@
+"""Pause, resume and abort through the whole controller: what agents get, and what is answered."""
+
+import asyncio
+
+import pytest
+from without_doors import SILENT, Agent, Desk
+
+from tidegate_controller import views
+from tidegate_controller.documents import RolloutView
+from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.history import find_rollout
+
+
+async def starting(desk: Desk) -> tuple[Agent, str]:
+    """Version 1 is being started on a, which has not answered; the rollout's id."""
+    node = await desk.node("a")
+    node.outcomes["start_slot"] = SILENT
+    rollout = (await desk.deploy("1")).rollout
+    await desk.until(lambda: "start_slot" in node.works())
+    return node, rollout
+
+
+def view(desk: Desk, rollout: str) -> RolloutView:
+    place = desk.engine.place_of(rollout)
+    return find_rollout(desk.log.path, place.stream, place.version)
+
+
+async def test_a_paused_rollout_stands_still_until_it_is_resumed(desk: Desk) -> None:
+    node, rollout = await starting(desk)
+    reply = await desk.asked("pause", rollout, reason="odd")
+    assert reply.rollout == rollout
+    await node.answer(node.last("start_slot"))
+    await desk.until(lambda: not desk.state().rollout.open)
+    seen = node.works()
+    shown = view(desk, rollout)
+    assert (shown.state, shown.waiting_for) == ("paused", "ada, who paused it: odd")
+    assert shown.answers == ["resume", "abort"]
+    (app,) = views.status(desk.engine, "shop").apps
+    assert (app.rollout.state, app.rollout.waiting_for) == ("paused", shown.waiting_for)
+    await asyncio.sleep(0.05)
+    assert node.works() == seen
+    await desk.asked("resume", rollout)
+    await desk.until(desk.endings)
+    assert desk.endings() == ["succeeded"]
+    assert view(desk, rollout).waiting_for is None
+
+
+async def test_it_stands_still_over_a_new_start_of_the_controller(desk: Desk) -> None:
+    node, rollout = await starting(desk)
+    await desk.asked("pause", rollout)
+    await desk.stop()
+    await desk.start()
+    await node.join()
+    assert desk.state().rollout.paused.by == "ada"
+    assert desk.stream().timer is None
+    assert node.last("start_slot").deadline_seconds > 60.0, "its time stands still as well"
+    await node.answer(node.last("start_slot"))
+    await desk.asked("resume", rollout)
+    await desk.until(desk.endings)
+    assert desk.endings() == ["succeeded"]
+
+
+async def test_what_is_so_already_is_said(desk: Desk) -> None:
+    _, rollout = await starting(desk)
+    reply = await desk.asked("resume", rollout)
+    assert (reply.rollout, reply.message) == ("", f"rollout {rollout} is not paused")
+    await desk.asked("pause", rollout, requested_by="bob")
+    reply = await desk.asked("pause", rollout)
+    assert (reply.rollout, reply.message) == ("", f"rollout {rollout} is paused already, by bob")
+
+
+async def test_an_aborted_start_is_stopped_at_once_by_a_higher_fence(desk: Desk) -> None:
+    node, rollout = await starting(desk)
+    start = node.last("start_slot")
+    reply = await desk.asked("abort", rollout, reason="wrong version")
+    assert reply.rollout == rollout
+    await desk.until(lambda: "stop_slot" in node.works())
+    assert node.last("stop_slot").fence.version > start.fence.version
+    assert desk.endings() == ["failed"]
+    assert "aborted by ada: wrong version" in view(desk, rollout).reason
+
+
+async def test_an_abort_may_leave_all_as_it_is(desk: Desk) -> None:
+    node, rollout = await starting(desk)
+    await desk.asked("abort", rollout, no_rollback=True)
+    assert desk.endings() == ["aborted"]
+    assert view(desk, rollout).state == "aborted"
+    await asyncio.sleep(0.05)
+    assert "stop_slot" not in node.works()
+
+
+async def test_two_operators_at_once_are_both_answered(desk: Desk) -> None:
+    _, rollout = await starting(desk)
+    replies = await asyncio.gather(
+        desk.asked("pause", rollout, requested_by="ada"),
+        desk.asked("pause", rollout, requested_by="bob"),
+        desk.asked("abort", rollout, requested_by="eve"),
+        return_exceptions=True,
+    )
+    assert [type(reply).__name__ for reply in replies] == ["RolloutReply"] * 3
+    assert desk.kinds().count("Paused") == 1
+    assert desk.kinds().count("Aborted") == 1
+
+
+async def test_requests_about_what_is_not_there_are_refused(desk: Desk) -> None:
+    await desk.node("a")
+    reply = await desk.deployed("1")
+    for what in ("pause", "resume", "abort"):
+        with pytest.raises(Refused, match="has ended"):
+            await desk.asked(what, reply.rollout)
+        with pytest.raises(UsageError, match="there is no rollout r77"):
+            await desk.asked(what, "r77")
+
+
+async def test_whoever_deploys_meanwhile_is_told_that_it_is_paused(desk: Desk) -> None:
+    _, rollout = await starting(desk)
+    await desk.asked("pause", rollout, reason="odd")
+    with pytest.raises(Refused, match="is paused by ada: odd") as refused:
+        await desk.deploy("2")
+    assert f"tidegate rollout resume {rollout}" in refused.value.hint
