@@ -24,11 +24,20 @@ HEALTH_SECONDS = 1.0  # between two reports of what a slot does by itself
 
 
 class Agent:
-    """Everything of the agent but its link. `data` is its own folder."""
+    """Everything of the agent but its link. `data` is its own folder; `backups`, where somebody has
+    chosen one, for what slots held before."""
 
-    def __init__(self, node: str, data: Path, labels: dict[str, str], address: str) -> None:
+    def __init__(
+        self,
+        node: str,
+        data: Path,
+        labels: dict[str, str],
+        address: str,
+        backups: Path | None = None,
+    ) -> None:
         self.node = node
         self._data = data
+        self._backups = backups or data / "backups"
         self._labels = labels
         self._address = address
         self._journal = Journal(data / "journal.db")
@@ -178,7 +187,9 @@ class Agent:
     def _app(self, name: str) -> App:
         if name not in self._apps:
             home = self._data / "apps" / name
-            self._apps[name] = App(self._journal, self.node, home, self._slot_changed)
+            self._apps[name] = App(
+                self._journal, self.node, home, self._slot_changed, self._backups
+            )
         return self._apps[name]
 
     def _executor(self, name: str) -> Executor:

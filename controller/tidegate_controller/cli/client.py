@@ -103,8 +103,8 @@ class Client:
     def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Answer, request))
 
-    def clean_up(self, request: pb.CleanUpRequest) -> str:
-        return self._patiently(lambda: self._call(self._stub.CleanUp, request)).message
+    def clean_up(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:
+        return self._patiently(lambda: self._call(self._stub.CleanUp, request))
 
     def remove_node(self, request: pb.RemoveNodeRequest) -> str:
         return self._call(self._stub.RemoveNode, request).message

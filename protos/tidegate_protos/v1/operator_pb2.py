@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tidegate_protos/v1/operator.proto\x12\x0btidegate.v1\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"\x1d\n\x0b\x41rtifactRef\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"D\n\rArtifactReply\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"M\n\rArtifactLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x04 \x01(\t\"j\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12)\n\x05label\x18\x04 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"V\n\x0c\x46\x65tchRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12)\n\x05label\x18\x03 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"\xca\x01\n\rDeployRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0c\n\x04spec\x18\x04 \x01(\x0c\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\x12\x0f\n\x07plan_id\x18\x07 \x01(\t\x12\x0b\n\x03url\x18\x08 \x01(\t\x12\x12\n\nsize_bytes\x18\t \x01(\x04\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0e\n\x06\x63ommit\x18\x0b \x01(\t\"\xa3\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x16\n\x0ewithout_absent\x18\x05 \x01(\x08\x12\x0f\n\x07plan_id\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\n\n\x02to\x18\x08 \x01(\t\"u\n\x0bPlanRequest\x12,\n\x06\x64\x65ploy\x18\x01 \x01(\x0b\x32\x1a.tidegate.v1.DeployRequestH\x00\x12\x30\n\x08rollback\x18\x02 \x01(\x0b\x32\x1c.tidegate.v1.RollbackRequestH\x00\x42\x06\n\x04kind\"Y\n\rAnswerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\x12\x13\n\x0b\x61nswered_by\x18\x04 \x01(\t\"\\\n\x0e\x43leanUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"7\n\x11RemoveNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\"\x17\n\x04\x44one\x12\x0f\n\x07message\x18\x01 \x01(\t\"3\n\rFollowRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\"M\n\x0cRolloutReply\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\"/\n\rStatusRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x11\n\tbalancers\x18\x02 \x01(\x08\"1\n\x13ListRolloutsRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12ShowRolloutRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\"\x12\n\x10ListNodesRequest\"\"\n\x13ListReleasesRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"\x1f\n\x0fShowNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x13\n\x11\x43ontrollerRequest\"J\n\x0eReadLogRequest\x12\x11\n\tafter_seq\x18\x01 \x01(\x04\x12\x0f\n\x07rollout\x18\x03 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08J\x04\x08\x02\x10\x03\x32\xba\t\n\x08Operator\x12\x43\n\x0bHasArtifact\x12\x18.tidegate.v1.ArtifactRef\x1a\x1a.tidegate.v1.ArtifactReply\x12@\n\x06Upload\x12\x18.tidegate.v1.UploadChunk\x1a\x1a.tidegate.v1.ArtifactReply(\x01\x12\x46\n\rFetchArtifact\x12\x19.tidegate.v1.FetchRequest\x1a\x1a.tidegate.v1.ArtifactReply\x12?\n\x06\x44\x65ploy\x12\x1a.tidegate.v1.DeployRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\x08Rollback\x12\x1c.tidegate.v1.RollbackRequest\x1a\x19.tidegate.v1.RolloutReply\x12>\n\tGetStatus\x12\x1a.tidegate.v1.StatusRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListRollouts\x12 .tidegate.v1.ListRolloutsRequest\x1a\x15.tidegate.v1.Document\x12\x45\n\x0bShowRollout\x12\x1f.tidegate.v1.ShowRolloutRequest\x1a\x15.tidegate.v1.Document\x12\x41\n\tListNodes\x12\x1d.tidegate.v1.ListNodesRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListReleases\x12 .tidegate.v1.ListReleasesRequest\x1a\x15.tidegate.v1.Document\x12?\n\x08ShowNode\x12\x1c.tidegate.v1.ShowNodeRequest\x1a\x15.tidegate.v1.Document\x12?\n\x07ReadLog\x12\x1b.tidegate.v1.ReadLogRequest\x1a\x15.tidegate.v1.Document0\x01\x12=\n\x06\x46ollow\x12\x1a.tidegate.v1.FollowRequest\x1a\x15.tidegate.v1.Document0\x01\x12\x37\n\x04Plan\x12\x18.tidegate.v1.PlanRequest\x1a\x15.tidegate.v1.Document\x12?\n\x06\x41nswer\x12\x1a.tidegate.v1.AnswerRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x39\n\x07\x43leanUp\x12\x1b.tidegate.v1.CleanUpRequest\x1a\x11.tidegate.v1.Done\x12?\n\nRemoveNode\x12\x1e.tidegate.v1.RemoveNodeRequest\x1a\x11.tidegate.v1.Done\x12\x46\n\rGetController\x12\x1e.tidegate.v1.ControllerRequest\x1a\x15.tidegate.v1.Documentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tidegate_protos/v1/operator.proto\x12\x0btidegate.v1\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"\x1d\n\x0b\x41rtifactRef\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"D\n\rArtifactReply\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"M\n\rArtifactLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x04 \x01(\t\"j\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12)\n\x05label\x18\x04 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"V\n\x0c\x46\x65tchRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12)\n\x05label\x18\x03 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"\xca\x01\n\rDeployRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0c\n\x04spec\x18\x04 \x01(\x0c\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\x12\x0f\n\x07plan_id\x18\x07 \x01(\t\x12\x0b\n\x03url\x18\x08 \x01(\t\x12\x12\n\nsize_bytes\x18\t \x01(\x04\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0e\n\x06\x63ommit\x18\x0b \x01(\t\"\xa3\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x16\n\x0ewithout_absent\x18\x05 \x01(\x08\x12\x0f\n\x07plan_id\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\n\n\x02to\x18\x08 \x01(\t\"u\n\x0bPlanRequest\x12,\n\x06\x64\x65ploy\x18\x01 \x01(\x0b\x32\x1a.tidegate.v1.DeployRequestH\x00\x12\x30\n\x08rollback\x18\x02 \x01(\x0b\x32\x1c.tidegate.v1.RollbackRequestH\x00\x42\x06\n\x04kind\"Y\n\rAnswerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\x12\x13\n\x0b\x61nswered_by\x18\x04 \x01(\t\"\\\n\x0e\x43leanUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"\xbb\x01\n\x0c\x43leanUpReply\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x31\n\x04open\x18\x04 \x03(\x0b\x32#.tidegate.v1.CleanUpReply.OpenEntry\x12\x0f\n\x07waiting\x18\x05 \x03(\t\x12\x0c\n\x04\x61way\x18\x06 \x03(\t\x1a+\n\tOpenEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\x11RemoveNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\"\x17\n\x04\x44one\x12\x0f\n\x07message\x18\x01 \x01(\t\"3\n\rFollowRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\"M\n\x0cRolloutReply\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\"/\n\rStatusRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x11\n\tbalancers\x18\x02 \x01(\x08\"1\n\x13ListRolloutsRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12ShowRolloutRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\"\x12\n\x10ListNodesRequest\"\"\n\x13ListReleasesRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"\x1f\n\x0fShowNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x13\n\x11\x43ontrollerRequest\"J\n\x0eReadLogRequest\x12\x11\n\tafter_seq\x18\x01 \x01(\x04\x12\x0f\n\x07rollout\x18\x03 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08J\x04\x08\x02\x10\x03\x32\xc2\t\n\x08Operator\x12\x43\n\x0bHasArtifact\x12\x18.tidegate.v1.ArtifactRef\x1a\x1a.tidegate.v1.ArtifactReply\x12@\n\x06Upload\x12\x18.tidegate.v1.UploadChunk\x1a\x1a.tidegate.v1.ArtifactReply(\x01\x12\x46\n\rFetchArtifact\x12\x19.tidegate.v1.FetchRequest\x1a\x1a.tidegate.v1.ArtifactReply\x12?\n\x06\x44\x65ploy\x12\x1a.tidegate.v1.DeployRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\x08Rollback\x12\x1c.tidegate.v1.RollbackRequest\x1a\x19.tidegate.v1.RolloutReply\x12>\n\tGetStatus\x12\x1a.tidegate.v1.StatusRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListRollouts\x12 .tidegate.v1.ListRolloutsRequest\x1a\x15.tidegate.v1.Document\x12\x45\n\x0bShowRollout\x12\x1f.tidegate.v1.ShowRolloutRequest\x1a\x15.tidegate.v1.Document\x12\x41\n\tListNodes\x12\x1d.tidegate.v1.ListNodesRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListReleases\x12 .tidegate.v1.ListReleasesRequest\x1a\x15.tidegate.v1.Document\x12?\n\x08ShowNode\x12\x1c.tidegate.v1.ShowNodeRequest\x1a\x15.tidegate.v1.Document\x12?\n\x07ReadLog\x12\x1b.tidegate.v1.ReadLogRequest\x1a\x15.tidegate.v1.Document0\x01\x12=\n\x06\x46ollow\x12\x1a.tidegate.v1.FollowRequest\x1a\x15.tidegate.v1.Document0\x01\x12\x37\n\x04Plan\x12\x18.tidegate.v1.PlanRequest\x1a\x15.tidegate.v1.Document\x12?\n\x06\x41nswer\x12\x1a.tidegate.v1.AnswerRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x41\n\x07\x43leanUp\x12\x1b.tidegate.v1.CleanUpRequest\x1a\x19.tidegate.v1.CleanUpReply\x12?\n\nRemoveNode\x12\x1e.tidegate.v1.RemoveNodeRequest\x1a\x11.tidegate.v1.Done\x12\x46\n\rGetController\x12\x1e.tidegate.v1.ControllerRequest\x1a\x15.tidegate.v1.Documentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tidegate_protos.v1.operator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CLEANUPREPLY_OPENENTRY']._loaded_options = None
+  _globals['_CLEANUPREPLY_OPENENTRY']._serialized_options = b'8\001'
   _globals['_DOCUMENT']._serialized_start=50
   _globals['_DOCUMENT']._serialized_end=74
   _globals['_ARTIFACTREF']._serialized_start=76
@@ -53,30 +55,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANSWERREQUEST']._serialized_end=1031
   _globals['_CLEANUPREQUEST']._serialized_start=1033
   _globals['_CLEANUPREQUEST']._serialized_end=1125
-  _globals['_REMOVENODEREQUEST']._serialized_start=1127
-  _globals['_REMOVENODEREQUEST']._serialized_end=1182
-  _globals['_DONE']._serialized_start=1184
-  _globals['_DONE']._serialized_end=1207
-  _globals['_FOLLOWREQUEST']._serialized_start=1209
-  _globals['_FOLLOWREQUEST']._serialized_end=1260
-  _globals['_ROLLOUTREPLY']._serialized_start=1262
-  _globals['_ROLLOUTREPLY']._serialized_end=1339
-  _globals['_STATUSREQUEST']._serialized_start=1341
-  _globals['_STATUSREQUEST']._serialized_end=1388
-  _globals['_LISTROLLOUTSREQUEST']._serialized_start=1390
-  _globals['_LISTROLLOUTSREQUEST']._serialized_end=1439
-  _globals['_SHOWROLLOUTREQUEST']._serialized_start=1441
-  _globals['_SHOWROLLOUTREQUEST']._serialized_end=1478
-  _globals['_LISTNODESREQUEST']._serialized_start=1480
-  _globals['_LISTNODESREQUEST']._serialized_end=1498
-  _globals['_LISTRELEASESREQUEST']._serialized_start=1500
-  _globals['_LISTRELEASESREQUEST']._serialized_end=1534
-  _globals['_SHOWNODEREQUEST']._serialized_start=1536
-  _globals['_SHOWNODEREQUEST']._serialized_end=1567
-  _globals['_CONTROLLERREQUEST']._serialized_start=1569
-  _globals['_CONTROLLERREQUEST']._serialized_end=1588
-  _globals['_READLOGREQUEST']._serialized_start=1590
-  _globals['_READLOGREQUEST']._serialized_end=1664
-  _globals['_OPERATOR']._serialized_start=1667
-  _globals['_OPERATOR']._serialized_end=2877
+  _globals['_CLEANUPREPLY']._serialized_start=1128
+  _globals['_CLEANUPREPLY']._serialized_end=1315
+  _globals['_CLEANUPREPLY_OPENENTRY']._serialized_start=1272
+  _globals['_CLEANUPREPLY_OPENENTRY']._serialized_end=1315
+  _globals['_REMOVENODEREQUEST']._serialized_start=1317
+  _globals['_REMOVENODEREQUEST']._serialized_end=1372
+  _globals['_DONE']._serialized_start=1374
+  _globals['_DONE']._serialized_end=1397
+  _globals['_FOLLOWREQUEST']._serialized_start=1399
+  _globals['_FOLLOWREQUEST']._serialized_end=1450
+  _globals['_ROLLOUTREPLY']._serialized_start=1452
+  _globals['_ROLLOUTREPLY']._serialized_end=1529
+  _globals['_STATUSREQUEST']._serialized_start=1531
+  _globals['_STATUSREQUEST']._serialized_end=1578
+  _globals['_LISTROLLOUTSREQUEST']._serialized_start=1580
+  _globals['_LISTROLLOUTSREQUEST']._serialized_end=1629
+  _globals['_SHOWROLLOUTREQUEST']._serialized_start=1631
+  _globals['_SHOWROLLOUTREQUEST']._serialized_end=1668
+  _globals['_LISTNODESREQUEST']._serialized_start=1670
+  _globals['_LISTNODESREQUEST']._serialized_end=1688
+  _globals['_LISTRELEASESREQUEST']._serialized_start=1690
+  _globals['_LISTRELEASESREQUEST']._serialized_end=1724
+  _globals['_SHOWNODEREQUEST']._serialized_start=1726
+  _globals['_SHOWNODEREQUEST']._serialized_end=1757
+  _globals['_CONTROLLERREQUEST']._serialized_start=1759
+  _globals['_CONTROLLERREQUEST']._serialized_end=1778
+  _globals['_READLOGREQUEST']._serialized_start=1780
+  _globals['_READLOGREQUEST']._serialized_end=1854
+  _globals['_OPERATOR']._serialized_start=1857
+  _globals['_OPERATOR']._serialized_end=3075
 # @@protoc_insertion_point(module_scope)

@@ -50,7 +50,7 @@ class OperatorStub:
     Follow: _grpc.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]
     Plan: _grpc.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]
     Answer: _grpc.UnaryUnaryMultiCallable[_operator_pb2.AnswerRequest, _operator_pb2.RolloutReply]
-    CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]
+    CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.CleanUpReply]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]
     GetController: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]
 
@@ -72,7 +72,7 @@ class OperatorAsyncStub(OperatorStub):
     Follow: _aio.UnaryStreamMultiCallable[_operator_pb2.FollowRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Plan: _aio.UnaryUnaryMultiCallable[_operator_pb2.PlanRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Answer: _aio.UnaryUnaryMultiCallable[_operator_pb2.AnswerRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
-    CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]  # type: ignore[assignment]
+    CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.CleanUpReply]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]  # type: ignore[assignment]
     GetController: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]  # type: ignore[assignment]
 
@@ -187,7 +187,7 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _operator_pb2.CleanUpRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_pb2.Done, _abc.Awaitable[_operator_pb2.Done]]: ...
+    ) -> _typing.Union[_operator_pb2.CleanUpReply, _abc.Awaitable[_operator_pb2.CleanUpReply]]: ...
 
     @_abc_1.abstractmethod
     def RemoveNode(
