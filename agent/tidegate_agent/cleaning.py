@@ -75,9 +75,11 @@ async def _leave(app: App, slot: Slot, former: Former, tally: Tally, *, backs_up
         try:
             backup = await app.backups.make(former, slot.name, source.resolve())
         except (AgentError, OSError) as error:
-            tally.problems.append(
+            problem = (
                 f"version {former.version} that slot {slot.name} held is not backed up: {error}"
             )
+            log.warning("%s", problem)
+            tally.problems.append(problem)
             return
         if backup is not None:
             tally.made.append(pb.Thing(kind="backup", name=str(backup.path), bytes=backup.bytes))

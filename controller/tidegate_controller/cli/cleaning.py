@@ -95,8 +95,8 @@ def cleanup(client: Client, app: str, environment: str | None, detach: bool, as_
 def _heard(client: Client, reply: pb.CleanUpReply) -> Iterator[NodeCleanup]:
     """Each node as soon as it has answered; in the end those that have not."""
     answers = Answers(reply)
-    for node in sorted(answers.away, key=natural):
-        yield NodeCleanup(node=node, state="owed")
+    for away in sorted(answers.away, key=natural):
+        yield NodeCleanup(node=away, state="owed")
     if not answers.awaited:
         return
     versions = {
@@ -116,8 +116,8 @@ def _heard(client: Client, reply: pb.CleanUpReply) -> Iterator[NodeCleanup]:
             if now - quiet_since > QUIET_SECONDS:
                 announce(f"still waiting for {listed(sorted(answers.awaited, key=natural))}")
                 quiet_since = now
-    for name in sorted(answers.awaited, key=natural):
-        yield NodeCleanup(node=name, state="waiting")
+    for late in sorted(answers.awaited, key=natural):
+        yield NodeCleanup(node=late, state="waiting")
 
 
 class Answers:

@@ -50,6 +50,10 @@ def made(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
+def by_hand(backup: Path, folder: Path) -> None:
+    subprocess.run(["tar", "-xzpf", backup, "-C", folder], check=True)
+
+
 # --- One backup ----------------------------------------------------------------------------------
 
 
@@ -63,7 +67,7 @@ async def test_a_backup_has_all_that_the_slot_held_and_is_for_its_owner_alone(
     assert backup.bytes == backup.path.stat().st_size
     out = tmp_path / "out"
     out.mkdir()
-    subprocess.run(["tar", "-xzpf", backup.path, "-C", out], check=True)
+    by_hand(backup.path, out)
     top = out / "shop-1.0"
     assert (top / "app.py").stat().st_mode == (tree / "app.py").stat().st_mode
     assert (top / "again.py").samefile(top / "app.py")
