@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tidegate_agent.former import Former
 from tidegate_agent.pack import TEMPORARY
 from tidegate_agent.releases import hex_of, remove
 from tidegate_agent.unpacker import OWN_FOLDERS, ending
+from tidegate_agent.users import own_name
 from tidegate_protos.rules import VERSION
 from tidegate_protos.threads import to_the_end
 
@@ -64,10 +66,9 @@ class Backups:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise NodeError(
-                f"cannot make the folder {self.folder}: {error.strerror}; make it, and give it to "
-                "the agent's user"
-            ) from error
+            raise self._not_ours(error.strerror or str(error)) from error
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise self._not_ours("it is not the agent's")
         top = f"{self.folder.name}-{_version(former)}"
         try:
             return Backup(target, await _pack(source, target, top))
@@ -88,6 +89,12 @@ class Backups:
     def kept(self, environment: str) -> list[Backup]:
         """All of the environment that are there. Raises OSError."""
         return [Backup(path, path.stat().st_size) for _, path in self._of(environment)]
+
+    def _not_ours(self, why: str) -> NodeError:
+        return NodeError(
+            f"cannot write to the folder {self.folder}: {why}; as root: "
+            f"install -d -m 700 -o {own_name()} {self.folder}"
+        )
 
     def sweep(self) -> None:
         """Remove what a crash left in the making."""

@@ -102,6 +102,10 @@ def test_an_answer_reads_from_what_was_freed_to_what_stays() -> None:
         made=[ThingView(kind="backup", name="/b/y.tar.gz", bytes=1000)],
         stayed=[StayedView(kind="release", why="held by a slot", count=2, bytes=5000)],
     )
+    assert lines_of(node, in_short=True) == [
+        "a: 12 MB freed, 9 things removed",
+        "  not done: cannot remove all of /x",
+    ]
     assert lines_of(node) == [
         "a: 12 MB freed, 9 things removed",
         "  removed release 1.4.2, sha256:111111111111… (3 MB)",

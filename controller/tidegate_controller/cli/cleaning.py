@@ -35,7 +35,8 @@ from tidegate_protos.v1 import operator_pb2 as pb
 WAIT_SECONDS = 600.0  # for the nodes; what they are at goes on
 QUIET_SECONDS = 10.0  # without news: then it is said who is awaited
 TICK_SECONDS = 0.5
-NAMES_MAX = 5
+NAMES_MAX = 5  # things of a node that are named
+NODES_SHOWN = 20  # with all of that; of more only the first line is shown
 OWED = "it is away, and owes it: it does so once it is back, within a day"
 MEANINGS = {
     "owed": OWED,
@@ -78,17 +79,20 @@ def cleanup(client: Client, app: str, environment: str | None, detach: bool, as_
         if as_json:
             print_json(view)
         return 0
+    asked = len({*reply.open, *reply.waiting})
     try:
         for node in _heard(client, reply):
             view.nodes.append(node)
             view.removed_bytes += node.removed_bytes
             if not as_json:
-                say("\n".join(lines_of(node)))
+                say("\n".join(lines_of(node, in_short=asked > NODES_SHOWN)))
     except KeyboardInterrupt:
         announce("\nnot waited for the nodes; they go on\n  next: tidegate log")
         return INTERRUPTED
     if as_json:
         print_json(view)
+    elif len(view.nodes) > 1:
+        say(f"{size(view.removed_bytes)} freed on {len(view.nodes)} nodes")
     return 0 if all(node.state in GOOD for node in view.nodes) else 1
 
 
@@ -162,7 +166,7 @@ def _thing(thing: dict[str, Any], versions: dict[str, str]) -> ThingView:
     return ThingView(**thing, version=versions.get(thing["name"]))
 
 
-def lines_of(node: NodeCleanup) -> list[str]:
+def lines_of(node: NodeCleanup, *, in_short: bool = False) -> list[str]:
     """A node as people read it."""
     if node.state != "ok":
         meaning = MEANINGS.get(node.state, node.state)
@@ -172,6 +176,9 @@ def lines_of(node: NodeCleanup) -> list[str]:
     else:
         freed = "nothing to remove"
     lines = [f"{node.node}: {freed}"]
+    problem = [f"  not done: {node.said}"] if node.said else []
+    if in_short:
+        return lines + problem
     lines += [f"  removed {_words(thing)}" for thing in node.removed[:NAMES_MAX]]
     if (rest := node.removed_count - len(node.removed[:NAMES_MAX])) > 0:
         lines.append(f"  and {rest} more")
@@ -180,9 +187,7 @@ def lines_of(node: NodeCleanup) -> list[str]:
         f"  stays: {amount(each.count, each.kind)} ({size(each.bytes)}), {each.why}"
         for each in node.stayed
     ]
-    if node.said:
-        lines.append(f"  not done: {node.said}")
-    return lines
+    return lines + problem
 
 
 def _words(thing: ThingView) -> str:

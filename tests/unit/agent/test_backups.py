@@ -127,7 +127,7 @@ def test_what_fails_in_the_middle_leaves_nothing(
 
 async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, tree: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(AgentError, match=r"cannot make the folder .*file/shop: Not a directory"):
+    with pytest.raises(AgentError, match=r"cannot write to the folder .*file/shop: Not a dir"):
         await Backups(tmp_path / "file" / "shop").make(former(), "blue", tree)
 
 
@@ -220,7 +220,7 @@ async def test_what_cannot_be_backed_up_is_said_and_tried_again(node: OneNode) -
     finished = await node.do(cleanup=ASKED)
     assert finished.outcome == pb.OUTCOME_OK
     assert finished.error.startswith(
-        "version 1 that slot blue held is not backed up: cannot make the folder "
+        "version 1 that slot blue held is not backed up: cannot write to the folder "
     )
     assert len(node.trees()) == 2
     (node.folder / "backups").unlink()
