@@ -22,7 +22,6 @@ from pathlib import Path
 
 from tidegate_agent.errors import AgentError, NodeError
 from tidegate_agent.former import Former
-from tidegate_agent.pack import TEMPORARY
 from tidegate_agent.releases import hex_of, remove
 from tidegate_agent.unpacker import OWN_FOLDERS, ending
 from tidegate_agent.users import own_name
@@ -32,6 +31,7 @@ from tidegate_protos.threads import to_the_end
 log = logging.getLogger(__name__)
 
 PACK_SECONDS = 3600.0
+TEMPORARY = ".tmp"
 TIME_FORM = "%Y%m%dT%H%M%SZ"
 NAME = re.compile(
     rf"(?:{VERSION.pattern})@(?P<environment>[a-z0-9][a-z0-9._-]*)-(?:blue|green)-[0-9a-f]{{12}}-"
@@ -69,11 +69,12 @@ class Backups:
             raise self._not_ours(error.strerror or str(error)) from error
         if not os.access(self.folder, os.W_OK | os.X_OK):
             raise self._not_ours("it is not the agent's")
+        temporary = target.with_name(f".{target.name}{TEMPORARY}")
         top = f"{self.folder.name}-{_version(former)}"
         try:
-            return Backup(target, await _pack(source, target, top))
+            return Backup(target, await _pack(source, target, temporary, top))
         except BaseException:
-            remove(target.with_name(f".{target.name}{TEMPORARY}"))
+            remove(temporary)
             raise
 
     def beyond(self, environment: str, newest: int, age_seconds: float, now: float) -> list[Backup]:
@@ -133,10 +134,10 @@ def _time(text: str) -> float:
         return 0.0
 
 
-async def _pack(source: Path, target: Path, top: str) -> int:
+async def _pack(source: Path, target: Path, temporary: Path, top: str) -> int:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", "-c", START_PACK, ":".join(dict.fromkeys(OWN_FOLDERS))),
-        *(source, target, "--top", top),
+        *(source, target, temporary, "--top", top),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -11,6 +11,7 @@ from tidegate_agent import retention
 from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
 from tidegate_agent.former import Former
+from tidegate_agent.inspection import RESERVE_BYTES
 from tidegate_agent.releases import hex_of, room_needed
 from tidegate_agent.retention import Tally
 from tidegate_agent.slot import Slot
@@ -54,7 +55,8 @@ async def make_way(app: App, artifact_bytes: int) -> None:
     waiting = [(slot, former) for slot in app.slots.values() for former in slot.trees.formers.all()]
     if not waiting:
         return
-    if shutil.disk_usage(app.home).free >= ROOM_FACTOR * room_needed(artifact_bytes):
+    needed = ROOM_FACTOR * room_needed(artifact_bytes) + RESERVE_BYTES
+    if shutil.disk_usage(app.home).free >= needed:
         return
     for slot, former in waiting:
         log.warning(

@@ -1,10 +1,11 @@
 """Write one backup: the child process that backups.py starts.
 
-    python -m tidegate_agent.pack SOURCE TARGET --top NAME
+    python -m tidegate_agent.pack SOURCE TARGET TEMPORARY --top NAME
 
-TARGET.tar.gz has all beneath SOURCE, in one folder called NAME, with modes, owners and times; it is
-there whole and durable, or not at all. On success stdout has {"bytes": n}, else the exit code is 1
-and {"error": "one sentence"}. What is copied is somebody else's: no link is followed.
+TARGET, a .tar.gz, has all beneath SOURCE, in one folder called NAME, with modes, owners and times.
+It is there whole and durable, or not at all; TEMPORARY lies beside it. On success stdout has
+{"bytes": n}, else the exit code is 1 and there is {"error": "one sentence"}. What is copied is
+somebody else's: no link is followed.
 """
 
 import argparse
@@ -25,7 +26,6 @@ from tidegate_protos.folders import sync_folder
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang us
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-TEMPORARY = ".tmp"
 ROOM_FACTOR = 3  # the backup, were it not to shrink at all; a release of this size; a slot's copy
 RESERVE_BYTES = 64 * 1024 * 1024
 NICENESS = 10  # a backup can wait; the apps cannot
@@ -109,10 +109,9 @@ def _member(path: str, status: os.stat_result) -> tarfile.TarInfo:
     return member
 
 
-def write(source: Path, target: Path, top: str) -> int:
+def write(source: Path, target: Path, temporary: Path, top: str) -> int:
     """How many bytes the backup has. Raises NoRoom, OSError, tarfile.TarError; nothing is left."""
     look_for_room(source, target)
-    temporary = target.with_name(f".{target.name}{TEMPORARY}")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     try:
@@ -133,13 +132,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tidegate_agent.pack")
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("temporary", type=Path)
     parser.add_argument("--top", required=True)
     args = parser.parse_args()
     if (prctl := c_function("prctl")) is not None:
         prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))  # no life after the agent's
     os.nice(NICENESS)
     try:
-        print(json.dumps({"bytes": write(args.source, args.target, args.top)}))
+        print(json.dumps({"bytes": write(args.source, args.target, args.temporary, args.top)}))
     except (NoRoom, tarfile.TarError) as error:
         print(json.dumps({"error": str(error)}))
         return 1

@@ -23,7 +23,7 @@ from tidegate_agent import durable, links
 from tidegate_agent.copying import copy_tree
 from tidegate_agent.former import Formers
 from tidegate_agent.releases import hex_of, remove
-from tidegate_agent.retention import Tally, removed
+from tidegate_agent.retention import Tally, disk_bytes, removed
 from tidegate_agent.tree import sync_disk
 from tidegate_agent.users import User
 from tidegate_protos.folders import sync_folder
@@ -81,6 +81,11 @@ class Trees:
         targets = " ".join(self._targets())
         return set(re.findall(r"\b[0-9a-f]{64}\b", targets))
 
+    def spare_bytes(self) -> int:
+        """What the trees take that only wait to be backed up: a release that needs room gets it."""
+        spare = {former.held for former in self.formers.all()} - self._linked()
+        return sum(disk_bytes(self._folder / name) for name in spare if TREE.fullmatch(name))
+
     async def make(self, digest: str, release: Path, owner: User | None) -> Path:
         """A new copy of the release. Raises OSError; nothing is left of it then."""
         durable.make_folder(self._folder)
@@ -135,9 +140,11 @@ class Trees:
         links.replace(self._link(NEXT), path.name)
 
     def _targets(self) -> set[str]:
+        return self._linked() | {former.held for former in self.formers.all()}
+
+    def _linked(self) -> set[str]:
         all_links = (self._link(NEXT), self._link(RELEASE))
-        named = {os.readlink(link) for link in all_links if link.is_symlink()}
-        return named | {former.held for former in self.formers.all()}
+        return {os.readlink(link) for link in all_links if link.is_symlink()}
 
     def _named_by(self, name: str) -> Tree | None:
         link = self._link(name)

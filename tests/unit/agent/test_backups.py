@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from one_node import OneNode, prepare_slot, service, start_slot, until
 
-from tidegate_agent import backups, cleaning, pack
+from tidegate_agent import backups, cleaning, inspection, pack
 from tidegate_agent.backups import Backups
 from tidegate_agent.errors import AgentError
 from tidegate_agent.former import NOTES_MAX, Former
@@ -103,7 +103,7 @@ async def test_a_disk_that_would_not_have_room_for_a_release_gets_no_backup(
     folder = tmp_path / "shop"
     folder.mkdir()
     with pytest.raises(pack.NoRoom, match=r"not enough disk for a backup: 67,108,864 bytes free"):
-        pack.write(tree, folder / "x.tar.gz", "shop-1.0")
+        pack.write(tree, folder / "x.tar.gz", folder / ".x.tar.gz.tmp", "shop-1.0")
     assert made(folder) == []
 
 
@@ -121,7 +121,7 @@ def test_what_fails_in_the_middle_leaves_nothing(
     else:
         monkeypatch.setattr(pack, "_add_file", refuse)
     with pytest.raises(OSError, match="No space left"):
-        pack.write(tree, folder / "x.tar.gz", "shop-1.0")
+        pack.write(tree, folder / "x.tar.gz", folder / ".x.tar.gz.tmp", "shop-1.0")
     assert made(folder) == []
 
 
@@ -240,10 +240,15 @@ async def test_a_release_goes_before_a_backup_where_the_disk_is_full(
     node: OneNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await replaced(node, install="true")
-    assert len(node.trees()) == 2
+    with (node.slot.folder / node.slot.trees.formers.all()[0].held / "big").open("wb") as file:
+        file.write(bytes(inspection.RESERVE_BYTES + 10_000_000))
     monkeypatch.setattr(cleaning.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    looked = await node.do(inspect=pb.Inspect(slot="green", artifact_bytes=1000))
+    assert looked.outcome == pb.OUTCOME_OK, looked.error
     await cleaning.make_way(node.app, 1000)
     assert node.trees() == [node.links()["release"]]
+    looked = await node.do(inspect=pb.Inspect(slot="green", artifact_bytes=1000))
+    assert "has 0 bytes free" in looked.error
 
 
 async def test_what_is_of_another_environment_waits_for_its_own_clean_up(node: OneNode) -> None:
