@@ -73,15 +73,11 @@ def cleanup(client: Client, app: str, environment: str | None, detach: bool, as_
         )
     )
     view = CleanupView(message=reply.message)
-    if not as_json:
-        say(reply.message)
-    if detach:
-        if as_json:
-            print_json(view)
-        return 0
     asked = len({*reply.open, *reply.waiting})
     try:
-        for node in _heard(client, reply):
+        if not as_json:
+            say(reply.message)
+        for node in () if detach else _heard(client, reply):
             view.nodes.append(node)
             view.removed_bytes += node.removed_bytes
             if not as_json:
