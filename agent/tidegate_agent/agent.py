@@ -25,14 +25,22 @@ HEALTH_SECONDS = 1.0  # between two reports of what a slot does by itself
 
 
 class Agent:
-    """Everything of the agent but its link. `data` is its own folder."""
+    """Everything of the agent but its link. `data` is its own folder; `backups`, where somebody has
+    chosen one, for what slots held before."""
 
     def __init__(
-        self, node: str, data: Path, labels: dict[str, str], address: str, host: Host = THIS
+        self,
+        node: str,
+        data: Path,
+        labels: dict[str, str],
+        address: str,
+        backups: Path | None = None,
+        host: Host = THIS,
     ) -> None:
         self.node = node
         self._host = host
         self._data = data
+        self._backups = backups or data / "backups"
         self._labels = labels
         self._address = address
         self._journal = Journal(data / "journal.db", host.new_id)
@@ -190,7 +198,9 @@ class Agent:
     def _app(self, name: str) -> App:
         if name not in self._apps:
             home = self._data / "apps" / name
-            self._apps[name] = App(self._journal, self.node, home, self._slot_changed, self._host)
+            self._apps[name] = App(
+                self._journal, self.node, home, self._slot_changed, self._backups, self._host
+            )
         return self._apps[name]
 
     def _executor(self, name: str) -> Executor:

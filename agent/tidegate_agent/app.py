@@ -5,14 +5,14 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from tidegate_agent import links, retention
+from tidegate_agent import links
+from tidegate_agent.backups import Backups
 from tidegate_agent.durable import make_folder, settle
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.host import THIS, Host
 from tidegate_agent.journal import Journal, SlotRecord
-from tidegate_agent.releases import Releases, hex_of
+from tidegate_agent.releases import Releases
 from tidegate_agent.slot import Slot
-from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,8 @@ SLOTS = ("blue", "green")
 
 
 class App:
-    """`home` is the folder of the app, `apps/NAME` in the agent's data folder."""
+    """`home` is the folder of the app, `apps/NAME` in the agent's data folder; `backups` is for the
+    backups of all apps."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class App:
         node: str,
         home: Path,
         on_change: Callable[["App", Slot], None],
+        backups: Path,
         host: Host = THIS,
     ) -> None:
         make_folder(home)
@@ -38,6 +40,8 @@ class App:
         self.releases.sweep()
         links.sweep(home)
         self.home = home
+        self.backups = Backups(backups / home.name)
+        self.backups.sweep()
         self._on_change = on_change
         self.slots = {
             name: Slot(journal, node, home, name, self._slot_changed, host) for name in SLOTS
@@ -120,25 +124,6 @@ class App:
         if broken:
             log.warning("%s; it names slots/%s now", broken, name)
         return slot
-
-    async def clean_up(self, wanted: pb.Cleanup) -> str:
-        """Remove the releases that need not be kept. What could not be removed, in words."""
-        keep = {hex_of(digest) for digest in wanted.keep_digests}
-        problems: list[str] = []
-        for slot in self.slots.values():
-            keep |= slot.digests()
-            problems += await to_the_end(asyncio.to_thread(slot.trees.sweep))
-        problems += await to_the_end(
-            asyncio.to_thread(
-                retention.prune,
-                self.home / "releases",
-                keep,
-                wanted.releases,
-                wanted.age_seconds,
-                self.host.wall_seconds(),
-            )
-        )
-        return "; ".join(problems)
 
 
 def _has_release(slot: Slot) -> bool:

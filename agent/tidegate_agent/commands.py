@@ -7,7 +7,7 @@ finds. It raises `AgentError` when it fails, and returns the slot whose state go
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tidegate_agent import inspection, preparation
+from tidegate_agent import cleaning, inspection, preparation
 from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
 from tidegate_agent.job import Job
@@ -23,6 +23,7 @@ async def prepare_slot(app: App, job: Job) -> Slot:
     prepare = job.command.prepare_slot
     slot = await app.own_slot(prepare.slot, job.command.environment)
     artifact = prepare.artifact
+    await cleaning.make_way(app, artifact.size_bytes)
     strip = artifact.strip_components if artifact.HasField("strip_components") else None
     release = await app.releases.prepare(
         artifact.digest,
@@ -69,7 +70,8 @@ async def stop_slot(app: App, job: Job) -> Slot:
 
 
 async def cleanup(app: App, job: Job) -> None:
-    job.remark = await app.clean_up(job.command.cleanup)
+    tally = await cleaning.clean_up(app, job.command.environment, job.command.cleanup)
+    job.remark, job.cleaned = "; ".join(tally.problems), tally.message()
 
 
 @dataclass(frozen=True)

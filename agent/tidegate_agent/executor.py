@@ -153,7 +153,7 @@ class Executor:
             if earlier:
                 await asyncio.wait(earlier)
             slot = await self._do(job)
-            await self._finish(command, pb.OUTCOME_OK, job.remark, slot)
+            await self._finish(command, pb.OUTCOME_OK, job.remark, slot, cleaned=job.cleaned)
         except asyncio.CancelledError:
             await self._cancelled(job)
         except AgentError as error:
@@ -203,6 +203,7 @@ class Executor:
         slot: Slot | None = None,
         output_tail: str = "",
         blame: Blame = "unclear",
+        cleaned: pb.CleanedUp | None = None,
     ) -> None:
         """Record the result, then report it. Whoever asks again from then on is answered anew."""
         finished = reports.finished(
@@ -212,6 +213,7 @@ class Executor:
             output_tail=output_tail,
             slot=await slot.state() if slot is not None else None,
             blame=blame,
+            cleaned=cleaned,
         )
         try:
             if self._journal.known(command.id):

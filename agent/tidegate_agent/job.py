@@ -29,6 +29,7 @@ class Job:
         self.command = command
         self.token = token
         self.remark = ""  # for the operator, where the command succeeds all the same
+        self.cleaned: pb.CleanedUp | None = None
         self.begun = ""  # the script that was begun and must not be begun twice
         self._report = report
         self._mark_begun = mark_begun

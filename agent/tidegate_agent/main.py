@@ -137,7 +137,7 @@ async def _hold(chosen: Options, systemd: Systemd, *, new_controller: bool) -> N
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise AgentError(f"another agent works on {data}; choose another --data") from error
-        agent = Agent(chosen.node, data, dict(chosen.labels), chosen.address)
+        agent = Agent(chosen.node, data, dict(chosen.labels), chosen.address, chosen.backups)
         await _work(agent, chosen.controller, systemd, new_controller=new_controller)
 
 

@@ -65,6 +65,12 @@ OWN = (
     Setting(
         "address", "HOST", "Where the balancer reaches this node's slots.", default="127.0.0.1"
     ),
+    Setting(
+        "backups",
+        "DIR",
+        "Where backups go, where apps ask for them; else `backups` in the data folder.",
+        a_folder,
+    ),
 )
 SETTINGS = (*OWN, *logs.SETTINGS)
 _WITHOUT_CONTROLLER = [
@@ -84,6 +90,7 @@ class Options:
     controller_from: str
     labels: Mapping[str, str]
     address: str
+    backups: Path | None
     logs: logs.Choices
 
 
@@ -121,6 +128,7 @@ def read(
         controller_from=where,
         labels=dict(cast("tuple[tuple[str, str], ...]", values.get("label", ()))),
         address=str(values["address"]),
+        backups=cast("Path | None", values.get("backups")),
         logs=logs.Choices.of(values),
     )
 

@@ -35,6 +35,7 @@ def finished(
     output_tail: str = "",
     slot: pb.SlotState | None = None,
     blame: Blame = "unclear",
+    cleaned: pb.CleanedUp | None = None,
 ) -> pb.Finished:
     return pb.Finished(
         command_id=command_id,
@@ -43,4 +44,5 @@ def finished(
         output_tail=clipped_front(output_tail, OUTPUT_CHARACTERS),
         slot=slot,
         blame=BLAMES[blame],
+        cleaned=cleaned,
     )

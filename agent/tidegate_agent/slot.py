@@ -230,7 +230,10 @@ class Slot:
         """Let the slot's `release` name the unpacked tree, by a rename that is durable."""
         make_folder(self.folder)
         self.output.parent.mkdir(exist_ok=True)
-        links.replace(self.folder / "release", os.path.relpath(place, self.folder))
+        target = os.path.relpath(place, self.folder)
+        if self.record is not None:
+            self.trees.formers.note(self.record, target)
+        links.replace(self.folder / "release", target)
 
     # --- Afterwards ---------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@
     slots/SLOT/tree-HEX-RANDOM/        the copy
     slots/SLOT/tree-HEX-RANDOM.json    what it was made for; there before any link is
 
-A tree that neither link names counts for nothing. Used by preparation.py and slot.py.
+A tree that neither link names, nor a note of what was held before (former.py), counts for nothing.
+Used by cleaning.py, preparation.py and slot.py.
 """
 
 import asyncio
@@ -20,8 +21,9 @@ from pathlib import Path
 
 from tidegate_agent import durable, links
 from tidegate_agent.copying import copy_tree
+from tidegate_agent.former import Formers
 from tidegate_agent.releases import hex_of, remove
-from tidegate_agent.retention import removed
+from tidegate_agent.retention import Tally, disk_bytes, removed
 from tidegate_agent.tree import sync_disk
 from tidegate_agent.users import User
 from tidegate_protos.folders import sync_folder
@@ -60,6 +62,7 @@ class Trees:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.formers = Formers(folder)
 
     def next(self) -> Tree | None:
         """The one that was prepared last."""
@@ -74,9 +77,14 @@ class Trees:
         return None
 
     def digests(self) -> set[str]:
-        """The hex digits of the releases that the links lead to, by a copy or not."""
+        """The hex digits of the releases that the links and notes lead to, by a copy or not."""
         targets = " ".join(self._targets())
         return set(re.findall(r"\b[0-9a-f]{64}\b", targets))
+
+    def spare_bytes(self) -> int:
+        """What the trees take that only wait to be backed up: a release that needs room gets it."""
+        spare = {former.held for former in self.formers.all()} - self._linked()
+        return sum(disk_bytes(self._folder / name) for name in spare if TREE.fullmatch(name))
 
     async def make(self, digest: str, release: Path, owner: User | None) -> Path:
         """A new copy of the release. Raises OSError; nothing is left of it then."""
@@ -107,19 +115,23 @@ class Trees:
             self._link(NEXT).unlink()
             sync_folder(self._folder)
 
-    def sweep(self) -> list[str]:
-        """Remove what neither link names; what a crash has left, and what was replaced. A sentence
-        for each that cannot be removed."""
+    def sweep(self) -> Tally:
+        """Remove what neither link names, and no note; what a crash has left, and what was
+        replaced."""
+        tally = Tally()
         if not self._folder.is_dir():
-            return []
+            return tally
         links.sweep(self._folder)
+        self.formers.sweep()
         named = self._targets()
-        problems = []
         for entry in list(self._folder.iterdir()):
             name = entry.name.removesuffix(".tmp").removesuffix(".json")
             if TREE.fullmatch(name) and (name not in named or entry.name.endswith(".tmp")):
-                problems.append(removed(entry))
-        return [problem for problem in problems if problem]
+                if entry.name == name:
+                    tally.remove("copy", f"sha256:{name.split('-')[1]}", entry)
+                elif problem := removed(entry):
+                    tally.problems.append(problem)
+        return tally
 
     def _publish(self, path: Path, purpose: Purpose) -> None:
         _sync_disk(path)
@@ -128,6 +140,9 @@ class Trees:
         links.replace(self._link(NEXT), path.name)
 
     def _targets(self) -> set[str]:
+        return self._linked() | {former.held for former in self.formers.all()}
+
+    def _linked(self) -> set[str]:
         all_links = (self._link(NEXT), self._link(RELEASE))
         return {os.readlink(link) for link in all_links if link.is_symlink()}
 

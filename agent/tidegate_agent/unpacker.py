@@ -73,7 +73,7 @@ async def unpack(archive: Path, tree: Path, limits: Limits) -> Unpacked:
             return Unpacked(answer["files"], answer["bytes"], tuple(answer["folders"]))
         text = answer["error"]
     except (ValueError, KeyError):
-        text = f"the unpacking process failed: {_ending(process.returncode or 0)}"
+        text = f"the unpacking process failed: {ending(process.returncode or 0)}"
     raise ArtifactError(text, errors.decode(errors="replace")[-OUTPUT_TAIL:])
 
 
@@ -94,5 +94,5 @@ def _library_folder(archive: Path) -> list[str]:
     return [str(Path(found.origin).parents[2])]
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"

@@ -117,6 +117,18 @@ RETENTION = {
     "age": Key(
         "age_seconds", duration("1m", "3650d"), "of them none that is older", absent="any age"
     ),
+    "backups": Key(
+        "backups",
+        integer(0, 1000),
+        "so many copies of what slots held before stay on a node, with all that the app wrote "
+        "there; 0 makes none and leaves those there are",
+    ),
+    "backups_age": Key(
+        "backups_age_seconds",
+        duration("1m", "3650d"),
+        "of them none that is older",
+        absent="any age",
+    ),
 }
 ARTIFACT = {
     "strip_components": Key(
@@ -145,7 +157,9 @@ SECTIONS = {
         "Scripts in the release, run there by bash as the app is: as its user, with its variables.",
     ),
     "rollout": Key("pace", _section(ROLLOUT), "How long a rollout waits where it has to."),
-    "retention": Key("keep", _section(RETENTION), "Which releases stay on the nodes' disks."),
+    "retention": Key(
+        "keep", _section(RETENTION), "Which releases and backups stay on the nodes' disks."
+    ),
     "artifact": Key("artifact", _section(ARTIFACT), "How the artifact is unpacked."),
     "traffic": Key(
         "traffic",

@@ -322,6 +322,46 @@ class ReleaseList(Document, kw_only=True):
     releases: list[ListedRelease]
 
 
+class ThingView(Document, kw_only=True):
+    """Something on a node's disk."""
+
+    kind: str  # release, copy (a slot's own tree), download, backup
+    name: str  # a digest, or the path of a backup
+    version: str | None = None  # of what has a digest, where it is known
+    bytes: int
+
+
+class StayedView(Document, kw_only=True):
+    """So many things were left, and why."""
+
+    kind: str
+    why: str
+    count: int
+    bytes: int
+
+
+class NodeCleanup(Document, kw_only=True):
+    """What a clean-up has done on a node. `removed` names the first things, where they are very
+    many; count and bytes are of all."""
+
+    node: str
+    state: str  # ok, owed, waiting (not heard from in time), removed (the node), or an outcome
+    said: str = ""  # by its agent, where something could not be done
+    removed: list[ThingView] = []
+    removed_count: int = 0
+    removed_bytes: int = 0
+    made: list[ThingView] = []  # backups
+    stayed: list[StayedView] = []
+
+
+class CleanupView(Document, kw_only=True):
+    """`cleanup --json`."""
+
+    message: str
+    removed_bytes: int = 0
+    nodes: list[NodeCleanup] = []
+
+
 class EventView(Document, kw_only=True):
     seq: int
     stream: str

@@ -102,7 +102,9 @@ def _ended(event: ev.Ended) -> Note:
 
 def _action_ended(event: ev.ActionEnded) -> Note | None:
     if event.outcome == "ok":
-        return None
+        if event.cleaned is None or not event.error:
+            return None
+        return logging.WARNING, f"{event.action}: not all was done: {event.error[:REASON_CHARS]}"
     return logging.WARNING, f"{event.action}: {event.outcome}: {event.error[:REASON_CHARS]}"
 
 

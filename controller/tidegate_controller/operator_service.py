@@ -156,8 +156,8 @@ class OperatorService(OperatorServicer):
         return await self._control.abort(request)
 
     @_answering
-    async def CleanUp(self, request: pb.CleanUpRequest) -> pb.Done:
-        return pb.Done(message=await self._requests.clean_up(request))
+    async def CleanUp(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:
+        return await self._requests.clean_up(request)
 
     @_answering
     async def RemoveNode(self, request: pb.RemoveNodeRequest) -> pb.Done:

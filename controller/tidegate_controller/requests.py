@@ -94,12 +94,13 @@ class Requests:
             steps, after = self._foreseen(stream, input_)
         return plan_view(stream, after, goal, steps, self._plan_id(stream, steps))
 
-    async def clean_up(self, request: pb.CleanUpRequest) -> str:
-        """How many nodes were asked to, in words."""
+    async def clean_up(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:
+        """What was asked of whom, and by what in the log they answer."""
         stream = self.find_stream(request.app, request.environment)
         names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         members = self._engine.fleet.members(names)
-        await self._engine.submit(
+        seq = self._engine.log.last_seq
+        state = await self._engine.submit(
             stream,
             CleanUp(
                 request_id=request.request_id,
@@ -108,7 +109,21 @@ class Requests:
             ),
         )
         asked = sum(member.connected for member in members)
-        return f"asked {asked} of {len(members)} nodes of {stream} to remove what need not be kept"
+        opened = {
+            action.work.at: action.id
+            for action in state.chores_open.values()
+            if action.work.verb == "cleanup"
+        }
+        waiting = {chore.work.at for chore in state.chores if chore.work.verb == "cleanup"}
+        return pb.CleanUpReply(
+            message=f"asked {asked} of {len(members)} nodes of {stream} to remove what need not be "
+            "kept",
+            stream=stream,
+            seq=seq,
+            open={node: action for node, action in opened.items() if node in names},
+            waiting=sorted(waiting.difference(opened).intersection(names)),
+            away=[member.node for member in members if not member.connected],
+        )
 
     async def remove_node(self, request: pb.RemoveNodeRequest) -> str:
         node = request.node

@@ -1,6 +1,7 @@
 """Between the engine's words and the wire's: actions become commands, reports become inputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -26,6 +27,9 @@ BLAMES: dict[int, t.Blame] = {
 ERROR_CHARS = 2000
 DIGEST_CHARS = 71  # sha256: and 64 digits
 OUTPUT_CHARS = 16_000
+THINGS_MAX = 100  # that a clean-up names
+WORD_CHARS = 40  # of a kind of them
+NAME_CHARS = 500  # of a name of one, or a reason
 OUTCOMES: dict[int, t.Outcome] = {
     pb.OUTCOME_OK: "ok",
     pb.OUTCOME_FAILED: "failed",
@@ -180,6 +184,8 @@ def _clean_up(command: pb.Command, state: t.State, _: t.Work, __: ArtifactUrl) -
             keep_digests=sorted({release.revision.digest for release in kept if release}),
             releases=state.keep.releases,
             age_seconds=state.keep.age_seconds or 0.0,
+            backups=state.keep.backups,
+            backups_age_seconds=state.keep.backups_age_seconds or 0.0,
         )
     )
 
@@ -273,6 +279,33 @@ def to_result(finished: pb.Finished, address: str) -> Result:
         output_tail=finished.output_tail[-OUTPUT_CHARS:],
         blame=BLAMES.get(finished.blame, ""),
         known=known,
+        cleaned=to_cleaned(finished.cleaned) if finished.HasField("cleaned") else None,
+    )
+
+
+def to_cleaned(cleaned: pb.CleanedUp) -> t.CleanedUp:
+    """What an agent says it has removed; no more of it than has room in an event."""
+
+    def things(sent: Iterable[pb.Thing]) -> tuple[t.Thing, ...]:
+        return tuple(
+            t.Thing(kind=thing.kind[:WORD_CHARS], name=thing.name[:NAME_CHARS], bytes=thing.bytes)
+            for thing in islice(sent, THINGS_MAX)
+        )
+
+    return t.CleanedUp(
+        removed=things(cleaned.removed),
+        count=cleaned.removed_count,
+        bytes=cleaned.removed_bytes,
+        made=things(cleaned.made),
+        stayed=tuple(
+            t.Stayed(
+                kind=each.kind[:WORD_CHARS],
+                why=each.why[:NAME_CHARS],
+                count=each.count,
+                bytes=each.bytes,
+            )
+            for each in islice(cleaned.stayed, THINGS_MAX)
+        ),
     )
 
 

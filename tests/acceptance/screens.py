@@ -78,6 +78,7 @@ def every_screen(desk: Desk) -> None:
     bad_release(desk, page)
     plans(desk, page)
     looking_back(desk, page)
+    making_room(desk, page)
     by_hand(desk, page)
     many_nodes(desk, page)
 
@@ -143,6 +144,20 @@ def looking_back(desk: Desk, page: Page) -> None:
     page.typed(f"tidegate rollout show {newest}")
     page.typed("tidegate node list")
     page.typed("tidegate node show web-2")
+
+
+def making_room(desk: Desk, page: Page) -> None:
+    page.heading(
+        "Making room",
+        "Each rollout ends with it, by what `[retention]` says; here it says less than before.",
+    )
+    app = desk.app("parcels", nodes={"role": "web"}, retention={"releases": 5})
+    for version in ("1", "2", "3", "4"):
+        app.deployed(version)
+    config = app.folder / "tidegate.toml"
+    config.write_text(config.read_text().replace("releases = 5", "releases = 0"))
+    assert desk.type(*app.words("4", app.folder / "parcels-4.tar.gz"), cwd=app.folder).code == 0
+    page.typed("tidegate cleanup parcels")
 
 
 def by_hand(desk: Desk, page: Page) -> None:

@@ -148,6 +148,24 @@ PLAN = {
     "earlier": Many(list, RELEASE),
 }
 EXPLANATION = {"rollout": ROLLOUT_ID, "sentences": Many(list, {"at": TIME, "text": str})}
+THING = {"kind": str, "name": str, "version": Either([None, str]), "bytes": int}
+CLEANUP = {
+    "message": str,
+    "removed_bytes": int,
+    "nodes": Many(
+        list,
+        {
+            "node": str,
+            "state": {"ok", "owed", "waiting", "removed", "failed", "cancelled"},
+            "said": str,
+            "removed": Many(list, THING),
+            "removed_count": int,
+            "removed_bytes": int,
+            "made": Many(list, THING),
+            "stayed": Many(list, {"kind": str, "why": str, "count": int, "bytes": int}),
+        },
+    ),
+}
 EVENT = {"seq": int, "stream": str, "version": int, "at": TIME, "kind": str, "data": dict}
 DEMO = {
     "releases": Many(

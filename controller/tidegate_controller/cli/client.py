@@ -100,8 +100,8 @@ class Client:
     def abort(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Abort, request))
 
-    def clean_up(self, request: pb.CleanUpRequest) -> str:
-        return self._patiently(lambda: self._call(self._stub.CleanUp, request)).message
+    def clean_up(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:
+        return self._patiently(lambda: self._call(self._stub.CleanUp, request))
 
     def reconcile(self, request: pb.ReconcileRequest) -> pb.RolloutReply:
         return self._patiently(lambda: self._call(self._stub.Reconcile, request))

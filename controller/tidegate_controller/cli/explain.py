@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.explain_people import PEOPLE
-from tidegate_controller.cli.phrases import amount, listed, natural, span
+from tidegate_controller.cli.phrases import amount, listed, natural, size, span
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.works import Doing, Stage, called
 from tidegate_controller.documents import EventView
@@ -228,8 +228,22 @@ class Explanation:
         where = work["place"] or called(work["at"])
         if work["verb"] == "stop" and data["outcome"] == "ok":
             self._say(f"{where} was stopped.")
+        elif work["verb"] == "cleanup" and data["outcome"] == "ok":
+            self._cleaned(where, data)
         elif data["outcome"] not in ("ok", "cancelled"):
             self._say(f"{where}: {work['verb']} {data['outcome']}: {data['error']}.")
+
+    def _cleaned(self, where: str, data: Mapping[str, Any]) -> None:
+        """Only where there is something to tell."""
+        cleaned = data.get("cleaned") or {}
+        if made := cleaned.get("made"):
+            names = listed([thing["name"] for thing in made])
+            self._say(f"What {where} had held before was backed up: {names}.")
+        if cleaned.get("count"):
+            things, freed = amount(cleaned["count"], "thing"), size(cleaned["bytes"])
+            self._say(f"{where} was cleaned up: {things} removed, {freed} freed.")
+        if data.get("error"):
+            self._say(f"{where} could not do all of its clean-up: {data['error']}.")
 
 
 def sentences_of(events: Iterable[EventView]) -> list[Sentence]:

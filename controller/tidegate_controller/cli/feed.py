@@ -1,28 +1,28 @@
-"""What the controller says of a rollout, taken in beside the drawing of it. Used by `follow`."""
+"""What the controller says as things happen, taken in beside the showing of it. Used by `showing`,
+for a rollout, and by `cleaning`."""
 
 import queue
 import threading
 from collections.abc import Iterator
+from typing import Generic
 
-from tidegate_controller.cli.client import Reading
-from tidegate_controller.documents import FollowItem
+from tidegate_controller.cli.client import D, Reading
 
 QUEUE_MAX = 10_000  # items that the drawing may be behind
 PUT_SECONDS = 0.5
 
-Said = FollowItem | BaseException | None  # None: the stream has ended
 
-
-class Feed:
+class Feed(Generic[D]):
     """Reads in a thread of its own, from `with` on. What goes wrong there is raised by `items`."""
 
-    def __init__(self, reading: Reading[FollowItem]) -> None:
+    def __init__(self, reading: Reading[D]) -> None:
         self._reading = reading
-        self._said: queue.Queue[Said] = queue.Queue(QUEUE_MAX)
+        # None: the stream has ended.
+        self._said: queue.Queue[D | BaseException | None] = queue.Queue(QUEUE_MAX)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._read, name="feed", daemon=True)
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> "Feed[D]":
         self._thread.start()
         return self
 
@@ -41,7 +41,7 @@ class Feed:
         """Whether all that has come was taken."""
         return self._said.empty()
 
-    def items(self, tick_seconds: float) -> Iterator[FollowItem | None]:
+    def items(self, tick_seconds: float) -> Iterator[D | None]:
         """What comes, to the end; None where nothing has come for so long."""
         while True:
             try:
@@ -64,7 +64,7 @@ class Feed:
         else:
             self._put(None)
 
-    def _put(self, said: Said) -> None:
+    def _put(self, said: D | BaseException | None) -> None:
         while not self._closed.is_set():
             try:
                 self._said.put(said, timeout=PUT_SECONDS)

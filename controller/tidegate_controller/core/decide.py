@@ -90,6 +90,7 @@ def _on_result(draft: Draft, result: i.Result) -> None:
             output_tail=result.output_tail,
             blame=result.blame,
             known=result.known,
+            cleaned=result.cleaned,
         )
     )
 

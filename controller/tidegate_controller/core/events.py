@@ -58,6 +58,7 @@ class ActionEnded(Event, frozen=True, kw_only=True):
     output_tail: str = ""
     blame: t.Blame = ""
     known: t.Known | None = None  # of the action's place, as reported with the result
+    cleaned: t.CleanedUp | None = None  # of a clean-up
 
 
 class StepEnded(Event, frozen=True, kw_only=True):

@@ -114,6 +114,7 @@ class Result(Input, frozen=True, kw_only=True):
     output_tail: str = ""
     blame: t.Blame = ""
     known: t.Known | None = None
+    cleaned: t.CleanedUp | None = None
 
 
 class Observation(Input, frozen=True, kw_only=True):

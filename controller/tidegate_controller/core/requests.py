@@ -44,7 +44,7 @@ def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
     if is_repeated(state, request.request_id):
         return
     _refuse_if_busy(state)
-    nodes = [member.node for member in request.members if member.connected]
+    nodes = [member.node for member in request.members]  # one that is away does so once it is back
     chores = cleanup_chores(state, request.request_id, nodes, draft.now)
     if chores:
         draft.emit(

@@ -135,6 +135,10 @@ class Keep(Struct, frozen=True, kw_only=True):
 
     releases: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
     age_seconds: Positive | None = None
+    # Of what slots held before: so many backups, the newest, none older than so long. 0: none is
+    # made, and those there are stay.
+    backups: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    backups_age_seconds: Positive | None = None
 
 
 class Pace(Struct, frozen=True, kw_only=True):

@@ -332,14 +332,18 @@ class RunTask(_message.Message):
     def __init__(self, slot: _Optional[str] = ..., task: _Optional[str] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ..., version: _Optional[str] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., hooks: _Optional[_Union[Hooks, _Mapping]] = ...) -> None: ...
 
 class Cleanup(_message.Message):
-    __slots__ = ("keep_digests", "releases", "age_seconds")
+    __slots__ = ("keep_digests", "releases", "age_seconds", "backups", "backups_age_seconds")
     KEEP_DIGESTS_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
     AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BACKUPS_FIELD_NUMBER: _ClassVar[int]
+    BACKUPS_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     keep_digests: _containers.RepeatedScalarFieldContainer[str]
     releases: int
     age_seconds: float
-    def __init__(self, keep_digests: _Optional[_Iterable[str]] = ..., releases: _Optional[int] = ..., age_seconds: _Optional[float] = ...) -> None: ...
+    backups: int
+    backups_age_seconds: float
+    def __init__(self, keep_digests: _Optional[_Iterable[str]] = ..., releases: _Optional[int] = ..., age_seconds: _Optional[float] = ..., backups: _Optional[int] = ..., backups_age_seconds: _Optional[float] = ...) -> None: ...
 
 class ReadLogs(_message.Message):
     __slots__ = ("slot", "lines")
@@ -478,20 +482,58 @@ class Progress(_message.Message):
     def __init__(self, command_id: _Optional[str] = ..., text: _Optional[str] = ..., done_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("command_id", "outcome", "error", "output_tail", "slot", "blame")
+    __slots__ = ("command_id", "outcome", "error", "output_tail", "slot", "blame", "cleaned")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TAIL_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
     BLAME_FIELD_NUMBER: _ClassVar[int]
+    CLEANED_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     outcome: Outcome
     error: str
     output_tail: str
     slot: SlotState
     blame: Blame
-    def __init__(self, command_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error: _Optional[str] = ..., output_tail: _Optional[str] = ..., slot: _Optional[_Union[SlotState, _Mapping]] = ..., blame: _Optional[_Union[Blame, str]] = ...) -> None: ...
+    cleaned: CleanedUp
+    def __init__(self, command_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error: _Optional[str] = ..., output_tail: _Optional[str] = ..., slot: _Optional[_Union[SlotState, _Mapping]] = ..., blame: _Optional[_Union[Blame, str]] = ..., cleaned: _Optional[_Union[CleanedUp, _Mapping]] = ...) -> None: ...
+
+class CleanedUp(_message.Message):
+    __slots__ = ("removed", "removed_count", "removed_bytes", "made", "stayed")
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MADE_FIELD_NUMBER: _ClassVar[int]
+    STAYED_FIELD_NUMBER: _ClassVar[int]
+    removed: _containers.RepeatedCompositeFieldContainer[Thing]
+    removed_count: int
+    removed_bytes: int
+    made: _containers.RepeatedCompositeFieldContainer[Thing]
+    stayed: _containers.RepeatedCompositeFieldContainer[Stayed]
+    def __init__(self, removed: _Optional[_Iterable[_Union[Thing, _Mapping]]] = ..., removed_count: _Optional[int] = ..., removed_bytes: _Optional[int] = ..., made: _Optional[_Iterable[_Union[Thing, _Mapping]]] = ..., stayed: _Optional[_Iterable[_Union[Stayed, _Mapping]]] = ...) -> None: ...
+
+class Thing(_message.Message):
+    __slots__ = ("kind", "name", "bytes")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    name: str
+    bytes: int
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class Stayed(_message.Message):
+    __slots__ = ("kind", "why", "count", "bytes")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    why: str
+    count: int
+    bytes: int
+    def __init__(self, kind: _Optional[str] = ..., why: _Optional[str] = ..., count: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Health(_message.Message):
     __slots__ = ("slot",)

@@ -127,7 +127,7 @@ class OperatorStub:
         self.CleanUp = channel.unary_unary(
                 '/tidegate.v1.Operator/CleanUp',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.CleanUpRequest.SerializeToString,
-                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Done.FromString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.CleanUpReply.FromString,
                 _registered_method=True)
         self.RemoveNode = channel.unary_unary(
                 '/tidegate.v1.Operator/RemoveNode',
@@ -399,7 +399,7 @@ def add_OperatorServicer_to_server(servicer, server):
             'CleanUp': grpc.unary_unary_rpc_method_handler(
                     servicer.CleanUp,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.CleanUpRequest.FromString,
-                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Done.SerializeToString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.CleanUpReply.SerializeToString,
             ),
             'RemoveNode': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveNode,
@@ -939,7 +939,7 @@ class Operator:
             target,
             '/tidegate.v1.Operator/CleanUp',
             tidegate__protos_dot_v1_dot_operator__pb2.CleanUpRequest.SerializeToString,
-            tidegate__protos_dot_v1_dot_operator__pb2.Done.FromString,
+            tidegate__protos_dot_v1_dot_operator__pb2.CleanUpReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,7 +53,7 @@ class OperatorStub:
     Pause: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
     Resume: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
     Abort: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
-    CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]
+    CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.CleanUpReply]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]
     GetController: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]
     GetReconcile: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetReconcileRequest, _operator_pb2.Document]
@@ -81,7 +81,7 @@ class OperatorAsyncStub(OperatorStub):
     Pause: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     Resume: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     Abort: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
-    CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.Done]  # type: ignore[assignment]
+    CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.CleanUpReply]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]  # type: ignore[assignment]
     GetController: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]  # type: ignore[assignment]
     GetReconcile: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetReconcileRequest, _operator_pb2.Document]  # type: ignore[assignment]
@@ -220,7 +220,7 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _operator_pb2.CleanUpRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_pb2.Done, _abc.Awaitable[_operator_pb2.Done]]: ...
+    ) -> _typing.Union[_operator_pb2.CleanUpReply, _abc.Awaitable[_operator_pb2.CleanUpReply]]: ...
 
     @_abc_1.abstractmethod
     def RemoveNode(

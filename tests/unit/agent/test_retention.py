@@ -53,15 +53,16 @@ def test_what_is_named_stays_and_of_the_others_the_newest_that_are_young(
 ) -> None:
     for digit in "31524":
         complete(folder, digit, int(digit))
-    names = {digit * 64 for digit in keep}
-    assert retention.prune(folder, names, newest, age_days * DAY, time.time()) == []
+    names = dict.fromkeys((digit * 64 for digit in keep), "named")
+    tally = retention.prune(folder, names, newest, age_days * DAY, time.time())
+    assert tally.problems == []
     assert left(folder) == stays
 
 
 def test_a_clock_that_was_set_back_a_year_makes_no_release_old(folder: Path) -> None:
     for digit in "31524":
         complete(folder, digit, int(digit))
-    assert retention.prune(folder, set(), 9, DAY, time.time() - 365 * DAY) == []
+    assert retention.prune(folder, {}, 9, DAY, time.time() - 365 * DAY).removed == []
     assert left(folder) == "12345"
 
 
@@ -69,7 +70,10 @@ def test_downloads_that_were_never_completed_go_too(folder: Path) -> None:
     complete(folder, "1")
     for name in ("." + "a" * 64 + ".part", "." + "b" * 64 + ".part", "notes.part"):
         (folder / name).touch()
-    retention.prune(folder, {"b" * 64}, 1, 0, time.time())
+    tally = retention.prune(folder, {"b" * 64: "named"}, 1, 0, time.time())
+    assert [(thing.kind, thing.name) for thing in tally.removed] == [
+        ("download", f"sha256:{'a' * 64}")
+    ]
     assert {path.name for path in folder.glob(".*.part")} == {"." + "b" * 64 + ".part"}
     assert (folder / "notes.part").exists()
 
@@ -83,13 +87,14 @@ def test_what_resists_is_said_and_keeps_nothing_else_from_going(
     monkeypatch.setattr(
         retention, "remove", lambda path: None if path.name[0] == "2" else remove(path)
     )
-    problems = retention.prune(folder, set(), 0, 0, time.time())
-    assert problems == [f"cannot remove all of {folder}/{'2' * 64}"]
+    tally = retention.prune(folder, {}, 0, 0, time.time())
+    assert tally.problems == [f"cannot remove all of {folder}/{'2' * 64}"]
+    assert sorted(thing.name[7] for thing in tally.removed) == ["1", "3"]
     assert [path.name[0] for path in folder.iterdir()] == ["2"]  # and it counts for nothing now
 
 
 def test_no_folder_at_all_is_fine(folder: Path) -> None:
-    assert retention.prune(folder, set(), 0, 0, 0.0) == []
+    assert retention.prune(folder, {}, 0, 0, 0.0) == retention.Tally()
 
 
 # --- The command ---------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from driver import SILENCE, World
 from event_views import views
 
 from tidegate_controller.cli.explain import sentences_of
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
 
 BY_HAND = msgspec.structs.replace(TRAFFIC, adapter="none", directory="")
 
@@ -190,3 +192,21 @@ def test_what_is_done_after_the_end_is_told_when_it_has_been_done() -> None:
     assert "a/blue was stopped." not in told(world, since)
     world.rest()
     assert "a/blue was stopped." in told(world, since)
+
+
+def test_what_a_clean_up_did_is_told_where_there_is_something_to_tell() -> None:
+    world = World(nodes=["a"])
+    since = second(world)
+    world.go(lambda: world.state.rollout is None)
+    (action,) = (action for action in world.open() if action.work.verb == "cleanup")
+    cleaned = t.CleanedUp(
+        count=2, bytes=4_000_000, made=(t.Thing(kind="backup", name="/b/1.tar.gz", bytes=9),)
+    )
+    world.feed(
+        i.Result(action=action.id, outcome="ok", error="cannot remove all of /x", cleaned=cleaned)
+    )
+    assert told(world, since)[-3:] == [
+        "What a had held before was backed up: /b/1.tar.gz.",
+        "a was cleaned up: 2 things removed, 4 MB freed.",
+        "a could not do all of its clean-up: cannot remove all of /x.",
+    ]

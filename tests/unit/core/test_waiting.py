@@ -328,6 +328,17 @@ def test_each_node_is_cleaned_up_after_a_rollout_and_on_request() -> None:
     assert world.feed(i.CleanUp(request_id="c1", members=(), requested_by="ada")) == ()
 
 
+def test_a_node_that_is_away_owes_its_clean_up() -> None:
+    world = World().deployed("1")
+    world.leave("b")
+    world.feed(i.CleanUp(request_id="c1", members=world.members(), requested_by="ada"))
+    assert world.issued("cleanup") == ["a", "b", "a", "b"]
+    assert [chore.work.at for chore in world.state.chores if chore.work.verb == "cleanup"] == [
+        "a",
+        "b",
+    ]
+
+
 def test_a_clean_up_that_fails_is_no_debt() -> None:
     world = World()
     world.deploy("1")

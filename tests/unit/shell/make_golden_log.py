@@ -3,8 +3,8 @@
     python tests/unit/shell/make_golden_log.py
 
 Lines that are there stay as they are: logs that people have look like that, and every later version
-must read them. After a new kind of event: add it to the end of STORY and run this; its line is
-added. Where a line cannot be read any more, mend the reader, never the line.
+must read them. After a new kind of event, or a new field of one: add it to the end of STORY and run
+this; its line is added. Where a line cannot be read any more, mend the reader, never the line.
 """
 
 import json
@@ -125,6 +125,15 @@ STOP = t.Chore(
     guards=(t.Guard(kind="no_traffic"),),
 )
 CLEANUP = t.Chore(id="x/cleanup/b", work=t.Work(verb="cleanup", at="b"), not_before=1400.0)
+
+
+CLEANED = t.CleanedUp(
+    removed=(t.Thing(kind="release", name="sha256:" + "3" * 64, bytes=4096),),
+    count=1,
+    bytes=4096,
+    made=(t.Thing(kind="backup", name="/var/backups/shop/1.tar.gz", bytes=512),),
+    stayed=(t.Stayed(kind="release", why="held by a slot", count=2, bytes=8192),),
+)
 
 
 def issued(version: int, step: str, work: t.Work, journal_id: str = "") -> ev.ActionIssued:
@@ -290,22 +299,25 @@ STORY: list[tuple[str, ev.Event]] = [
             request_id="request-9",
         ),
     ),
+    ("shop@prod", ended(30, "ok", cleaned=CLEANED)),
 ]
 
 
 def main() -> None:
     lines = FILE.read_text().splitlines() if FILE.exists() else []
     there = [json.loads(line) for line in lines]
-    kinds = {line["kind"] for line in there}
+    written = [(line["kind"], set(line["data"])) for line in there]
     versions = Counter(line["stream"] for line in there)
     for stream, event in STORY:
-        kind = type(event).__name__
-        if kind in kinds:
+        kind, data = type(event).__name__, json.loads(encode(event))
+        given = {name for name, value in data.items() if value}
+        if any(kind == other and given <= names for other, names in written):
             continue
+        written.append((kind, set(data)))
         versions[stream] += 1
         place = {"stream": stream, "version": versions[stream], "clock": 1000.0 + len(lines)}
         place |= {"at": f"2026-11-25T12:00:{len(lines):02d}.000Z", "kind": kind}
-        lines.append(json.dumps({**place, "data": json.loads(encode(event))}))
+        lines.append(json.dumps({**place, "data": data}))
     FILE.write_text("".join(f"{line}\n" for line in lines))
 
 

@@ -58,9 +58,19 @@ def test_nothing_that_was_written_is_lost_in_reading() -> None:
     assert started.plan[2].works[0].traffic.lanes == 8
 
 
+def test_what_a_clean_up_did_is_read_and_older_ones_say_nothing_of_it() -> None:
+    ended = [one.event for one in RECORDS if isinstance(one.event, ev.ActionEnded)]
+    assert [event.cleaned is None for event in ended] == [True] * (len(ended) - 1) + [False]
+    last = ended[-1].cleaned
+    assert last is not None
+    assert (last.removed[0].kind, last.count, last.bytes) == ("release", 1, 4096)
+    assert last.made[0].name == "/var/backups/shop/1.tar.gz"
+    assert last.stayed[0].why == "held by a slot"
+
+
 def test_they_add_up_to_the_same_state() -> None:
     state = folded()
-    assert (state.stream, state.version, state.epoch) == ("shop@prod", 29, 1)
+    assert (state.stream, state.version, state.epoch) == ("shop@prod", 30, 1)
     assert state.rollout is None
     assert pending(state) == ()
     assert [release.version for release in state.committed] == ["1"]

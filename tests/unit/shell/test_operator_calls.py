@@ -171,7 +171,7 @@ async def test_nodes_are_asked_to_make_room(desk: Desk) -> None:
     node = await desk.node("a")
     await desk.deployed("1")
     node.sent.clear()
-    said = await desk.requests.clean_up(op.CleanUpRequest(request_id="x", app="shop"))
+    said = (await desk.requests.clean_up(op.CleanUpRequest(request_id="x", app="shop"))).message
     assert said == "asked 1 of 1 nodes of shop@prod to remove what need not be kept"
     await desk.until(node.works)
     assert node.works() == ["cleanup"]

@@ -105,11 +105,31 @@ def test_to_stop_gives_the_grace_of_what_runs_there() -> None:
 
 
 def test_to_clean_up_names_what_stays_in_any_case() -> None:
-    state = replace(STATE, spec=replace(SPEC, keep=Keep(releases=3, age_seconds=60.0)))
+    keep = Keep(releases=3, age_seconds=60.0, backups=2, backups_age_seconds=90.0)
+    state = replace(STATE, spec=replace(SPEC, keep=keep))
     cleanup = command("cleanup", state=state, place=None, revision=None).cleanup
     assert cleanup == pb.Cleanup(
-        keep_digests=["sha256:1", "sha256:2"], releases=3, age_seconds=60.0
+        keep_digests=["sha256:1", "sha256:2"],
+        releases=3,
+        age_seconds=60.0,
+        backups=2,
+        backups_age_seconds=90.0,
     )
+
+
+def test_what_a_clean_up_has_removed_becomes_words_of_the_engine_and_is_bounded() -> None:
+    thing = pb.Thing(kind="release", name="sha256:1" + "x" * 9999, bytes=7)
+    stayed = pb.Stayed(kind="release", why="among the newest 5", count=2, bytes=9)
+    cleaned = pb.CleanedUp(
+        removed=[thing] * 500, removed_count=500, removed_bytes=3500, stayed=[stayed]
+    )
+    finished = pb.Finished(command_id="x", outcome=pb.OUTCOME_OK, cleaned=cleaned)
+    found = to_result(finished, "10.0.0.1").cleaned
+    assert found is not None
+    assert (len(found.removed), found.count, found.bytes) == (100, 500, 3500)
+    assert len(found.removed[0].name) == 500
+    assert found.stayed == (t.Stayed(kind="release", why="among the newest 5", count=2, bytes=9),)
+    assert to_result(pb.Finished(command_id="x"), "10.0.0.1").cleaned is None
 
 
 def test_what_no_agent_can_do_becomes_no_command() -> None:

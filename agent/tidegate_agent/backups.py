@@ -1,0 +1,163 @@
+"""Backups of what slots held: how they are called, made, and taken away again. Used by app.py and
+cleaning.py.
+
+    BACKUPS/APP/VERSION@ENVIRONMENT-SLOT-HEX-TIME.tar.gz    HEX: the digest's first 12 digits; TIME:
+                                                            when something else took its place, UTC
+    BACKUPS/APP/.….tar.gz.tmp                               one in the making
+
+The folder may hold other files, such as an older script's: they are left alone. A backup is made by
+a child process (pack.py), so that the agent goes on meanwhile.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tidegate_agent.errors import AgentError, NodeError
+from tidegate_agent.former import Former
+from tidegate_agent.releases import hex_of, remove
+from tidegate_agent.unpacker import OWN_FOLDERS, ending
+from tidegate_agent.users import own_name
+from tidegate_protos.rules import VERSION
+from tidegate_protos.threads import to_the_end
+
+log = logging.getLogger(__name__)
+
+PACK_SECONDS = 3600.0
+TEMPORARY = ".tmp"
+TIME_FORM = "%Y%m%dT%H%M%SZ"
+NAME = re.compile(
+    rf"(?:{VERSION.pattern})@(?P<environment>[a-z0-9][a-z0-9._-]*)-(?:blue|green)-[0-9a-f]{{12}}-"
+    r"(?P<time>[0-9]{8}T[0-9]{6}Z)\.tar\.gz"
+)
+START_PACK = (
+    "import sys; sys.path += sys.argv.pop(1).split(':'); "
+    "from tidegate_agent.pack import main; sys.exit(main())"
+)
+
+
+@dataclass(frozen=True)
+class Backup:
+    path: Path
+    bytes: int
+
+
+class Backups:
+    """`folder` is the app's, which comes to be with the first backup."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def make(self, former: Former, slot: str, source: Path) -> Backup | None:
+        """Of what the slot held, now in `source`; None where it was made before.
+
+        Raises AgentError; nothing is left of it then, nor of a call that is cancelled.
+        """
+        target = self.folder / _name(former, slot)
+        if target.exists():
+            return None
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._not_ours(error.strerror or str(error)) from error
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise self._not_ours("it is not the agent's")
+        temporary = target.with_name(f".{target.name}{TEMPORARY}")
+        top = f"{self.folder.name}-{_version(former)}"
+        try:
+            return Backup(target, await _pack(source, target, temporary, top))
+        except BaseException:
+            remove(temporary)
+            raise
+
+    def beyond(self, environment: str, newest: int, age_seconds: float, now: float) -> list[Backup]:
+        """Those of the environment that need not stay: all but the `newest` that are no older than
+        `age_seconds` (0: of any age) at `now` (Unix time). Raises OSError."""
+        found = sorted(self._of(environment), reverse=True)
+        return [
+            Backup(path, path.stat().st_size)
+            for number, (made, path) in enumerate(found)
+            if number >= newest or (age_seconds and now - made > age_seconds)
+        ]
+
+    def kept(self, environment: str) -> list[Backup]:
+        """All of the environment that are there. Raises OSError."""
+        return [Backup(path, path.stat().st_size) for _, path in self._of(environment)]
+
+    def _not_ours(self, why: str) -> NodeError:
+        return NodeError(
+            f"cannot write to the folder {self.folder}: {why}; as root: "
+            f"install -d -m 700 -o {own_name()} {self.folder}"
+        )
+
+    def sweep(self) -> None:
+        """Remove what a crash left in the making."""
+        with contextlib.suppress(OSError):  # no folder, or none that may be looked into
+            for path in self.folder.glob(f".*{TEMPORARY}"):
+                if NAME.fullmatch(path.name[1 : -len(TEMPORARY)]):
+                    remove(path)
+
+    def _of(self, environment: str) -> list[tuple[float, Path]]:
+        """With the Unix time in its name, each."""
+        if not self.folder.is_dir():
+            return []
+        named = [(NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        return [
+            (_time(found["time"]), path)
+            for found, path in named
+            if found is not None and found["environment"] == environment
+        ]
+
+
+def _version(former: Former) -> str:
+    return former.version if VERSION.fullmatch(former.version) else "unknown"
+
+
+def _name(former: Former, slot: str) -> str:
+    time = datetime.fromtimestamp(former.at, UTC).strftime(TIME_FORM)
+    hexed = hex_of(former.digest)[:12]
+    return f"{_version(former)}@{former.environment}-{slot}-{hexed}-{time}.tar.gz"
+
+
+def _time(text: str) -> float:
+    """0, which is very old, for one that no calendar has."""
+    try:
+        return datetime.strptime(text, TIME_FORM).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
+
+
+async def _pack(source: Path, target: Path, temporary: Path, top: str) -> int:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", START_PACK, ":".join(dict.fromkeys(OWN_FOLDERS))),
+        *(source, target, temporary, "--top", top),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C at the agent's terminal is the agent's to answer
+    )
+    try:
+        async with asyncio.timeout(PACK_SECONDS):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        raise AgentError(f"it took more than {PACK_SECONDS:g} s") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await to_the_end(process.wait())
+    try:
+        answer = json.loads(output)
+        if process.returncode == 0:
+            return int(answer["bytes"])
+        raise NodeError(answer["error"])
+    except (ValueError, KeyError):
+        log.warning("a backup failed: %s", errors.decode(errors="replace")[-2000:])
+        raise AgentError(f"its process failed: {ending(process.returncode or 0)}") from None
