@@ -16,6 +16,7 @@ from tidegate_controller.core.spec import Traffic as TrafficSpec
 from tidegate_controller.errors import AskPerson, TidegateError, TrafficError
 from tidegate_controller.traffic import ADAPTERS, Traffic, balancer_of
 from tidegate_controller.traffic.listening import refuse_silence
+from tidegate_controller.wire import release_of
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,15 @@ async def _move(balancer: Traffic, stream: str, state: t.State, action: t.Action
         proven = gaining(state, weights)
         assert state.rollout is not None
         release = state.rollout.release
-        proofs = [proof.prove(stream, release, place, addresses[place]) for place in proven]
+        proofs = [
+            proof.prove(
+                stream,
+                release_of(state, place_of(state, place).revision) or release,
+                place,
+                addresses[place],
+            )
+            for place in proven
+        ]
         await asyncio.gather(*proofs)
     await balancer.shift({addresses[place]: share for place, share in shares.items()})
     if action.work.prove:  # the way back is written whether anybody sends requests there or not

@@ -11,7 +11,9 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, replace, without
 from tidegate_controller.core.facts import find_action, gaining, place_of
+from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
+from tidegate_controller.core.weights import as_issued
 
 REQUESTS_KEPT = 20  # whose repetition is recognised
 RELEASES_KEPT = 20  # releases that a stream remembers, of the committed and of the undone
@@ -99,6 +101,7 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         before=state.settled,
         plan=event.plan,
         passed=frozenset(proven),
+        zones=event.zones,
     )
     return replace(
         state,
@@ -122,30 +125,7 @@ def _(event: ev.StepEntered, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.ActionIssued, state: t.State, clock: float) -> t.State:
-    action = event.action
-    work = action.work
-    if work.verb == "route":
-        taking = [place for place, share in (work.weights or {}).items() if share]
-        state = replace(state, weights=None, idle_since=without(state.idle_since, *taking))
-    if work.verb == "switch":
-        state = replace(state, current=put(state.current, work.at, None))
-    if work.verb in ("start", "stop") and work.place is not None:
-        revision = work.revision or place_of(state, work.place).revision
-        known = t.Known(revision=revision)
-        state = replace(state, stopped=state.stopped - {work.place})
-        state = replace(state, places=put(state.places, work.place, known))
-    rollout = state.rollout
-    if rollout is None or rollout.cursor >= len(rollout.plan) or not _owns(rollout, action):
-        return replace(state, chores_open=put(state.chores_open, action.id, action))
-    begun = rollout.begun
-    if work.verb == "start" and work.place is not None:
-        begun = begun | {work.place}
-    opened = put(rollout.open, action.id, action)
-    return in_rollout(state, open=opened, begun=begun, done=without(rollout.done, action.index))
-
-
-def _owns(rollout: t.Rollout, action: t.Action) -> bool:
-    return rollout.plan[rollout.cursor].id == action.step
+    return apply_issue(state, event.action)
 
 
 @_evolve.register
@@ -218,13 +198,16 @@ def _(event: ev.Answered, state: t.State, clock: float) -> t.State:
     state = replace(state, requests=_remembered(state, event.request_id, event.rollout))
     state = in_rollout(state, waiting=None, entered_at=clock)
     step = rollout.plan[rollout.cursor]
+    kept_back = len(rollout.done) < len(step.works) and t.Guard(kind="floor") in step.guards
+    if event.answer == "continue" and kept_back:
+        state = in_rollout(state, below_floor=True)
     for index, done in rollout.done.items():
         if done.outcome == "ok":
             continue
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":
             settled = replace(done, outcome="ok")
-            state = apply_outcome(state, step.works[index], True, None, clock)
+            state = apply_outcome(state, as_issued(state, step.works[index]), True, None, clock)
         assert state.rollout is not None
         state = in_rollout(state, done=put(state.rollout.done, index, settled))
     return state
