@@ -6,17 +6,21 @@ Each belongs to one strategy or more; those of another are an error.
 import itertools
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import get_args, get_type_hints
 
 from tidegate_controller.config_checks import (
     At,
     Check,
     Key,
+    boolean,
     choice,
     nodes,
+    string,
 )
 from tidegate_controller.core.spec import Waves
 from tidegate_controller.core.types import SLOTS
+from tidegate_protos.rules import LABEL
 
 _SHARE = re.compile(r"(0|[1-9][0-9]{0,5})%?")
 _SHARE_FORM = 'a number of nodes or a share of them such as 3 or "25%"'
@@ -32,6 +36,25 @@ def clashing(at: At) -> None:
         owners = [owner for owner, keys in STRATEGY_KEYS.items() if key in keys]
         if strategy in STRATEGY_KEYS and strategy not in owners:
             at.inner(key).clashes(f"belongs to {' and '.join(owners)}; this strategy is {strategy}")
+    if strategy == "rolling":
+        _contradicting(at)
+
+
+def _contradicting(at: At) -> None:
+    """Shares that leave less than `min_in_service`, however many nodes there are."""
+    assert isinstance(at.value, dict)
+    most, least = (str(at.value.get(key, "")) for key in ("max_parallel", "min_in_service"))
+    if not (_SHARE.fullmatch(most) and _SHARE.fullmatch(least)):
+        return
+    if most.endswith("%") and least.endswith("%") and _number(most) + _number(least) > 100:
+        at.inner("min_in_service").clashes(
+            f"{least} cannot be kept while {most} are treated at once (max_parallel): together "
+            "they must be 100% at most"
+        )
+
+
+def _number(share: str) -> int:
+    return int(share.rstrip("%"))
 
 
 def grouped(environment: Mapping[str, object]) -> dict[str, object]:
@@ -91,6 +114,13 @@ def _slots(at: At) -> object:
     return at.value
 
 
+def _label(at: At) -> object:
+    text = string(at, 'the name of a label such as "zone"')
+    if text is not None and not LABEL.fullmatch(text):
+        at.expected('the name of a label such as "zone"')
+    return text
+
+
 def _labels(at: At) -> object:
     if not isinstance(at.value, dict) or not at.value:
         at.expected('labels such as { canary = "yes" }, not empty')
@@ -120,6 +150,28 @@ WAVES = {
         "the nodes of the first wave: those with all of these labels",
         absent="as many as `waves` says",
     ),
+    "max_parallel": Key(
+        "max_parallel",
+        Check(_SHARE_FORM, _share),
+        "so many of all nodes are treated at once; a share is rounded down, to one node at least",
+    ),
+    "min_in_service": Key(
+        "min_in_service",
+        Check(_SHARE_FORM, partial(_share, least=0, most=99)),
+        "so many nodes of each zone stay in service; a share is rounded up",
+        absent="one node of all",
+    ),
+    "zone": Key(
+        "zone",
+        Check("a label's name", _label),
+        "the label that says in which zone a node is; without it all are in one",
+    ),
+    "rehearse": Key(
+        "rehearse",
+        boolean,
+        "after the first wave one of its nodes goes back to the old release, and to the new one "
+        "again; an undo in place begins with one node",
+    ),
     "promote": Key(
         "promote",
         choice(get_args(get_type_hints(Waves)["promote"])),
@@ -128,5 +180,6 @@ WAVES = {
 }
 STRATEGY_KEYS: Mapping[str, tuple[str, ...]] = {
     "blue-green": ("slots",),
-    "canary": ("waves", "canary", "promote"),
+    "canary": ("waves", "canary", "rehearse", "promote"),
+    "rolling": ("max_parallel", "min_in_service", "zone", "rehearse", "promote"),
 }

@@ -17,6 +17,7 @@ from tidegate_controller.errors import AskPerson, TidegateError, TrafficError
 from tidegate_controller.outside import WORLD, Outside
 from tidegate_controller.traffic import Traffic, balancer_of
 from tidegate_controller.traffic.listening import refuse_silence
+from tidegate_controller.wire import release_of
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +113,17 @@ class Effects:
     ) -> None:
         """All places must answer where the balancer would send to."""
         assert state.rollout is not None
-        release, prove = state.rollout.release, self._outside.prove
-        await asyncio.gather(*(prove(stream, release, place, addresses[place]) for place in places))
+        latest, prove = state.rollout.release, self._outside.prove
+        proofs = [
+            prove(
+                stream,
+                release_of(state, place_of(state, place).revision) or latest,
+                place,
+                addresses[place],
+            )
+            for place in places
+        ]
+        await asyncio.gather(*proofs)
 
 
 async def _refuse_unknown_traffic(balancer: Traffic, state: t.State) -> None:

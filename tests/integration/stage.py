@@ -6,7 +6,8 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from running_apps import running_beneath
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
+from tidegate_controller.core.spec import Spec
 from tidegate_controller.demo.background_load import BackgroundLoad
 from tidegate_controller.demo.local_fleet import LocalFleet
 from tidegate_controller.demo.show import Act, build, deploy, example_app
@@ -57,7 +59,13 @@ lanes = 4
 class Stage:
     """Real controller, agents, Caddy and load in `folder`; parts that die are started again."""
 
-    def __init__(self, folder: Path, soak: str, nodes: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        soak: str,
+        nodes: int = 2,
+        chosen: Callable[[Spec], Spec] = lambda spec: spec,
+    ) -> None:
         self.fleet = LocalFleet(folder, nodes)
         self.app = folder / "app"
         self.app.mkdir()
@@ -65,7 +73,7 @@ class Stage:
         assert LINGERS in serve
         (self.app / "serve.py").write_text(serve.replace(LINGERS, "LINGER_SECONDS = 0.05"))
         (self.app / "tidegate.toml").write_text(CONFIG.replace("{soak}", soak))
-        self.spec = config.load(self.app / "tidegate.toml").environment()
+        self.spec = chosen(config.load(self.app / "tidegate.toml").environment())
         self.load = BackgroundLoad(self.fleet.url, 50, 4)
         self._closing = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise)
@@ -77,7 +85,7 @@ class Stage:
         try:
             fleet.start_controller(CRASHING_CONTROLLER)
             for node in fleet.nodes:
-                fleet.start_agent(node, CRASHING_AGENT)
+                self._start_agent(node)
             fleet.start_balancer(self.spec.traffic)
             fleet.wait_connected()
             self._supervisor.start()
@@ -99,18 +107,41 @@ class Stage:
                 if name == "controller":
                     self.fleet.start_controller(CRASHING_CONTROLLER)
                 elif name != "caddy":
-                    self.fleet.start_agent(name, CRASHING_AGENT)
+                    self._start_agent(name)
 
-    def deploy(self, version: str, **behaviour: object) -> RolloutView:
-        """Deploy, follow to the end, wait until the chores are done too."""
+    def _start_agent(self, node: str) -> None:
+        """Every other node is of one group, the rest of another."""
+        group = "odd" if int(node.rpartition("-")[2]) % 2 else "even"
+        self.fleet.start_agent(node, CRASHING_AGENT, [f"group={group}"])
+
+    def deploy(
+        self,
+        version: str,
+        then: Callable[[Client, str], None] = lambda client, rollout: None,
+        **behaviour: object,
+    ) -> RolloutView:
+        """Deploy, follow to the end, wait until the chores are done too. `then`: is called with
+        the rollout when it has begun."""
         artifact = build(self.app, Act("", version, "", behaviour))
         with Client(self.fleet.address).expect() as client:
             reply = self._ask(client, artifact, version)
-            assert reply.rollout, reply.message
-            for _ in client.events(reply.seq, reply.rollout, follow=True):
-                pass
-            self.settle()
-            return client.rollout(reply.rollout)
+            then(client, reply.rollout)
+            return self._followed(client, reply)
+
+    def rollback(self) -> RolloutView:
+        """Likewise, to the release before."""
+        with Client(self.fleet.address).expect() as client:
+            request = pb.RollbackRequest(
+                request_id=uuid.uuid4().hex, app="hello", requested_by="test"
+            )
+            return self._followed(client, client.rollback(request))
+
+    def _followed(self, client: Client, reply: pb.RolloutReply) -> RolloutView:
+        assert reply.rollout, reply.message
+        for _ in client.events(reply.seq, reply.rollout, follow=True):
+            pass
+        self.settle()
+        return client.rollout(reply.rollout)
 
     def _ask(self, client: Client, artifact: Path, version: str) -> pb.RolloutReply:
         """An agent writes to its journal now and then, so it may die before anything was asked."""
@@ -142,12 +173,15 @@ class Stage:
             return int(database.execute("SELECT max(seq) FROM events").fetchone()[0])
 
     def assert_agreement(self, version: str) -> None:
-        """Log, machines and balancer say the same: this version, in one slot a node."""
+        """Log, machines and balancer say the same: this version, in one slot of each node, or of
+        each of the group that serves."""
         status = self.status()
         assert status.version == version
         assert status.rollout is None
         addresses = set()
-        for node in status.nodes:
+        serving = [node for node in status.nodes if node.active_slot or not self.spec.slots]
+        assert len(serving) >= len(status.nodes) / 2
+        for node in serving:
             assert node.active_slot, node
             for slot, view in node.slots.items():
                 active = slot == node.active_slot

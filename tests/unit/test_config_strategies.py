@@ -100,6 +100,8 @@ def test_keys_of_another_strategy_are_refused(tmp_path: Path) -> None:
     [
         "",
         'strategy = "canary"\nwaves = [1, "100%"]\ncanary = { a = "b" }',
+        'strategy = "rolling"\nmin_in_service = "50%"',
+        'strategy = "rolling"\nmax_parallel = 2\nzone = "rack"\nrehearse = true',
         'slots = { blue = { a = "b" }, green = { a = "g" } }',
     ],
 )
@@ -107,3 +109,32 @@ def test_what_counts_is_spelled_so_that_it_reads_the_same(tmp_path: Path, keys: 
     found = read(tmp_path, with_strategy(keys))
     again = read(tmp_path, config_spelled.spelled(found.app, found.specs))
     assert again.specs == found.specs
+
+
+def test_rolling_takes_one_node_at_a_time_where_nothing_is_said(tmp_path: Path) -> None:
+    found = waves_of(tmp_path, 'strategy = "rolling"')
+    assert (found.max_parallel, found.min_in_service, found.zone) == ("1", None, "zone")
+
+
+ROLLING = [
+    ('max_parallel = "0"', 'max_parallel: must be at least 1 and at most "100%"; found …'),
+    ('min_in_service = "100%"', 'min_in_service: must be at least 0 and at most "99%"; found …'),
+    ('zone = "a b"', 'zone: must be the name of a label such as "zone"; found the string "a b"'),
+    ('waves = ["100%"]', "waves: belongs to canary; this strategy is rolling"),
+]
+
+
+@pytest.mark.parametrize(("key", "expected"), ROLLING)
+def test_a_wrong_key_of_rolling_is_refused(tmp_path: Path, key: str, expected: str) -> None:
+    (said,) = problems(tmp_path, with_strategy(f'strategy = "rolling"\n{key}'))
+    assert_said(said, f"6: [environments.production] {expected}")
+
+
+def test_a_floor_that_max_parallel_cannot_keep_is_refused(tmp_path: Path) -> None:
+    keys = 'strategy = "rolling"\nmax_parallel = "50%"\nmin_in_service = "75%"'
+    (said,) = problems(tmp_path, with_strategy(keys))
+    assert_said(
+        said,
+        "7: [environments.production] min_in_service: 75% cannot be kept while 50% are treated at "
+        "once (max_parallel): together they must be 100% at most",
+    )

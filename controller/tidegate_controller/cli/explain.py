@@ -21,6 +21,17 @@ PURPOSE = {
     "migrate": "before anything of the release is started",
     "start": "to see it healthy before it gets any traffic",
     "approve": "since the environment wants somebody to look before it gets traffic",
+    "drain": "its nodes get no new requests, and enough others stay in service",
+    "stop": "once the last requests have had time to end; its files stay for the way back",
+    "admit": "its nodes take traffic again, each having answered first",
+    "rehearse-admit": "the way back was tried on one node: the old release serves there",
+    "rehearse-shift": "the way back was tried on one node: the old release serves there",
+    "return-admit": "and it has the new one again",
+    "return-shift": "and it has the new one again",
+    "drain-back": "nodes of the new release lose their traffic, as many as can be spared",
+    "stop-back": "a node runs one of both releases at a time",
+    "start-back": "the old release, before it gets any traffic",
+    "admit-back": "what is well again takes its traffic back",
     "shift": "all traffic at once, each place having answered first",
     "switch": "so that `current` on the nodes names what serves",
     "soak": "to see whether it stays healthy with traffic",
@@ -34,6 +45,8 @@ IN_WAVES = {
 }
 WHY_WAIT = {
     "start": "once the slot had no traffic and its last requests had had time to end",
+    "stop": "once its last requests had had time to end",
+    "drain": "once enough others were in service",
     "shift": "once all that gain traffic were healthy",
 }
 BLAMES = {
@@ -166,10 +179,8 @@ class Explanation:
         if not moves:
             self._say("So it is undone. No traffic had been moved, so there is none to move back.")
         elif back:
-            self._say(
-                f"So it is undone: all traffic goes back to {_places(back)}. What had traffic "
-                "before still runs there, so nothing has to be started."
-            )
+            where = _places(set(back))
+            self._say(f"So it is undone: all traffic goes back to {where}. {_meanwhile(data)}")
         else:
             self._say("So it is undone: nothing had traffic before, so nothing gets any.")
 
@@ -268,6 +279,18 @@ def _why_nodes(picture: Picture, data: Mapping[str, Any]) -> str:
     else:
         why = "those that the configuration names"
     return f"It is about {amount(len(nodes), 'node')}, {why}: {_places(nodes)}."
+
+
+def _meanwhile(data: Mapping[str, Any]) -> str:
+    """What the way back has to start, as far as anything."""
+    works = [work for step in data["plan"] for work in step["works"]]
+    starts = [work["place"] for work in works if work["verb"] == "start"]
+    if not starts:
+        return "What had traffic before still runs there, so nothing has to be started."
+    return (
+        f"The old release was stopped in {_places(starts)}, so it is started there first; until "
+        "then what is well serves."
+    )
 
 
 def _plan(picture: Picture) -> str:

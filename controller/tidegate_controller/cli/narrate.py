@@ -110,7 +110,10 @@ class Narrator:
     def _replanned(self, event: EventView) -> list[str]:
         if not event.data["plan"]:
             return ["undoing: no traffic was moved, so there is none to move back"]
-        return ["undoing: moving traffic back to where it was"]
+        works = [work for step in event.data["plan"] for work in step["works"]]
+        starts = sum(work["verb"] == "start" for work in works)
+        first = f", and starting the old release on {amount(starts, 'node')}" if starts else ""
+        return [f"undoing: moving traffic back to where it was{first}"]
 
     def _waiting(self, event: EventView) -> list[str]:
         rollout, answers = event.data["rollout"], event.data["answers"]

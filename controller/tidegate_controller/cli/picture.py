@@ -236,6 +236,8 @@ class Picture:
         work, stage = action["work"], self._by_id.get(action["step"])
         if work["verb"] == "route":
             self._moves[action["id"]] = _gets_traffic(work)
+        if work["verb"] == "stop":
+            self._health.pop(work["place"], None)  # it may be unwell now
         if work["verb"] == "start":
             self._brought.add(work["place"])
             self._places[action["id"]] = work["place"]

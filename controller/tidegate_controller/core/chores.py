@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft, pending
+from tidegate_controller.core.facts import may_run
 from tidegate_controller.core.guards import opens_at
 
 CHORE_SECONDS = 86_400.0  # a chore that could not be done by then becomes a debt
@@ -34,13 +35,6 @@ def _stopping(state: t.State) -> set[t.Place | None]:
     return {chore.work.place for chore in state.chores if chore.work.verb == "stop"}
 
 
-def _may_run(state: t.State, place: t.Place, known: t.Known) -> bool:
-    """A process that has died is started again by its agent, unless it was stopped by command."""
-    if known.revision is None:
-        return known.running is not False
-    return known.running is True or place not in state.stopped
-
-
 def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
     """Retire every slot that runs without traffic, after it was kept for a while."""
     rollout = state.rollout
@@ -48,8 +42,8 @@ def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
     stopping = _stopping(state)
     retire = tuple(
         _stop(rollout, place, now + state.pace.keep_old_seconds)
-        for place, known in sorted(state.places.items())
-        if not state.settled.get(place) and _may_run(state, place, known) and place not in stopping
+        for place in sorted(state.places)
+        if not state.settled.get(place) and may_run(state, place) and place not in stopping
     )
     return retire + cleanup_chores(state, rollout.id, rollout.nodes, now)
 
@@ -70,8 +64,10 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
     drained = now + (rollout.pace.drain_seconds if moved else 0.0)
     ours = {release.revision for release in (*state.committed, *state.undone)}
     for place, known in sorted(state.places.items()):
-        if place in left_alone or not _may_run(state, place, known):
+        if place in left_alone or not may_run(state, place):
             continue
+        if state.weights is not None and state.settled.get(place):
+            continue  # it serves: the next rollout finds it so
         if place in rollout.begun:
             chores.append(_stop(rollout, place, drained))
         elif known.revision in ours:  # what somebody else has put there is not ours to stop
@@ -87,15 +83,29 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
     return tuple(chores)
 
 
+def debts_after_giving_up(state: t.State) -> dict[str, str]:
+    """What is left open when somebody gives up an undo."""
+    if state.weights is not None:
+        return debts_after_undo(state)
+    return {
+        t.CONTROLLER: "nobody knows where traffic goes; the next deploy or rollback settles that "
+        "first"
+    }
+
+
 def debts_after_undo(state: t.State) -> dict[str, str]:
     """Nodes that took traffic before the rollout and could not get it back."""
     assert state.rollout is not None
-    return {
-        place.node: f"{place} was away or not healthy when traffic moved back; it takes none "
-        "until the release is deployed again"
-        for place, share in sorted(state.rollout.before.items())
-        if share and not state.settled.get(place)
-    }
+    debts = {}
+    for place, share in sorted(state.rollout.before.items()):
+        if share and not state.settled.get(place):
+            debts[place.node] = (
+                f"{place.other} has the traffic still, as {place} could not be brought back"
+                if state.settled.get(place.other)
+                else f"{place} was away or not healthy when traffic moved back; it takes none "
+                "until the release is deployed again"
+            )
+    return debts
 
 
 def waiting_chores(state: t.State) -> list[t.Chore]:

@@ -16,6 +16,7 @@ from tidegate_controller.core.chores import (
     chore_opens_at,
     chores_after_commit,
     chores_after_undo,
+    debts_after_giving_up,
     debts_after_undo,
     issue_chores,
     waiting_chores,
@@ -46,6 +47,7 @@ from tidegate_controller.core.steps import (
     to_issue,
 )
 from tidegate_controller.core.strategies.back import plan_back
+from tidegate_controller.core.weights import as_issued
 
 
 def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:
@@ -265,7 +267,8 @@ def _issue(draft: Draft, step: t.Step) -> bool:
         attempt = done.attempt + 1 if done else 1
         assert draft.rollout.entered_at is not None
         deadline = max(draft.rollout.entered_at, draft.now) + step.deadline_seconds
-        draft.issue(step.id, index, step.works[index], deadline, attempt)
+        work = as_issued(draft.state, step.works[index])
+        draft.issue(step.id, index, work, deadline, attempt)
     return bool(ready)
 
 
@@ -280,10 +283,7 @@ def _fail(draft: Draft, step: t.Step, fault: str) -> None:
                 state="failed",
                 reason=f"{rollout.reason}; and it could not be undone: {reason}",
                 chores=chores_after_undo(draft.state, draft.now),
-                debts={
-                    t.CONTROLLER: "nobody knows where traffic goes; the next deploy or rollback "
-                    "settles that first"
-                },
+                debts=debts_after_giving_up(draft.state),
             )
         )
     else:

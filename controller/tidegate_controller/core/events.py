@@ -40,6 +40,7 @@ class Started(Event, frozen=True, kw_only=True):
     message: str = ""
     commit: str = ""
     notes: tuple[str, ...] = ()  # what whoever asked may not have meant, in words
+    zones: Mapping[str, str] = {}  # of each node, where the strategy has a floor
 
 
 class StepEntered(Event, frozen=True, kw_only=True):

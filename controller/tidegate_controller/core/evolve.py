@@ -21,6 +21,7 @@ from tidegate_controller.core.changes import (
 )
 from tidegate_controller.core.evolve_control import CONTROL
 from tidegate_controller.core.facts import find_action, gaining, place_of
+from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.restored import after_decision, after_restore
 
@@ -103,6 +104,7 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         before=state.settled,
         plan=event.plan,
         passed=frozenset(proven),
+        zones=event.zones,
     )
     return replace(
         state,
@@ -121,31 +123,7 @@ def _(event: ev.StepEntered, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.ActionIssued, state: t.State, clock: float) -> t.State:
-    action = event.action
-    work = action.work
-    if work.verb == "route":
-        taking = [place for place, share in (work.weights or {}).items() if share]
-        state = replace(state, weights=None, idle_since=without(state.idle_since, *taking))
-    if work.verb == "switch":
-        state = replace(state, current=put(state.current, work.at, None))
-    if work.verb in ("start", "stop") and work.place is not None:
-        revision = work.revision or place_of(state, work.place).revision
-        known = t.Known(revision=revision)
-        state = replace(state, stopped=state.stopped - {work.place})
-        state = replace(state, places=put(state.places, work.place, known))
-    rollout = state.rollout
-    if rollout is None or rollout.cursor >= len(rollout.plan) or not _owns(rollout, action):
-        return replace(state, chores_open=put(state.chores_open, action.id, action))
-    if work.verb == "prepare":
-        state = in_rollout(state, prepared=rollout.prepared | {work.at})
-    if work.verb == "start" and work.place is not None:
-        state = in_rollout(state, begun=rollout.begun | {work.place})
-    opened = put(rollout.open, action.id, action)
-    return in_rollout(state, open=opened, done=without(rollout.done, action.index))
-
-
-def _owns(rollout: t.Rollout, action: t.Action) -> bool:
-    return rollout.plan[rollout.cursor].id == action.step
+    return apply_issue(state, event.action)
 
 
 @_evolve.register

@@ -7,6 +7,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, remembered, replace
 from tidegate_controller.core.outcomes import apply_outcome
+from tidegate_controller.core.weights import as_issued
 
 
 def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
@@ -29,13 +30,16 @@ def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
     state = replace(state, requests=remembered(state, event.request_id, event.rollout))
     state = in_rollout(state, waiting=None, entered_at=clock)
     step = rollout.plan[rollout.cursor]
+    kept_back = len(rollout.done) < len(step.works) and t.Guard(kind="floor") in step.guards
+    if event.answer == "continue" and kept_back:
+        state = in_rollout(state, below_floor=True)
     for index, done in rollout.done.items():
         if done.outcome == "ok":
             continue
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":
             settled = replace(done, outcome="ok")
-            state = apply_outcome(state, step.works[index], True, None, clock)
+            state = apply_outcome(state, as_issued(state, step.works[index]), True, None, clock)
         assert state.rollout is not None
         state = in_rollout(state, done=put(state.rollout.done, index, settled))
     return state

@@ -7,6 +7,15 @@ def place_of(state: t.State, place: t.Place) -> t.Known:
     return state.places.get(place, t.Known())
 
 
+def may_run(state: t.State, place: t.Place) -> bool:
+    """Whether something may run there. A process that has died is started again by its agent,
+    unless it was stopped by command."""
+    known = place_of(state, place)
+    if known.revision is None:
+        return known.running is not False
+    return known.running is True or place not in state.stopped
+
+
 def known_nodes(state: t.State) -> set[str]:
     """Nodes that the stream knows anything about."""
     places = {place.node for place in (*state.places, *state.settled)}

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import gaining, place_of
+from tidegate_controller.core.facts import gaining, may_run, place_of
+from tidegate_controller.core.floor import breach
 
 NOW = 0.0  # a guard that holds: it has held since ever
 NEVER = float("inf")  # a guard that no passing of time alone will satisfy
@@ -30,7 +31,21 @@ def _proven(state: t.State, work: t.Work) -> float:
     return NOW if all(place_of(state, place).healthy for place in places) else NEVER
 
 
+def _alone(state: t.State, work: t.Work) -> float:
+    """Nothing runs in the node's other slot."""
+    assert work.place is not None
+    other = work.place.other
+    return NEVER if other in state.places and may_run(state, other) else NOW
+
+
+def _floor(state: t.State, work: t.Work) -> float:
+    """Enough nodes stay in service; see `core.floor`."""
+    return NEVER if breach(state, work.weights or {}) else NOW
+
+
 GUARDS: dict[str, Callable[[t.State, t.Work], float]] = {
     "no_traffic": _no_traffic,
     "proven": _proven,
+    "alone": _alone,
+    "floor": _floor,
 }

@@ -36,6 +36,7 @@ def apply_outcome(
     ended_by_agent = work.verb == "start" and not ok and known.running is False
     if ended_by_agent or (work.verb == "stop" and ok):
         return replace(state, stopped=state.stopped | {work.place})
-    if work.verb == "start" and ok and state.rollout:
-        return in_rollout(state, passed=state.rollout.passed | {work.place})
+    if work.verb == "start" and ok and (rollout := state.rollout):
+        passed = rollout.passed if rollout.undoing else rollout.passed | {work.place}
+        return in_rollout(state, passed=passed, halted=rollout.halted - {work.place})
     return state

@@ -12,6 +12,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
+from tidegate_controller.core.floor import zones_of
 from tidegate_controller.core.reach import reach_notes
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
@@ -178,6 +179,7 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
             commit=request.commit if isinstance(request, i.Deploy) else "",
             absent=absent,
             notes=reach_notes(state, goal, absent),
+            zones=zones_of(goal),
         )
     )
 

@@ -158,6 +158,10 @@ class Waves(Struct, frozen=True, kw_only=True):
     sizes: tuple[Share, ...] = ("1", "10%", "50%", "100%")  # canary: of all nodes, cumulative
     canary: Mapping[str, str] | None = None  # labels of the nodes of the first wave
     promote: Literal["auto", "manual"] = "auto"  # after a wave that is not the last
+    max_parallel: Share = "1"  # rolling: of all nodes, at once
+    min_in_service: Share | None = None  # rolling: of the nodes of each zone; None: one of all
+    zone: str = "zone"  # the label that names a node's zone
+    rehearse: bool = False  # the way back, on one node, before the second wave
 
 
 class Spec(Struct, frozen=True, kw_only=True):
@@ -165,7 +169,7 @@ class Spec(Struct, frozen=True, kw_only=True):
 
     app: str
     environment: str
-    strategy: Literal["blue-green", "canary"] = "blue-green"
+    strategy: Literal["blue-green", "canary", "rolling"] = "blue-green"
     waves: Waves = Waves()
     # Where a slot is a group of servers: slot -> labels of its nodes.
     slots: Mapping[str, Mapping[str, str]] | None = None

@@ -9,6 +9,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, place_of
+from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
 
 RETRY_SECONDS_MAX = 30.0
@@ -68,6 +69,7 @@ def question(draft: Draft, step: t.Step) -> Question | None:
         return Question("; ".join(asked))
     if rollout.undoing and _is_late(draft, step):
         tried = "; ".join(done.error for done in rollout.done.values())
+        tried = tried or _kept_back(draft.state, step)
         return Question(
             f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
         )
@@ -141,7 +143,7 @@ def fault_of(draft: Draft, step: t.Step) -> str:
         if known.healthy is False or known.running is False:
             return f"{place} had passed its checks and failed again{_detail(draft, place)}"
     if _is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
-        last = "; ".join(done.error for done in bad.values())
+        last = "; ".join(done.error for done in bad.values()) or _kept_back(state, step)
         away = "".join(f"; {node} is away" for node in sorted(state.away))
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
         return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
@@ -157,7 +159,10 @@ def step_ends_at(rollout: t.Rollout, step: t.Step) -> float:
 
 def in_doubt(rollout: t.Rollout, step: t.Step) -> bool:
     """Whether something may have been done that a person is asked about. The step is not late then:
-    the deadline of each action leads to the question, which the end of the step would forestall."""
+    the deadline of each action leads to the question, which the end of the step would forestall.
+    Nor is one on the way back that goes as far as it can: each of its works has its own time."""
+    if rollout.undoing and step.failures_allowed:
+        return True
     unsure = any(_is_asked(step.works[index], done) for index, done in rollout.done.items())
     return unsure or any(action.work.on_unknown == "ask" for action in rollout.open.values())
 
@@ -186,10 +191,30 @@ def is_satisfied(draft: Draft, step: t.Step) -> bool:
         return False
     if step.gate and step.id not in rollout.approved:
         return False
-    ok = [index for index, done in rollout.done.items() if done.outcome == "ok"]
-    if rollout.open or len(ok) + step.failures_allowed < len(step.works):
+    failed = sum(not _is_done(draft.state, step, index) for index in range(len(step.works)))
+    if rollout.open or failed > step.failures_allowed:
+        return False
+    if step.failures_allowed and any(_may_come(draft, step, i) for i in range(len(step.works))):
         return False
     return draft.now >= held_at(rollout, step)
+
+
+def _is_done(state: t.State, step: t.Step, index: int) -> bool:
+    done = state.rollout.done.get(index) if state.rollout else None
+    return done is not None and done.outcome == "ok"
+
+
+def _may_come(draft: Draft, step: t.Step, index: int) -> bool:
+    """Whether the work was never tried, and passing time will let it: else it is as good as
+    failed."""
+    never = index not in draft.rollout.done
+    return never and may_issue_at(draft.state, step, index) != float("inf")
+
+
+def _kept_back(state: t.State, step: t.Step) -> str:
+    """Why a move that is to keep the floor has not begun."""
+    moves = [work.weights or {} for work in step.works if t.Guard(kind="floor") in step.guards]
+    return "; ".join(filter(None, (breach(state, weights) for weights in moves)))
 
 
 def held_at(rollout: t.Rollout, step: t.Step) -> float:

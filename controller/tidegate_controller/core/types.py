@@ -106,7 +106,7 @@ class Known(Struct, frozen=True, kw_only=True):
 class Guard(Struct, frozen=True, kw_only=True):
     """A condition that must hold whenever an action of the step is issued."""
 
-    kind: Literal["no_traffic", "proven"]
+    kind: Literal["no_traffic", "proven", "alone", "floor"]
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -230,7 +230,10 @@ class Rollout(Struct, frozen=True, kw_only=True):
     open: Mapping[str, Action] = {}
     done: Mapping[int, Done] = {}  # works of the step at the cursor
     prepared: frozenset[str] = frozenset()  # nodes that were told to prepare the release
+    zones: Mapping[str, str] = {}  # of each node, where the strategy has a floor
+    below_floor: bool = False  # a person has said that the floor does not matter any more
     begun: frozenset[Place] = frozenset()  # places whose start was issued
+    halted: frozenset[Place] = frozenset()  # places it has stopped, and not seen healthy since
     passed: frozenset[Place] = frozenset()  # places that became healthy and must stay so
     healthy_since: float | None = None  # all that passed have been healthy since then
     waiting: Wait | None = None

@@ -60,11 +60,16 @@ class LocalFleet:
             *NO_FILES,
         )
 
-    def start_agent(self, node: str, program: Sequence[str] = AGENT) -> None:
+    def start_agent(
+        self, node: str, program: Sequence[str] = AGENT, labels: Sequence[str] = ()
+    ) -> None:
+        """`labels`: beside `role=web`."""
         self._spawn(
             node,
             *(*program, "run", "--node", node, "--data", str(self.folder / "nodes" / node)),
-            *("--controller", self.address, "--label", "role=web", *NO_FILES),
+            *("--controller", self.address, "--label", "role=web"),
+            *(word for label in labels for word in ("--label", label)),
+            *NO_FILES,
         )
 
     def start_balancer(self, traffic: Traffic) -> None:

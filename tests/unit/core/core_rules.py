@@ -4,6 +4,7 @@ Called by `driver.World` with each event before it is applied. What the balancer
 kept here from the events alone, so that the core's own idea of it is not taken on trust.
 """
 
+import math
 from collections.abc import Callable
 
 from core_values import describe
@@ -17,10 +18,11 @@ from tidegate_controller.core.facts import place_of
 
 
 class Rules:
-    """`is_well` says whether a place really works, as far as anybody can know."""
+    """`is_well` says whether a place really works, as far as anybody can know; `runs` whether a
+    process is there."""
 
-    def __init__(self, is_well: Callable[[t.Place], bool]) -> None:
-        self._is_well = is_well
+    def __init__(self, is_well: Callable[[t.Place], bool], runs: Callable[[t.Place], bool]) -> None:
+        self._is_well, self._runs = is_well, runs
         self._may_serve: set[t.Place] = set()  # places that the balancer may be sending to
         self._idle_since: dict[t.Place, float] = {}  # when one of them surely ceased to be
 
@@ -47,11 +49,15 @@ class Rules:
         assert action.deadline > now
         if work.verb in ("start", "stop"):
             self._see_disturbed(state, work, now)
+        if work.verb == "start" and in_place(state):
+            assert not self._runs(work.place.other), "two releases run on a node at once"
         if work.verb == "route":
             shares = {p for p, share in work.weights.items() if share}
             if work.prove:
                 gaining = [p for p in shares if not state.settled.get(p)]
                 assert all(place_of(state, p).healthy is True for p in gaining), "not proven"
+            if in_place(state):
+                self._see_floor(state, work)
             self._may_serve |= shares
 
     def _see_disturbed(self, state: t.State, work: t.Work, now: float) -> None:
@@ -63,6 +69,18 @@ class Rules:
         paces = [state.pace, *([state.rollout.pace] if state.rollout else [])]
         drain_seconds = min(pace.drain_seconds for pace in paces)
         assert now >= idle_since + drain_seconds, "not drained"
+
+    def _see_floor(self, state: t.State, work: t.Work) -> None:
+        """A move that takes nodes out of service leaves enough of the others in it."""
+        rollout = state.rollout
+        serving = {p.node for p, share in state.settled.items() if share and self._is_well(p)}
+        left = {p.node for p, share in work.weights.items() if share and self._is_well(p)}
+        kept = {p.node for p, share in work.weights.items() if share}
+        for zone in set(rollout.zones.values()):
+            nodes = {node for node in rollout.nodes if rollout.zones[node] == zone}
+            least = least_of(rollout.spec.waves.min_in_service, len(nodes))
+            if (serving - kept) & nodes and not rollout.below_floor:
+                assert len(left & nodes) >= least, "too few in service"
 
     def see_done_by_hand(self, state: t.State, work: t.Work, now: float) -> None:
         """A person who says `continue` has moved the traffic."""
@@ -78,6 +96,21 @@ class Rules:
             assert gained <= rollout.passed, "traffic went to a place that never passed"
         self._idle_since |= dict.fromkeys(self._may_serve - shares, now)
         self._may_serve = shares
+
+
+def in_place(state: t.State) -> bool:
+    rollout = state.rollout
+    return rollout is not None and bool(rollout.zones) and any(rollout.before.values())
+
+
+def least_of(share: str | None, nodes: int) -> int:
+    """How many of the nodes of a zone must stay in service; what counts over all is not looked
+    at."""
+    if share is None:
+        return 0
+    if share.endswith("%"):
+        return math.ceil(int(share[:-1]) * nodes / 100)
+    return int(share)
 
 
 def check_rest(state: t.State, input_: i.Input, now: float) -> None:

@@ -69,7 +69,7 @@ class World:
         self.machines: dict[t.Place, t.Known] = {}  # what really runs
         self.currents: dict[str, str] = {}
         self.journals = {node: f"journal-{node}" for node in self.nodes}
-        self._rules = Rules(self._is_well)
+        self._rules = Rules(self._is_well, self._is_up)
         self.numbers = {"rollout": 0, "epoch": 0, "feed": 0}
         self.restart_after, self.reconnect = restart_after, reconnect
         self.restart()
@@ -99,7 +99,10 @@ class World:
 
     def _is_well(self, here: t.Place) -> bool:
         """What the slot's agent would say, if it can."""
-        return here.node in self.gone or self.machines[here].healthy is True
+        return here.node in self.gone or self.machines.get(here, DOWN).healthy is True
+
+    def _is_up(self, here: t.Place) -> bool:
+        return here in self.machines and self.machines[here].running is True
 
     # --- What operators and controllers do ----------------------------------------------------
 

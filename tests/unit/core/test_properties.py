@@ -30,8 +30,20 @@ HEALTH = (
 )
 
 SERVER_GROUPS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
-LABELS = {"a": {"group": "blue"}, "b": {"group": "green"}, "c": {"group": "green"}}
 ANSWERS = ("retry", "continue", "abort", "approve", "promote")
+LABELS = {
+    "a": {"group": "blue", "zone": "1"},
+    "b": {"group": "green", "zone": "2"},
+    "c": {"group": "green", "zone": "2"},
+}
+WAVES = (
+    Waves(),
+    Waves(sizes=("1", "2", "100%"), max_parallel="2", zone="rack"),
+    Waves(sizes=("2", "100%"), max_parallel="2", min_in_service="1", zone="rack"),
+    Waves(sizes=("1", "50%", "100%"), max_parallel="67%", min_in_service="60%", zone="rack"),
+    Waves(sizes=("34%", "100%"), max_parallel="100%", min_in_service="0"),
+    Waves(sizes=("1", "100%"), rehearse=True),
+)
 STEPS = (
     "prepare",
     "migrate",
@@ -42,6 +54,14 @@ STEPS = (
     "soak",
     "verify",
     "shift-back",
+    "drain",
+    "stop",
+    "admit",
+    "stop-back",
+    "start-back",
+    "admit-back",
+    "rehearse-",
+    "return-",
     "the end",
 )
 Chapter = tuple[tuple, str, list[tuple]]
@@ -78,8 +98,8 @@ lives = st.lists(chapter, min_size=3, max_size=5)
 kinds = st.fixed_dictionaries(
     {
         "settings": st.sampled_from((SETTINGS, ON_EVERY_NODE)),
-        "strategy": st.sampled_from(("blue-green", "canary")),
-        "waves": st.sampled_from((Waves(), Waves(sizes=("1", "2", "100%")))),
+        "strategy": st.sampled_from(("blue-green", "canary", "rolling", "rolling")),
+        "waves": st.sampled_from(WAVES),
         "slots": st.sampled_from((None, None, SERVER_GROUPS)),
         "approval": st.booleans(),
     }

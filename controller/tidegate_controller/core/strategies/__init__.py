@@ -7,8 +7,12 @@ The engine knows none of them; it only runs plans.
 from collections.abc import Callable
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.strategies import blue_green, canary
+from tidegate_controller.core.strategies import blue_green, canary, rolling
 
 Builder = Callable[[t.State, t.Goal], tuple[t.Step, ...]]
 
-STRATEGIES: dict[str, Builder] = {"blue-green": blue_green.steps, "canary": canary.steps}
+STRATEGIES: dict[str, Builder] = {
+    "blue-green": blue_green.steps,
+    "canary": canary.steps,
+    "rolling": rolling.steps,
+}

@@ -11,6 +11,13 @@ def approval(goal: t.Goal) -> list[t.Step]:
     return [gate(goal, "approval", "approve", "Approve")]
 
 
+def promotion(goal: t.Goal, *, last: bool) -> list[t.Step]:
+    """After each wave but the last, where the next one waits for somebody to look at this one."""
+    if goal.kind != "deploy" or last or goal.spec.waves.promote == "auto":
+        return []
+    return [gate(goal, "promotion", "promote", "Promote")]
+
+
 def gate(goal: t.Goal, kind: t.Gate, step_id: str, name: str) -> t.Step:
     """The deadline begins once it was said: until then a node that is away may come back."""
     health = goal.release.settings.health

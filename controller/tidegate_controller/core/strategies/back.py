@@ -1,13 +1,20 @@
 """The plan that undoes any rollout: traffic goes straight back to where it was before.
 
-Places that took traffic before are never touched by a rollout, so nothing need be started; what
-the rollout started is stopped afterwards, by chores that hold no lock.
+Where the places that had traffic still run, that is one move; what the rollout started is stopped
+afterwards, by chores that hold no lock. Where it has stopped them, as in place, what still runs of
+the old release takes traffic at once, and the others are started again in waves: nodes that serve
+nobody all together, since nothing is lost by it, then those that serve with the new release and are
+well, no more at a time than the floor allows. A node that cannot be brought back stops nobody else.
 """
+
+from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.strategies.parts import reachable, route_step
+from tidegate_controller.core.facts import may_run, place_of
+from tidegate_controller.core.floor import breach, waves_in
+from tidegate_controller.core.strategies import parts
+from tidegate_controller.core.strategies.rolling import ALONE, FLOOR, without_nodes
 
 RETRY_SECONDS = 1.0
 
@@ -16,18 +23,21 @@ def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
     """Steps from what each place runs, or may run, to the traffic before the rollout."""
     rollout = state.rollout
     assert rollout is not None
-    weights = reachable(state, safe_weights(state, rollout.before, now))
-    if state.weights == weights:
-        return ()
-    step = route_step("shift-back", "Shift back", weights, rollout.spec)
-    return (replace(step, retry_seconds=RETRY_SECONDS),)
+    before = {place: share for place, share in rollout.before.items() if share}
+    stopped = [place for place in before if place in rollout.halted]
+    if stopped:
+        return _in_place(state, rollout, stopped, now)
+    weights = parts.reachable(state, safe_weights(state, before, now))
+    return (
+        () if state.weights == weights else (_move("shift-back", "Shift back", weights, rollout),)
+    )
 
 
 def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
     """`before`, without places that are down, as long as any is left. Nor does traffic move to a
     node that was waited for in vain; it stays with one, since its agent alone may be gone."""
     moved = state.weights != before
-    given_up = {node for node, until in state.away.items() if now >= until}
+    given_up = _given_up(state, now)
 
     def lost(place: t.Place) -> bool:
         known = place_of(state, place)
@@ -37,3 +47,126 @@ def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
 
     alive = {place: share for place, share in before.items() if not lost(place)}
     return alive or before
+
+
+def _given_up(state: t.State, now: float) -> set[str]:
+    return {node for node, until in state.away.items() if now >= until}
+
+
+def _in_place(
+    state: t.State, rollout: t.Rollout, stopped: list[t.Place], now: float
+) -> tuple[t.Step, ...]:
+    given_up = _given_up(state, now)
+    to_start = {place.node: place for place in stopped if place.node not in given_up}
+    old = {  # what is unwell when its turn comes gains nothing: see `as_issued`
+        place: share
+        for place, share in parts.reachable(state, rollout.before).items()
+        if place not in stopped and (place.node not in given_up or state.settled.get(place))
+    }
+    later = _kept_for_now(state) if to_start else {}
+    unasked = _kept_for_the_floor(state, {**old, **later})
+    weights = {**old, **later, **unasked}
+    if not weights:  # whatever is left serves until the first is back
+        weights = dict(parts.reachable(state, state.settled))
+    plan = []
+    if state.weights != weights:
+        plan.append(_move("shift-back", "Shift back", weights, rollout))
+    waves = _waves(rollout, weights, list(to_start))
+    for number, nodes in enumerate(waves, 1):
+        places = [to_start[node] for node in nodes]
+        drained = without_nodes(weights, nodes)
+        back = {**drained, **{place: rollout.before[place] for place in places}}
+        if number == len(waves):  # what the rollout has added to them takes no traffic any more
+            back = {p: s for p, s in back.items() if p in rollout.before or p in unasked}
+        plan += parts.in_wave(number, _wave(state, rollout, places, (weights, drained, back)))
+        weights = back
+    return tuple(plan)
+
+
+def _kept_for_now(state: t.State) -> dict[t.Place, int]:
+    """Places of the new release that are well: they serve until their node's turn comes."""
+    return {place: s for place, s in _new(state).items() if place_of(state, place).healthy}
+
+
+def _kept_for_the_floor(state: t.State, weights: t.Weights) -> dict[t.Place, int]:
+    """As many as it takes of those that nobody can ask how they are."""
+    kept: dict[t.Place, int] = {}
+    for place, share in _new(state).items():
+        unsure = place_of(state, place).healthy is None
+        if unsure and breach(state, {**weights, **kept}):
+            kept[place] = share
+    return kept
+
+
+def _new(state: t.State) -> dict[t.Place, int]:
+    """What serves now and did not before the rollout."""
+    before = state.rollout.before if state.rollout else {}
+    return {p: share for p, share in state.settled.items() if share and not before.get(p)}
+
+
+def _waves(rollout: t.Rollout, weights: t.Weights, nodes: list[str]) -> list[list[str]]:
+    serving = {place.node for place in weights}
+    out = [node for node in nodes if node not in serving]
+    zones = {node: rollout.zones.get(node, "") for node in (*rollout.nodes, *nodes)}
+    busy = waves_in(rollout.spec, zones, [node for node in nodes if node in serving])
+    waves = [out, *busy] if out else busy
+    if rollout.spec.waves.rehearse and waves and len(waves[0]) > 1:
+        waves = [waves[0][:1], waves[0][1:], *waves[1:]]
+    return waves
+
+
+def _wave(
+    state: t.State,
+    rollout: t.Rollout,
+    places: list[t.Place],
+    moves: tuple[t.Weights, t.Weights, t.Weights],
+) -> list[t.Step]:
+    """Bring these old places back, by moves from the first to the second and third weights."""
+    spec, (weights, drained, back) = rollout.spec, moves
+    plan = []
+    if drained != weights:
+        step = _move("drain-back", "Drain back", drained, rollout)
+        plan.append(replace(step, guards=(FLOOR,)))
+    others = [place.other for place in places if place.other in state.places]
+    running = [place for place in others if may_run(state, place)]
+    if running:
+        step = parts.stop(state, spec, running)
+        plan.append(_as_far_as_it_goes(replace(step, id="stop-back", name="Stop back")))
+    plan.append(_as_far_as_it_goes(_start(state, rollout, places)))
+    plan.append(_move("admit-back", "Admit back", back, rollout))
+    return plan
+
+
+def _start(state: t.State, rollout: t.Rollout, places: Sequence[t.Place]) -> t.Step:
+    releases = [rollout.previous or rollout.release, rollout.release, *state.committed]
+    settings = [release.settings for release in releases]
+    return t.Step(
+        id="start-back",
+        name="Start back",
+        works=tuple(
+            t.Work(
+                verb="start",
+                at=place.node,
+                place=place,
+                revision=place_of(state, place).revision,
+            )
+            for place in places
+        ),
+        guards=(t.Guard(kind="no_traffic"), ALONE),
+        deadline_seconds=max(
+            each.health.deadline_seconds
+            + 2 * (each.service.stop_grace_seconds + parts.ANSWER_SECONDS)
+            for each in settings
+        )
+        + max(rollout.pace.drain_seconds, state.pace.drain_seconds),
+    )
+
+
+def _move(step_id: str, name: str, weights: t.Weights, rollout: t.Rollout) -> t.Step:
+    """Tried until it succeeds: on the way back there is nothing to fall back to."""
+    step = parts.route_step(step_id, name, weights, rollout.spec)
+    return replace(step, retry_seconds=RETRY_SECONDS)
+
+
+def _as_far_as_it_goes(step: t.Step) -> t.Step:
+    return replace(step, failures_allowed=len(step.works))

@@ -8,8 +8,8 @@ release has been seen before: both are done as blue-green does them, all at once
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.shares import at_least_one
-from tidegate_controller.core.strategies import blue_green, parts
-from tidegate_controller.core.strategies.approval import approval
+from tidegate_controller.core.strategies import blue_green, parts, rehearsal
+from tidegate_controller.core.strategies.approval import approval, promotion
 from tidegate_controller.core.strategies.gates import Wave, between
 from tidegate_controller.errors import Refused
 
@@ -48,10 +48,20 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
                 parts.route_step("shift", "Shift", weights, goal.spec, prove=True),
                 parts.switch(goal, places),
                 *between(goal, treated, last=last),
+                *_rehearsal(state, goal, places, weights, len(waves) if number == 1 else 0),
+                *promotion(goal, last=last),
             ],
         )
         begun = begun or bool(mine)
     return tuple(plan)
+
+
+def _rehearsal(
+    state: t.State, goal: t.Goal, places: list[t.Place], weights: t.Weights, waves: int
+) -> list[t.Step]:
+    """On the first node that served before. `waves`: how many, in the first one."""
+    ready = [place for place in places if rehearsal.wanted(state, goal, place, waves)]
+    return rehearsal.by_traffic(goal, ready[0], weights) if ready else []
 
 
 def _moved(weights: t.Weights, places: list[t.Place]) -> dict[t.Place, int]:

@@ -91,6 +91,20 @@ def start(state: t.State, goal: t.Goal, places: Sequence[t.Place]) -> t.Step:
     )
 
 
+def stop(state: t.State, spec: Spec, places: Sequence[t.Place]) -> t.Step:
+    """End what runs in these places, once their last requests have had time to end."""
+    settings = [spec.settings, *([state.spec.settings] if state.spec else [])]
+    grace = max(each.service.stop_grace_seconds for each in settings)
+    drain = max(spec.pace.drain_seconds, state.pace.drain_seconds)
+    return t.Step(
+        id="stop",
+        name="Stop",
+        works=tuple(t.Work(verb="stop", at=place.node, place=place) for place in places),
+        guards=(t.Guard(kind="no_traffic"),),
+        deadline_seconds=drain + grace + 2 * ANSWER_SECONDS,
+    )
+
+
 def switch(goal: t.Goal, places: Sequence[t.Place]) -> t.Step:
     """`current` on the nodes names these places."""
     return t.Step(

@@ -1,0 +1,89 @@
+"""How many nodes stay in service while a rollout treats others in place.
+
+Called by strategies, which make waves by it, and by the guard that looks again before each move.
+
+A node is in service when a place of its takes traffic and is known to be healthy. A floor counts
+for each zone where nodes have the label; without `min_in_service` one node of all must stay.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.shares import at_least_one, rounded_up
+from tidegate_controller.core.spec import Spec
+
+Zones = Mapping[str, str]  # node -> its zone; "" where it has no such label
+
+
+def zones_of(goal: t.Goal) -> dict[str, str]:
+    """The zone of each node, for a strategy that has a floor; else none."""
+    if goal.spec.strategy != "rolling":
+        return {}
+    label = goal.spec.waves.zone
+    return {node: goal.labels.get(node, {}).get(label, "") for node in goal.nodes}
+
+
+def room_in(spec: Spec, zones: Zones, zone: str) -> int:
+    """How many nodes of the zone may be out of service at once; 0 or less: not one."""
+    share = spec.waves.min_in_service
+    if share is None:
+        return len(zones) - 1
+    inside = list(zones.values()).count(zone)
+    return inside - rounded_up(share, inside)
+
+
+def waves_in(spec: Spec, zones: Zones, nodes: Iterable[str]) -> list[list[str]]:
+    """The nodes zone by zone, in waves that `max_parallel` and the floor allow, of one at least."""
+    most = at_least_one(spec.waves.max_parallel, len(zones))
+    waves: list[list[str]] = []
+    for zone in sorted(set(zones.values())):
+        inside = [node for node in nodes if zones[node] == zone]
+        size = max(1, min(most, room_in(spec, zones, zone)))
+        waves += [inside[begin : begin + size] for begin in range(0, len(inside), size)]
+    return waves
+
+
+def breach(state: t.State, weights: t.Weights) -> str:
+    """Why traffic must not be moved to these weights now; empty where it may."""
+    rollout = state.rollout
+    if rollout is None or rollout.below_floor:
+        return ""
+    losing = _losing(state, weights)
+    if not losing:
+        return ""
+    serving = {place.node for place, share in weights.items() if share and _is_well(state, place)}
+    for inside, least, where in _floors(rollout):
+        left = len(serving & inside)
+        if losing & inside and left < least:
+            names = ", ".join(sorted(losing & inside))
+            return f"without {names} {left} would be in service{where}, and {least} must be"
+    return ""
+
+
+def _losing(state: t.State, weights: t.Weights) -> set[str]:
+    """Nodes that take traffic, are not known to be unwell, and would take none any more."""
+    serving = {
+        place.node
+        for place, share in state.settled.items()
+        if share and place_of(state, place).healthy is not False
+    }
+    return serving - {place.node for place, share in weights.items() if share}
+
+
+def _is_well(state: t.State, place: t.Place) -> bool:
+    known = place_of(state, place)
+    return known.running is not False and known.healthy is True
+
+
+def _floors(rollout: t.Rollout) -> list[tuple[set[str], int, str]]:
+    """Nodes, how many of them must be in service, and where that is, in words."""
+    zones, share = rollout.zones, rollout.spec.waves.min_in_service
+    if share is None:
+        return [(set(zones), 1, "")] if zones else []
+    floors: list[tuple[set[str], int, str]] = []
+    for zone in sorted(set(zones.values())):
+        inside = {node for node, its in zones.items() if its == zone}
+        where = f" in {zone}" if zone else ""
+        floors.append((inside, rounded_up(share, len(inside)), where))
+    return floors

@@ -1,0 +1,142 @@
+"""Rolling, in place: a few nodes at a time are taken out of traffic, treated, and taken back.
+
+Of a node's two slots one runs at a time: the old release is stopped before the new one is started
+in the other slot, and stays on disk, so that an undo starts it again. Nodes that take no traffic
+come first, as that takes nothing from anybody; then zone by zone, in waves that leave the floor in
+service. Where nothing serves yet all nodes are brought up at once. To go back is done in waves too.
+"""
+
+from collections.abc import Sequence
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.facts import may_run
+from tidegate_controller.core.floor import room_in, waves_in, zones_of
+from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.strategies import blue_green, parts, rehearsal
+from tidegate_controller.core.strategies.approval import approval, promotion
+from tidegate_controller.core.strategies.gates import Wave, between
+from tidegate_controller.errors import Refused
+
+FLOOR = t.Guard(kind="floor")
+ALONE = t.Guard(kind="alone")
+
+
+def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
+    """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
+    targets = {node: parts.target_place(state, goal, node) for node in goal.nodes}
+    every = list(targets.values())
+    rest = [node for node, place in targets.items() if not state.settled.get(place)]
+    if not rest or not any(state.settled.values()):
+        return blue_green.at_once(state, goal, every)
+    waves = _waves(state, goal, rest)
+    fresh = [place for place in every if parts.needs_start(state, goal, place)]
+    plan = parts.opening(state, goal, fresh, dict.fromkeys(every, parts.FULL))
+    weights = dict(parts.reachable(state, state.settled))
+    so_far: list[t.Place] = []
+    begun = False
+    for number, nodes in enumerate(waves, 1):
+        places = tuple(targets[node] for node in nodes)
+        mine = [place for place in places if place in fresh]
+        last = number == len(waves)
+        so_far += places
+        drained = without_nodes(weights, [place.node for place in mine])
+        admitted = dict(drained) | dict.fromkeys(places, parts.FULL)
+        for place in places:
+            admitted.pop(place.other, None)
+        if last:
+            admitted = dict.fromkeys(every, parts.FULL)
+        wave = Wave(number=number, places=places, so_far=tuple(so_far))
+        plan += parts.in_wave(
+            number,
+            [
+                *(_before(goal, mine, begun=begun)),
+                *(approval(goal) if number == 1 else ()),
+                *in_place(state, goal.spec, mine, (weights, drained)),
+                *([_start(state, goal, mine)] if mine else ()),
+                admit(goal.spec, admitted),
+                parts.switch(goal, places),
+                *between(goal, wave, last=last),
+                *_rehearsal(state, goal, mine, admitted, len(waves) if number == 1 else 0),
+                *promotion(goal, last=last),
+            ],
+        )
+        begun, weights = begun or bool(mine), admitted
+    return tuple(plan)
+
+
+def without_nodes(weights: t.Weights, nodes: Sequence[str]) -> dict[t.Place, int]:
+    return {place: share for place, share in weights.items() if place.node not in nodes}
+
+
+def in_place(
+    state: t.State, spec: Spec, places: Sequence[t.Place], moves: tuple[t.Weights, t.Weights]
+) -> list[t.Step]:
+    """Make room for these places: their nodes lose their traffic, by a move from the first of
+    `moves` to the second, and stop what runs in the other slot."""
+    before, after = moves
+    others = [place.other for place in places]
+    plan = []
+    if before != after:
+        drain = parts.route_step("drain", "Drain", after, spec)
+        plan.append(replace(drain, guards=(FLOOR,)))
+    running = [place for place in others if place in before or _runs(state, place)]
+    if running:
+        plan.append(parts.stop(state, spec, running))
+    return plan
+
+
+def admit(spec: Spec, weights: t.Weights) -> t.Step:
+    return parts.route_step("admit", "Admit", weights, spec, prove=True)
+
+
+def _runs(state: t.State, place: t.Place) -> bool:
+    return place in state.places and may_run(state, place)
+
+
+def _before(goal: t.Goal, places: list[t.Place], *, begun: bool) -> list[t.Step]:
+    """What is done while the old release still serves."""
+    if not places:
+        return []
+    return [parts.prepare(goal, places), *parts.migrate(goal, places, begun=begun)]
+
+
+def _start(state: t.State, goal: t.Goal, places: list[t.Place]) -> t.Step:
+    step = parts.start(state, goal, places)
+    return replace(step, guards=(*step.guards, ALONE))
+
+
+def _rehearsal(
+    state: t.State, goal: t.Goal, places: list[t.Place], weights: t.Weights, waves: int
+) -> list[t.Step]:
+    """On the first node that has stopped something. `waves`: how many, in the first one."""
+    ready = [place for place in places if rehearsal.wanted(state, goal, place, waves)]
+    return rehearsal.in_place(state, goal, ready[0], weights) if ready else []
+
+
+def _waves(state: t.State, goal: t.Goal, rest: list[str]) -> list[list[str]]:
+    """Raises `Refused` where not one node can be taken out of service."""
+    zones = zones_of(goal)
+    serving = {place.node for place, share in state.settled.items() if share}
+    out = [node for node in rest if node not in serving]
+    busy = [node for node in rest if node in serving]
+    for zone in sorted({zones[node] for node in busy}):
+        if room_in(goal.spec, zones, zone) < 1:
+            raise Refused(*_no_room(goal, zone, list(zones.values()).count(zone)))
+    return [*waves_in(goal.spec, zones, out), *waves_in(goal.spec, zones, busy)]
+
+
+def _no_room(goal: t.Goal, zone: str, nodes: int) -> tuple[str, str]:
+    least = goal.spec.waves.min_in_service
+    where = f"zone {zone}" if zone else goal.spec.environment
+    if least is None:
+        return (
+            f"{where} has one node: in place nobody would serve while it is treated",
+            'say that this is meant: min_in_service = "0"; or strategy = "blue-green", which '
+            "starts the new release beside the old one",
+        )
+    return (
+        f"{where} has {nodes} node{'s' * (nodes != 1)}, of which min_in_service = {least} must "
+        "stay in service: not one can be treated in place",
+        "lower min_in_service, or add nodes; canary and blue-green take no node out of service",
+    )

@@ -1,0 +1,73 @@
+"""`rehearse = true`: the way back is tried on one node before the second wave."""
+
+import pytest
+from driver import World
+from test_rolling import on, serving
+
+from tidegate_controller.core.spec import Waves
+
+NODES = tuple("abcdef")
+WAVES = Waves(sizes=("2", "100%"), max_parallel="2", rehearse=True)
+REHEARSED = ["rehearse-drain-1", "rehearse-stop-1", "rehearse-start-1", "rehearse-admit-1"]
+RETURNED = ["return-drain-1", "return-stop-1", "return-start-1", "return-admit-1"]
+
+
+def world(strategy: str) -> World:
+    return World(NODES, strategy=strategy, waves=WAVES).deployed("1")
+
+
+def test_in_place_one_node_goes_back_and_forth_before_the_second_wave() -> None:
+    rolling = world("rolling")
+    seen = len(rolling.log)
+    rolling.deploy("2")
+    assert rolling.finish() == "succeeded"
+    steps = rolling.steps(seen)
+    begin = steps.index("verify-1") + 1
+    assert steps[begin : begin + 9] == [*REHEARSED, *RETURNED, "prepare-2"]
+    assert serving(rolling, seen)[2:6] == ["Bcdef", "aBcdef", "Bcdef", "ABcdef"]
+    assert rolling.running() == {f"{node}/green": "2" for node in NODES}
+
+
+def test_a_canary_moves_the_traffic_of_one_node_back_and_forth() -> None:
+    canary = world("canary")
+    seen = len(canary.log)
+    canary.deploy("2")
+    assert canary.finish() == "succeeded"
+    assert serving(canary, seen) == ["ABcdef", "aBcdef", "ABcdef", "ABCDEF"]
+
+
+@pytest.mark.parametrize("step", [*REHEARSED, *RETURNED])
+@pytest.mark.parametrize("outcome", ["failed", "unknown"])
+def test_a_rehearsal_that_fails_undoes_the_rollout(step: str, outcome: str) -> None:
+    rolling = world("rolling")
+    rolling.deploy("2")
+    assert rolling.finish(**{step: outcome}) == "rolled_back"
+    assert on(rolling, "blue") == "abcdef"
+    rolling.rest()
+    assert rolling.running() == {f"{node}/blue": "1" for node in NODES}
+    assert rolling.currents == dict.fromkeys(NODES, "blue")
+
+
+@pytest.mark.parametrize("after", range(70, 150, 5))
+def test_a_controller_that_starts_anew_in_a_rehearsal_goes_on(after: int) -> None:
+    rolling = World(NODES, strategy="rolling", waves=WAVES, restart_after=after)
+    rolling.deployed("1").deploy("2")
+    assert rolling.finish() == "succeeded"
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "canary"])
+def test_to_go_back_rehearses_nothing(strategy: str) -> None:
+    done = world(strategy).deployed("2")
+    seen = len(done.log)
+    done.rollback()
+    assert done.finish() == "succeeded"
+    assert [step for step in done.steps(seen) if step.startswith("rehearse")] == []
+
+
+def test_an_undo_in_place_begins_with_one_node() -> None:
+    rolling = world("rolling")
+    rolling.deploy("2")
+    rolling.until("start-2")
+    seen = len(rolling.log)
+    rolling.finish(**{"start-2": "failed"})
+    assert serving(rolling, seen)[:3] == ["ABcef", "ABcdef", "cdef"]
