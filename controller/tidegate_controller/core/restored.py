@@ -27,9 +27,11 @@ def after_decision(event: ev.Adopted, state: t.State, clock: float) -> t.State:
     if event.release is not None and event.release not in committed[-1:]:
         committed = (*committed, event.release)[-RELEASES_KEPT:]
         on = (*on, event.nodes)[-RELEASES_KEPT:]
+    idle = {place for place in (*state.settled, *state.places) if not event.weights.get(place)}
     return replace(
         state,
         reconciling=False,
+        idle_since=dict.fromkeys(sorted(idle), clock),  # nobody knows since when: by now they are
         committed=committed,
         committed_on=on,
         members=event.nodes,

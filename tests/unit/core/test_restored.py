@@ -1,0 +1,193 @@
+"""What a person's decision after a restore makes of the state, whatever the fleet runs by then."""
+
+import pytest
+from core_values import SETTINGS, place, release, sharing
+from driver import World
+
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.reconcile import differences
+from tidegate_controller.core.spec import Service
+from tidegate_controller.errors import Refused
+
+
+def restored(world: World, *later: str) -> World:
+    """The log of Monday, and machines that went on to these versions without it."""
+    state = world.state
+    world.deployed(*later)
+    world.state = state
+    world.feed(i.Restore(log_id="new", former="log"))
+    for node in world.nodes:
+        world.hello(node)
+    return world
+
+
+def decide(world: World, **more: object) -> t.State:
+    known = {f"sha256:{version}": version for version in "123"}
+    fields = {
+        "request_id": "decision",
+        "members": world.members(),
+        "requested_by": "ada",
+        "balancer": serving(world),
+        "versions": known,
+        "sizes": dict.fromkeys(known, 7),
+    }
+    world.feed(i.Reconcile(**(fields | more)))  # type: ignore[arg-type]
+    return world.state
+
+
+def serving(world: World, lanes: int = 4) -> dict[str, int]:
+    """As a balancer says it that sends requests to each current slot."""
+    places = [t.Place.of(node, slot) for node, slot in world.currents.items()]
+    return {str(world.machines[place].address): lanes for place in places}
+
+
+def test_a_restored_stream_has_nothing_open_and_begins_nothing() -> None:
+    world = World("ab").deployed("1")
+    world.deploy("2")
+    world.until("start")
+    world.feed(i.Restore(log_id="new", former="log"))
+    assert world.ending.state == "interrupted"
+    assert (world.state.rollout, world.state.chores, world.open()) == (None, (), [])
+    before = len(world.log)
+    for ask in (lambda: world.deploy("3"), world.rollback):
+        with pytest.raises(Refused, match="restored from a backup"):
+            ask()
+    world.wait(100_000.0)
+    world.restart()
+    assert world.issued("start", before) == world.issued("stop", before) == []
+
+
+def test_a_first_deployment_that_was_under_way_can_be_adopted() -> None:
+    """Nothing had succeeded by then; what its spec says is all that is known."""
+    world = World("a")
+    world.deploy("1")
+    world.until("start")
+    state = world.state
+    assert world.finish() == "succeeded"
+    world.state = state
+    world.feed(i.Restore(log_id="new", former="log"))
+    world.hello("a")
+    after = decide(world)
+    assert [known.version for known in after.committed] == ["1"]
+    assert after.spec is not None
+    world.deployed("2")
+
+
+def test_what_runs_is_adopted_with_its_settings_where_these_are_known() -> None:
+    world = restored(World("ab").deployed("1"), "2")
+    after = decide(world)
+    adopted = after.committed[-1]
+    assert (adopted.version, adopted.size_bytes, adopted.incomplete) == ("2", 7, False)
+    assert adopted.settings == SETTINGS
+    assert sharing(after.weights) == {"a/green": 100, "b/green": 100}
+    assert (after.reconciling, after.members, dict(after.debts)) == (False, ("a", "b"), {})
+    since = dict.fromkeys((place("a/blue"), place("b/blue")), world.now)
+    assert after.idle_since == since, "they drain from now on, as nobody knows since when"
+    world.deployed("3").rest()
+    assert set(world.running().values()) == {"3"}
+
+
+def test_settings_that_nobody_knows_make_it_incomplete() -> None:
+    world = World("a").deployed("1")
+    restored(world)
+    other = t.Revision(digest="sha256:2", config="another")
+    here = place("a/blue")
+    world.machines[here] = replace(world.machines[here], revision=other)
+    adopted = decide(world).committed[-1]
+    assert (adopted.version, adopted.incomplete) == ("2", True)
+    assert adopted.settings.service == Service(command=("serve",))
+
+
+def test_a_version_that_no_agent_names_is_called_by_its_digest() -> None:
+    world = restored(World("a").deployed("1"), "2")
+    assert decide(world, versions={}).committed[-1].version == "sha256:2"[-12:]
+
+
+@pytest.mark.parametrize(
+    ("says", "weights"),
+    [
+        ({"a": 2, "b": 1}, {"a/green": 100, "b/green": 100}),
+        ({"a": 100, "b": 100}, {"a/green": 100, "b/green": 100}),
+        ({"a": 95, "b": 5}, {"a/green": 100, "b/green": 5}),
+        ({"a": 4}, {"a/green": 100}),
+        ({}, {}),
+    ],
+)
+def test_shares_are_those_of_the_balancer_but_for_its_rounding(
+    says: dict[str, int], weights: dict[str, int]
+) -> None:
+    world = restored(World("ab").deployed("1"), "2")
+    balancer = {f"{node}:8002": share for node, share in says.items()}
+    assert sharing(decide(world, balancer=balancer).weights) == weights
+
+
+def test_where_no_balancer_can_be_asked_current_slots_count() -> None:
+    world = restored(World("ab").deployed("1"), "2")
+    assert sharing(decide(world, balancer=None).weights) == {"a/green": 100, "b/green": 100}
+
+
+def test_of_two_releases_that_as_many_run_the_one_that_is_new_is_adopted() -> None:
+    world = restored(World("ab").deployed("1"), "2")
+    world.currents["b"] = "blue"
+    after = decide(world)
+    assert after.committed[-1].version == "2"
+    assert after.debts == {"b": "runs another release than 2, which most do"}
+
+
+def test_traffic_that_nobody_accounts_for_is_settled_first() -> None:
+    world = restored(World("ab").deployed("1"), "2")
+    after = decide(world, balancer={**serving(world), "c:80": 4}, without_absent=True)
+    assert after.weights is None
+    before = len(world.log)
+    world.deployed("3")
+    assert world.steps(before)[1] == "settle"
+
+
+def test_converging_goes_back_from_what_runs_and_undoes_itself_when_it_fails() -> None:
+    world = restored(World("ab").deployed("1"), "2", "3")
+    decide(world, converge="r9")
+    assert world.state.rollout is not None
+    assert (world.state.rollout.id, world.state.rollout.release.version) == ("r9", "1")
+    assert world.finish(start="failed") == "rolled_back"
+    assert sharing(world.state.weights) == {"a/blue": 100, "b/blue": 100}
+    assert world.running()["a/blue"] == world.running()["b/blue"] == "3"
+
+
+def test_converging_where_all_is_as_the_log_has_it_begins_nothing() -> None:
+    world = restored(World("ab").deployed("1"))
+    assert decide(world, converge="r9").rollout is None
+    assert [known.version for known in world.state.committed] == ["1"]
+
+
+def test_a_decision_that_is_not_asked_for_is_refused() -> None:
+    world = World("a").deployed("1")
+    with pytest.raises(Refused, match="nothing to decide"):
+        decide(world)
+
+
+def test_what_differs_is_told_node_by_node() -> None:
+    world = restored(World("abcd").deployed("1"), "2")
+    world.currents["b"] = "blue"  # as the log has it, but it does not run any more
+    world.machines[place("b/blue")] = t.Known(
+        revision=release("1").revision, running=False, healthy=False
+    )
+    world.machines.pop(place("c/blue"))
+    world.machines.pop(place("c/green"))
+    world.currents.pop("c")
+    world.gone.add("d")
+    found = differences(world.state, world.members(), {"sha256:2": "2"})
+    assert [(each.node, each.log, each.now) for each in found] == [
+        ("a", "1 in blue", "2 in green"),
+        ("b", "1 in blue", "1 in blue, not running"),
+        ("c", "1 in blue", "nothing"),
+        ("d", "1 in blue", "not connected: nobody knows"),
+    ]
+    nameless = differences(world.state, world.members(), {})[0].now
+    assert nameless == "a release with the digest sha256:2… in green"
+
+
+def test_where_nothing_differs_nothing_is_told() -> None:
+    world = restored(World("ab").deployed("1"))
+    assert differences(world.state, world.members(), {}) == []
