@@ -22,7 +22,9 @@ Weights = dict[str, int]
 class Balancer:
     """Of one app in one environment. `on_change` hears of what it is about to do."""
 
-    def __init__(self, loop: VirtualLoop, rng: Random, on_change: Callable[[Weights], None]) -> None:
+    def __init__(
+        self, loop: VirtualLoop, rng: Random, on_change: Callable[[Weights], None]
+    ) -> None:
         self.loop = loop
         self.rng = rng
         self.truth: Weights = {}

@@ -1,7 +1,7 @@
 """A fake server: its processes and ports, its disk, its clocks. An agent gets it as its `Host`.
 
-Files are real ones beneath `folder`; what is installed, started or run is only said to be. A machine
-goes on when its agent is killed. What happens here is told to `Watcher`, which judges it.
+Files are real ones beneath `folder`; what is installed, started or run is only said to be. A
+machine goes on when its agent is killed. What happens here is told to `Watcher`, which judges it.
 """
 
 import asyncio
@@ -119,9 +119,7 @@ class Machine:
         """As long as this machine takes for something."""
         return asyncio.ensure_future(asyncio.sleep(self.rng.uniform(least, most) * self.slowness))
 
-    def _check_of(
-        self, told: pb.HealthCheck, words: Mapping[str, str], context: Context
-    ) -> Check:
+    def _check_of(self, told: pb.HealthCheck, words: Mapping[str, str], context: Context) -> Check:
         real = health.check_of(told, words, context)
         return replace(real, kind=Question(self, int(words["port"])))
 
@@ -314,7 +312,9 @@ class FakeManager:
         if not launch.directory.exists():
             raise NodeError(f"there is no {launch.directory}")
         await machine.pause(0.005, 0.05)
-        machine.effect("start", f"{launch.environment['TIDEGATE_APP']} in {self._place.folder.name}")
+        machine.effect(
+            "start", f"{launch.environment['TIDEGATE_APP']} in {self._place.folder.name}"
+        )
         service = machine.start(launch, token)
         await machine.pause(0.001, 0.02)
         return {"pid": service.pid, "boot": machine.boots}

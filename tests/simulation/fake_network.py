@@ -232,5 +232,3 @@ class Network:
         self.jumbled.clear()
         for node in list(self.held):
             self.release(node)
-
-

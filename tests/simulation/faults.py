@@ -1,5 +1,5 @@
-"""What can go wrong in the simulation. To add a fault: a function with its line in `FAULTS`, and how
-often it is drawn.
+"""What can go wrong in the simulation. To add a fault: a function with its line in `FAULTS`, and
+how often it is drawn.
 
 Each is let loose once, at a random moment; what lasts is over after a while, or when all is healed.
 """

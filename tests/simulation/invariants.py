@@ -184,9 +184,7 @@ def no_traffic_to_what_did_not_pass(
             judge.world.fail(no_traffic_to_what_did_not_pass, f"{stream}: {address}")
 
 
-def no_slot_is_stopped_under_traffic(
-    judge: "Judge", machine: Machine, service: Running
-) -> None:
+def no_slot_is_stopped_under_traffic(judge: "Judge", machine: Machine, service: Running) -> None:
     """No slot is stopped while traffic to it is possible, by what the balancer does or may do."""
     stream = f"{service.app}@{service.environment}"
     if f"{machine.name}:{service.port}" in judge.world.balancer(stream).may_serve():

@@ -60,6 +60,7 @@ class Judge:
         self.clock = 0.0
         self.seq = 0
         self.epoch = 0
+        self.last_hash = ""  # of the log's last record: two runs of a seed end in the same one
         self._unlooked: set[str] = set()  # streams with a decision that was not looked at after
 
     def past(self, stream: str) -> Past:
@@ -81,6 +82,7 @@ class Judge:
             if world.tracing:
                 world.tell(f"{batch.stream:12s} {world.describe(event)}")
             self._take(batch.stream, past, event)
+        self.last_hash = records[-1].hash
         self._unlooked.add(batch.stream)
 
     def _take(self, stream: str, past: Past, event: ev.Event) -> None:
@@ -99,9 +101,7 @@ class Judge:
             past.undoing, past.waiting = True, False
         elif isinstance(event, ev.Waiting):
             past.waiting = True
-        elif isinstance(event, ev.Answered):
-            past.waiting = False
-        elif isinstance(event, ev.StepEnded):
+        elif isinstance(event, ev.Answered) or isinstance(event, ev.StepEnded):
             past.waiting = False
         elif isinstance(event, ev.Committed) and past.release is not None:
             past.committed.append(past.release)

@@ -56,6 +56,7 @@ class AgentLife:
         self.wanted = True  # to be started again whenever it ends
         self.process: Process | None = None
         self.agent: Agent | None = None
+        self.close: Callable[[], None] = lambda: None  # of its last journal
 
     def start(self) -> None:
         if self.process is not None and self.process.alive:
@@ -64,7 +65,7 @@ class AgentLife:
         self.process = Process(self.machine.loop, self.machine.name, self._blocking)
         self.process.on_death.append(self._has_died)
         task = self.process.spawn(self._run(self.process))
-        task.add_done_callback(lambda task: self._has_ended(task), context=OUTSIDE)
+        task.add_done_callback(self._has_ended, context=OUTSIDE)
 
     def _blocking(self) -> tuple[float, float]:
         return self.machine.rng.uniform(0.0, 0.005) * self.machine.slowness, 0.0
@@ -75,7 +76,7 @@ class AgentLife:
             machine.name, machine.folder, self.labels, machine.name, host=machine.host()
         )
         self.fill_up(machine.full)
-        process.on_death.insert(0, self.agent._journal.close)
+        self.close = self.agent._journal.close
         self.agent.claim("controller:1")
         await self.agent.start()
         await AgentLink(self.agent, self.network).run()
@@ -88,6 +89,7 @@ class AgentLife:
             self.process.kill()
 
     def _has_died(self) -> None:
+        self.close()
         self.agent = None
         self.network.cut(self.machine.name)
         if self.wanted:
@@ -162,6 +164,7 @@ class ControllerLife:
         self.wall_offset = 0.0
         self.drift = self.next_drift = 1.0  # of its boot clock, in this life and the next
         self.lives = 0
+        self.close: Callable[[], None] = lambda: None  # of its last log
         self._balancer_of = balancer_of
         self._answers = answers
         self._on_append = on_append
@@ -181,7 +184,7 @@ class ControllerLife:
         self.process.on_death.append(self._has_died)
         self.process.context.run(self._build)
         task = self.process.spawn(self.engine.run())
-        task.add_done_callback(lambda task: self._has_ended(task), context=OUTSIDE)
+        task.add_done_callback(self._has_ended, context=OUTSIDE)
 
     def _build(self) -> None:
         """As `server.run` does."""
@@ -198,8 +201,7 @@ class ControllerLife:
         self.nodes = Nodes(self.engine)
         self.sessions = AgentSessions(self.engine, self.nodes)
         self.requests = Requests(self.engine, self.nodes, ArtifactStore(self.folder / "artifacts"))
-        assert self.process is not None
-        self.process.on_death.insert(0, self.log.close)
+        self.close = self.log.close
 
     def _blocking(self) -> tuple[float, float]:
         half = self.disk_seconds / 2
@@ -223,6 +225,7 @@ class ControllerLife:
             self.process.kill()
 
     def _has_died(self) -> None:
+        self.close()
         self.network.cut_all()
         if self.wanted:
             delay = self.rng.choice([0.2, 1.0, 5.0, 20.0])

@@ -1,5 +1,5 @@
-"""What people ask of the controller in the simulation. To add a request: a function with its line in
-`REQUESTS`, and how often it is drawn.
+"""What people ask of the controller in the simulation. To add a request: a function with its line
+in `REQUESTS`, and how often it is drawn.
 """
 
 import asyncio
@@ -56,7 +56,9 @@ async def deploy(world: "World", app: "App", program: Program, *, again: bool = 
     return await insist(world, lambda requests: requests.deploy(request))
 
 
-async def rollback(world: "World", app: "App", *, to: str = "", without_absent: bool = False) -> Any:
+async def rollback(
+    world: "World", app: "App", *, to: str = "", without_absent: bool = False
+) -> Any:
     world.tell(f"asked        rollback {app.stream} {to}")
     request = pb.RollbackRequest(
         request_id=request_id(world),
@@ -110,7 +112,6 @@ def waiting(world: "World") -> list[tuple[str, tuple[str, ...]]]:
 
 
 async def some_deploy(world: "World", app: "App", rng: "Random") -> None:
-
 
     old = [p for p in world.programs.by_digest.values() if p.app == app.name]
     if old and rng.random() < 0.2:

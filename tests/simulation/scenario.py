@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import invariants
 import operators
@@ -17,9 +17,6 @@ from virtual_time import OUTSIDE
 from world import App, World, finally_holds
 
 from tidegate_controller.core.spec import Health, HttpProbe, Pace
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FAULTS_LEAST, FAULTS_MOST = 20, 60
 QUIET_SECONDS = 900.0  # after all was healed: everything has ended by then
@@ -71,15 +68,17 @@ def draw(seed: int) -> Plan:
     weights = [REQUESTS[kind][1] for kind in kinds]
     for _ in range(asked):
         name, app = rng.choices(kinds, weights)[0], rng.randrange(len(apps))
-        happenings.append(
-            Happening(len(happenings), rng.uniform(15.0, end), "request", name, app)
-        )
+        happenings.append(Happening(len(happenings), rng.uniform(15.0, end), "request", name, app))
     moments = [h.at for h in happenings]
     kinds = sorted(FAULTS)
     weights = [FAULTS[kind][1] for kind in kinds]
     for _ in range(count):
         # Most of them soon after somebody has asked for something: there is nothing to break else.
-        at = rng.choice(moments) + rng.uniform(0.0, 40.0) if rng.random() < 0.8 else rng.uniform(0.0, end)
+        at = (
+            rng.choice(moments) + rng.uniform(0.0, 40.0)
+            if rng.random() < 0.8
+            else rng.uniform(0.0, end)
+        )
         happenings.append(Happening(len(happenings), at, "fault", rng.choices(kinds, weights)[0]))
     happenings.sort(key=lambda happening: happening.at)
     return Plan(seed, nodes, apps, tuple(happenings))

@@ -7,6 +7,7 @@ system: what it has begun runs in its context, and once it is killed nothing of 
 """
 
 import asyncio
+import contextlib
 import contextvars
 import heapq
 from collections.abc import Callable, Coroutine
@@ -176,10 +177,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def _close(work: Any) -> None:
-    try:
+    with contextlib.suppress(BaseException):  # what it says when it is cut off
         work.close()
-    except BaseException:  # noqa: S110 - what it says when it is cut off is of no interest
-        pass
 
 
 def _make_task(

@@ -8,6 +8,7 @@ controller, and people who ask for things.
 import asyncio
 import gc
 import logging
+import os
 import random
 import shutil
 import tempfile
@@ -266,12 +267,14 @@ class World:
         self.network.heal()
         self.controller.failing_appends = 0
         self.controller.disk_seconds = 0.005
+        self.controller.wall_offset = 0.0
         self.controller.start()
         for balancer in self._balancers.values():
             balancer.moods.clear()
             balancer.dead = False
         for name, agent in self.agents.items():
             machine = self.machines[name]
+            machine.wall_offset = 0.0
             machine.no_network = False
             machine.corrupting = 0
             machine.slowness = 1.0
@@ -308,13 +311,16 @@ Story = Callable[[World], Awaitable[Any]]
 
 @contextmanager
 def made(seed: int, seen: Seen | None = None, tracing: bool = False) -> Iterator[World]:
-    """A world, and nothing left of it afterwards."""
+    """A world, and nothing left of it afterwards. Its folder is the working one meanwhile, so that
+    no name in a message is another one the next time."""
     random.seed(seed)
     parent = MEMORY if MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="tidegate-world-", dir=parent))
     loop = VirtualLoop()
     loop.set_exception_handler(lambda _, __: None)  # judged by what comes of it
-    world = World(seed, folder, loop, seen or Nobody(), tracing)
+    before = Path.cwd()
+    os.chdir(folder)
+    world = World(seed, Path(), loop, seen or Nobody(), tracing)
     handler = ErrorsCount(world)
     loggers = [logging.getLogger(name) for name in ("tidegate_agent", "tidegate_controller")]
     levels = [logger.level for logger in loggers]
@@ -329,21 +335,18 @@ def made(seed: int, seen: Seen | None = None, tracing: bool = False) -> Iterator
     finally:
         for life in (world.controller, *world.agents.values()):
             life.stop()
-        for act in [act for life in (world.controller, *world.agents.values()) for act in deaths(life)]:
-            act()
+            life.close()
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.CRITICAL + 1)  # what is cut off now has nothing to say
         loop.bury()
         for logger, level in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
             logger.setLevel(level)
             logger.propagate = True
+        os.chdir(before)
         shutil.rmtree(folder, ignore_errors=True)
         if collecting:
             gc.enable()
-
-
-def deaths(life: AgentLife | ControllerLife) -> list[Callable[[], None]]:
-    """What is still to be closed of it."""
-    return life.process.on_death[:1] if life.process is not None else []
 
 
 def run(
