@@ -3,6 +3,7 @@
 # make test    everything that must hold before a change goes in (ARGS=... goes to pytest)
 # make lint    the part of it that runs nothing
 # make sweep   an agent killed, or given an error, at each of its file operations (two minutes)
+# make simulate  whole fleets in virtual time, from SEEDS=1000 seeds; FIRST=... the first, SEED=... one
 # make protos  the generated code, after a change of a .proto
 # make reference  docs/reference/configuration.md, after a change of what tidegate.toml may hold
 # make clean   back to what a clone has
@@ -23,6 +24,13 @@ test: lint tools
 .PHONY: sweep
 sweep: .venv/.dev tools
 	PYTHONPATH=tests/unit/agent $(BIN)/python tests/integration/file_operations.py
+
+SEEDS ?= 1000
+FIRST ?= 1
+.PHONY: simulate
+simulate: .venv/.dev
+	PYTHONPATH=tests/simulation PYTHONHASHSEED=0 $(BIN)/python tests/simulation/simulate.py \
+	--seeds $(SEEDS) --first $(FIRST) $(if $(SEED),--seed $(SEED))
 
 # What tests need beside pip; what cannot be had is said here, and by each test that is skipped for it.
 .PHONY: tools

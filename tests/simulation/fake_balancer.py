@@ -1,0 +1,102 @@
+"""A fake load balancer, and the adapter that moves it. What it really does is `truth`.
+
+It refuses, hangs, takes its time, or does something else than it said; what it was told and has not
+done yet may happen any time, but not after it has done something later.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Literal
+
+from virtual_time import OUTSIDE, VirtualLoop
+
+from tidegate_controller.errors import TrafficError
+
+Mood = Literal["refuses", "hangs", "hangs and does it later", "lies", "slow"]
+MOODS: tuple[Mood, ...] = ("refuses", "hangs", "hangs and does it later", "lies", "slow")
+
+Weights = dict[str, int]
+
+
+class Balancer:
+    """Of one app in one environment. `on_change` hears of what it is about to do."""
+
+    def __init__(
+        self, loop: VirtualLoop, rng: Random, on_change: Callable[[Weights], None]
+    ) -> None:
+        self.loop = loop
+        self.rng = rng
+        self.truth: Weights = {}
+        self.moods: list[Mood] = []  # of the next moves
+        self.late: list[Weights] = []  # told, answered with an error, and perhaps done yet
+        self.dead = False  # refuses everything
+        self._on_change = on_change
+
+    def may_serve(self) -> set[str]:
+        """Addresses that get traffic, or may any moment."""
+        return {address for weights in (self.truth, *self.late) for address in weights}
+
+    def write(self, weights: Mapping[str, int]) -> None:
+        self.late.clear()
+        self._do(dict(weights))
+
+    def write_later(self, weights: Mapping[str, int], seconds: float) -> None:
+        told = dict(weights)
+        self.late.append(told)
+
+        def act() -> None:
+            if any(told is other for other in self.late):
+                self.late.remove(told)
+                self._do(told)
+
+        self.loop.call_later(seconds, act, context=OUTSIDE)
+
+    def _do(self, weights: Weights) -> None:
+        self._on_change(weights)
+        self.truth = weights
+
+    async def answer(self) -> None:
+        """As long as it takes to say anything."""
+        await asyncio.sleep(self.rng.uniform(0.005, 0.1))
+        if self.dead:
+            raise TrafficError("the balancer refuses the connection", "")
+
+
+class Adapter:
+    """The module `traffic` has such for real balancers."""
+
+    def __init__(self, balancer: Balancer) -> None:
+        self._balancer = balancer
+
+    async def check(self, addresses: int) -> None:
+        await self._balancer.answer()
+
+    async def state(self) -> Mapping[str, int] | None:
+        await self._balancer.answer()
+        return self._balancer.truth
+
+    async def verify(self, weights: Mapping[str, int]) -> None:
+        await self._balancer.answer()
+        if self._balancer.truth != weights:
+            raise TrafficError("the balancer sends requests elsewhere", "")
+
+    async def shift(self, weights: Mapping[str, int]) -> None:
+        balancer = self._balancer
+        wanted = dict(weights)
+        await balancer.answer()
+        mood = balancer.moods.pop(0) if balancer.moods else ""
+        if mood == "refuses":
+            raise TrafficError("the balancer refuses to be moved", "")
+        if mood == "hangs":
+            await asyncio.sleep(3600.0)
+        if mood == "hangs and does it later":
+            balancer.write_later(wanted, balancer.rng.uniform(1.0, 60.0))
+            await asyncio.sleep(3600.0)
+        if mood == "slow":
+            await asyncio.sleep(balancer.rng.uniform(1.0, 15.0))
+        if mood != "lies":
+            balancer.write(wanted)
+        await balancer.answer()
+        if balancer.truth != wanted:
+            raise TrafficError("the balancer says otherwise when it is asked", "")

@@ -1,0 +1,284 @@
+"""What must hold, whatever happens: one function an invariant, its sentence first.
+
+Called by `judge.py` at the moment when it could be broken, and by `final` at the end of a world.
+None stops the world by itself: it says what is wrong, and the world ends there.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fake_machine import Machine, Running
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.evolve import evolve
+from tidegate_controller.core.inputs import Tick
+from tidegate_controller.core.requests import active_release, previous_release
+from tidegate_controller.log import Batch, Record
+from tidegate_controller.stream import Stream
+from tidegate_protos.v1 import agent_pb2 as pb
+
+if TYPE_CHECKING:
+    from judge import Judge, Past
+    from world import World
+
+EARLY_SECONDS = 1e-6  # what floating point may lose
+
+
+# --- The log -------------------------------------------------------------------------------------
+
+
+def the_log_is_in_order(judge: "Judge", batch: Batch, records: list[Record]) -> None:
+    """Numbers rise by one, versions by one in their stream, and engine time never goes back."""
+    past = judge.past(batch.stream)
+    for offset, record in enumerate(records, 1):
+        judge.seq += 1
+        if record.seq != judge.seq or record.version != past.version + offset:
+            judge.world.fail(the_log_is_in_order, f"{record[:3]}, expected {judge.seq}")
+    if batch.clock < judge.clock:
+        judge.world.fail(the_log_is_in_order, f"clock {batch.clock} after {judge.clock}")
+    judge.clock = batch.clock
+
+
+def one_rollout_at_a_time(judge: "Judge", stream: str, past: "Past", event: ev.Started) -> None:
+    """At most one rollout acts on an app and environment."""
+    if past.rollout:
+        judge.world.fail(one_rollout_at_a_time, f"{stream}: {event.rollout} in {past.rollout}")
+
+
+def fences_rise(judge: "Judge", stream: str, past: "Past", action: t.Action) -> None:
+    """A later action has a higher fence, and an id of its own."""
+    if action.fence <= past.fence or action.id in judge.issued:
+        judge.world.fail(fences_rise, f"{action.id}: {action.fence} after {past.fence}")
+
+
+def epochs_rise(judge: "Judge", event: ev.EpochBegan) -> None:
+    """Each life of the controller has a higher epoch than all before."""
+    if event.epoch <= judge.epoch:
+        judge.world.fail(epochs_rise, f"{event.epoch} after {judge.epoch}")
+
+
+def a_late_result_changes_nothing(
+    judge: "Judge", stream: str, past: "Past", event: ev.ActionEnded
+) -> None:
+    """Only an action that is open ends, and it ends once."""
+    if event.action not in past.open:
+        judge.world.fail(a_late_result_changes_nothing, f"{stream}: {event.action} was not open")
+
+
+def a_paused_rollout_begins_nothing(
+    judge: "Judge", stream: str, past: "Past", action: t.Action
+) -> None:
+    """A rollout that waits for a person issues nothing new; but moving traffic back goes on."""
+    chore = action.step.count("/") > 0
+    if past.waiting and not past.undoing and not chore:
+        judge.world.fail(a_paused_rollout_begins_nothing, f"{stream}: {action.work.verb}")
+
+
+def timers_never_fire_early(judge: "Judge", batch: Batch, state: t.State) -> None:
+    """What a Tick leads to was due."""
+    if not isinstance(batch.cause, Tick):
+        return
+    due = next_deadline(state)
+    if due is None or batch.clock < due - EARLY_SECONDS:
+        judge.world.fail(timers_never_fire_early, f"{batch.stream}: {batch.clock} before {due}")
+
+
+def every_wait_has_an_end(judge: "Judge", stream: Stream) -> None:
+    """Every wait has a deadline, and a timer for it, or waits for a person."""
+    state = stream.state
+    due = next_deadline(state)
+    if state.rollout is not None and state.rollout.waiting is None and due is None:
+        judge.world.fail(every_wait_has_an_end, f"{stream.name}: no deadline in {state.rollout.id}")
+    if due is not None and not stream.fault and (stream.timer is None or stream.timer.cancelled()):
+        judge.world.fail(every_wait_has_an_end, f"{stream.name}: due at {due}, and no timer")
+
+
+# --- Commands and what they do -------------------------------------------------------------------
+
+
+def every_command_was_logged_first(judge: "Judge", command: pb.Command) -> None:
+    """Every command sent was first in the log, as it is."""
+    known = judge.issued.get(command.id)
+    fence = (command.fence.epoch, command.fence.version)
+    if known is None or known[1].fence != fence or known[1].work.at != command.node:
+        judge.world.fail(every_command_was_logged_first, command.id)
+
+
+def an_overtaken_command_has_no_effect(
+    judge: "Judge", machine: Machine, command: str, kind: str
+) -> None:
+    """No command that a later one has overtaken on its node has an effect any more."""
+    stream, action = judge.issued[command]
+    highest = judge.acted.get((machine.name, stream), (0, 0))
+    if action.fence < highest:
+        detail = f"{machine.name}: {kind} by {command} after {highest}"
+        judge.world.fail(an_overtaken_command_has_no_effect, detail)
+
+
+def no_agent_obeys_an_older_epoch(
+    judge: "Judge", machine: Machine, command: str, kind: str
+) -> None:
+    """Once a node has obeyed an epoch, nothing of an older one has an effect there."""
+    stream, action = judge.issued[command]
+    if action.fence[0] < judge.acted.get((machine.name, stream), (0, 0))[0]:
+        detail = f"{machine.name}: {kind} by {command}"
+        judge.world.fail(no_agent_obeys_an_older_epoch, detail)
+
+
+def a_migration_runs_once(judge: "Judge", machine: Machine, command: str) -> None:
+    """The script of a command that must not be done twice begins once, whatever dies."""
+    judge.scripts[command] = judge.scripts.get(command, 0) + 1
+    if judge.scripts[command] > 1:
+        judge.world.fail(a_migration_runs_once, f"{machine.name}: {command}")
+
+
+def a_slot_runs_one_process(judge: "Judge", machine: Machine, what: str) -> None:
+    """However often a start is asked for, a slot has one process at a time."""
+    for service in machine.services.values():
+        if service.alive and what == f"{service.app} in {service.slot}":
+            judge.world.fail(a_slot_runs_one_process, f"{machine.name}: {what}")
+
+
+def nothing_needed_is_deleted(judge: "Judge", past: "Past", node: str) -> None:
+    """A cleanup leaves what runs, what serves and what to go back to."""
+    machine = judge.world.machines.get(node)
+    if machine is None:
+        return
+    for service in machine.services.values():
+        if service.alive and not service.release.exists():
+            judge.world.fail(nothing_needed_is_deleted, f"{node}: {service.app} runs from nothing")
+    needed = past.committed[-1:]
+    needed += [r for r in past.committed if needed and r.revision != needed[0].revision][-1:]
+    for release in needed:
+        digest = release.revision.digest
+        app = judge.world.app_of(past)
+        marker = machine.folder / "apps" / app / "releases" / f"{digest[7:]}.ok"
+        if (node, digest) in past.prepared and not marker.exists():
+            judge.world.fail(nothing_needed_is_deleted, f"{node}: {release.version} is gone")
+
+
+# --- Traffic -------------------------------------------------------------------------------------
+
+
+def every_move_was_logged_first(judge: "Judge", stream: str, after: dict[str, int]) -> None:
+    """The balancer does only what the log has as intended."""
+    for of, action in judge.issued.values():
+        if of == stream and action.work.verb == "route":
+            shares = {p: share for p, share in (action.work.weights or {}).items() if share}
+            if sorted(share for share in shares.values()) == sorted(after.values()):
+                nodes = sorted(place.node for place in shares)
+                if nodes == sorted(address.partition(":")[0] for address in after):
+                    return
+    judge.world.fail(every_move_was_logged_first, f"{stream}: {after}")
+
+
+def no_traffic_to_what_did_not_pass(
+    judge: "Judge", stream: str, before: dict[str, int], after: dict[str, int]
+) -> None:
+    """Traffic goes only to slots that have passed their checks since they were last started."""
+    passed = {judge.world.address(stream, place) for place in judge.past(stream).proven}
+    for address, share in after.items():
+        if share and not before.get(address) and address not in passed:
+            judge.world.fail(no_traffic_to_what_did_not_pass, f"{stream}: {address}")
+
+
+def no_slot_is_stopped_under_traffic(judge: "Judge", machine: Machine, service: Running) -> None:
+    """No slot is stopped while traffic to it is possible, by what the balancer does or may do."""
+    stream = f"{service.app}@{service.environment}"
+    if f"{machine.name}:{service.port}" in judge.world.balancer(stream).may_serve():
+        detail = f"{stream}: {service.slot} on {machine.name}"
+        judge.world.fail(no_slot_is_stopped_under_traffic, detail)
+
+
+def no_request_fails(judge: "Judge", stream: str, truth: dict[str, int]) -> None:
+    """A request never fails by the engine's doing: what has traffic runs, or died by itself."""
+    for address in sorted(truth):
+        node, _, port = address.partition(":")
+        machine = judge.world.machines.get(node)
+        service = machine.service_at(int(port)) if machine is not None else None
+        if service is None or not (service.alive or service.own_fault):
+            judge.world.fail(no_request_fails, f"{stream}: nothing runs at {address}")
+
+
+# --- At the end ----------------------------------------------------------------------------------
+
+
+def replaying_the_log_gives_the_same_state(world: "World") -> None:
+    """What the file holds adds up to the state that the engine has."""
+    states: dict[str, t.State] = {}
+    for record in world.read_log():
+        if "@" in record.stream:
+            before = states.get(record.stream, t.State())
+            states[record.stream] = evolve(before, record.event, record.clock)
+    for name, stream in world.controller.engine.streams.items():
+        if stream.begun and states.get(name) != stream.state:
+            world.fail(replaying_the_log_gives_the_same_state, name)
+
+
+def nothing_stands_still(world: "World") -> None:
+    """No stream has stumbled over an error of the core's own."""
+    for name, stream in world.controller.engine.streams.items():
+        if stream.fault:
+            world.fail(nothing_stands_still, f"{name}: {stream.fault}")
+
+
+def every_rollout_ends(world: "World") -> None:
+    """Once all is well again, every rollout ends."""
+    for name, stream in world.controller.engine.streams.items():
+        if (rollout := stream.state.rollout) is not None:
+            step = rollout.plan[rollout.cursor].id if rollout.plan else "-"
+            world.fail(every_rollout_ends, f"{name}: {rollout.id} is at {step}")
+
+
+def every_node_runs_what_the_log_says(world: "World", stream: str) -> None:
+    """Every node runs the release that was deployed last, in one slot, which has all traffic and
+    which `current` names."""
+    state = world.controller.engine.state(stream)
+    release = active_release(state)
+    assert release is not None
+    truth = {world.address(stream, place) for place in state.settled}
+    if set(world.balancer(stream).truth) != truth:
+        detail = f"{stream}: traffic goes to {world.balancer(stream).truth}, not to {truth}"
+        world.fail(every_node_runs_what_the_log_says, detail)
+    app = stream.partition("@")[0]
+    for node in state.members:
+        machine = world.machines[node]
+        alive = [s for s in machine.services.values() if s.alive and s.app == app]
+        runs = [(s.slot, s.version) for s in alive]
+        expected = [(p.slot, release.version) for p in state.settled if p.node == node]
+        if runs != expected or len(runs) != 1:
+            detail = f"{stream}: {node} runs {runs}, not {expected}"
+            world.fail(every_node_runs_what_the_log_says, detail)
+        current = machine.folder / "apps" / app / "current"
+        if not _names(current, expected[0][0] if expected else ""):
+            world.fail(every_node_runs_what_the_log_says, f"{stream}: `current` on {node}")
+
+
+def _names(link: Path, slot: str) -> bool:
+    return link.is_symlink() and str(link.readlink()) == f"slots/{slot}"
+
+
+def what_to_go_back_to_is_known(world: "World", stream: str) -> None:
+    """After two deployments that succeeded there is one to go back to."""
+    state = world.controller.engine.state(stream)
+    revisions = {release.revision for release in state.committed}
+    if len(revisions) > 1 and previous_release(state) is None:
+        world.fail(what_to_go_back_to_is_known, stream)
+
+
+def every_agent_comes_back(world: "World") -> None:
+    """Once all is well, every agent is let in again."""
+    fleet = world.controller.engine.fleet
+    for node in sorted(set(world.machines).difference(fleet.sessions)):
+        refusal = fleet.refused.get(node)
+        world.fail(every_agent_comes_back, f"{node}: {refusal.why if refusal else 'no call'}")
+
+
+FINAL = (
+    every_agent_comes_back,
+    nothing_stands_still,
+    every_rollout_ends,
+    replaying_the_log_gives_the_same_state,
+)

@@ -1,0 +1,195 @@
+"""Hears of all that happens in a world, and asks the invariants whether it may.
+
+What it keeps, it keeps of events, commands and effects alone: what the engine believes is not taken
+on trust. `invariants.py` has the sentences; this is what they look at.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import invariants
+from fake_machine import Machine, Running
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.inputs import Input
+from tidegate_controller.log import Batch, Record
+from tidegate_protos.v1 import agent_pb2 as pb
+
+if TYPE_CHECKING:
+    from world import World
+
+
+@dataclass
+class Past:
+    """Of one stream, from its events."""
+
+    rollout: str = ""
+    open: dict[str, t.Action] = field(default_factory=dict)
+    fence: tuple[int, int] = (0, 0)
+    version: int = 0
+    waiting: bool = False
+    undoing: bool = False
+    committed: list[t.Release] = field(default_factory=list)
+    release: t.Release | None = None  # of the rollout that runs
+    endings: list[str] = field(default_factory=list)
+    proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
+    prepared: set[tuple[str, str]] = field(default_factory=set)  # (node, digest) that are there
+
+
+class Seen(Protocol):
+    """Who is told of each decision as well: the coverage."""
+
+    def decision(
+        self, stream: str, state: t.State | None, cause: Input | None, events: Sequence[ev.Event]
+    ) -> None: ...
+
+
+class Judge:
+    """A `fake_machine.Watcher`, and told of appends, commands and balancers by the world."""
+
+    def __init__(self, world: "World", seen: Seen) -> None:
+        self.world = world
+        self.seen = seen
+        self.pasts: dict[str, Past] = {}
+        self.issued: dict[str, tuple[str, t.Action]] = {}  # every action of the log
+        self.acted: dict[tuple[str, str], tuple[int, int]] = {}  # (node, stream) -> highest fence
+        self.scripts: dict[str, int] = {}  # command -> how often its migration began
+        self.clock = 0.0
+        self.seq = 0
+        self.epoch = 0
+        self.last_hash = ""  # of the log's last record: two runs of a seed end in the same one
+        self._unlooked: set[str] = set()  # streams with a decision that was not looked at after
+
+    def past(self, stream: str) -> Past:
+        return self.pasts.setdefault(stream, Past())
+
+    # --- The log --------------------------------------------------------------------------------
+
+    def appended(self, batch: Batch, records: list[Record]) -> None:
+        """These are durable now; the engine's state is that before them."""
+        world, engine = self.world, self.world.controller.engine
+        invariants.the_log_is_in_order(self, batch, records)
+        stream = engine.streams.get(batch.stream)
+        state = stream.state if stream is not None else None
+        if state is not None:
+            invariants.timers_never_fire_early(self, batch, state)
+        self.seen.decision(batch.stream, state, batch.cause, batch.events)
+        past = self.past(batch.stream)
+        for event in batch.events:
+            if world.tracing:
+                world.tell(f"{batch.stream:12s} {world.describe(event)}")
+            self._take(batch.stream, past, event)
+        self.last_hash = records[-1].hash
+        self._unlooked.add(batch.stream)
+
+    def _take(self, stream: str, past: Past, event: ev.Event) -> None:
+        past.version += 1
+        if isinstance(event, ev.Started):
+            invariants.one_rollout_at_a_time(self, stream, past, event)
+            past.rollout, past.undoing, past.release = event.rollout, False, event.release
+        elif isinstance(event, ev.ActionIssued):
+            invariants.fences_rise(self, stream, past, event.action)
+            invariants.a_paused_rollout_begins_nothing(self, stream, past, event.action)
+            self._issued(stream, past, event.action)
+        elif isinstance(event, ev.ActionEnded):
+            invariants.a_late_result_changes_nothing(self, stream, past, event)
+            self._ended(past, event)
+        elif isinstance(event, ev.Replanned):
+            past.undoing, past.waiting = True, False
+        elif isinstance(event, ev.Waiting):
+            past.waiting = True
+        elif isinstance(event, ev.Answered) or isinstance(event, ev.StepEnded):
+            past.waiting = False
+        elif isinstance(event, ev.Committed) and past.release is not None:
+            past.committed.append(past.release)
+        elif isinstance(event, ev.Ended):
+            past.rollout, past.release, past.waiting = "", None, False
+            past.endings.append(event.state)
+        elif isinstance(event, ev.JournalReplaced):
+            past.proven = {place for place in past.proven if place.node != event.node}
+            past.prepared = {known for known in past.prepared if known[0] != event.node}
+        elif isinstance(event, ev.NodeForgotten):
+            past.open = {k: a for k, a in past.open.items() if a.work.at != event.node}
+        elif isinstance(event, ev.EpochBegan):
+            invariants.epochs_rise(self, event)
+            self.epoch = event.epoch
+
+    def _issued(self, stream: str, past: Past, action: t.Action) -> None:
+        self.issued[action.id] = (stream, action)
+        past.open[action.id] = action
+        past.fence = action.fence
+        if action.work.verb in ("start", "stop") and action.work.place is not None:
+            past.proven.discard(action.work.place)
+
+    def _ended(self, past: Past, event: ev.ActionEnded) -> None:
+        action = past.open.pop(event.action, None)
+        if action is None or event.outcome != "ok":
+            return
+        work = action.work
+        if work.verb == "start" and work.place is not None:
+            past.proven.add(work.place)
+        elif work.verb == "prepare" and work.revision is not None:
+            past.prepared.add((work.at, work.revision.digest))
+        elif work.verb == "cleanup":
+            invariants.nothing_needed_is_deleted(self, past, work.at)
+
+    # --- What is between ------------------------------------------------------------------------
+
+    def command(self, command: pb.Command) -> None:
+        """It leaves the controller."""
+        invariants.every_command_was_logged_first(self, command)
+
+    def look(self) -> None:
+        """At what decisions have left, once their events are in the state."""
+        controller = self.world.controller
+        if not controller.listens:
+            self._unlooked.clear()
+            return
+        for name in sorted(self._unlooked):
+            stream = controller.engine.streams.get(name)
+            if stream is not None and not stream.lock.locked():
+                self._unlooked.discard(name)
+                invariants.every_wait_has_an_end(self, stream)
+
+    # --- Machines and balancers -----------------------------------------------------------------
+
+    def effect(self, machine: Machine, kind: str, what: str) -> None:
+        task = asyncio.current_task()
+        name = task.get_name() if task is not None else ""
+        if self.world.tracing:
+            self.world.tell(f"{machine.name:12s} {kind} {what}")
+        if name in self.issued:
+            invariants.an_overtaken_command_has_no_effect(self, machine, name, kind)
+            invariants.no_agent_obeys_an_older_epoch(self, machine, name, kind)
+            stream, action = self.issued[name]
+            key = (machine.name, stream)
+            self.acted[key] = max(self.acted.get(key, (0, 0)), action.fence)
+            if kind == "script" and what.startswith("migrate"):
+                invariants.a_migration_runs_once(self, machine, name)
+        if kind == "start":
+            invariants.a_slot_runs_one_process(self, machine, what)
+
+    def is_stopping(self, machine: Machine, service: Running) -> None:
+        if self.world.tracing:
+            self.world.tell(f"{machine.name:12s} SIGTERM to {service.app} in {service.slot}")
+        invariants.no_slot_is_stopped_under_traffic(self, machine, service)
+
+    def has_ended(self, machine: Machine, service: Running) -> None:
+        if self.world.tracing:
+            how = service.ended.result()
+            self.world.tell(f"{machine.name:12s} {service.app} in {service.slot} ended: {how}")
+        stream = f"{service.app}@{service.environment}"
+        truth = self.world.balancer(stream).truth
+        if f"{machine.name}:{service.port}" in truth:
+            invariants.no_request_fails(self, stream, truth)
+
+    def moving(self, stream: str, before: dict[str, int], after: dict[str, int]) -> None:
+        """The balancer is about to do this."""
+        if self.world.tracing:
+            self.world.tell(f"{stream:12s} traffic goes to {after}")
+        invariants.every_move_was_logged_first(self, stream, after)
+        invariants.no_traffic_to_what_did_not_pass(self, stream, before, after)
+        invariants.no_request_fails(self, stream, after)

@@ -1,0 +1,383 @@
+"""A whole fleet in one thread, in virtual time: machines with agents, a network, balancers, the
+controller, and people who ask for things.
+
+`run(seed, story)` makes one and lets the story happen. Stories are written in the methods of
+`World`; `scenario.py` has those that a seed draws.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import invariants
+from fake_balancer import Balancer
+from fake_machine import Machine
+from fake_network import Network
+from judge import Judge, Past, Seen
+from lives import AgentLife, ControllerLife
+from programs import Program, Programs
+from telling import describe
+from virtual_time import OUTSIDE, VirtualLoop
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.inputs import Input
+from tidegate_controller.core.spec import (
+    Health,
+    HttpProbe,
+    Pace,
+    Service,
+    Settings,
+    Spec,
+    Traffic,
+)
+from tidegate_controller.log import Batch, Record, read_log
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
+SETTLE_SECONDS = 1200.0
+STEPS_MAX = 3_000_000
+PACE = Pace(
+    prepare_seconds=60.0,
+    soak_seconds=5.0,
+    drain_seconds=2.0,
+    keep_old_seconds=20.0,
+    away_seconds=30.0,
+)
+HEALTH = Health(
+    probe=HttpProbe(url="http://127.0.0.1:{port}/health"),
+    every_seconds=2.0,
+    timeout_seconds=1.0,
+    failures=2,
+    healthy_after_seconds=1.0,
+    deadline_seconds=20.0,
+)
+
+
+class Violated(Exception):
+    """An invariant does not hold."""
+
+    def __init__(self, name: str, detail: str, at: float) -> None:
+        super().__init__(f"at {at:.3f} s: {name}: {detail}")
+        self.name = name
+        self.detail = detail
+        self.at = at
+
+
+@dataclass
+class App:
+    """One app in one environment, as its `tidegate.toml` would have it."""
+
+    name: str
+    nodes: Sequence[str]
+    environment: str = "test"
+    pace: Pace = PACE
+    health: Health = HEALTH
+    strategy: str = "blue-green"
+    more: dict[str, Any] = field(default_factory=dict)  # of the spec
+
+    @property
+    def stream(self) -> str:
+        return f"{self.name}@{self.environment}"
+
+    def spec(self) -> Spec:
+        return Spec(
+            app=self.name,
+            environment=self.environment,
+            strategy=self.strategy,  # type: ignore[arg-type]
+            nodes=tuple(self.nodes),
+            settings=Settings(
+                service=Service(command=("./serve",), stop_grace_seconds=8.0), health=self.health
+            ),
+            traffic=Traffic(adapter="exec", command=(self.stream,), timeout_seconds=2.0),
+            pace=self.pace,
+            **self.more,
+        )
+
+
+class Nobody:
+    """Where nobody counts what is covered."""
+
+    def decision(
+        self, stream: str, state: t.State | None, cause: Input | None, events: Sequence[ev.Event]
+    ) -> None: ...
+
+
+class World:
+    """Everything, of one seed. Each part draws from a random stream of its own."""
+
+    def __init__(
+        self, seed: int, folder: Path, loop: VirtualLoop, seen: Seen, tracing: bool = False
+    ) -> None:
+        self.seed = seed
+        self.folder = folder
+        self.loop = loop
+        self.tracing = tracing
+        self.trace: list[str] = []
+        self.violation: Violated | None = None
+        self.programs = Programs()
+        self.judge = Judge(self, seen)
+        self.network = Network(loop, self.rng("network"), self.judge.command)
+        self.machines: dict[str, Machine] = {}
+        self.agents: dict[str, AgentLife] = {}
+        self.apps: dict[str, App] = {}  # by stream
+        self._balancers: dict[str, Balancer] = {}
+        self.controller = ControllerLife(
+            loop,
+            folder,
+            self.rng("controller"),
+            self.network,
+            self.balancer,
+            self._answers,
+            self._appended,
+        )
+        self.requests = 0
+
+    def rng(self, name: str) -> Random:
+        return Random(f"{self.seed} {name}")
+
+    # --- What it is made of ---------------------------------------------------------------------
+
+    def add_node(self, name: str, labels: dict[str, str] | None = None) -> Machine:
+        folder = self.folder / name
+        folder.mkdir()
+        rng = self.rng(f"machine {name}")
+        machine = Machine(self.loop, name, folder, rng, self.programs)
+        machine.watcher = self.judge
+        self.machines[name] = machine
+        self.agents[name] = AgentLife(machine, self.network, labels or {})
+        self.agents[name].start()
+        return machine
+
+    def add_app(self, app: App) -> App:
+        self.apps[app.stream] = app
+        return app
+
+    def balancer(self, stream: str) -> Balancer:
+        if stream not in self._balancers:
+            rng = self.rng(f"balancer {stream}")
+            balancer = Balancer(
+                self.loop, rng, lambda after: self.judge.moving(stream, balancer.truth, after)
+            )
+            self._balancers[stream] = balancer
+        return self._balancers[stream]
+
+    def program(self, app: str, version: str, **behaviour: Any) -> Program:
+        return self.programs.add(Program(app=app, version=version, **behaviour))
+
+    def _answers(self, address: str) -> str | None:
+        node, _, port = address.partition(":")
+        machine = self.machines[node]
+        if node in self.network.parted:
+            return "no route"
+        return machine.problem_of(machine.service_at(int(port)))
+
+    def _appended(self, batch: Batch, records: list[Record]) -> None:
+        self.judge.look()
+        self.judge.appended(batch, records)
+
+    # --- What can be asked of it ----------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        return self.loop.time()
+
+    def address(self, stream: str, place: t.Place) -> str:
+        """Where a balancer finds the place, whether anything runs there or not."""
+        for service in self.machines[place.node].services.values():
+            if (service.app, service.slot) == (stream.partition("@")[0], place.slot):
+                return f"{place.node}:{service.port}"
+        return ""
+
+    def app_of(self, past: Past) -> str:
+        return next(name.partition("@")[0] for name, p in self.judge.pasts.items() if p is past)
+
+    def state(self, stream: str) -> t.State:
+        return self.controller.engine.state(stream)
+
+    def read_log(self) -> Iterator[Record]:
+        yield from read_log(self.controller.log.path, 0, 1 << 30)
+
+    def describe(self, event: ev.Event) -> str:
+        return describe(event)
+
+    def serving(self, stream: str) -> dict[str, str]:
+        """Node -> version of what has its traffic, by what the balancer really does."""
+        found = {}
+        for address in self.balancer(stream).truth:
+            node, _, port = address.partition(":")
+            service = self.machines[node].service_at(int(port))
+            found[node] = service.version if service is not None else ""
+        return found
+
+    def known(self, stream: str, place: str) -> t.Known:
+        return place_of(self.state(stream), t.Place(place))
+
+    # --- What is said of it ---------------------------------------------------------------------
+
+    def tell(self, line: str) -> None:
+        if self.tracing:
+            self.trace.append(f"{self.now:9.3f}  {line}")
+
+    def fail(self, invariant: Callable[..., Any] | str, detail: str) -> None:
+        """An invariant does not hold: the first one counts, and the world ends."""
+        name = invariant if isinstance(invariant, str) else invariant.__name__
+        if self.violation is None:
+            self.violation = Violated(name, detail, self.now)
+            self.tell(f"VIOLATED     {name}: {detail}")
+            self.loop.stop()
+
+    # --- Waiting --------------------------------------------------------------------------------
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def until(self, done: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> bool:
+        """Whether it came to that, looked at every now and then."""
+        end = self.now + seconds
+        while not done():
+            if self.now >= end:
+                return False
+            await asyncio.sleep(0.2)
+        return True
+
+    def idle(self) -> bool:
+        """No rollout runs, and nothing is left to be done after one."""
+        if not self.controller.listens:
+            return False
+        streams = self.controller.engine.streams.values()
+        return all(s.state.rollout is None and not s.state.chores for s in streams)
+
+    def all_here(self) -> bool:
+        """Every machine's agent is connected."""
+        return set(self.controller.engine.fleet.sessions) == set(self.machines)
+
+    def heal(self) -> None:
+        """Whatever is broken works again, and whoever is dead is started."""
+        self.network.heal()
+        self.controller.failing_appends = 0
+        self.controller.disk_seconds = 0.005
+        self.controller.wall_offset = 0.0
+        self.controller.start()
+        for balancer in self._balancers.values():
+            balancer.moods.clear()
+            balancer.dead = False
+        for name, agent in self.agents.items():
+            machine = self.machines[name]
+            machine.wall_offset = 0.0
+            machine.no_network = False
+            machine.corrupting = 0
+            machine.slowness = 1.0
+            agent.fill_up(False)
+            agent.start()
+
+
+class ErrorsCount(logging.Handler):
+    """An error that production code logs is one that nobody has thought of, unless it says so."""
+
+    EXPECTED = (
+        "could not be recorded",
+        "could not be taken",
+        "could not be stopped",
+        "could not be kept",
+        "could not be remembered",
+        "failed for the machine's sake",
+    )
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if any(words in record.getMessage() for words in self.EXPECTED):
+            return
+        error = record.exc_info[1] if record.exc_info else ""
+        detail = f"{record.name}: {record.getMessage()}: {error!r}"
+        self._world.fail("no_unforeseen_error_is_logged", detail)
+
+
+Story = Callable[[World], Awaitable[Any]]
+
+
+@contextmanager
+def made(seed: int, seen: Seen | None = None, tracing: bool = False) -> Iterator[World]:
+    """A world, and nothing left of it afterwards. Its folder is the working one meanwhile, so that
+    no name in a message is another one the next time."""
+    random.seed(seed)
+    parent = MEMORY if MEMORY.is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="tidegate-world-", dir=parent))
+    loop = VirtualLoop()
+    loop.set_exception_handler(lambda _, __: None)  # judged by what comes of it
+    before = Path.cwd()
+    os.chdir(folder)
+    world = World(seed, Path(), loop, seen or Nobody(), tracing)
+    handler = ErrorsCount(world)
+    loggers = [logging.getLogger(name) for name in ("tidegate_agent", "tidegate_controller")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.ERROR)
+        logger.propagate = False
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield world
+    finally:
+        for life in (world.controller, *world.agents.values()):
+            life.stop()
+            life.close()
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.CRITICAL + 1)  # what is cut off now has nothing to say
+        loop.bury()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+            logger.propagate = True
+        os.chdir(before)
+        shutil.rmtree(folder, ignore_errors=True)
+        if collecting:
+            gc.enable()
+
+
+def run(
+    seed: int, story: Story, seen: Seen | None = None, tracing: bool = False
+) -> tuple[World, Any]:
+    """Let it happen; the world, of which only memories are left, and what the story returned.
+    Raises `Violated`, with the trace in `__notes__`."""
+    with made(seed, seen, tracing) as world:
+        task = world.loop.create_task(_tell(world, story), context=OUTSIDE)
+        error: BaseException | None = None
+        result: Any = None
+        try:
+            result = world.loop.run_until_complete(task)
+        except Exception as ending:
+            error = ending  # after a violation, of no interest
+        if world.violation is not None:
+            for line in world.trace:
+                world.violation.add_note(line)
+            raise world.violation
+        if error is not None:
+            raise error
+    return world, result
+
+
+async def _tell(world: World, story: Story) -> Any:
+    world.controller.start()
+    return await story(world)
+
+
+def finally_holds(world: World) -> None:
+    """What must be so once all is well and has had its time."""
+    world.judge.look()
+    for invariant in invariants.FINAL:
+        invariant(world)
