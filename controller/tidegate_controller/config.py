@@ -85,10 +85,11 @@ def read(path: Path, text: str) -> Config:
     return Config(path=path, app=app, specs=specs)
 
 
-def render_digest(settings: Settings) -> str:
-    """`sha256:…` of what a slot runs with; equal settings have equal digests."""
+def render_digest(settings: Settings, version: str) -> str:
+    """`sha256:…` of what a slot runs with; equal settings of one version have equal digests. The
+    version is part of it because an app is told it: {version}, and TIDEGATE_VERSION."""
     as_decoded = msgspec.convert(msgspec.to_builtins(settings), Settings)  # 2 and 2.0 are one value
-    canonical = msgspec.json.encode(as_decoded, order="deterministic")
+    canonical = msgspec.json.encode((version, as_decoded), order="deterministic")
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 
 

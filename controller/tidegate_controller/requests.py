@@ -171,7 +171,9 @@ class Requests:
             raise UsageError(f"{request.commit[:80]!r} is not the hash of a commit")
         release = t.Release(
             version=request.version,
-            revision=t.Revision(digest=request.digest, config=render_digest(spec.settings)),
+            revision=t.Revision(
+                digest=request.digest, config=render_digest(spec.settings, request.version)
+            ),
             size_bytes=await artifact_requests.size_of(self._store, request, planned=planned),
             settings=spec.settings,
             url=request.url,

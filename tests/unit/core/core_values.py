@@ -39,7 +39,7 @@ def place(text: str) -> t.Place:
 
 
 def release(version: str, digest: str | None = None, settings: Settings = SETTINGS) -> t.Release:
-    revision = t.Revision(digest=digest or f"sha256:{version}", config="c1")
+    revision = t.Revision(digest=digest or f"sha256:{version}", config=f"of {version}")
     return t.Release(version=version, revision=revision, size_bytes=7, settings=settings)
 
 
