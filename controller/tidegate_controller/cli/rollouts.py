@@ -145,7 +145,7 @@ def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
     state = "not reached" if step.state == "pending" and is_over else step.state
     lines = [f"  {step.name}: {state}{seconds}"]
     for name, node in sorted(step.nodes.items()):
-        if node.state != "ok":
+        if node.state != "ok" or node.error:
             error = f": {node.error}" if node.error not in ("", reason) else ""
             lines.append(f"    {called(name)}: {node.state}{error}")
         lines += [f"      | {line}" for line in node.output_tail.splitlines()]
