@@ -135,6 +135,8 @@ def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
     places = [t.Place.of(node, slot) for slot in t.SLOTS]
     debts = _debts(state, node)
     active = [place.slot for place in places if state.settled.get(place)]
+    if active and node not in engine.fleet.registered:
+        debts.append("was removed; the next deployment takes its traffic away")
     return NodeStatus(
         node=node,
         connected=node in engine.fleet.sessions,
