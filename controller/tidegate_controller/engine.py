@@ -131,6 +131,10 @@ class Engine:
             grace_seconds=RECONNECT_GRACE_SECONDS,
         )
 
+    def now(self) -> float:
+        """Engine seconds."""
+        return self._clock.now()
+
     def seconds_up(self) -> float:
         return self._clock.now() - self.started_at
 

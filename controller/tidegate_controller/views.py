@@ -11,6 +11,7 @@ from tidegate_controller.balancer_look import balancer_trouble
 from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import place_of, strays
 from tidegate_controller.core.requests import active_release
@@ -39,6 +40,11 @@ from tidegate_controller.wire import release_of, split_stream
 from tidegate_protos import VERSION
 
 UNDER_WAY: dict[t.Verb, str] = {"start": "starting", "stop": "stopping"}
+# Chores of a slot, where its agent is away: what is to be done first when it is back.
+OVERDUE: dict[t.Verb, str] = {
+    "stop": "{} is to be stopped, once the agent is back",
+    "switch": "`current` is to name {}, once the agent is back",
+}
 
 
 def release_view(release: t.Release) -> ReleaseView:
@@ -133,7 +139,7 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
 
 def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
     places = [t.Place.of(node, slot) for slot in t.SLOTS]
-    debts = _debts(state, node)
+    debts = _debts(engine, state, node)
     active = [place.slot for place in places if state.settled.get(place)]
     if active and node not in engine.fleet.registered:
         debts.append("was removed; the next deployment takes its traffic away")
@@ -146,12 +152,20 @@ def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
     )
 
 
-def _debts(state: t.State, node: str) -> list[str]:
+def _debts(engine: Engine, state: t.State, node: str) -> list[str]:
     debts = [
         f"{place.slot} runs without traffic; the next deployment stops it"
         for place in strays(state)
         if place.node == node
     ]
+    if node not in engine.fleet.sessions:
+        debts += [
+            OVERDUE[chore.work.verb].format(chore.work.place.slot)
+            for chore in state.chores
+            if chore.work.at == node
+            and chore.work.place is not None
+            and chore_opens_at(state, chore) <= engine.now()
+        ]
     return debts + [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
 
 
@@ -236,7 +250,7 @@ def node_detail(engine: Engine, name: str, changes: list[NodeChange]) -> NodeDet
     for stream in sorted(engine.streams.values(), key=lambda stream: stream.name):
         detail.slots += _slots_of(stream, name)
         app = split_stream(stream.name)[0]
-        detail.debts += [f"{app}: {debt}" for debt in _debts(stream.state, name)]
+        detail.debts += [f"{app}: {debt}" for debt in _debts(engine, stream.state, name)]
     return detail
 
 
