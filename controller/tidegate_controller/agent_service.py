@@ -9,7 +9,7 @@ import grpc
 
 from tidegate_controller.clock import wall_now
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused
+from tidegate_controller.errors import Refused, TidegateError
 from tidegate_controller.fleet import SLOTS_MAX, Session
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.wire import to_result
@@ -60,6 +60,8 @@ class AgentService(AgentLinkServicer):
             why = f"{refusal.message}; {refusal.hint}"
             self._turn_away(session.hello.node, why)
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, why)
+        except TidegateError as error:  # the log's: the controller is about to end, and says why
+            await context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
         finally:
             if reader is not None:
                 reader.cancel()
