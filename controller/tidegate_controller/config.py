@@ -25,7 +25,7 @@ FILE_BYTES = 1 << 20
 PROBLEMS_SHOWN = 50
 TWICE = ("Cannot overwrite", "Cannot declare", "Cannot mutate", "Duplicate inline")  # tomllib's
 OTHER_FILE = "save it as UTF-8 text; or is it another file that is meant: -c PATH"
-MEND = "mend the file and type the command again; nothing was sent"
+MEND = "mend the file and type the command again; nothing was done"
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,9 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES + 1)
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file", "name the file with -c PATH") from None
+        raise UsageError(
+            f"{path}: no such file", "make one: tidegate init; or name another with -c PATH"
+        ) from None
     except OSError as error:
         why = error.strerror or error
         raise UsageError(f"{path}: cannot be read: {why}", "name the file with -c PATH") from None

@@ -29,7 +29,7 @@ from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
-from tidegate_controller.views import ever_deployed
+from tidegate_controller.views import ever_deployed, refuse_unknown
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.threads import to_the_end
@@ -153,6 +153,7 @@ class Requests:
         if found:
             names = ", ".join(sorted(split_stream(name)[1] for name in found))
             raise UsageError(f"{app} runs in several environments: {names}", "name one with -e")
+        refuse_unknown(self._engine, app)
         where = f" in {environment[:80]}" if environment else ""
         raise UsageError(f"nothing was ever deployed as {app[:80]}{where}", "see: tidegate status")
 

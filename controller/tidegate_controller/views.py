@@ -80,6 +80,15 @@ def ever_deployed(state: t.State) -> bool:
     return bool(state.rollout or state.committed or state.undone)
 
 
+def refuse_unknown(engine: Engine, app: str) -> None:
+    """Raise `UsageError` with the names that there are, where nothing was ever deployed as this."""
+    streams = engine.streams.values()
+    known = {split_stream(each.name)[0] for each in streams if ever_deployed(each.state)}
+    if app not in known:
+        listed = ", ".join(sorted(known)) or "none yet"
+        raise UsageError(f"nothing was ever deployed as {app[:80]}", f"known apps: {listed}")
+
+
 def status(engine: Engine, app: str) -> Status:
     """Status of one app, or of all when `app` is empty."""
     streams = sorted(engine.streams.values(), key=lambda stream: stream.name)

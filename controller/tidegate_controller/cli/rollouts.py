@@ -9,7 +9,6 @@ from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts, waiting_rollouts
 from tidegate_controller.cli.deploy import detach_option
 from tidegate_controller.cli.follow import Asking, attach, follow, requested_by
-from tidegate_controller.cli.status import watch_option
 from tidegate_controller.cli.terminal import (
     AsListed,
     columns,
@@ -86,7 +85,7 @@ def _why(each: RolloutSummary) -> str:
 
 @rollout.command("show")
 @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=rollouts)
-@watch_option
+@click.option("--watch", is_flag=True, help="Follow it to its end.")
 @json_option
 @with_controller
 def rollout_show(client: Client, rollout_id: str, watch: bool, as_json: bool) -> int:
