@@ -57,8 +57,8 @@ class Agent:
         try:
             self._journal.belong_to(self.node)
             self._journal.remember_address(controller)
-        except JournalError:
-            log.exception("whose folder this is could not be kept")
+        except JournalError as error:
+            log.error("whose folder this is could not be kept: %s", error)
 
     async def start(self, *, new_controller: bool = False) -> None:
         """Take up what runs, then what an earlier life has left unfinished; its scripts are ended
@@ -148,8 +148,8 @@ class Agent:
             log.warning("the controller has another event log than before: %s", welcome.log_id)
         try:
             self._journal.remember_log(welcome.log_id)
-        except AgentError:
-            log.exception("the controller's event log could not be remembered")
+        except AgentError as error:
+            log.error("the controller's event log could not be remembered: %s", error)
 
     def take(self, instruction: pb.Instruction) -> None:
         """One instruction from the controller."""

@@ -49,7 +49,7 @@ async def start_slot(app: App, job: Job) -> Slot:
     start = job.command.start_slot
     slot = await app.own_slot(start.slot, job.command.environment)
     release = app.releases.path(start.revision.digest)
-    await slot.start(app.name, job.command.environment, start, release, app.ports_but(slot))
+    await slot.start(job, release, app.ports_but(slot))
     return slot
 
 

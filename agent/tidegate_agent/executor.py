@@ -159,7 +159,7 @@ class Executor:
         except AgentError as error:
             await self._fail(command, error)
         except OSError as error:
-            log.exception("command %s failed for the machine's sake", command.id)
+            log.error("command %s failed for the machine's sake: %s", command.id, error)
             await self._fail(command, AgentError(str(error), blame="environment"))
         except Exception as error:
             log.exception("command %s failed unexpectedly", command.id)
@@ -218,8 +218,8 @@ class Executor:
         try:
             if self._journal.known(command.id):
                 self._journal.finish(finished)
-        except AgentError:
-            log.exception("the result of %s could not be recorded", command.id)
+        except AgentError as trouble:
+            log.error("the result of %s could not be recorded: %s", command.id, trouble)
         if (job := self._jobs.pop(command.id, None)) is not None:
             job.close()
         self._report(pb.Report(finished=finished))

@@ -3,7 +3,9 @@
 Made by executor.py for each command, used by the handlers in commands.py.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tidegate_agent import output
@@ -13,6 +15,7 @@ from tidegate_agent.reports import ERROR_CHARACTERS, OUTPUT_CHARACTERS, clipped,
 from tidegate_protos.v1 import agent_pb2 as pb
 
 PROGRESS_SECONDS = 0.5  # between two reports of one command
+NOTICE_SECONDS = 1.0  # what takes longer is told
 
 
 class Job:
@@ -55,6 +58,17 @@ class Job:
         self._at("fetched", "environment")
         self._trouble = trouble
         self._say(trouble, self._latest.done_bytes, self._latest.total_bytes)
+
+    @contextmanager
+    def telling(self, text: str) -> Iterator[None]:
+        """What it is at meanwhile is told where that takes a while."""
+        notice = asyncio.get_running_loop().call_later(NOTICE_SECONDS, self._say, text, 0, 0)
+        try:
+            yield
+        finally:
+            notice.cancel()
+            if self._latest.text == text:
+                self._say("", 0, 0)
 
     def running(self, script: str, log: Path) -> None:
         """`log` is where it writes."""

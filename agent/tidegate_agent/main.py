@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         description="Runs on each server and does what the Tidegate controller asks.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     whole.add_argument("--version", action="version", version=VERSION)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         help="connect to the controller and work until stopped",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     options.add_to(run)
     run.add_argument(
@@ -64,7 +66,9 @@ def parser() -> argparse.ArgumentParser:
         "one start, when the other is gone for good; what serves goes on serving.",
     )
     run.set_defaults(command=_run, parser=run)
-    look = commands.add_parser("doctor", help="say what keeps an agent from its work, if anything")
+    look = commands.add_parser(
+        "doctor", help="say what keeps an agent from its work, if anything", allow_abbrev=False
+    )
     options.add_to(look, options.OWN)
     look.add_argument("--json", action="store_true", help="Print JSON, alone on stdout.")
     look.set_defaults(command=_doctor)

@@ -18,6 +18,7 @@ from tidegate_agent.durable import make_folder
 from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceError
 from tidegate_agent.health import Check, probe, wait_healthy
 from tidegate_agent.host import THIS, Host
+from tidegate_agent.job import Job
 from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.keeper import Keeper
 from tidegate_agent.managers import BY_FORCE, Ended, Ending, ending_in_words
@@ -118,31 +119,29 @@ class Slot:
 
     # --- Commands -----------------------------------------------------------------------------
 
-    async def start(
-        self,
-        app: str,
-        environment: str,
-        start: pb.StartSlot,
-        release: Path | None,
-        taken: Collection[int],
-    ) -> None:
+    async def start(self, job: Job, release: Path | None, taken: Collection[int]) -> None:
         """Run the release here, from the slot's own tree if it was given one, and return once it
         is healthy. Raises `AgentError`.
 
         What ran here before is stopped first, unless it is just this. Cancelled, it leaves things
         as they are: the next command for the slot goes on from there.
         """
+        start, environment = job.command.start_slot, job.command.environment
         own = self.trees.of(start.revision)
         place = own.path if own is not None else release
         if place is None:
             raise NodeError(f"release {start.revision.digest} was not prepared on this node")
         if not await self._take_up(environment, start, place):
             self.host.manager(start.service.manager)  # before anything is changed
-            if self.record is not None:
-                await self.stop(self.record.start.service.stop_grace_seconds)
+            if (former := self.record) is not None:
+                grace = former.start.service.stop_grace_seconds
+                with job.telling(f"stopping what ran here before, for up to {grace:g} s"):
+                    how = await self.stop(grace)
+                if how in BY_FORCE:
+                    job.remark = f"what ran here before was {ending_in_words(how, grace)}"
             port = self._port(start.service.port, own.purpose if own is not None else None, taken)
             self._link(place)
-            await self._begin(app, environment, start, port)
+            await self._begin(job.command.app, environment, start, port)
         record = self.record
         assert record is not None and record.handle is not None  # noqa: PT018
         try:
@@ -183,8 +182,8 @@ class Slot:
         """Stop what did not become healthy; why it did not is what the operator has to hear."""
         try:
             await self.stop(grace_seconds)
-        except AgentError:
-            log.exception("slot %s could not be stopped after a start that failed", self.name)
+        except AgentError as error:
+            log.error("slot %s was not stopped after a start that failed: %s", self.name, error)
 
     async def _take_up(self, environment: str, start: pb.StartSlot, place: Path) -> bool:
         """Whether it runs just this already, perhaps from before a crash, and goes on with it."""
@@ -248,7 +247,7 @@ class Slot:
             handle = await service.present()
             alive = handle is not None and (await service.manager.look(handle)).alive
         except AgentError as error:
-            log.exception("what slot %s runs cannot be told", self.name)
+            log.error("what slot %s runs cannot be told: %s", self.name, error)
             self._detail = str(error)
             if record.phase == "wanted":
                 self._keep(healthy=None)
@@ -307,8 +306,8 @@ class Slot:
         fresh = replace(record, token=self.host.new_id(), handle=None)
         try:
             self._save(fresh)
-        except JournalError:
-            log.exception("slot %s is started again with its former token", self.name)
+        except JournalError as error:
+            log.error("slot %s is started again with its former token: %s", self.name, error)
             fresh = replace(record, handle=None)
         await self._spawn(fresh)
 
@@ -345,8 +344,8 @@ class Slot:
         self.record = record
         try:
             self._journal.save_slot(record)
-        except JournalError:
-            log.exception("the process of slot %s could not be recorded", self.name)
+        except JournalError as error:
+            log.error("the process of slot %s could not be recorded: %s", self.name, error)
 
     def _save(self, record: SlotRecord) -> None:
         self._journal.save_slot(record)

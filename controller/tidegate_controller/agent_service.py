@@ -8,6 +8,7 @@ import grpc
 
 from tidegate_controller.agent_session import AgentSessions, TurnedAway
 from tidegate_controller.engine import Engine
+from tidegate_controller.errors import TidegateError
 from tidegate_controller.nodes import Nodes
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1.agent_pb2_grpc import AgentLinkServicer
@@ -39,6 +40,8 @@ class AgentService(AgentLinkServicer):
                     yield instruction
         except TurnedAway as refusal:
             await context.abort(CODES[refusal.kind], refusal.why)
+        except TidegateError as error:  # the log's: the controller is about to end, and says why
+            await context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
 
 
 async def _until_the_end(reports: AsyncIterator[pb.Report]) -> AsyncIterator[pb.Report]:

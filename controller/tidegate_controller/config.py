@@ -4,7 +4,6 @@ Called by the command line. `config_keys` is the schema. All problems of a file 
 once, each with its line and, for an unknown key, the nearest one that would be right.
 """
 
-import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from tidegate_controller.config_keys import FRAME, SECTIONS, TOP
 from tidegate_controller.config_merge import Merged, merged
 from tidegate_controller.config_traffic import resolved
 from tidegate_controller.config_waves import grouped
-from tidegate_controller.core.spec import Settings, Spec
+from tidegate_controller.core.spec import Spec
 from tidegate_controller.errors import UsageError
 from tidegate_controller.toml_lines import KeyPath, find_lines, line_of
 
@@ -26,7 +25,7 @@ FILE_BYTES = 1 << 20
 PROBLEMS_SHOWN = 50
 TWICE = ("Cannot overwrite", "Cannot declare", "Cannot mutate", "Duplicate inline")  # tomllib's
 OTHER_FILE = "save it as UTF-8 text; or is it another file that is meant: -c PATH"
-MEND = "mend the file and type the command again; nothing was sent"
+MEND = "mend the file and type the command again; nothing was done"
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,6 @@ def read(path: Path, text: str) -> Config:
         for environment in environments
     }
     return Config(path=path, app=app, specs=specs)
-
-
-def render_digest(settings: Settings) -> str:
-    """`sha256:…` of what a slot runs with; equal settings have equal digests."""
-    as_decoded = msgspec.convert(msgspec.to_builtins(settings), Settings)  # 2 and 2.0 are one value
-    canonical = msgspec.json.encode(as_decoded, order="deterministic")
-    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 
 
 # --- One environment -----------------------------------------------------------------------------
@@ -180,7 +172,9 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES + 1)
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file", "name the file with -c PATH") from None
+        raise UsageError(
+            f"{path}: no such file", "make one: tidegate init; or name another with -c PATH"
+        ) from None
     except OSError as error:
         why = error.strerror or error
         raise UsageError(f"{path}: cannot be read: {why}", "name the file with -c PATH") from None

@@ -143,13 +143,13 @@ SECTIONS = {
         "service",
         Check("a table", service),
         "How a release runs on a node.",
-        f"[service] {EXAMPLES['command']}",
+        f"[service] with {EXAMPLES['command']}",
     ),
     "health": Key(
         "health",
         Check("a table", health),
         "When a slot is healthy; asked on the node. One of the kinds, with its options.",
-        f"[health] {EXAMPLE}",
+        f"[health] with {EXAMPLE}",
     ),
     "hooks": Key(
         "hooks",
@@ -165,7 +165,7 @@ SECTIONS = {
         "traffic",
         Check("a table", traffic),
         "What sends requests to the nodes. Each adapter has keys of its own.",
-        f"[traffic] {TRAFFIC['adapter'].needed}",
+        f"[traffic] with {TRAFFIC['adapter'].needed}",
     ),
 }
 FRAME = {
@@ -179,7 +179,7 @@ FRAME = {
         "environments",
         Check("tables", _environments),
         "One table for each set of nodes.",
-        '[environments.production] nodes = { role = "web" }',
+        '[environments.production] with nodes = { role = "web" }',
     ),
 }
 TOP = {**FRAME, **SECTIONS}

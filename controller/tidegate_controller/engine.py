@@ -78,7 +78,7 @@ class Engine:
             self._effects,
             artifact_url,
             outside.wall_seconds,
-            self._now,
+            self.now,
             self._failed,
         )
         self.snapshots = SnapshotKeeper(event_log, self._writer, self._at_rest)
@@ -161,7 +161,7 @@ class Engine:
         """The present, for people."""
         return wall_now(self.outside.wall_seconds)
 
-    def _now(self) -> float:
+    def now(self) -> float:
         """Engine time; the clock itself is another one once the log was read."""
         return self._clock.now()
 

@@ -29,7 +29,7 @@ from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.replay import replay_rollout
 from tidegate_controller.requests import Requests
-from tidegate_controller.wire import action_prefix, split_stream
+from tidegate_controller.wire import action_prefix
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
@@ -173,17 +173,10 @@ class OperatorService(OperatorServicer):
     @_answering
     async def GetStatus(self, request: pb.StatusRequest) -> pb.Document:
         if request.app:
-            self._known_app(request.app)
+            views.refuse_unknown(self.engine, request.app)
         if request.balancers:
             return _document(await views.status_with_balancers(self.engine, request.app))
         return _document(views.status(self.engine, request.app))
-
-    def _known_app(self, app: str) -> None:
-        streams = self.engine.streams.values()
-        known = {split_stream(s.name)[0] for s in streams if views.ever_deployed(s.state)}
-        if app not in known:
-            listed = ", ".join(sorted(known)) or "none yet"
-            raise UsageError(f"nothing was ever deployed as {app[:80]}", f"known apps: {listed}")
 
     @_answering
     async def ListNodes(self, request: pb.ListNodesRequest) -> pb.Document:
@@ -208,7 +201,7 @@ class OperatorService(OperatorServicer):
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
         found = await self._rollouts()
         if request.app:
-            self._known_app(request.app)
+            views.refuse_unknown(self.engine, request.app)
             found = [view for view in found if view.app == request.app]
         newest = list(reversed(found))[: request.limit or None]
         return _document(documents.RolloutList(rollouts=newest))

@@ -3,6 +3,7 @@
 Called by `operator_service`. Like all views it is made anew whenever it is asked for.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from tidegate_controller.artifacts import Note
@@ -10,7 +11,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.requests import active_release
 from tidegate_controller.documents import ListedRelease, ReleaseList, RolloutSummary
 from tidegate_controller.errors import UsageError
-from tidegate_controller.wire import split_stream
+from tidegate_controller.wire import release_of, split_stream
 
 
 def known_releases(state: t.State) -> tuple[t.Release, ...]:
@@ -67,6 +68,7 @@ def _of_stream(
     """One for each version and digest, whatever its settings were."""
     app, environment = split_stream(stream)
     last = {(r.version, r.revision.digest): r for r in known_releases(state)}
+    held = _held(state)
     return [
         ListedRelease(
             app=app,
@@ -74,8 +76,8 @@ def _of_stream(
             version=version,
             digest=digest,
             state=_state(state, version, digest),
-            active_on=_places(state, digest, with_traffic=True),
-            held_by=_places(state, digest, with_traffic=False),
+            active_on=[str(place) for place in held[version, digest] if state.settled.get(place)],
+            held_by=[str(place) for place in held[version, digest]],
             at=times.get((stream, version, digest)),
             stored=digest in notes,
             size_bytes=release.size_bytes,
@@ -99,15 +101,15 @@ def _state(state: t.State, version: str, digest: str) -> str:
     return "former" if any(map(is_it, state.committed)) else "undone"
 
 
-def _places(state: t.State, digest: str, *, with_traffic: bool) -> list[str]:
-    """Slots that hold it, as NODE/SLOT."""
-    return sorted(
-        str(place)
-        for place, known in state.places.items()
-        if known.revision is not None
-        and known.revision.digest == digest
-        and (state.settled.get(place) or not with_traffic)
-    )
+def _held(state: t.State) -> Mapping[tuple[str, str], list[t.Place]]:
+    """The slots that hold each version and digest. By the revision, not by the digest alone: one
+    artifact may have been deployed under several versions."""
+    held: defaultdict[tuple[str, str], list[t.Place]] = defaultdict(list)
+    for place, known in sorted(state.places.items()):
+        release = release_of(state, known.revision)
+        if release is not None:
+            held[release.version, release.revision.digest].append(place)
+    return held
 
 
 def _pushed(digest: str, note: Note) -> ListedRelease:

@@ -16,12 +16,12 @@ from tidegate_controller import artifact_requests
 from tidegate_controller.admission import gathered, gathered_by_name, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.balancer_look import balancer_trouble
-from tidegate_controller.config import render_digest
 from tidegate_controller.config_checks import VERSION_FORM
 from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS, reply_to
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
+from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.requests import deploy_goal, rollback_goal
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.documents import PlanView
@@ -30,7 +30,7 @@ from tidegate_controller.errors import Refused, TrafficError, UsageError
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
-from tidegate_controller.views import ever_deployed
+from tidegate_controller.views import ever_deployed, refuse_unknown
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.threads import to_the_end
@@ -148,6 +148,7 @@ class Requests:
         if found:
             names = ", ".join(sorted(split_stream(name)[1] for name in found))
             raise UsageError(f"{app} runs in several environments: {names}", "name one with -e")
+        refuse_unknown(self._engine, app)
         where = f" in {environment[:80]}" if environment else ""
         raise UsageError(f"nothing was ever deployed as {app[:80]}{where}", "see: tidegate status")
 
@@ -166,7 +167,9 @@ class Requests:
             raise UsageError(f"{request.commit[:80]!r} is not the hash of a commit")
         release = t.Release(
             version=request.version,
-            revision=t.Revision(digest=request.digest, config=render_digest(spec.settings)),
+            revision=t.Revision(
+                digest=request.digest, config=render_digest(spec.settings, request.version)
+            ),
             size_bytes=await artifact_requests.size_of(self._store, request, planned=planned),
             settings=spec.settings,
             url=request.url,

@@ -11,6 +11,7 @@ from tidegate_controller.balancer_look import balancer_trouble
 from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import place_of, strays, waiting_for, waiting_since
 from tidegate_controller.core.requests import active_release
@@ -39,6 +40,11 @@ from tidegate_controller.wire import release_of, split_stream
 from tidegate_protos import VERSION
 
 UNDER_WAY: dict[t.Verb, str] = {"start": "starting", "stop": "stopping"}
+# Chores of a slot, where its agent is away: what is to be done first when it is back.
+OVERDUE: dict[t.Verb, str] = {
+    "stop": "{} is to be stopped, once the agent is back",
+    "switch": "`current` is to name {}, once the agent is back",
+}
 
 
 def release_view(release: t.Release) -> ReleaseView:
@@ -78,6 +84,15 @@ def waiting_state(kind: str) -> str:
 def ever_deployed(state: t.State) -> bool:
     """Whether a rollout ever began."""
     return bool(state.rollout or state.committed or state.undone)
+
+
+def refuse_unknown(engine: Engine, app: str) -> None:
+    """Raise `UsageError` with the names that there are, where nothing was ever deployed as this."""
+    streams = engine.streams.values()
+    known = {split_stream(each.name)[0] for each in streams if ever_deployed(each.state)}
+    if app not in known:
+        listed = ", ".join(sorted(known)) or "none yet"
+        raise UsageError(f"nothing was ever deployed as {app[:80]}", f"known apps: {listed}")
 
 
 def status(engine: Engine, app: str) -> Status:
@@ -153,8 +168,10 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
 
 def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
     places = [t.Place.of(node, slot) for slot in t.SLOTS]
-    debts = _debts(state, node)
+    debts = _debts(engine, state, node)
     active = [place.slot for place in places if state.settled.get(place)]
+    if active and node not in engine.fleet.registered:
+        debts.append("was removed; the next deployment takes its traffic away")
     return NodeStatus(
         node=node,
         connected=node in engine.fleet.sessions,
@@ -164,12 +181,20 @@ def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
     )
 
 
-def _debts(state: t.State, node: str) -> list[str]:
+def _debts(engine: Engine, state: t.State, node: str) -> list[str]:
     debts = [
         f"{place.slot} runs without traffic; the next deployment stops it"
         for place in strays(state)
         if place.node == node
     ]
+    if node not in engine.fleet.sessions:
+        debts += [
+            OVERDUE[chore.work.verb].format(chore.work.place.slot)
+            for chore in state.chores
+            if chore.work.at == node
+            and chore.work.place is not None
+            and chore_opens_at(state, chore) <= engine.now()
+        ]
     return debts + [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
 
 
@@ -254,7 +279,7 @@ def node_detail(engine: Engine, name: str, changes: list[NodeChange]) -> NodeDet
     for stream in sorted(engine.streams.values(), key=lambda stream: stream.name):
         detail.slots += _slots_of(stream, name)
         app = split_stream(stream.name)[0]
-        detail.debts += [f"{app}: {debt}" for debt in _debts(stream.state, name)]
+        detail.debts += [f"{app}: {debt}" for debt in _debts(engine, stream.state, name)]
     return detail
 
 

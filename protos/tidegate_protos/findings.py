@@ -37,7 +37,7 @@ def as_text(findings: Sequence[Finding]) -> str:
     for finding in findings:
         lines.append(f"{finding.level:4}  {finding.what}")
         if finding.mend:
-            word = "next" if finding.level == "ok" else "mend"
+            word = "mend" if finding.level == "fail" else "next"
             lines.append(f"      {word}: {finding.mend}")
     counts = {
         level: sum(finding.level == level for finding in findings) for level in ("warn", "fail")
@@ -53,7 +53,8 @@ def as_text(findings: Sequence[Finding]) -> str:
 def as_json(findings: Sequence[Finding]) -> str:
     """`{"findings": [{"level", "what", "mend"}], "fails": N}`"""
     fails = sum(finding.level == "fail" for finding in findings)
-    return json.dumps({"findings": [each._asdict() for each in findings], "fails": fails})
+    document = {"findings": [each._asdict() for each in findings], "fails": fails}
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
 # --- A daemon's folder ---------------------------------------------------------------------------

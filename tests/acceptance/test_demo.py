@@ -84,13 +84,10 @@ def test_ended_in_the_middle_it_leaves_no_process_and_no_folder(
     assert list(room.iterdir()) == []
 
 
-def test_stopping_what_no_demo_has_made_leaves_the_folder(tmp_path: Path) -> None:
+def test_a_folder_that_no_demo_has_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "work").touch()
     answer = Desk(tmp_path).type("demo", "--stop", str(tmp_path / "mine"))
-    assert answer.code == 0
-    assert answer.out == (
-        f"stopped 0 processes; {tmp_path / 'mine'} was left as it is, "
-        "for `tidegate demo` did not make it\n"
-    )
+    assert (answer.code, answer.out) == (2, "")
+    assert "`tidegate demo` did not make " in answer.err
     assert (tmp_path / "mine" / "work").exists()

@@ -61,7 +61,7 @@ def test_a_misspelt_key_is_named_with_its_line_and_the_nearest_key(app: AppFolde
     line = line_with(app, "healty_after")
     assert f"tidegate.toml:{line}: [health] healty_after: unknown key" in said
     assert 'did you mean "healthy_after"?' in said
-    assert "  next: mend the file and type the command again; nothing was sent" in said
+    assert "  next: mend the file and type the command again; nothing was done" in said
 
 
 def test_all_that_is_wrong_with_a_file_is_said_at_once(app: AppFolder) -> None:

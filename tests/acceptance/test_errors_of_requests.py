@@ -113,7 +113,8 @@ def test_two_environments_on_the_same_lanes_are_refused(shop: AppFolder) -> None
     ("words", "message", "next_step"),
     [
         (["status", "shpo"], "nothing was ever deployed as shpo", "known apps: "),
-        (["rollback", "shpo"], "nothing was ever deployed as shpo", "tidegate status"),
+        (["rollback", "shpo"], "nothing was ever deployed as shpo", "known apps: "),
+        (["cleanup", "shpo"], "nothing was ever deployed as shpo", "known apps: "),
         (["rollout", "list", "shpo"], "nothing was ever deployed as shpo", "known apps: "),
         (["rollout", "show", "r9999"], "there is no rollout r9999", "tidegate rollout list"),
         (["log", "--rollout", "r9999"], "there is no rollout r9999", "tidegate rollout list"),

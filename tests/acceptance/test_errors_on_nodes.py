@@ -192,3 +192,20 @@ def test_a_deploy_to_a_node_whose_agent_is_away_starts_nothing(desk: Desk) -> No
     assert "Started" not in app.events()
     assert app.traces() == []
     assert desk.type("status", "away").code == 2, "it is as if it had never been asked for"
+
+
+def test_a_node_that_traffic_leads_to_is_removed_only_where_that_is_meant(desk: Desk) -> None:
+    desk.run_agent("alone", "role=alone")
+    app = desk.app("served-by-one", nodes=["alone"]).deployed("1")
+    desk.end_agent("alone", signal.SIGTERM)
+    refused = desk.type("node", "remove", "alone")
+    assert (refused.code, refused.out) == (2, "")
+    said = "traffic of served-by-one in test leads to alone, and to no other node"
+    assert said in " ".join(refused.err.split())
+    assert "tidegate node remove alone --yes" in " ".join(refused.err.split())
+    assert desk.type("node", "remove", "alone", "--yes").code == 0
+    doctor = desk.type("doctor")
+    assert doctor.code == 1
+    lost = "fail  traffic of served-by-one@test leads to alone, which was removed"
+    assert lost in doctor.out.splitlines()
+    assert app.status()["nodes"][0]["debt"].startswith("was removed; ")

@@ -29,7 +29,7 @@ def assert_detached(app: AppFolder, answer: Answer) -> None:
     assert answer.code == 130
     assert answer.err.endswith(
         f"\nstopped following; rollout {name} goes on\n"
-        f"  next: tidegate rollout show {name} --watch; tidegate rollout show {name}\n"
+        f"  next: tidegate rollout show {name} --watch\n"
     )
     app.let_go()
     app.wait_for_success()

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from config_samples import SMALLEST, changed, read
 
-from tidegate_controller.config import render_digest
 from tidegate_controller.core import types as t
+from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Settings
 from tidegate_controller.wire import to_command
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -50,7 +50,7 @@ def test_how_many_folders_are_left_out_is_told_where_it_was_said(
 
 
 def test_leaving_out_another_number_of_folders_is_another_revision(tmp_path: Path) -> None:
-    digests = {render_digest(settings(tmp_path, count)) for count in ("", "0", "1")}
+    digests = {render_digest(settings(tmp_path, count), "1") for count in ("", "0", "1")}
     assert len(digests) == 3
 
 

@@ -1,5 +1,6 @@
 """What is printed may have nowhere to go: one line says so, and the exit code is 1."""
 
+import os
 import subprocess
 import sys
 
@@ -32,6 +33,15 @@ def test_a_closed_stdout_is_one_line_of_error_and_nothing_is_done() -> None:
 def test_a_reader_that_has_gone_ends_it_without_a_word() -> None:
     ended = typed("completion bash | true")
     assert ended.stderr == ""
+
+
+def test_it_then_ends_as_if_by_sigpipe_and_not_as_if_it_had_failed() -> None:
+    there, gone = os.pipe()
+    os.close(there)
+    words = [*COMMAND.split(), "completion", "bash"]
+    ended = subprocess.run(words, stdout=gone, stderr=subprocess.PIPE, text=True)
+    os.close(gone)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("closed", ["<&-", "2>&-"])

@@ -360,7 +360,7 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file(tmp_path: Pa
     wrong = changed('"shop"', '"Shop"').replace('"caddy"', '"nginx"').replace("[health]", "[helth]")
     expected = [
         "1: app: must be a name (1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a lett…",
-        "1: [health]: missing; for example [health] http = …",
+        "1: [health]: missing; for example [health] with http = …",
         '9: [helth]: unknown key; did you mean "health"?',
         "13: [traffic] adapter: not yet: this version knows: caddy, exec, none; found the string …",
     ]
@@ -378,7 +378,7 @@ def test_each_problem_begins_with_file_and_line_as_the_file_was_named(
     assert raised.value.message == (
         'tidegate.toml:10: [health] evry: unknown key; did you mean "every"?'
     )
-    assert "nothing was sent" in raised.value.hint
+    assert "nothing was done" in raised.value.hint
 
 
 def test_what_is_said_of_a_hopeless_file_is_bounded(tmp_path: Path) -> None:

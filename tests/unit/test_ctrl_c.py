@@ -90,10 +90,7 @@ def test_ctrl_c_while_the_answer_is_awaited_says_that_it_may_have_begun_and_wher
     )
 
 
-FOLLOW_R58 = (
-    "\nstopped following; rollout r58 goes on\n"
-    "  next: tidegate rollout show r58 --watch; tidegate rollout show r58\n"
-)
+FOLLOW_R58 = "\nstopped following; rollout r58 goes on\n  next: tidegate rollout show r58 --watch\n"
 
 
 def test_ctrl_c_once_the_answer_is_there_names_the_rollout(

@@ -26,7 +26,7 @@ def test_each_line_says_how_it_is_what_it_is_and_what_to_do() -> None:
         "ok    it could be better\n"
         "      next: type this\n"
         "warn  it is tight\n"
-        "      mend: make room\n"
+        "      next: make room\n"
         "fail  it is broken\n"
         "      mend: mend it\n"
         "\n"

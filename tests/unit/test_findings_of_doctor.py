@@ -260,6 +260,17 @@ def test_a_slot_that_has_traffic_and_is_not_well_has_to_be_mended(
     assert then == "  next: tidegate rollback shop -e production; tidegate node show web-1"
 
 
+def test_traffic_that_leads_to_a_node_that_was_removed_has_to_be_mended() -> None:
+    place = with_(PLACE, connected=False, debt="was removed; …")
+    app = with_(SHOP, nodes=[place])
+    (finding,) = (each for each in judged(app=app, nodes=[with_(WEB, node="web-2")]) if each.mend)
+    assert (finding.level, finding.what) == (
+        "fail",
+        "traffic of shop@production leads to web-1, which was removed",
+    )
+    assert "tidegate deploy -e production --artifact sha256:a --version 1" in finding.mend
+
+
 def test_a_slot_that_is_well_or_has_no_traffic_is_of_no_concern() -> None:
     spare = with_(SLOT, running=False, healthy=False)
     for slots in ({"blue": SLOT, "green": spare}, {"blue": with_(SLOT, healthy=None)}):

@@ -119,6 +119,16 @@ def test_a_release_that_was_deployed_again_with_other_settings_is_one_release() 
     assert (found.state, found.at) == ("active", None)
 
 
+def test_of_two_versions_with_one_artifact_only_the_one_that_was_started_is_active() -> None:
+    first = release("1", digest="same", config="of 1")
+    second = release("2", digest="same", config="of 2")
+    running = {BLUE: t.Known(revision=first.revision), GREEN: t.Known(revision=second.revision)}
+    state = t.State(committed=(first, second), places=running, settled={GREEN: 100})
+    listed = by_version(releases({"shop@test": state}, [], {}, "").releases)
+    assert (listed["2"].active_on, listed["2"].held_by) == ([GREEN], [GREEN])
+    assert (listed["1"].active_on, listed["1"].held_by) == ([], [BLUE])
+
+
 def test_what_was_only_pushed_comes_last_and_under_its_app() -> None:
     notes = {
         "sha256:3": Note(app="shop", version="3"),

@@ -10,8 +10,8 @@ import pytest
 
 from tidegate_controller.demo import temporary
 from tidegate_controller.demo.local_fleet import MARK, LocalFleet
-from tidegate_controller.demo.temporary import Stopped, temporary_fleet
-from tidegate_controller.errors import TidegateError
+from tidegate_controller.demo.temporary import temporary_fleet
+from tidegate_controller.errors import TidegateError, UsageError
 
 # When it is to end, it first presses Ctrl-C for whoever ends it.
 UNRULY = """
@@ -97,15 +97,18 @@ def test_what_is_kept_is_ended_and_removed_later(tmp_path: Path) -> None:
         part = start_part(fleet)
     assert part.poll() is None
     assert list(tmp_path.iterdir()) == [fleet.folder]
-    assert temporary.stop(fleet.folder) == Stopped(processes=1, removed=True)
+    assert temporary.stop(fleet.folder) == 1
     assert part.wait() is not None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_somebody_else_stays(tmp_path: Path) -> None:
+def test_in_a_folder_of_somebody_else_nothing_is_ended(tmp_path: Path) -> None:
     fleet = LocalFleet(tmp_path, 1)
     part = start_part(fleet)
     (tmp_path / "mine").touch()
-    assert temporary.stop(tmp_path) == Stopped(processes=1, removed=False)
-    assert part.wait() is not None
+    with pytest.raises(UsageError, match="did not make"):
+        temporary.stop(tmp_path)
+    assert part.poll() is None
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    part.kill()
+    part.wait()

@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +18,7 @@ from tidegate_controller.cli.terminal import Choices, announce
 from tidegate_controller.errors import TidegateError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # for what is printed
+UNHEARD = 141  # exit code: whoever read what is printed has gone, as a shell counts SIGPIPE
 
 # In the order of help, which is that in which people think of them.
 COMMANDS = MappingProxyType(
@@ -42,8 +43,18 @@ COMMANDS = MappingProxyType(
 )
 
 
+class Unheard(Exception):
+    """Whoever read what is printed has gone. Click would end with 1, as if something had failed."""
+
+
 class Commands(click.Group):
     """In its module, a command has the name under which it is typed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise Unheard from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -104,13 +115,13 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         end_interrupted()
-    except BrokenPipeError:
-        _end_unheard()
+    except Unheard:
+        _end_unheard(UNHEARD)
     except OSError as error:
         if error.errno not in NO_ROOM or error.filename is not None:
             raise
         announce(f"error: what was to be printed cannot be written: {error.strerror}")
-        _end_unheard()
+        _end_unheard(1)
     if code == INTERRUPTED:
         end_interrupted()
     sys.exit(code if isinstance(code, int) else 0)
@@ -128,7 +139,7 @@ def _stand_in_for_closed() -> None:
         sys.exit(1)
 
 
-def _end_unheard() -> NoReturn:
-    """End with 1. What is left to be printed would fail once more as the interpreter ends."""
+def _end_unheard(code: int) -> NoReturn:
+    """What is left to be printed would fail once more as the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(1)
+    sys.exit(code)

@@ -59,8 +59,7 @@ class StoppedResult(Document, kw_only=True):
     "stop_folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="End all that runs in FOLDER, and do nothing else. A folder that --keep has left is "
-    "removed too, any other one stays.",
+    help="End all that --keep has left running in FOLDER, remove it, and do nothing else.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only the result, as JSON.")
 def demo(nodes: int, keep: bool, stop_folder: Path | None, as_json: bool) -> int:
@@ -77,7 +76,7 @@ def demo(nodes: int, keep: bool, stop_folder: Path | None, as_json: bool) -> int
     from tidegate_controller.demo import caddy_server, show, temporary  # noqa: PLC0415  (heavy)
 
     if stop_folder is not None:
-        _say_stopped(stop_folder, *temporary.stop(stop_folder), as_json=as_json)
+        _say_stopped(stop_folder, temporary.stop(stop_folder), as_json=as_json)
         return 0
     caddy_server.caddy_binary()
     speak = _silent if as_json else _stamped
@@ -113,12 +112,11 @@ def _interruptible() -> Iterator[None]:
         raise
 
 
-def _say_stopped(folder: Path, stopped: int, removed: bool, *, as_json: bool) -> None:
+def _say_stopped(folder: Path, stopped: int, *, as_json: bool) -> None:
     if as_json:
-        print_json(StoppedResult(folder=str(folder), stopped=stopped, removed=removed))
+        print_json(StoppedResult(folder=str(folder), stopped=stopped, removed=True))
     else:
-        what = "removed" if removed else "left as it is, for `tidegate demo` did not make it"
-        say(f"stopped {stopped} processes; {folder} was {what}")
+        say(f"stopped {stopped} processes; {folder} was removed")
 
 
 def _unexpected(scenes: "list[Scene]", total: "Count") -> TidegateError | None:

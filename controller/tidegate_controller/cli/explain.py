@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.explain_people import PEOPLE
-from tidegate_controller.cli.phrases import amount, listed, natural, size, span
+from tidegate_controller.cli.phrases import amount, listed, natural, size, span, tail
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.works import Doing, Stage, called
 from tidegate_controller.documents import EventView
 
 NAMES_MAX = 5  # of places that a sentence lists
+LAST_WORDS = 3  # lines of a failure's output
 LATE_SECONDS = 0.5  # a work that is begun so long after its step had to wait for something
 
 # What each step is for, by its id; steps that are not here say nothing of themselves.
@@ -18,7 +19,7 @@ PURPOSE = {
     "preflight": "to find what would fail anyway, before anything is changed",
     "settle": "since nobody knew where traffic went",
     "prepare": "to have the release on the nodes, beside what runs there",
-    "migrate": "before anything of the release is started",
+    "migrate": "the release's own migrate.sh, once, before anything of it is started",
     "start": "to see it healthy before it gets any traffic",
     "approve": "since the environment wants somebody to look before it gets traffic",
     "drain": "its nodes get no new requests, and enough others stay in service",
@@ -71,6 +72,7 @@ class Explanation:
         self._at = ""
         self._cause = ""
         self._moves: dict[str, str] = {}  # step -> where it moves traffic to
+        self._started_in: set[str] = set()  # places
         self._chores: dict[str, dict[str, Any]] = {}  # action -> work, after the end
         self._tellers: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "Started": self._started,
@@ -132,6 +134,8 @@ class Explanation:
             shares = action["work"]["weights"] or {}
             taking = [place for place, share in shares.items() if share]
             self._moves[stage.id] = _places(taking) or "nobody"
+        if action["work"]["verb"] == "start":
+            self._started_in.add(doing.where)
         if doing.attempt > 1:
             self._say(f"{doing.where}: tried again (try {doing.attempt}).")
         elif doing.since - stage.since > LATE_SECONDS and (why := WHY_WAIT.get(stage.kind)):
@@ -148,6 +152,9 @@ class Explanation:
             self._say(f"{doing.where}: nobody knows whether it was done: {data['error']}.")
         else:
             self._say(f"{doing.where}: {doing.what} {data['outcome']}: {data['error']}{blame}.")
+        last, _ = tail(doing.output_tail.rstrip(), LAST_WORDS)
+        if last:
+            self._say(f"The last that it had said: {' | '.join(last)}")
 
     def _step_ended(self, data: Mapping[str, Any]) -> None:
         stage = self._picture.named(data["step"])
@@ -157,6 +164,7 @@ class Explanation:
         if stage.state == "ok":
             move = self._moves.get(stage.id)
             how = f": all traffic goes to {move}" if move else _by(stage)
+            how += f"; {stage.remarks}" if stage.remarks else ""
             self._say(f"{stage.title}{purpose} was done in {took}{how}.")
             return
         why = "" if stage.is_explained else f": {stage.reason}"
@@ -224,8 +232,14 @@ class Explanation:
         if stops and picture.state == "succeeded":
             kept = span(pace.get("keep_old_seconds", 0.0))
             self._say(f"{_places(stops)} {_run(stops)} on for {kept}: a rollback is instant then.")
-        elif stops:
-            self._say(f"What it had started is stopped: {_places(stops)}.")
+            stops = []
+        if ours := self._started_in.intersection(stops):
+            self._say(f"What it had started is stopped: {_places(ours)}.")
+        if others := set(stops).difference(ours):
+            self._say(
+                f"Nothing had been started in {_places(others)}: what ran there before runs on, "
+                "and is stopped later."
+            )
         for who, debt in sorted(data["debts"].items()):
             self._say(f"{called(who)} owes: {debt}.")
 

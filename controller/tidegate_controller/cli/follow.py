@@ -117,7 +117,7 @@ def attach(client: Client, rollout: str, after_seq: int = 0, *, as_json: bool = 
 def _say_stopped(rollout: str, what: str) -> None:
     announce(
         f"\nstopped following; rollout {rollout} {what}\n"
-        f"  next: tidegate rollout show {rollout} --watch; tidegate rollout show {rollout}"
+        f"  next: tidegate rollout show {rollout} --watch"
     )
 
 

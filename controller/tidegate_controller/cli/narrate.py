@@ -105,7 +105,8 @@ class Narrator:
         if stage.state != "ok":  # what failed has been told, and is told again at the end
             why = "" if stage.is_explained else f": {stage.reason}"
             return [f"{stage.title} failed{why}"]
-        return [f"{stage.title} done in {stage.seconds(stage.since):.1f} s"]
+        remarks = f": {stage.remarks}" if stage.remarks else ""
+        return [f"{stage.title} done in {stage.seconds(stage.since):.1f} s{remarks}"]
 
     def _replanned(self, event: EventView) -> list[str]:
         if not event.data["plan"]:

@@ -1,11 +1,14 @@
 """`tidegate node`: the servers that run an agent."""
 
+from collections.abc import Iterable
+
 import click
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import nodes
 from tidegate_controller.cli.follow import requested_by
-from tidegate_controller.cli.phrases import natural, size, span
+from tidegate_controller.cli.phrases import listed, natural, size, span
+from tidegate_controller.cli.plans import can_ask
 from tidegate_controller.cli.status import health_words
 from tidegate_controller.cli.terminal import (
     AsListed,
@@ -20,7 +23,14 @@ from tidegate_controller.cli.terminal import (
     yes_no,
 )
 from tidegate_controller.cli.words import a_name
-from tidegate_controller.documents import NodeChange, NodeDetail, NodeSlotView, RefusedAgent
+from tidegate_controller.documents import (
+    AppStatus,
+    NodeChange,
+    NodeDetail,
+    NodeSlotView,
+    RefusedAgent,
+)
+from tidegate_controller.errors import TidegateError, UsageError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 # Facts of a machine in the order in which they are told; what is not here comes after.
@@ -177,16 +187,49 @@ def _change_row(change: NodeChange) -> list[str]:
 
 @node.command("remove")
 @click.argument("node", callback=a_name, shell_complete=nodes)
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing, not even if traffic leads there.")
 @json_option
 @with_controller
-def node_remove(client: Client, node: str, as_json: bool) -> None:
+def node_remove(client: Client, node: str, yes: bool, as_json: bool) -> None:
     """Forget a node that is gone for good.
 
-    Nothing waits for it any more.
+    Nothing waits for it any more. Where traffic of an app still leads there, you are asked first.
 
     \b
     Example:
       tidegate node remove web-3
     """
+    if not yes:
+        _ask_about_traffic(client, node, as_json=as_json)
     request = pb.RemoveNodeRequest(node=node, requested_by=requested_by())
     say_done(client.remove_node(request), as_json=as_json)
+
+
+def _ask_about_traffic(client: Client, node: str, *, as_json: bool) -> None:
+    """Raises where it has traffic and nobody says that the removal is meant all the same."""
+    leads_there = traffic_to(node, client.status("").apps)
+    if not leads_there:
+        return
+    if not can_ask(as_json=as_json):
+        raise UsageError(
+            f"{'; '.join(leads_there)}; and there is no terminal to ask at whether this is meant",
+            "deploy to other nodes first; or say that it is meant: tidegate node remove "
+            f"{node} --yes",
+        )
+    for line in leads_there:
+        say_wrapped(line)
+    if not click.confirm(f"Forget {node} all the same?", default=False):
+        raise TidegateError("it was not meant, so nothing was done")
+
+
+def traffic_to(node: str, apps: Iterable[AppStatus]) -> list[str]:
+    """A line for each app whose traffic leads to the node, unless its agent is connected: then it
+    cannot be removed anyway."""
+    lines = []
+    for app in apps:
+        serving = {each.node: each for each in app.nodes if each.active_slot}
+        if node in serving and not serving[node].connected:
+            others = [name for name in serving if name != node]
+            rest = f"to {listed(others)} too" if others else "to no other node"
+            lines.append(f"traffic of {app.app} in {app.environment} leads to {node}, and {rest}")
+    return lines

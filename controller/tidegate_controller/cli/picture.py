@@ -161,7 +161,8 @@ class Picture:
         self._count_anew(at)
         if data["answer"] == "continue" and (stage := self.stage):
             for doing in stage.doings.values():  # what was in doubt counts as done
-                doing.outcome = doing.outcome and "ok"
+                if doing.outcome not in ("", "ok"):
+                    doing.outcome, doing.error = "ok", ""
 
     def _approved(self, data: dict[str, Any], at: float) -> None:
         self.waiting, self.answers = "", []

@@ -8,7 +8,6 @@ from tidegate_controller.cli.completion import apps, rollouts
 from tidegate_controller.cli.control import COMMANDS, NEXT
 from tidegate_controller.cli.follow import attach
 from tidegate_controller.cli.replay import replay
-from tidegate_controller.cli.status import watch_option
 from tidegate_controller.cli.terminal import (
     AsListed,
     columns,
@@ -72,7 +71,7 @@ def _why(each: RolloutSummary) -> str:
 
 @rollout.command("show")
 @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=rollouts)
-@watch_option
+@click.option("--watch", is_flag=True, help="Follow it to its end.")
 @json_option
 @with_controller
 def rollout_show(client: Client, rollout_id: str, watch: bool, as_json: bool) -> int:
@@ -134,7 +133,7 @@ def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
     state = "not reached" if step.state == "pending" and is_over else step.state
     lines = [f"  {step.title}: {state}{seconds}"]
     for name, node in sorted(step.nodes.items()):
-        if node.state != "ok":
+        if node.state != "ok" or node.error:
             error = f": {node.error}" if node.error not in ("", reason) else ""
             lines.append(f"    {called(name)}: {node.state}{error}")
         lines += [f"      | {line}" for line in node.output_tail.splitlines()]

@@ -30,12 +30,10 @@ from tidegate_controller.errors import NotReachable
 WATCH_SECONDS = 2.0
 SILENT = "the controller does not answer"
 
-watch_option = click.option("--watch", is_flag=True, help="Go on, as things change, until Ctrl-C.")
-
 
 @click.command()
 @click.argument("app", required=False, callback=a_name, shell_complete=apps)
-@watch_option
+@click.option("--watch", is_flag=True, help="Go on, as things change, until Ctrl-C.")
 @json_option
 @with_controller
 def status(client: Client, app: str | None, watch: bool, as_json: bool) -> None:

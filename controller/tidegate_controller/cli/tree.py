@@ -147,7 +147,8 @@ class Tree:
             words = "not reached" if given_up else hold
             return [self._line("pending", f"{line}{'':12}{words}".rstrip())]
         if stage.state != "running":
-            reason = f"  {clean(stage.reason)}" if stage.reason else ""
+            told = stage.reason or stage.remarks
+            reason = f"  {clean(told)}" if told else ""
             return [self._line(stage.state, f"{line}  {stage.seconds(now):6.1f} s{reason}")]
         left = time_left(picture, stage, now)
         text = f"{line}  {span(stage.seconds(now)):>8}" + (f"  {left}" if left else "")

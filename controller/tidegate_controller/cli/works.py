@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tidegate_controller.cli.phrases import natural, size
+from tidegate_controller.cli.phrases import listed, natural, size
 from tidegate_controller.documents import ProgressView
 
 VERBS = {
@@ -112,6 +112,19 @@ class Stage:
         """Whether its reason says no more than the works that have failed in it."""
         errors = [doing.error for doing in self.doings.values() if doing.outcome == "failed"]
         return any(error and error in self.reason for error in errors)
+
+    @property
+    def remarks(self) -> str:
+        """What is to be known of its works although they ended well; "" where nothing is."""
+        said: dict[str, list[str]] = {}
+        for doing in self.sorted():
+            if doing.outcome == "ok" and doing.error:
+                said.setdefault(doing.error, []).append(doing.where)
+        everywhere = len(self.doings)
+        return "; ".join(
+            text if len(places) == everywhere else f"{listed(places)}: {text}"
+            for text, places in said.items()
+        )
 
     @property
     def open(self) -> list[Doing]:

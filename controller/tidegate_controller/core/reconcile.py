@@ -12,6 +12,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.requests import active_release, on_rollback
 from tidegate_controller.core.spec import Struct
 from tidegate_controller.errors import Refused
@@ -160,19 +161,22 @@ def _revisions(state: t.State, places: Collection[t.Place]) -> Counter[t.Revisio
 
 
 def _release_of(state: t.State, revision: t.Revision, request: i.Reconcile) -> t.Release | None:
-    """As the log knows it. A release that it does not know has the settings of one whose settings
-    had the same digest; else those of the last one stand in, and it is incomplete."""
+    """As the log knows it. A release that it does not know has the settings of one, if these and
+    its version have the digest that runs; else those of the last one stand in, and it is
+    incomplete."""
     known = [*reversed(state.committed), *reversed(state.undone)]
     for release in known:
         if release.revision == revision:
             return release
-    settings = next((r.settings for r in known if r.revision.config == revision.config), None)
+    version = request.versions.get(revision.digest, "")
+    fitting = (r.settings for r in known if render_digest(r.settings, version) == revision.config)
+    settings = next(fitting, None)
     instead = settings or (state.spec.settings if state.spec else None)
     if instead is None:
         return None
     size_bytes = request.sizes.get(revision.digest)
     return t.Release(
-        version=request.versions.get(revision.digest) or revision.digest[-12:],
+        version=version or revision.digest[-12:],
         revision=revision,
         size_bytes=size_bytes or 0,
         settings=instead,

@@ -253,7 +253,8 @@ def _refuse_another_version(state: t.State, request: i.Deploy) -> None:
     active, release = active_release(state), request.release
     if active is None or request.again or active.version == release.version:
         return
-    if active.revision == release.revision:
+    same_artifact = active.revision.digest == release.revision.digest
+    if same_artifact and active.settings == release.settings:
         raise Refused(
             f"version {release.version} is the artifact of version {active.version} "
             f"({release.revision.digest[:19]}…), which is active, with the same settings",

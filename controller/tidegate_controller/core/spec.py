@@ -101,7 +101,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """The part of the configuration that a slot runs with; its digest is `Revision.config`."""
+    """The part of the configuration that a slot runs with; `Revision.config` is a digest of it
+    and of the version."""
 
     service: Service
     health: Health

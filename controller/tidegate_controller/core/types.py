@@ -49,7 +49,7 @@ Weights = Mapping[Place, int]  # absolute and complete: a place that is not name
 
 
 class Revision(Struct, frozen=True, kw_only=True):
-    """What a place runs: artifact digest plus digest of the rendered settings."""
+    """What a place runs: artifact digest plus digest of version and settings."""
 
     digest: str
     config: str

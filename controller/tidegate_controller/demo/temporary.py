@@ -6,19 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from tidegate_controller.demo import local_fleet
 from tidegate_controller.demo.local_fleet import LocalFleet
-from tidegate_controller.errors import TidegateError
+from tidegate_controller.errors import TidegateError, UsageError
 
-OWN = "made-by-tidegate-demo"  # a file in each such folder: others are never removed
+OWN = "made-by-tidegate-demo"  # a file in each such folder: nothing is ended or removed in others
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Stopped(NamedTuple):
-    processes: int
-    removed: bool  # the folder
 
 
 @contextmanager
@@ -50,14 +44,18 @@ def temporary_fleet(nodes: int, *, keep: bool) -> Iterator[LocalFleet]:
             shutil.rmtree(folder)
 
 
-def stop(folder: Path) -> Stopped:
-    """End every process that runs in `folder`; remove it, if it is one of those from above."""
+def stop(folder: Path) -> int:
+    """End every process that runs in `folder`, one of those from above, and remove it; how many
+    there were. Raises `UsageError` for any other folder: what runs there is nobody's demo."""
+    if not (folder / OWN).is_file():
+        raise UsageError(
+            f"`tidegate demo` did not make {folder}, so nothing was ended there",
+            "name the folder that `tidegate demo --keep` has told",
+        )
     with _undisturbed():
         processes = local_fleet.stop(folder)
-        removed = (folder / OWN).exists()
-        if removed:
-            shutil.rmtree(folder)
-    return Stopped(processes, removed)
+        shutil.rmtree(folder)
+    return processes
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def judge(
     yield from _of_controller(controller, now, target)
     yield from _of_nodes(nodes, controller.version)
     for app in status.apps:
-        yield from _of_app(app)
+        yield from _of_app(app, {node.node for node in nodes.nodes})
 
 
 def _of_controller(controller: ControllerView, now: datetime, target: str) -> Iterator[Finding]:
@@ -114,7 +114,8 @@ def _last_seen(node: NodeView) -> str:
     return f"last seen {node.last_seen}"
 
 
-def _of_app(app: AppStatus) -> Iterator[Finding]:
+def _of_app(app: AppStatus, known: set[str]) -> Iterator[Finding]:
+    """`known`: all nodes that there are."""
     name = f"{app.app}@{app.environment}"
     if app.stands_still:
         yield Finding(
@@ -137,7 +138,15 @@ def _of_app(app: AppStatus) -> Iterator[Finding]:
         problems += 1
         yield Finding("fail", f"{name}: {app.traffic_trouble.what}", _traffic_mend(app))
     for node in app.nodes:
-        if node.debt:
+        if node.active_slot and node.node not in known:
+            problems += 1
+            yield Finding(
+                "fail",
+                f"traffic of {name} leads to {node.node}, which was removed",
+                f"deploy it to the nodes that there are: tidegate deploy -e {app.environment} "
+                f"--artifact {app.digest} --version {app.version}",
+            )
+        elif node.debt:
             problems += 1
             yield Finding(
                 "warn", f"{node.node} in {name}: {node.debt}", f"tidegate status {app.app}"

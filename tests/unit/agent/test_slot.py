@@ -9,7 +9,7 @@ import pytest
 from fake_systemd import NONE, FakeSystemd
 from one_node import OneNode, runs, service, start_slot, until
 
-from tidegate_agent import keeper
+from tidegate_agent import job, keeper
 from tidegate_agent.errors import JournalError, NodeError
 from tidegate_agent.journal import SlotRecord
 from tidegate_agent.managers.process import Processes
@@ -239,3 +239,19 @@ async def test_an_app_that_ignores_sigterm_is_killed_after_its_grace_and_that_is
     assert finished.slot.detail == finished.error
     assert f"slot blue was {finished.error}" in caplog.text
     assert not runs(pid)
+
+
+async def test_a_start_says_that_it_stops_what_ran_before_and_that_it_needed_force(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ignored SIGTERM would else look like a slow start of the next release."""
+    monkeypatch.setattr(job, "NOTICE_SECONDS", 0.05)
+    stubborn = service(drain=99.0, stop_grace_seconds=0.4)
+    await node.do(start_slot=start_slot(node.release(), service=stubborn))
+    command = node.command(start_slot=start_slot(node.release("2"), service=service()))
+    node.take(command)
+    finished = await node.done(command)
+    assert finished.outcome == pb.OUTCOME_OK
+    assert finished.error == "what ran here before was killed, having ignored SIGTERM for 0.4 s"
+    told = node.progress(command)[0].text
+    assert told == "stopping what ran here before, for up to 0.4 s"

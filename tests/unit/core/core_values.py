@@ -4,6 +4,7 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import (
     Health,
     Hooks,
@@ -41,7 +42,8 @@ def place(text: str) -> t.Place:
 
 
 def release(version: str, digest: str | None = None, settings: Settings = SETTINGS) -> t.Release:
-    revision = t.Revision(digest=digest or f"sha256:{version}", config="c1")
+    config = render_digest(settings, version)
+    revision = t.Revision(digest=digest or f"sha256:{version}", config=config)
     return t.Release(version=version, revision=revision, size_bytes=7, settings=settings)
 
 

@@ -39,7 +39,8 @@ def test_a_rollout_that_succeeds_is_explained_from_the_request_to_what_is_kept()
         "on a/green, b/green, balancer.",
         "Prepare (to have the release on the nodes, beside what runs there) was done in 0.0 s on "
         "a/green, b/green.",
-        "Migrate (before anything of the release is started) was done in 0.0 s on a/green.",
+        "Migrate (the release's own migrate.sh, once, before anything of it is started) was done "
+        "in 0.0 s on a/green.",
         "Start (to see it healthy before it gets any traffic) was done in 0.0 s on a/green, "
         "b/green.",
         "Shift (all traffic at once, each place having answered first) was done in 0.0 s: all "
@@ -77,6 +78,37 @@ def test_a_release_that_does_not_start_is_undone_and_nothing_has_to_be_moved_bac
         "The rollout rolled back: what served before serves again.",
         "What it had started is stopped: a/green, b/green.",
     ]
+
+
+def test_where_nothing_had_been_started_nothing_is_said_to_be_stopped_for_it() -> None:
+    """The idle slots still run the release before; why the script failed, it has said itself."""
+    world = World(nodes=["a"]).deployed("1", "2")
+    since = len(world.log)
+    world.deploy("3")
+    (action,) = world.until("prepare")
+    said = "one\ntwo\nthree\ninstall.sh: line 3: cargo: command not found\n"
+    error = "install.sh exited with code 127"
+    world.feed(i.Result(action=action.id, outcome="failed", error=error, output_tail=said))
+    world.finish()
+    lines = told(world, since)
+    failed = lines.index("a/blue: prepare failed: install.sh exited with code 127.")
+    assert lines[failed + 1] == (
+        "The last that it had said: two | three | install.sh: line 3: cargo: command not found"
+    )
+    assert lines[-1] == (
+        "Nothing had been started in a/blue: what ran there before runs on, and is stopped later."
+    )
+
+
+def test_a_release_without_a_migration_is_said_to_have_none() -> None:
+    world = World(nodes=["a"])
+    world.deploy("1")
+    (action,) = world.until("migrate")
+    said = "this release has no migrate.sh"
+    world.feed(i.Result(action=action.id, outcome="ok", error=said))
+    world.finish()
+    (line,) = [each for each in told(world) if each.startswith("Migrate ")]
+    assert line.endswith(f" on a/blue; {said}.")
 
 
 def test_a_place_that_fails_with_traffic_leads_to_an_undo_that_moves_traffic_back() -> None:

@@ -54,6 +54,14 @@ def test_a_rollout_is_told_step_by_step() -> None:
     ]
 
 
+def test_what_a_node_says_of_a_work_that_ended_well_is_told_with_its_step() -> None:
+    world = World(nodes=["a"])
+    world.deploy("1")
+    (action,) = world.until("migrate")
+    world.feed(Result(action=action.id, outcome="ok", error="this release has no migrate.sh"))
+    assert "Migrate done in 0.0 s: this release has no migrate.sh" in story(world, 0)
+
+
 def test_an_old_slot_that_is_retried_is_no_part_of_the_story() -> None:
     world = undone_once()
     since = len(world.log)

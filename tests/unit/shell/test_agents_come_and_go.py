@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from without_doors import PACE, SILENT, Agent, Desk
 
+from tidegate_controller import views
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Result
 from tidegate_controller.fleet import QUEUE_MAX
@@ -206,3 +207,25 @@ async def test_a_result_counts_once(desk: Desk) -> None:
     await desk.until(lambda: "prepare_slot" in node.works())
     ended = [r.event.action for r in desk.records() if r.kind == "ActionEnded"]
     assert ended.count(node.sent[0].id) == 1
+
+
+async def test_a_node_that_is_away_owes_the_stop_of_what_it_had_begun(desk: Desk) -> None:
+    """It was killed while it started the release, and the rollout was undone without it."""
+    node = await desk.node("a")
+    await desk.deployed("1")
+    node.outcomes["start_slot"] = SILENT
+    await desk.deploy("2")
+    await desk.until(lambda: node.works().count("start_slot") == 2)
+    await node.runs("shop@prod", "green", node.last("start_slot").start_slot.revision)
+    await node.leave()
+    action = next(iter(desk.state().rollout.open))
+    await desk.engine.submit(
+        "shop@prod", Result(action=action, outcome="failed", error="killed", known=None)
+    )
+    await desk.until(lambda: not desk.state().rollout)
+    (app,) = views.status(desk.engine, "").apps
+    assert app.nodes[0].debt == "green is to be stopped, once the agent is back"
+    await node.join()
+    await desk.until(lambda: not desk.state().chores)
+    (app,) = views.status(desk.engine, "").apps
+    assert app.nodes[0].debt is None

@@ -6,6 +6,7 @@ import pytest
 from without_doors import SILENT, Desk
 
 from tidegate_controller import views
+from tidegate_controller.cli.nodes import traffic_to
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_protos.v1 import operator_pb2 as op
 
@@ -75,6 +76,29 @@ async def test_a_rollback_does_not_ask_for_a_node_that_was_removed(desk: Desk) -
     assert desk.endings()[-1] == "succeeded"
     assert desk.lead_to() == {desk.agents["a"].address("shop@prod", "blue")}
     assert dict(desk.state().debts) == {}
+
+
+async def test_traffic_that_still_leads_to_a_node_that_was_removed_is_said(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    await away(desk, "a")
+    (line,) = traffic_to("a", views.status(desk.engine, "").apps)
+    assert line == "traffic of shop in prod leads to a, and to no other node"
+    await remove(desk, "a")
+    (app,) = views.status(desk.engine, "").apps
+    assert [(node.node, node.active_slot, node.debt) for node in app.nodes] == [
+        ("a", "blue", "was removed; the next deployment takes its traffic away")
+    ]
+
+
+async def test_of_a_node_with_traffic_it_is_said_who_serves_beside_it(desk: Desk) -> None:
+    for name in "ab":
+        await desk.node(name)
+    await desk.deployed("1", nodes=("a", "b"))
+    assert traffic_to("b", views.status(desk.engine, "").apps) == []  # it cannot be removed
+    await away(desk, "b")
+    (line,) = traffic_to("b", views.status(desk.engine, "").apps)
+    assert line == "traffic of shop in prod leads to b, and to a too"
 
 
 async def test_a_node_that_comes_while_it_is_removed_comes_once_more(desk: Desk) -> None:

@@ -109,6 +109,20 @@ async def test_a_plan_knows_what_nodes_hold_that_a_new_log_has_never_heard_of(de
     assert node.last("start_slot").start_slot.slot == "green"
 
 
+async def test_an_artifact_that_runs_in_the_idle_slot_is_started_anew_under_another_version(
+    desk: Desk,
+) -> None:
+    """What runs there was told the version that it was started as, and would go on saying so."""
+    node = await desk.node("a")
+    await desk.deployed("1")
+    await desk.deployed("2")
+    digest = desk.state().committed[0].revision.digest
+    await desk.ended(desk.requests.deploy(desk.request("3", desk.spec(), digest=digest)))
+    assert desk.endings() == ["succeeded"] * 3
+    start = node.last("start_slot").start_slot
+    assert (start.slot, start.version) == ("blue", "3")
+
+
 async def test_a_plan_takes_no_notice_of_what_nodes_hold_of_other_apps(desk: Desk) -> None:
     node = await desk.node("a")
     await node.leave()
