@@ -73,8 +73,8 @@ class SnapshotKeeper:
                 clock = self._log.last_clock
                 parts = await asyncio.to_thread(parts_of, found, clock)
                 await self._writer.keep(Snapshot(seq, {**parts, **others}))
-            except (LogError, msgspec.MsgspecError) as error:
-                log.warning("no snapshot of event %d could be kept: %s", seq, error)
+            except Exception:  # whatever it is: decisions do not depend on snapshots
+                log.exception("no snapshot of event %d could be kept", seq)
             else:
                 log.debug("a snapshot of event %d is kept", seq)
 

@@ -208,6 +208,30 @@ async def test_a_stream_that_stands_still_leaves_no_snapshot_that_lacks_its_even
     assert "shop@prod stands still" in caplog.text
 
 
+async def test_a_snapshot_that_fails_stops_nothing_and_is_tried_again_later(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await with_a_past(desk)
+
+    async def fails() -> bytes:
+        raise KeyError("no such step")
+
+    desk.engine.snapshots.add("other", fails)
+    await desk.engine.snapshots.take()
+    assert "no such step" in caplog.text
+    assert list(desk.log.kept()) == []
+    await desk.agents["b"].leave()
+    await desk.until(lambda: desk.kinds()[-1] == "NodeLeft")
+
+    async def works() -> bytes:
+        return b"1"
+
+    desk.engine.snapshots.add("other", works)
+    await desk.engine.snapshots.take()
+    (found,) = desk.log.kept()
+    assert not isinstance(found, str)
+
+
 async def test_damage_after_it_keeps_a_controller_from_starting(desk: Desk) -> None:
     await with_a_past(desk)
     await kept(desk)
