@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from without_doors import SILENT, Desk
 
-from tidegate_controller import log_check, snapshot_keeper, snapshots
+from tidegate_controller import log_check, server, snapshot_keeper, snapshots
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
@@ -195,6 +195,20 @@ async def test_one_is_taken_every_so_many_events(
     await desk.deployed("1")
     await desk.until(lambda: desk.engine.snapshots.last_seq > desk.log.last_seq - 5)
     assert desk.engine.snapshots.last_seq > 5
+
+
+async def test_an_orderly_stop_leaves_one_where_much_would_have_to_be_folded(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    await server.take_snapshot(desk.engine)
+    assert list(desk.log.kept()) == []
+    monkeypatch.setattr(server, "STOP_EVENTS", 10)
+    await server.take_snapshot(desk.engine)
+    (found,) = desk.log.kept()
+    assert not isinstance(found, str)
+    assert found.seq == desk.log.last_seq
 
 
 async def test_a_stream_that_stands_still_leaves_no_snapshot_that_lacks_its_events(
