@@ -26,6 +26,7 @@ from tidegate_controller.snapshots import Snapshot
 
 SCHEMA_VERSION = 1
 GENESIS = "0" * 64
+RESTORE = "restore the log from a backup: tidegate controller restore FILE --data DIR --replace"
 COLUMNS = ("seq", "stream", "version", "at", "clock", "kind", "data", "cause", "hash")
 
 
@@ -316,7 +317,7 @@ def _chained(records: Iterable[Record], last_hash: str = GENESIS) -> Iterator[Re
             raise LogError(
                 f"event {record.seq} ({record.kind} of {record.stream}) was changed after it "
                 "was written: its hash does not fit",
-                "restore the log from a backup",
+                RESTORE,
             )
         last_hash = record.hash
         yield record

@@ -17,6 +17,7 @@ from tidegate_controller import history, snapshots
 from tidegate_controller.core import types as t
 from tidegate_controller.log import (
     GENESIS,
+    RESTORE,
     LogError,
     Record,
     connect_to_read,
@@ -25,8 +26,6 @@ from tidegate_controller.log import (
 )
 from tidegate_controller.log_index import CONTROLLER_STREAM, FLEET_STREAM, Index, LogIndex
 from tidegate_controller.snapshot_keeper import opened
-
-RESTORE = "restore a backup: tidegate controller restore FILE --data DIR --replace"
 
 
 class Checked(NamedTuple):

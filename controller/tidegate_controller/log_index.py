@@ -9,7 +9,7 @@ import msgspec
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.evolve import evolve
-from tidegate_controller.log import LogError, Record
+from tidegate_controller.log import RESTORE, LogError, Record
 from tidegate_controller.stream import RolloutPlace
 
 CONTROLLER_STREAM = "controller"
@@ -54,7 +54,7 @@ class LogIndex:
             raise LogError(
                 f"event {record.seq} is version {record.version} of {record.stream}, after "
                 f"version {version}: what lies between is missing",
-                "restore the log from a backup",
+                RESTORE,
             )
         event = record.event
         if record.stream in OWN_STREAMS:

@@ -23,6 +23,7 @@ from tidegate_controller.log import EventLog
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.operator_service import OperatorService
 from tidegate_controller.options import Options
+from tidegate_controller.snapshot_keeper import STOP_EVENTS
 from tidegate_controller.store_pruning import prune_after_commits
 from tidegate_protos.notify import Systemd
 from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
@@ -81,7 +82,7 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
             await asyncio.wait(beside)
             await server.stop(SHUTDOWN_SECONDS)
             if not running.done():
-                await _take_snapshot(engine)
+                await take_snapshot(engine)
         for task in (stopped, ready, running):
             task.cancel()
         await asyncio.wait([running])
@@ -89,11 +90,11 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
             _raise_cause(running)
 
 
-async def _take_snapshot(engine: Engine) -> None:
+async def take_snapshot(engine: Engine) -> None:
     """So that the next start is quick; whatever it takes too long for is folded then."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SNAPSHOT_SECONDS):
-            await engine.snapshots.take()
+            await engine.snapshots.take(STOP_EVENTS)
 
 
 def _raise_cause(ended: asyncio.Task[None]) -> None:

@@ -20,6 +20,7 @@ from tidegate_controller.snapshots import Snapshot
 log = logging.getLogger(__name__)
 
 EVERY_EVENTS = 5_000
+STOP_EVENTS = 1_000  # at an orderly stop; fewer are folded in no time, and their hashes checked
 LOOK_SECONDS = 1.0  # between two looks whether there are so many
 INDEX, CLOCK, STATE = "index", "clock", "state "  # names of the parts; the last with the stream's
 
@@ -57,11 +58,11 @@ class SnapshotKeeper:
             if self._log.last_seq - self.last_seq >= EVERY_EVENTS:
                 await self.take()
 
-    async def take(self) -> None:
-        """Take one now, unless nothing has happened since the last."""
+    async def take(self, least: int = 1) -> None:
+        """Take one now, unless fewer events than that have happened since the last."""
         async with self._lock:
             seq, versions = self._log.last_seq, self._log.versions()
-            if seq <= self.last_seq:
+            if seq - self.last_seq < least:
                 return
             self.last_seq = seq  # also if it fails: the next try is after as many events again
             try:
@@ -73,8 +74,8 @@ class SnapshotKeeper:
                 clock = self._log.last_clock
                 parts = await asyncio.to_thread(parts_of, found, clock)
                 await self._writer.keep(Snapshot(seq, {**parts, **others}))
-            except (LogError, msgspec.MsgspecError) as error:
-                log.warning("no snapshot of event %d could be kept: %s", seq, error)
+            except Exception:  # whatever it is: decisions do not depend on snapshots
+                log.exception("no snapshot of event %d could be kept", seq)
             else:
                 log.debug("a snapshot of event %d is kept", seq)
 

@@ -124,20 +124,3 @@ def test_converged_the_fleet_is_brought_back_to_what_the_backup_has(house: House
     assert version == "1"
     assert answer.startswith("hello from 1 on web-1")
     assert house.deploy("3").state == "succeeded"
-
-
-def test_an_orderly_stop_leaves_a_snapshot_to_start_from(house: House) -> None:
-    house.start_controller()
-    house.start_agent("web-1")
-    house.wait_connected()
-    assert house.deploy("1").state == "succeeded"
-    listed = told(house, "rollout", "list")
-    process = house.processes.pop("controller")
-    process.terminate()
-    assert process.wait(60) == 0
-    checked = on_the_folder(house, "log", "verify")
-    assert checked["snapshots"] == [checked["seq"]]
-    house.start_controller()
-    house.wait_connected()
-    assert told(house, "rollout", "list") == listed
-    assert house.deploy("2").state == "succeeded"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tidegate_controller import data_folder
 from tidegate_controller.addresses import refuse_taken, split_loopback
 from tidegate_controller.errors import TidegateError
-from tidegate_controller.log import LogError, decode_event, verified
+from tidegate_controller.log import RESTORE, LogError, decode_event, verified
 from tidegate_controller.options import PROGRAM, Options
 from tidegate_protos import findings
 from tidegate_protos.findings import GIB, Finding
@@ -59,7 +59,7 @@ def _log(path: Path) -> Iterator[Finding]:
             decode_event(record)  # which is what fails where its kind is not known
             count, at = record.seq, record.at
     except LogError as error:
-        yield Finding("fail", error.message, error.hint or "restore the log from a backup")
+        yield Finding("fail", error.message, error.hint or RESTORE)
         return
     last = f", the last one of {at}" if at else ""
     yield Finding("ok", f"the log can be read and its hashes hold: {count:,} events{last}")

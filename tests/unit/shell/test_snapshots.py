@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from without_doors import SILENT, Desk
 
-from tidegate_controller import log_check, snapshot_keeper, snapshots
+from tidegate_controller import log_check, server, snapshot_keeper, snapshots
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
@@ -197,6 +197,20 @@ async def test_one_is_taken_every_so_many_events(
     assert desk.engine.snapshots.last_seq > 5
 
 
+async def test_an_orderly_stop_leaves_one_where_much_would_have_to_be_folded(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    await server.take_snapshot(desk.engine)
+    assert list(desk.log.kept()) == []
+    monkeypatch.setattr(server, "STOP_EVENTS", 10)
+    await server.take_snapshot(desk.engine)
+    (found,) = desk.log.kept()
+    assert not isinstance(found, str)
+    assert found.seq == desk.log.last_seq
+
+
 async def test_a_stream_that_stands_still_leaves_no_snapshot_that_lacks_its_events(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -206,6 +220,30 @@ async def test_a_stream_that_stands_still_leaves_no_snapshot_that_lacks_its_even
     await desk.engine.snapshots.take()
     assert list(desk.log.kept()) == []
     assert "shop@prod stands still" in caplog.text
+
+
+async def test_a_snapshot_that_fails_stops_nothing_and_is_tried_again_later(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await with_a_past(desk)
+
+    async def fails() -> bytes:
+        raise KeyError("no such step")
+
+    desk.engine.snapshots.add("other", fails)
+    await desk.engine.snapshots.take()
+    assert "no such step" in caplog.text
+    assert list(desk.log.kept()) == []
+    await desk.agents["b"].leave()
+    await desk.until(lambda: desk.kinds()[-1] == "NodeLeft")
+
+    async def works() -> bytes:
+        return b"1"
+
+    desk.engine.snapshots.add("other", works)
+    await desk.engine.snapshots.take()
+    (found,) = desk.log.kept()
+    assert not isinstance(found, str)
 
 
 async def test_damage_after_it_keeps_a_controller_from_starting(desk: Desk) -> None:
