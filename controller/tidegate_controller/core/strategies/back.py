@@ -57,7 +57,12 @@ def _in_place(
     state: t.State, rollout: t.Rollout, stopped: list[t.Place], now: float
 ) -> tuple[t.Step, ...]:
     given_up = _given_up(state, now)
-    to_start = {place.node: place for place in stopped if place.node not in given_up}
+    known = {release.revision for release in (*state.committed, *state.undone)}
+    to_start = {
+        place.node: place
+        for place in stopped
+        if place.node not in given_up and place_of(state, place).revision in known
+    }
     old = {  # what is unwell when its turn comes gains nothing: see `as_issued`
         place: share
         for place, share in parts.reachable(state, rollout.before).items()
