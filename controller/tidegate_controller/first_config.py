@@ -170,6 +170,10 @@ def first_config(answers: Answers) -> str:
                 "one table for each set of servers: staging, production, ...",
             ),
             (f"nodes = {toml(answers.nodes)}", _nodes_meaning(answers.nodes)),
+            (
+                '# strategy = "canary"',
+                'a few nodes first; "rolling": one release at a time on a node',
+            ),
             ("# protected = true", "whoever deploys here is asked whether it is meant"),
             ("", ""),
             ("[service]", "how the app runs on a node"),

@@ -88,7 +88,7 @@ def test_a_line_that_is_commented_out_may_be_taken_into_use(
     before = written("--health", health, "--traffic", traffic, *command)
     text = Path("tidegate.toml").read_text()
     keys = re.findall(r"^# (\w+) = ", text, re.MULTILINE)
-    assert keys == ["protected", "ports", "environment", "environment_file", "user"]
+    assert keys == ["strategy", "protected", "ports", "environment", "environment_file", "user"]
     Path("tidegate.toml").write_text(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
     after = load(Path("tidegate.toml")).environment()
     assert after.protected

@@ -127,7 +127,8 @@ class Tree:
         line = f"  {getattr(self._marks, first.state)} {name:{self._width()}}"
         if first.state == "pending":
             left_out = self._picture.ended or (self._picture.undoing and not first.undoing)
-            return [self._line("pending", f"{line}{'':12}{'not reached' if left_out else ''}")]
+            words = f"{'':12}not reached" if left_out else ""
+            return [self._line("pending", (line + words).rstrip())]
         return [
             self._line(
                 first.state, f"{line}  {last.seconds(now) + last.since - first.since:6.1f} s"
@@ -228,14 +229,16 @@ class Tree:
 
 def folded(stages: Sequence[Stage]) -> list[list[Stage]]:
     """Steps that are drawn as one: those of a wave that is over, or of waves that are to come."""
+    states: dict[tuple[int, bool], set[str]] = {}
+    for stage in stages:
+        states.setdefault((stage.wave, stage.undoing), set()).add(stage.state)
     folds: list[list[Stage]] = []
     for stage in stages:
-        wave = [each for each in stages if (each.wave, each.undoing) == (stage.wave, stage.undoing)]
-        state = {each.state for each in wave}
         last = folds[-1][-1] if folds else stage
-        same = last.wave == stage.wave or state == {"pending"}
-        together = stage.wave and last.wave and last.undoing == stage.undoing and same
-        if folds and together and last.state == stage.state and state in ({"ok"}, {"pending"}):
+        whole = {stage.state} == states[stage.wave, stage.undoing] and stage.wave > 0
+        alike = states[last.wave, last.undoing] == {stage.state} and last.undoing == stage.undoing
+        same = last.wave == stage.wave or (last.wave and stage.state == "pending")
+        if folds and whole and alike and same and stage.state in ("ok", "pending"):
             folds[-1].append(stage)
         else:
             folds.append([stage])

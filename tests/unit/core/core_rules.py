@@ -79,6 +79,8 @@ class Rules:
         for zone in set(rollout.zones.values()):
             nodes = {node for node in rollout.nodes if rollout.zones[node] == zone}
             least = least_of(rollout.spec.waves.min_in_service, len(nodes))
+            if rollout.undoing:  # it may have been less at the start
+                least = min(least, len({p.node for p in rollout.before} & nodes))
             if (serving - kept) & nodes and not rollout.below_floor:
                 assert len(left & nodes) >= least, "too few in service"
 

@@ -143,19 +143,18 @@ class World:
             pace=self.pace,
             approval=self.approval,
         )
-        return self.feed(
-            i.Deploy(
-                request_id=rollout if request_id is None else request_id,
-                rollout=rollout,
-                release=release(version, digest, self.settings),
-                spec=spec,
-                members=self.members(chosen),
-                requested_by="ada",
-                again=again,
-                balancer=balancer,
-                message=message,
-            )
+        self.last_deploy = i.Deploy(
+            request_id=rollout if request_id is None else request_id,
+            rollout=rollout,
+            release=release(version, digest, self.settings),
+            spec=spec,
+            members=self.members(chosen),
+            requested_by="ada",
+            again=again,
+            balancer=balancer,
+            message=message,
         )
+        return self.feed(self.last_deploy)
 
     def rollback(
         self,

@@ -24,9 +24,8 @@ def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
     rollout = state.rollout
     assert rollout is not None
     before = {place: share for place, share in rollout.before.items() if share}
-    stopped = [place for place in before if place in rollout.halted]
-    if stopped:
-        return _in_place(state, rollout, stopped, now)
+    if rollout.zones and before:
+        return _in_place(state, rollout, now)
     weights = parts.reachable(state, safe_weights(state, before, now))
     return (
         () if state.weights == weights else (_move("shift-back", "Shift back", weights, rollout),)
@@ -53,11 +52,17 @@ def _given_up(state: t.State, now: float) -> set[str]:
     return {node for node, until in state.away.items() if now >= until}
 
 
-def _in_place(
-    state: t.State, rollout: t.Rollout, stopped: list[t.Place], now: float
-) -> tuple[t.Step, ...]:
+def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, ...]:
+    """Who serves with the old release stays, and nodes that nobody can ask stay as they are where
+    the floor needs them."""
+    stopped = [p for p, share in rollout.before.items() if share and p in rollout.halted]
     given_up = _given_up(state, now)
-    to_start = {place.node: place for place in stopped if place.node not in given_up}
+    known = {release.revision for release in (*state.committed, *state.undone)}
+    to_start = {
+        place.node: place
+        for place in stopped
+        if place.node not in given_up and place_of(state, place).revision in known
+    }
     old = {  # what is unwell when its turn comes gains nothing: see `as_issued`
         place: share
         for place, share in parts.reachable(state, rollout.before).items()
