@@ -23,7 +23,7 @@ class Balancer:
     """Of one app in one environment. `on_change` hears of what it is about to do."""
 
     def __init__(
-        self, loop: VirtualLoop, rng: Random, on_change: Callable[[Weights], None]
+        self, loop: VirtualLoop, rng: Random, on_change: Callable[[Weights, bool], None]
     ) -> None:
         self.loop = loop
         self.rng = rng
@@ -39,7 +39,7 @@ class Balancer:
 
     def write(self, weights: Mapping[str, int]) -> None:
         self.late.clear()
-        self._do(dict(weights))
+        self._do(dict(weights), late=False)
 
     def write_later(self, weights: Mapping[str, int], seconds: float) -> None:
         told = dict(weights)
@@ -48,12 +48,12 @@ class Balancer:
         def act() -> None:
             if any(told is other for other in self.late):
                 self.late.remove(told)
-                self._do(told)
+                self._do(told, late=True)
 
         self.loop.call_later(seconds, act, context=OUTSIDE)
 
-    def _do(self, weights: Weights) -> None:
-        self._on_change(weights)
+    def _do(self, weights: Weights, late: bool) -> None:
+        self._on_change(weights, late)
         self.truth = weights
 
     async def answer(self) -> None:

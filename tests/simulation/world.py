@@ -167,10 +167,25 @@ class World:
         if stream not in self._balancers:
             rng = self.rng(f"balancer {stream}")
             balancer = Balancer(
-                self.loop, rng, lambda after: self.judge.moving(stream, balancer.truth, after)
+                self.loop,
+                rng,
+                lambda after, late: self.judge.moving(stream, balancer.truth, after, late),
             )
             self._balancers[stream] = balancer
         return self._balancers[stream]
+
+    def move_by_hand(self, rollout: str) -> None:
+        """A person who says that traffic has moved has moved it."""
+        for stream in self.apps:
+            found = self.state(stream).rollout
+            if found is None or found.id != rollout:
+                continue
+            for work in found.plan[found.cursor].works:
+                if work.verb == "route":
+                    shares = {p: share for p, share in (work.weights or {}).items() if share}
+                    self.balancer(stream).write(
+                        {self.address(stream, place): share for place, share in shares.items()}
+                    )
 
     def program(self, app: str, version: str, **behaviour: Any) -> Program:
         return self.programs.add(Program(app=app, version=version, **behaviour))
