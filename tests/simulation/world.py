@@ -46,7 +46,7 @@ from tidegate_controller.log import Batch, Record, read_log
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
 SETTLE_SECONDS = 1200.0
-STEPS_MAX = 3_000_000
+LOOK_SECONDS = 0.05  # between two looks whether something has come to be
 PACE = Pace(
     prepare_seconds=60.0,
     soak_seconds=5.0,
@@ -263,7 +263,7 @@ class World:
         while not done():
             if self.now >= end:
                 return False
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(LOOK_SECONDS)
         return True
 
     def idle(self) -> bool:
