@@ -1,7 +1,8 @@
 """A fake load balancer, and the adapter that moves it. What it really does is `truth`.
 
-It refuses, hangs, takes its time, or does something else than it said; what it was told and has not
-done yet may happen any time, but not after it has done something later.
+It refuses, hangs, takes its time, or does nothing and says that it did. What it was told and has
+not done yet may happen any time, but not once it was told something else; except in the last mood,
+which no seed draws.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ from virtual_time import OUTSIDE, VirtualLoop
 
 from tidegate_controller.errors import TrafficError
 
-Mood = Literal["refuses", "hangs", "hangs and does it later", "lies", "slow"]
+Mood = Literal[
+    "refuses", "hangs", "hangs and does it later", "lies", "slow", "hangs and does it in the end"
+]
 MOODS: tuple[Mood, ...] = ("refuses", "hangs", "hangs and does it later", "lies", "slow")
 
 Weights = dict[str, int]
@@ -23,7 +26,7 @@ class Balancer:
     """Of one app in one environment. `on_change` hears of what it is about to do."""
 
     def __init__(
-        self, loop: VirtualLoop, rng: Random, on_change: Callable[[Weights], None]
+        self, loop: VirtualLoop, rng: Random, on_change: Callable[[Weights, bool], None]
     ) -> None:
         self.loop = loop
         self.rng = rng
@@ -39,21 +42,23 @@ class Balancer:
 
     def write(self, weights: Mapping[str, int]) -> None:
         self.late.clear()
-        self._do(dict(weights))
+        self._do(dict(weights), late=False)
 
-    def write_later(self, weights: Mapping[str, int], seconds: float) -> None:
+    def write_later(
+        self, weights: Mapping[str, int], seconds: float, *, anyhow: bool = False
+    ) -> None:
         told = dict(weights)
         self.late.append(told)
 
         def act() -> None:
-            if any(told is other for other in self.late):
-                self.late.remove(told)
-                self._do(told)
+            if anyhow or any(told is other for other in self.late):
+                self.late.clear()
+                self._do(told, late=True)
 
         self.loop.call_later(seconds, act, context=OUTSIDE)
 
-    def _do(self, weights: Weights) -> None:
-        self._on_change(weights)
+    def _do(self, weights: Weights, late: bool) -> None:
+        self._on_change(weights, late)
         self.truth = weights
 
     async def answer(self) -> None:
@@ -93,9 +98,14 @@ class Adapter:
         if mood == "hangs and does it later":
             balancer.write_later(wanted, balancer.rng.uniform(1.0, 60.0))
             await asyncio.sleep(3600.0)
+        if mood == "hangs and does it in the end":
+            balancer.write_later(wanted, 60.0, anyhow=True)
+            await asyncio.sleep(3600.0)
         if mood == "slow":
             await asyncio.sleep(balancer.rng.uniform(1.0, 15.0))
-        if mood != "lies":
+        if mood == "lies":
+            balancer.late.clear()
+        else:
             balancer.write(wanted)
         await balancer.answer()
         if balancer.truth != wanted:

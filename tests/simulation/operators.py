@@ -73,6 +73,8 @@ async def rollback(
 
 async def answer(world: "World", rollout: str, said: str) -> Any:
     world.tell(f"asked        {said} {rollout}")
+    if said == "continue" and world.controller.listens:
+        world.move_by_hand(rollout)
     request = pb.AnswerRequest(
         request_id=request_id(world), rollout=rollout, answer=said, answered_by="ada"
     )

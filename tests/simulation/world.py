@@ -46,7 +46,7 @@ from tidegate_controller.log import Batch, Record, read_log
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
 SETTLE_SECONDS = 1200.0
-STEPS_MAX = 3_000_000
+LOOK_SECONDS = 0.05  # between two looks whether something has come to be
 PACE = Pace(
     prepare_seconds=60.0,
     soak_seconds=5.0,
@@ -167,10 +167,25 @@ class World:
         if stream not in self._balancers:
             rng = self.rng(f"balancer {stream}")
             balancer = Balancer(
-                self.loop, rng, lambda after: self.judge.moving(stream, balancer.truth, after)
+                self.loop,
+                rng,
+                lambda after, late: self.judge.moving(stream, balancer.truth, after, late),
             )
             self._balancers[stream] = balancer
         return self._balancers[stream]
+
+    def move_by_hand(self, rollout: str) -> None:
+        """A person who says that traffic has moved has moved it."""
+        for stream in self.apps:
+            found = self.state(stream).rollout
+            if found is None or found.id != rollout:
+                continue
+            for work in found.plan[found.cursor].works:
+                if work.verb == "route":
+                    shares = {p: share for p, share in (work.weights or {}).items() if share}
+                    self.balancer(stream).write(
+                        {self.address(stream, place): share for place, share in shares.items()}
+                    )
 
     def program(self, app: str, version: str, **behaviour: Any) -> Program:
         return self.programs.add(Program(app=app, version=version, **behaviour))
@@ -248,7 +263,7 @@ class World:
         while not done():
             if self.now >= end:
                 return False
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(LOOK_SECONDS)
         return True
 
     def idle(self) -> bool:
