@@ -21,6 +21,7 @@ from tidegate_agent.link import Link
 from tidegate_agent.session import converse
 from tidegate_controller.agent_session import AgentSessions, TurnedAway
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.control_requests import Control
 from tidegate_controller.core import types as t
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import TrafficError
@@ -201,6 +202,7 @@ class ControllerLife:
         self.nodes = Nodes(self.engine)
         self.sessions = AgentSessions(self.engine, self.nodes)
         self.requests = Requests(self.engine, self.nodes, ArtifactStore(self.folder / "artifacts"))
+        self.control = Control(self.engine)
         self.close = self.log.close
 
     def _blocking(self) -> tuple[float, float]:
@@ -262,7 +264,7 @@ class ControllerLife:
             ending = refusal.why
         line.down.end(0.01, broken(ending))
 
-    async def ask(self, call: Callable[[Requests], Awaitable[Any]]) -> Any:
+    async def ask(self, call: Callable[["ControllerLife"], Awaitable[Any]]) -> Any:
         """What the call of an operator comes to. Raises what it raises, and ConnectionError where
         the controller is not there or dies over it."""
         if not self.listens:
@@ -273,7 +275,7 @@ class ControllerLife:
 
         async def perform() -> None:
             try:
-                result = await call(self.requests)
+                result = await call(self)
             except Exception as error:
                 if not answer.done():
                     answer.set_exception(error)

@@ -10,18 +10,18 @@ from programs import Program, random_program
 
 from tidegate_controller.errors import TidegateError
 from tidegate_controller.log import encode
-from tidegate_controller.requests import Requests
 from tidegate_protos.v1 import operator_pb2 as pb
 
 if TYPE_CHECKING:
     from random import Random
 
+    from lives import ControllerLife
     from world import App, World
 
 TRIES = 40  # of a request that the controller has not answered
 
 
-async def insist(world: "World", call: Callable[[Requests], Awaitable[Any]]) -> Any:
+async def insist(world: "World", call: Callable[["ControllerLife"], Awaitable[Any]]) -> Any:
     """Ask until there is an answer, as the command line does with the same request id. An error is
     an answer; None where the controller never came back."""
     for _ in range(TRIES):
@@ -53,7 +53,7 @@ async def deploy(world: "World", app: "App", program: Program, *, again: bool = 
         url="http://artifacts/x",
         size_bytes=program.size_bytes,
     )
-    return await insist(world, lambda requests: requests.deploy(request))
+    return await insist(world, lambda controller: controller.requests.deploy(request))
 
 
 async def rollback(
@@ -68,7 +68,7 @@ async def rollback(
         without_absent=without_absent,
         to=to,
     )
-    return await insist(world, lambda requests: requests.rollback(request))
+    return await insist(world, lambda controller: controller.requests.rollback(request))
 
 
 async def answer(world: "World", rollout: str, said: str) -> Any:
@@ -78,7 +78,7 @@ async def answer(world: "World", rollout: str, said: str) -> Any:
     request = pb.AnswerRequest(
         request_id=request_id(world), rollout=rollout, answer=said, answered_by="ada"
     )
-    return await insist(world, lambda requests: requests.answer(request))
+    return await insist(world, lambda controller: controller.control.answer(request))
 
 
 async def clean_up(world: "World", app: "App") -> Any:
@@ -89,13 +89,13 @@ async def clean_up(world: "World", app: "App") -> Any:
         environment=app.environment,
         requested_by="ada",
     )
-    return await insist(world, lambda requests: requests.clean_up(request))
+    return await insist(world, lambda controller: controller.requests.clean_up(request))
 
 
 async def remove_node(world: "World", node: str) -> Any:
     world.tell(f"asked        remove node {node}")
     request = pb.RemoveNodeRequest(node=node, requested_by="ada")
-    return await insist(world, lambda requests: requests.remove_node(request))
+    return await insist(world, lambda controller: controller.requests.remove_node(request))
 
 
 def waiting(world: "World") -> list[tuple[str, tuple[str, ...]]]:
