@@ -5,9 +5,12 @@ Every request is checked here again, since a client may be of any version. Calle
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.inputs import Abort, Answer, Pause, Resume
+from tidegate_controller.core.inputs import Abort, Answer, Pause, Quarantine, Resume, Unquarantine
+from tidegate_controller.documents import QuarantineView
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import UsageError
+from tidegate_controller.wire import split_stream
+from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
 
 WHO_CHARS = 200  # of whoever asks
@@ -83,6 +86,33 @@ class Control:
                 undo=not request.no_rollback,
             ),
             "is being undone already",
+        )
+
+    async def quarantine(self, stream: str, request: pb.QuarantineRequest) -> QuarantineView:
+        """Put the release there, or lift it."""
+        if not (VERSION.fullmatch(request.release) or DIGEST.fullmatch(request.release)):
+            raise UsageError(
+                f"{request.release[:80]!r} is neither a version nor a digest",
+                "see: tidegate release list",
+            )
+        kind = Unquarantine if request.lift else Quarantine
+        before = self._engine.state(stream).quarantined
+        state = await self._engine.submit(
+            stream,
+            kind(
+                request_id=request.request_id,
+                release=request.release,
+                requested_by=request.requested_by[:WHO_CHARS],
+                reason=request.reason[:MESSAGE_CHARS],
+            ),
+        )
+        app, environment = split_stream(stream)
+        return QuarantineView(
+            app=app,
+            environment=environment,
+            release=request.release,
+            quarantined=not request.lift,
+            changed=state.quarantined != before,
         )
 
     async def _ask(

@@ -244,10 +244,21 @@ class ListedRelease(Document, kw_only=True):
     stored: bool  # the controller still has its artifact
     size_bytes: int  # of the artifact
     url: str | None  # where it was fetched from
+    quarantined: str | None = None  # why it may not be brought there
 
 
 class ReleaseList(Document, kw_only=True):
     releases: list[ListedRelease]
+
+
+class QuarantineView(Document, kw_only=True):
+    """What came of a request about a release's quarantine."""
+
+    app: str
+    environment: str
+    release: str  # as it was named
+    quarantined: bool
+    changed: bool  # False: it was so before
 
 
 class EventView(Document, kw_only=True):

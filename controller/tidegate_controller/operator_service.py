@@ -144,6 +144,11 @@ class OperatorService(OperatorServicer):
         return await self._control.abort(request)
 
     @_answering
+    async def Quarantine(self, request: pb.QuarantineRequest) -> pb.Document:
+        stream = self._requests.find_stream(request.app, request.environment)
+        return _document(await self._control.quarantine(stream, request))
+
+    @_answering
     async def CleanUp(self, request: pb.CleanUpRequest) -> pb.Done:
         return pb.Done(message=await self._requests.clean_up(request))
 

@@ -12,8 +12,8 @@ from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import place_of, strays, waiting_for, waiting_since
-from tidegate_controller.core.requests import active_release
+from tidegate_controller.core.facts import astray, place_of, strays, waiting_for, waiting_since
+from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import (
     AppStatus,
     ControllerView,
@@ -156,6 +156,11 @@ def _debts(state: t.State, node: str) -> list[str]:
     debts = [
         f"{place.slot} runs without traffic; the next deployment stops it"
         for place in strays(state)
+        if place.node == node
+    ]
+    debts += [
+        f"`current` does not name {place.slot}, which serves; the next deployment mends that"
+        for place in astray(state)
         if place.node == node
     ]
     return debts + [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]

@@ -26,6 +26,8 @@ WORDS = {  # what to type after the name of each command that asks a controller
     "rollout abort": ["r1"],
     "explain": ["r1"],
     "release list": [],
+    "release quarantine": ["shop", "1"],
+    "release unquarantine": ["shop", "1"],
     "release push": ["--artifact"],
     "node list": [],
     "node show": ["web-1"],

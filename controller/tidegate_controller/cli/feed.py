@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator
 
-from tidegate_controller.cli.client import Reading
+from tidegate_controller.cli.reading import Reading
 from tidegate_controller.documents import FollowItem
 
 QUEUE_MAX = 10_000  # items that the drawing may be behind

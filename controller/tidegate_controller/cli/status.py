@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from tidegate_controller.cli.client import PATIENCE_SECONDS, Client
+from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import apps
 from tidegate_controller.cli.phrases import listed, span
+from tidegate_controller.cli.reading import PATIENCE_SECONDS
 from tidegate_controller.cli.terminal import (
     announce,
     clean,

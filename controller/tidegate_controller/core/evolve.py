@@ -109,6 +109,8 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         before=state.settled,
         plan=event.plan,
         passed=frozenset(proven),
+        requested_by=event.requested_by,
+        message=event.message,
     )
     return replace(
         state,

@@ -8,6 +8,8 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, remembered, replace
 from tidegate_controller.core.outcomes import apply_outcome
 
+QUARANTINED_KEPT = 200
+
 
 def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
     before = state.rollout.waiting if state.rollout else None
@@ -84,6 +86,21 @@ def _aborted(event: ev.Aborted, state: t.State, clock: float) -> t.State:
     return replace(state, requests=remembered(state, event.request_id, event.rollout))
 
 
+def _quarantined(event: ev.Quarantined, state: t.State, clock: float) -> t.State:
+    new = event.quarantine
+    others = [q for q in state.quarantined if (q.digest, q.config) != (new.digest, new.config)]
+    if event.request_id:
+        state = replace(state, requests=remembered(state, event.request_id, ""))
+    return replace(state, quarantined=(*others, new)[-QUARANTINED_KEPT:])
+
+
+def _quarantine_lifted(event: ev.QuarantineLifted, state: t.State, clock: float) -> t.State:
+    others = tuple(one for one in state.quarantined if one.digest != event.digest)
+    if event.request_id:
+        state = replace(state, requests=remembered(state, event.request_id, ""))
+    return replace(state, quarantined=others)
+
+
 CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
     ev.Waiting: _waiting,
     ev.Answered: _answered,
@@ -91,4 +108,6 @@ CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
     ev.Paused: _paused,
     ev.Resumed: _resumed,
     ev.Aborted: _aborted,
+    ev.Quarantined: _quarantined,
+    ev.QuarantineLifted: _quarantine_lifted,
 }

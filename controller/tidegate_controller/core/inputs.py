@@ -96,6 +96,24 @@ class Abort(Input, frozen=True, kw_only=True):
     undo: bool = True
 
 
+class Quarantine(Input, frozen=True, kw_only=True):
+    """A release is not to be brought here. `release`: a version or a digest."""
+
+    request_id: str
+    release: str
+    requested_by: str
+    reason: str = ""
+
+
+class Unquarantine(Input, frozen=True, kw_only=True):
+    """It may be brought here again."""
+
+    request_id: str
+    release: str
+    requested_by: str
+    reason: str = ""
+
+
 class CleanUp(Input, frozen=True, kw_only=True):
     """Remove from these nodes the releases that need not be kept."""
 
@@ -152,6 +170,8 @@ AnyInput = (
     | Pause
     | Resume
     | Abort
+    | Quarantine
+    | Unquarantine
     | CleanUp
     | Result
     | Observation

@@ -276,6 +276,21 @@ STORY: list[tuple[str, ev.Event]] = [
             request_id="request-9",
         ),
     ),
+    (
+        "till@prod",
+        ev.Quarantined(
+            quarantine=t.Quarantine(
+                digest="sha256:2", config="c", origin="failure", version="2", why="it failed"
+            ),
+            rollout="r3",
+        ),
+    ),
+    (
+        "till@prod",
+        ev.QuarantineLifted(
+            digest="sha256:2", version="2", by="ada", reason="it was me", request_id="request-10"
+        ),
+    ),
 ]
 
 
