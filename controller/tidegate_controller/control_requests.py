@@ -5,8 +5,17 @@ Every request is checked here again, since a client may be of any version. Calle
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.inputs import Abort, Answer, Pause, Quarantine, Resume, Unquarantine
-from tidegate_controller.documents import QuarantineView
+from tidegate_controller.core.inputs import (
+    Abort,
+    Answer,
+    Lock,
+    Pause,
+    Quarantine,
+    Resume,
+    Unlock,
+    Unquarantine,
+)
+from tidegate_controller.documents import LockView, QuarantineView
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import UsageError
 from tidegate_controller.wire import split_stream
@@ -113,6 +122,26 @@ class Control:
             release=request.release,
             quarantined=not request.lift,
             changed=state.quarantined != before,
+        )
+
+    async def lock(self, stream: str, request: pb.LockRequest) -> LockView:
+        """Lock it, or unlock it."""
+        by, reason = request.requested_by[:WHO_CHARS], request.reason[:MESSAGE_CHARS]
+        asked: Lock | Unlock = Lock(request_id=request.request_id, requested_by=by, reason=reason)
+        if request.unlock:
+            asked = Unlock(
+                request_id=request.request_id, requested_by=by, reason=reason, force=request.force
+            )
+        before = self._engine.state(stream).lock
+        lock = (await self._engine.submit(stream, asked)).lock
+        app, environment = split_stream(stream)
+        return LockView(
+            app=app,
+            environment=environment,
+            locked=lock is not None,
+            by=lock.by if lock else None,
+            reason=lock.reason if lock else None,
+            changed=lock != before,
         )
 
     async def _ask(

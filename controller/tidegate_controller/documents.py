@@ -121,6 +121,8 @@ class AppStatus(Document, kw_only=True):
     unfinished: int  # actions and chores still to be done
     stands_still: str | None = None  # that an error of the controller's own has stopped it
     notes: list[str] = []  # what nobody would see from the rest, a line each
+    locked_by: str | None = None
+    lock_reason: str | None = None
     traffic_trouble: TrafficTrouble | None = None  # where balancers were asked, as by `doctor`
 
 
@@ -258,6 +260,17 @@ class QuarantineView(Document, kw_only=True):
     environment: str
     release: str  # as it was named
     quarantined: bool
+    changed: bool  # False: it was so before
+
+
+class LockView(Document, kw_only=True):
+    """What came of a request about the lock of an app in an environment."""
+
+    app: str
+    environment: str
+    locked: bool
+    by: str | None
+    reason: str | None
     changed: bool  # False: it was so before
 
 

@@ -106,6 +106,15 @@ def _lifted(event: ev.QuarantineLifted) -> Note:
     return logging.INFO, f"the quarantine of version {what} was lifted by {event.by}"
 
 
+def _locked(event: ev.Locked) -> Note:
+    reason = f": {event.reason[:REASON_CHARS]}" if event.reason else ""
+    return logging.INFO, f"locked by {event.by}{reason}"
+
+
+def _unlocked(event: ev.Unlocked) -> Note:
+    return logging.INFO, f"unlocked by {event.by}"
+
+
 def _ended(event: ev.Ended) -> Note:
     if event.state == "succeeded":
         return logging.INFO, f"{event.rollout} succeeded"
@@ -137,6 +146,8 @@ NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Resumed: _resumed,
     ev.Aborted: _aborted,
     ev.Quarantined: _quarantined,
+    ev.Locked: _locked,
+    ev.Unlocked: _unlocked,
     ev.QuarantineLifted: _lifted,
     ev.Ended: _ended,
     ev.ActionEnded: _action_ended,

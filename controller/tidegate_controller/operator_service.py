@@ -149,6 +149,11 @@ class OperatorService(OperatorServicer):
         return _document(await self._control.quarantine(stream, request))
 
     @_answering
+    async def Lock(self, request: pb.LockRequest) -> pb.Document:
+        stream = self._requests.find_stream(request.app, request.environment)
+        return _document(await self._control.lock(stream, request))
+
+    @_answering
     async def CleanUp(self, request: pb.CleanUpRequest) -> pb.Done:
         return pb.Done(message=await self._requests.clean_up(request))
 

@@ -124,6 +124,8 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         nodes=[_node_status(engine, state, node) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
         stands_still=stream.broken().message if stream.fault else None,
+        locked_by=state.lock.by if state.lock else None,
+        lock_reason=state.lock.reason if state.lock else None,
         notes=[debt for key, debt in state.debts.items() if key == t.CONTROLLER],
     )
 

@@ -26,6 +26,8 @@ WORDS = {  # what to type after the name of each command that asks a controller
     "rollout abort": ["r1"],
     "explain": ["r1"],
     "release list": [],
+    "lock": ["shop"],
+    "unlock": ["shop"],
     "release quarantine": ["shop", "1"],
     "release unquarantine": ["shop", "1"],
     "release push": ["--artifact"],

@@ -78,3 +78,26 @@ def test_a_release_is_quarantined_by_hand(desk: Desk) -> None:
         "error: no release 9 was ever deployed here\n"
         f"  next: see: tidegate release list {app.name}\n"
     )
+
+
+# --- Locks ---------------------------------------------------------------------------------------
+
+
+def test_a_locked_app_is_deployed_by_its_holder_alone(desk: Desk) -> None:
+    app = desk.app("locked").deployed("1")
+    locked = desk.type("lock", app.name, "-m", "looking for lost orders", LOGNAME="eve")
+    assert locked.code == 0
+    assert locked.out.startswith(f"{app.name} in test is locked by eve@")
+    assert f"  next: tidegate unlock {app.name} -e test\n" in locked.out
+    refused = app.deploy("2")
+    assert (refused.code, refused.out) == (4, "")
+    assert f"error: {app.name} in test is locked by eve@" in refused.err
+    assert ": looking for lost orders\n" in refused.err
+    assert f"take the lock away: tidegate unlock {app.name} -e test --force\n" in refused.err
+    assert desk.type("rollback", app.name).code == 4
+    status = " ".join(desk.type("status", app.name).out.split())
+    assert "looking for lost orders: nobody else can deploy or roll back" in status
+    assert desk.type("unlock", app.name).code == 4
+    unlocked = desk.type("unlock", app.name, "--force", "--json")
+    assert (unlocked.json["locked"], unlocked.json["changed"]) == (False, True)
+    assert app.deploy("2").code == 0

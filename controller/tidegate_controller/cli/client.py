@@ -112,6 +112,9 @@ class Client:
     def quarantine(self, request: pb.QuarantineRequest) -> documents.QuarantineView:
         return self._read(self._stub.Quarantine, request, documents.QuarantineView)
 
+    def lock(self, request: pb.LockRequest) -> documents.LockView:
+        return self._read(self._stub.Lock, request, documents.LockView)
+
     def clean_up(self, request: pb.CleanUpRequest) -> str:
         return self._patiently(lambda: self._call(self._stub.CleanUp, request)).message
 

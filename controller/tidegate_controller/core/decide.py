@@ -29,6 +29,7 @@ from tidegate_controller.core.control import (
 )
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.facts import find_action, is_paused, known_nodes, place_of
+from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.quarantine import (
     is_own_fault,
     on_quarantine,
@@ -210,6 +211,8 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Abort: _on_abort,
     i.Quarantine: on_quarantine,
     i.Unquarantine: on_unquarantine,
+    i.Lock: on_lock,
+    i.Unlock: on_unlock,
     i.CleanUp: on_clean_up,
     i.Result: _on_result,
     i.Observation: _on_observation,

@@ -150,6 +150,22 @@ class QuarantineLifted(Event, frozen=True, kw_only=True):
     request_id: str = ""
 
 
+class Locked(Event, frozen=True, kw_only=True):
+    """Nobody else begins a rollout until it is unlocked."""
+
+    by: str
+    reason: str
+    request_id: str
+
+
+class Unlocked(Event, frozen=True, kw_only=True):
+    """Anybody may begin one again."""
+
+    by: str
+    reason: str
+    request_id: str
+
+
 class Configured(Event, frozen=True, kw_only=True):
     """A deployment left nothing to do but to take over what its spec says otherwise."""
 
@@ -250,6 +266,8 @@ AnyEvent = (
     | Aborted
     | Quarantined
     | QuarantineLifted
+    | Locked
+    | Unlocked
     | ChoresAdded
     | Configured
     | NodeForgotten

@@ -101,6 +101,15 @@ def _quarantine_lifted(event: ev.QuarantineLifted, state: t.State, clock: float)
     return replace(state, quarantined=others)
 
 
+def _locked(event: ev.Locked, state: t.State, clock: float) -> t.State:
+    lock = t.Lock(by=event.by, reason=event.reason, since=clock)
+    return replace(state, lock=lock, requests=remembered(state, event.request_id, ""))
+
+
+def _unlocked(event: ev.Unlocked, state: t.State, clock: float) -> t.State:
+    return replace(state, lock=None, requests=remembered(state, event.request_id, ""))
+
+
 CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
     ev.Waiting: _waiting,
     ev.Answered: _answered,
@@ -110,4 +119,6 @@ CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
     ev.Aborted: _aborted,
     ev.Quarantined: _quarantined,
     ev.QuarantineLifted: _quarantine_lifted,
+    ev.Locked: _locked,
+    ev.Unlocked: _unlocked,
 }

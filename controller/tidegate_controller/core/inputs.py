@@ -114,6 +114,23 @@ class Unquarantine(Input, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Lock(Input, frozen=True, kw_only=True):
+    """Nobody else is to begin a rollout here."""
+
+    request_id: str
+    requested_by: str
+    reason: str = ""
+
+
+class Unlock(Input, frozen=True, kw_only=True):
+    """Anybody may begin one again. `force`: whoever holds the lock."""
+
+    request_id: str
+    requested_by: str
+    reason: str = ""
+    force: bool = False
+
+
 class CleanUp(Input, frozen=True, kw_only=True):
     """Remove from these nodes the releases that need not be kept."""
 
@@ -172,6 +189,8 @@ AnyInput = (
     | Abort
     | Quarantine
     | Unquarantine
+    | Lock
+    | Unlock
     | CleanUp
     | Result
     | Observation

@@ -12,6 +12,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
+from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
 from tidegate_controller.core.reach import reach_notes
 from tidegate_controller.core.releases import active_release, previous_release
@@ -59,6 +60,7 @@ def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
 def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     """What the request asks for. Raises `Refused` where it may not be begun now."""
     _refuse_if_busy(state)
+    refuse_locked(state, request.requested_by)
     if not request.members:
         raise Refused("the environment has no node", "see: tidegate node list")
     _refuse_another_artifact(state, request.release)
@@ -85,6 +87,7 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
 def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
     _refuse_if_busy(state)
+    refuse_locked(state, request.requested_by)
     target = _release_to(state, request.to)
     assert state.spec is not None  # a release that has succeeded had one
     nodes = tuple(member.node for member in request.members if member.connected)

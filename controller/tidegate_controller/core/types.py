@@ -221,6 +221,14 @@ class Quarantine(Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Lock(Struct, frozen=True, kw_only=True):
+    """Nobody else begins a rollout while somebody holds it. `since`: engine time."""
+
+    by: str
+    reason: str
+    since: float
+
+
 class State(Struct, frozen=True, kw_only=True):
     """One stream, "app@environment": at most one rollout at a time, which is the lock."""
 
@@ -246,6 +254,7 @@ class State(Struct, frozen=True, kw_only=True):
     debts: Mapping[str, str] = {}  # node or place -> what it still owes, in words
     spec: Spec | None = None  # what was asked for when a deployment last succeeded
     members: tuple[str, ...] = ()  # nodes of the last deployment that succeeded
+    lock: Lock | None = None
     quarantined: tuple[Quarantine, ...] = ()  # oldest first, the last so many
     requests: Mapping[str, str] = {}  # request id -> rollout, of the last ones
 

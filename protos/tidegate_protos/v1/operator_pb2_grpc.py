@@ -129,6 +129,11 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.QuarantineRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
                 _registered_method=True)
+        self.Lock = channel.unary_unary(
+                '/tidegate.v1.Operator/Lock',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
         self.CleanUp = channel.unary_unary(
                 '/tidegate.v1.Operator/CleanUp',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.CleanUpRequest.SerializeToString,
@@ -263,6 +268,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Lock(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CleanUp(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -377,6 +388,11 @@ def add_OperatorServicer_to_server(servicer, server):
             'Quarantine': grpc.unary_unary_rpc_method_handler(
                     servicer.Quarantine,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.QuarantineRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
+            ),
+            'Lock': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lock,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
             ),
             'CleanUp': grpc.unary_unary_rpc_method_handler(
@@ -907,6 +923,33 @@ class Operator:
             target,
             '/tidegate.v1.Operator/Quarantine',
             tidegate__protos_dot_v1_dot_operator__pb2.QuarantineRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Lock',
+            tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
             options,
             channel_credentials,

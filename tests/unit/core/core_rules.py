@@ -28,6 +28,7 @@ class Rules:
     def see(self, state: t.State, event: ev.Event, now: float) -> None:
         """Check the event against the state before it."""
         if isinstance(event, ev.Started):
+            assert state.lock is None or state.lock.by == event.requested_by, "locked"
             assert quarantine_of(state, event.release.revision, event.kind) is None or (
                 state.committed and event.release.revision == state.committed[-1].revision
             ), "what is quarantined is brought"

@@ -210,6 +210,14 @@ class World:
             i.Unquarantine(request_id=request_id, release=named, requested_by=by, reason=reason)
         )
 
+    def lock(self, by: str = "ada", reason: str = "") -> tuple[ev.Event, ...]:
+        request_id = self._asking({})["request_id"]
+        return self.feed(i.Lock(request_id=request_id, requested_by=by, reason=reason))
+
+    def unlock(self, by: str = "ada", force: bool = False) -> tuple[ev.Event, ...]:
+        request_id = self._asking({})["request_id"]
+        return self.feed(i.Unlock(request_id=request_id, requested_by=by, force=force))
+
     def _asking(self, given: dict[str, str]) -> dict[str, str]:
         """Id and rollout of a request about the present one, unless they are given."""
         self.numbers["request"] = self.numbers.get("request", 0) + 1

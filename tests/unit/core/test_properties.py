@@ -67,6 +67,7 @@ mishap = st.one_of(
     st.tuples(st.just("pause")),
     st.tuples(st.just("resume")),
     st.tuples(st.just("abort"), st.booleans()),
+    st.tuples(st.just("lock"), st.sampled_from(("ada", "bob")), st.booleans()),
     st.tuples(st.just("quarantine"), st.sampled_from("1234"), st.booleans()),
     request,
 )
@@ -114,6 +115,11 @@ class Life:
 
     def resume(self) -> None:
         self.world.resume()
+
+    def lock(self, who: str, lock: bool) -> None:
+        """The one who deploys is ada."""
+        ask = self.world.lock if lock else self.world.unlock
+        ask(by=who)
 
     def quarantine(self, version: str, lift: bool) -> None:
         ask = self.world.unquarantine if lift else self.world.quarantine
@@ -239,6 +245,7 @@ def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     life.heal()
     world = life.world
     life.to_the_end()
+    world.unlock(force=True)
     world.deploy("final")
     life.to_the_end()
     world.tidy()

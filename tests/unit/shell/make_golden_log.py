@@ -291,6 +291,8 @@ STORY: list[tuple[str, ev.Event]] = [
             digest="sha256:2", version="2", by="ada", reason="it was me", request_id="request-10"
         ),
     ),
+    ("till@prod", ev.Locked(by="ada", reason="looking", request_id="request-11")),
+    ("till@prod", ev.Unlocked(by="bob", reason="", request_id="request-12")),
 ]
 
 
