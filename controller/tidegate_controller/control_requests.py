@@ -4,6 +4,9 @@ Every request is checked here again, since a client may be of any version. Calle
 `operator_service`.
 """
 
+import asyncio
+
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import (
     Abort,
@@ -17,7 +20,9 @@ from tidegate_controller.core.inputs import (
 )
 from tidegate_controller.documents import LockView, QuarantineView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import UsageError
+from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.history import find_rollout
+from tidegate_controller.log import encode, read_stream
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
@@ -59,6 +64,47 @@ class Control:
             ),
         )
         return reply_to(self._engine, state, request.request_id, place.stream, "")
+
+    def is_under_way(self, rollout: str) -> bool:
+        """Raises `UsageError` for one that never was."""
+        stream = self._engine.place_of(rollout).stream
+        present = self._engine.state(stream).rollout
+        return present is not None and present.id == rollout
+
+    async def once_more(self, request: pb.AnswerRequest) -> pb.DeployRequest:
+        """The deployment that has ended badly, asked for again: the same release with the same
+        settings, of which what is there already is left alone. Raises `Refused`."""
+        rollout = request.rollout
+        place = self._engine.place_of(rollout)
+        path = self._engine.log.path
+        view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
+        records = await asyncio.to_thread(read_stream, path, place.stream, place.version - 1, 1)
+        started = records[0].event
+        assert isinstance(started, ev.Started)
+        app, environment = split_stream(place.stream)
+        if started.kind != "deploy":
+            raise Refused(
+                f"rollout {rollout} was a {started.kind}, which is not done again",
+                f"go back once more: tidegate rollback {app} -e {environment} --to "
+                f"{started.release.version}",
+            )
+        if view.state == "succeeded":
+            raise Refused(
+                f"rollout {rollout} has succeeded: there is nothing to retry",
+                f"what runs now: tidegate status {app}",
+            )
+        comment = f": {request.comment}" if request.comment else ""
+        return pb.DeployRequest(
+            request_id=request.request_id,
+            version=started.release.version,
+            digest=started.release.revision.digest,
+            url=started.release.url,
+            size_bytes=started.release.size_bytes,
+            spec=encode(started.spec),
+            requested_by=request.answered_by,
+            message=f"retry of {rollout}{comment}",
+            commit=started.commit,
+        )
 
     async def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return await self._ask(
