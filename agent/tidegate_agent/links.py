@@ -19,7 +19,7 @@ def replace(link: Path, target: str) -> None:
 
     One that names it already may do so by a call that failed to sync it.
     """
-    if not link.is_symlink() or os.readlink(link) != target:
+    if not names(link, target):
         fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
         try:
             fresh.symlink_to(target)
@@ -28,6 +28,11 @@ def replace(link: Path, target: str) -> None:
             remove(fresh)
             raise
     sync_folder(link.parent)
+
+
+def names(link: Path, target: str) -> bool:
+    """Whether it is a symlink with just this target."""
+    return link.is_symlink() and os.readlink(link) == target
 
 
 def leads_nowhere(link: Path) -> str:

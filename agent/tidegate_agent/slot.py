@@ -103,8 +103,7 @@ class Slot:
         return self.home / "logs" / f"{self.name}.log"
 
     def is_current(self) -> bool:
-        link = self.home / "current"
-        return link.is_symlink() and os.readlink(link) == f"slots/{self.name}"
+        return links.names(self.home / "current", f"slots/{self.name}")
 
     @property
     def detail(self) -> str:
@@ -112,8 +111,7 @@ class Slot:
         return self._detail
 
     def digests(self) -> set[str]:
-        """The hex digits of the releases that it needs: what it was told to run, what its links
-        name."""
+        """Hex digits of the releases that it needs: told to run them, or linked to them."""
         told = {self.record.start.revision.digest} if self.record is not None else set()
         return {hex_of(digest) for digest in told} | self.trees.digests()
 

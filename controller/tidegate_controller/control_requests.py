@@ -4,10 +4,27 @@ Every request is checked here again, since a client may be of any version. Calle
 `operator_service`.
 """
 
+import asyncio
+
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.inputs import Abort, Answer, Pause, Resume
+from tidegate_controller.core.inputs import (
+    Abort,
+    Answer,
+    Lock,
+    Pause,
+    Quarantine,
+    Resume,
+    Unlock,
+    Unquarantine,
+)
+from tidegate_controller.documents import LockView, QuarantineView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import UsageError
+from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.history import find_rollout
+from tidegate_controller.log import encode, read_stream
+from tidegate_controller.wire import split_stream
+from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
 
 WHO_CHARS = 200  # of whoever asks
@@ -48,6 +65,47 @@ class Control:
         )
         return reply_to(self._engine, state, request.request_id, place.stream, "")
 
+    def is_under_way(self, rollout: str) -> bool:
+        """Raises `UsageError` for one that never was."""
+        stream = self._engine.place_of(rollout).stream
+        present = self._engine.state(stream).rollout
+        return present is not None and present.id == rollout
+
+    async def once_more(self, request: pb.AnswerRequest) -> pb.DeployRequest:
+        """The deployment that has ended badly, asked for again: the same release with the same
+        settings, of which what is there already is left alone. Raises `Refused`."""
+        rollout = request.rollout
+        place = self._engine.place_of(rollout)
+        path = self._engine.log.path
+        view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
+        records = await asyncio.to_thread(read_stream, path, place.stream, place.version - 1, 1)
+        started = records[0].event
+        assert isinstance(started, ev.Started)
+        app, environment = split_stream(place.stream)
+        if started.kind != "deploy":
+            raise Refused(
+                f"rollout {rollout} was a {started.kind}, which is not done again",
+                f"go back once more: tidegate rollback {app} -e {environment} --to "
+                f"{started.release.version}",
+            )
+        if view.state == "succeeded":
+            raise Refused(
+                f"rollout {rollout} has succeeded: there is nothing to retry",
+                f"what runs now: tidegate status {app}",
+            )
+        comment = f": {request.comment}" if request.comment else ""
+        return pb.DeployRequest(
+            request_id=request.request_id,
+            version=started.release.version,
+            digest=started.release.revision.digest,
+            url=started.release.url,
+            size_bytes=started.release.size_bytes,
+            spec=encode(started.spec),
+            requested_by=request.answered_by,
+            message=f"retry of {rollout}{comment}",
+            commit=started.commit,
+        )
+
     async def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return await self._ask(
             request,
@@ -83,6 +141,53 @@ class Control:
                 undo=not request.no_rollback,
             ),
             "is being undone already",
+        )
+
+    async def quarantine(self, stream: str, request: pb.QuarantineRequest) -> QuarantineView:
+        """Put the release there, or lift it."""
+        if not (VERSION.fullmatch(request.release) or DIGEST.fullmatch(request.release)):
+            raise UsageError(
+                f"{request.release[:80]!r} is neither a version nor a digest",
+                "see: tidegate release list",
+            )
+        kind = Unquarantine if request.lift else Quarantine
+        before = self._engine.state(stream).quarantined
+        state = await self._engine.submit(
+            stream,
+            kind(
+                request_id=request.request_id,
+                release=request.release,
+                requested_by=request.requested_by[:WHO_CHARS],
+                reason=request.reason[:MESSAGE_CHARS],
+            ),
+        )
+        app, environment = split_stream(stream)
+        return QuarantineView(
+            app=app,
+            environment=environment,
+            release=request.release,
+            quarantined=not request.lift,
+            changed=state.quarantined != before,
+        )
+
+    async def lock(self, stream: str, request: pb.LockRequest) -> LockView:
+        """Lock it, or unlock it."""
+        by, reason = request.requested_by[:WHO_CHARS], request.reason[:MESSAGE_CHARS]
+        asked: Lock | Unlock = Lock(request_id=request.request_id, requested_by=by, reason=reason)
+        if request.unlock:
+            asked = Unlock(
+                request_id=request.request_id, requested_by=by, reason=reason, force=request.force
+            )
+        before = self._engine.state(stream).lock
+        lock = (await self._engine.submit(stream, asked)).lock
+        app, environment = split_stream(stream)
+        return LockView(
+            app=app,
+            environment=environment,
+            locked=lock is not None,
+            by=lock.by if lock else None,
+            reason=lock.reason if lock else None,
+            changed=lock != before,
         )
 
     async def _ask(

@@ -127,6 +127,8 @@ class AppStatus(Document, kw_only=True):
     unfinished: int  # actions and chores still to be done
     stands_still: str | None = None  # that an error of the controller's own has stopped it
     notes: list[str] = []  # what nobody would see from the rest, a line each
+    locked_by: str | None = None
+    lock_reason: str | None = None
     traffic_trouble: TrafficTrouble | None = None  # where balancers were asked, as by `doctor`
 
 
@@ -316,6 +318,7 @@ class ListedRelease(Document, kw_only=True):
     stored: bool  # the controller still has its artifact
     size_bytes: int  # of the artifact
     url: str | None  # where it was fetched from
+    quarantined: str | None = None  # why it may not be brought there
 
 
 class ReleaseList(Document, kw_only=True):
@@ -360,6 +363,27 @@ class CleanupView(Document, kw_only=True):
     message: str
     removed_bytes: int = 0
     nodes: list[NodeCleanup] = []
+
+
+class QuarantineView(Document, kw_only=True):
+    """What came of a request about a release's quarantine."""
+
+    app: str
+    environment: str
+    release: str  # as it was named
+    quarantined: bool
+    changed: bool  # False: it was so before
+
+
+class LockView(Document, kw_only=True):
+    """What came of a request about the lock of an app in an environment."""
+
+    app: str
+    environment: str
+    locked: bool
+    by: str | None
+    reason: str | None
+    changed: bool  # False: it was so before
 
 
 class EventView(Document, kw_only=True):

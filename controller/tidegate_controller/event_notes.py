@@ -93,6 +93,28 @@ def _who_and_why(event: ev.Paused | ev.Resumed | ev.Aborted) -> str:
     return event.by + reason
 
 
+def _quarantined(event: ev.Quarantined) -> Note:
+    found = event.quarantine
+    return (
+        logging.WARNING,
+        f"version {found.version or found.digest} is quarantined: {found.why[:REASON_CHARS]}",
+    )
+
+
+def _lifted(event: ev.QuarantineLifted) -> Note:
+    what = event.version or event.digest
+    return logging.INFO, f"the quarantine of version {what} was lifted by {event.by}"
+
+
+def _locked(event: ev.Locked) -> Note:
+    reason = f": {event.reason[:REASON_CHARS]}" if event.reason else ""
+    return logging.INFO, f"locked by {event.by}{reason}"
+
+
+def _unlocked(event: ev.Unlocked) -> Note:
+    return logging.INFO, f"unlocked by {event.by}"
+
+
 def _ended(event: ev.Ended) -> Note:
     if event.state == "succeeded":
         return logging.INFO, f"{event.rollout} succeeded"
@@ -130,6 +152,10 @@ NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Paused: _paused,
     ev.Resumed: _resumed,
     ev.Aborted: _aborted,
+    ev.Quarantined: _quarantined,
+    ev.Locked: _locked,
+    ev.Unlocked: _unlocked,
+    ev.QuarantineLifted: _lifted,
     ev.Ended: _ended,
     ev.ActionEnded: _action_ended,
     ev.NodeRemoved: _removed,

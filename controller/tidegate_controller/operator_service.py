@@ -141,6 +141,8 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def Answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
+        if request.answer == "retry" and not self._control.is_under_way(request.rollout):
+            return await self._requests.deploy(await self._control.once_more(request))
         return await self._control.answer(request)
 
     @_answering
@@ -154,6 +156,16 @@ class OperatorService(OperatorServicer):
     @_answering
     async def Abort(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return await self._control.abort(request)
+
+    @_answering
+    async def Quarantine(self, request: pb.QuarantineRequest) -> pb.Document:
+        stream = self._requests.find_stream(request.app, request.environment)
+        return _document(await self._control.quarantine(stream, request))
+
+    @_answering
+    async def Lock(self, request: pb.LockRequest) -> pb.Document:
+        stream = self._requests.find_stream(request.app, request.environment)
+        return _document(await self._control.lock(stream, request))
 
     @_answering
     async def CleanUp(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:

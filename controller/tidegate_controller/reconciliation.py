@@ -11,7 +11,7 @@ from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Member, Reconcile
 from tidegate_controller.core.reconcile import differences
-from tidegate_controller.core.requests import active_release
+from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TrafficError, UsageError

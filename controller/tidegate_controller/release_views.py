@@ -8,16 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from tidegate_controller.artifacts import Note
 from tidegate_controller.core import types as t
-from tidegate_controller.core.requests import active_release
+from tidegate_controller.core.releases import active_release, known_releases, quarantine_of
 from tidegate_controller.documents import ListedRelease, ReleaseList, RolloutSummary
 from tidegate_controller.errors import UsageError
 from tidegate_controller.wire import release_of, split_stream
-
-
-def known_releases(state: t.State) -> tuple[t.Release, ...]:
-    """All that the stream may have to run again, or to name: their artifacts are still needed."""
-    in_rollout = (state.rollout.release,) if state.rollout else ()
-    return (*state.committed, *state.undone, *in_rollout)
 
 
 def releases(
@@ -82,9 +76,15 @@ def _of_stream(
             stored=digest in notes,
             size_bytes=release.size_bytes,
             url=release.url or notes.get(digest, Note()).url or None,
+            quarantined=_quarantined(state, release),
         )
         for (version, digest), release in last.items()
     ]
+
+
+def _quarantined(state: t.State, release: t.Release) -> str | None:
+    found = quarantine_of(state, release.revision)
+    return found.why if found else None
 
 
 def _state(state: t.State, version: str, digest: str) -> str:

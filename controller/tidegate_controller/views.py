@@ -13,8 +13,8 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import place_of, strays, waiting_for, waiting_since
-from tidegate_controller.core.requests import active_release
+from tidegate_controller.core.facts import astray, place_of, strays, waiting_for, waiting_since
+from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import (
     AppStatus,
     ControllerView,
@@ -141,6 +141,8 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         nodes=[_node_status(engine, state, node) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
         stands_still=stream.broken().message if stream.fault else None,
+        locked_by=state.lock.by if state.lock else None,
+        lock_reason=state.lock.reason if state.lock else None,
         notes=_notes(state, app, environment),
     )
 
@@ -195,6 +197,11 @@ def _debts(engine: Engine, state: t.State, node: str) -> list[str]:
             and chore.work.place is not None
             and chore_opens_at(state, chore) <= engine.now()
         ]
+    debts += [
+        f"`current` does not name {place.slot}, which serves; the next deployment mends that"
+        for place in astray(state)
+        if place.node == node
+    ]
     return debts + [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
 
 

@@ -10,7 +10,7 @@ from tidegate_controller.clock import wall_seconds
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of, seconds_left
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
-from tidegate_controller.core.requests import active_release, previous_release
+from tidegate_controller.core.releases import active_release, previous_release
 from tidegate_controller.core.spec import Health
 from tidegate_protos.rules import join_host_port
 from tidegate_protos.v1 import agent_pb2 as pb

@@ -52,6 +52,7 @@ ROLLOUT = SUMMARY | {
         list,
         {
             "name": str,
+            "id": str,
             "state": {"pending", "running", "ok", "failed"},
             "nodes": Many(dict, {"state": str, "error": str, "output_tail": str}),
             "started_at": Either([None, TIME]),
@@ -60,7 +61,9 @@ ROLLOUT = SUMMARY | {
             "wave": int,
         },
     ),
-    "answers": Many(list, {"continue", "retry", "abort"}),
+    "answers": Many(list, {"continue", "retry", "approve", "promote", "resume", "abort"}),
+    "question": Either([None, int]),
+    "approvals": Many(list, {"step": str, "by": str, "comment": str, "at": TIME}),
     "debts": Many(dict, str),
     "notes": Many(list, str),
 }
@@ -90,6 +93,7 @@ STATUS = {
                         "version": str,
                         "step": Either([None, str]),
                         "waiting_for": Either([None, str]),
+                        "waiting_seconds": Either([None, float]),
                     },
                 ]
             ),

@@ -188,3 +188,17 @@ def test_a_soak_is_cut_short_by_who_has_seen_enough(desk: Desk) -> None:
     assert answer.code == 0
     assert "promoted by " in answer.out
     assert answer_of(following).code == 0
+
+
+def test_a_deployment_that_was_given_up_is_made_once_more(desk: Desk, held: AppFolder) -> None:
+    name = newest(held)
+    assert desk.type("rollout", "abort", name).code == 1
+    assert name in completed(desk, "tidegate rollout retry ")
+    held.let_go()
+    again = desk.type("rollout", "retry", name, "-m", "now it may", "--json")
+    assert (again.code, again.json["state"]) == (0, "succeeded")
+    assert again.json["message"] == f"retry of {name}: now it may"
+    assert again.json["rollout"] != name
+    refused = desk.type("rollout", "retry", again.json["rollout"])
+    assert refused.code == 4
+    assert "has succeeded: there is nothing to retry" in refused.err

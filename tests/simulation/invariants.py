@@ -14,7 +14,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.inputs import Tick
-from tidegate_controller.core.requests import active_release, previous_release
+from tidegate_controller.core.releases import active_release, previous_release
 from tidegate_controller.log import Batch, Record
 from tidegate_controller.stream import Stream
 from tidegate_protos.v1 import agent_pb2 as pb

@@ -101,12 +101,12 @@ def test_wrong_nodes_are_refused(tmp_path: Path, written: str, expected: str) ->
         (
             "[environments.production]\nnodes",
             "environments",
-            "3: [environments.role]: must be a table with the keys nodes, strategy, protected, …",
+            "3: [environments.role]: must be a table with the keys nodes, strategy, approval, …",
         ),
         (
             "[environments.production]\nnodes = { ",
             "[environments]\nx = { ",
-            "4: [environments.x] role: unknown key; known here: nodes, strategy, protected, …",
+            "4: [environments.x] role: unknown key; known here: nodes, strategy, approval, …",
         ),
         ("[environments.production]\n", "[[environments.production]]\n", "3: [environments.prod…"),
         (f"[environments.production]\nnodes = {NODES}", "environments = 1", "3: [environments]:…"),

@@ -5,10 +5,11 @@ import pytest
 
 from tidegate_controller.artifacts import Note
 from tidegate_controller.core import types as t
+from tidegate_controller.core.releases import known_releases
 from tidegate_controller.core.spec import Health, HttpProbe, Service, Settings, Spec, Traffic
 from tidegate_controller.documents import ListedRelease, ReleaseList, ReleaseView, RolloutSummary
 from tidegate_controller.errors import UsageError
-from tidegate_controller.release_views import known_releases, releases
+from tidegate_controller.release_views import releases
 
 
 def release(version: str, url: str = "", *, config: str = "1", digest: str = "") -> t.Release:

@@ -1,15 +1,14 @@
 """The CLI's connection to the controller; statuses become the errors that they were."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
-import msgspec
 
 from tidegate_controller import documents
+from tidegate_controller.cli.reading import PATIENCE_SECONDS, RETRY_SECONDS, Reading, parse
 from tidegate_controller.cli.target import target_of
 from tidegate_controller.errors import (
     HINT_KEY,
@@ -24,9 +23,7 @@ from tidegate_protos.v1.operator_pb2_grpc import OperatorStub
 CALL_SECONDS = 60.0
 UPLOAD_SECONDS = 3600.0
 CHUNK_BYTES = 512 * 1024
-RETRY_SECONDS = 0.5
 AT_ONCE_SECONDS = 5.0  # of a call that is made again and again anyway
-PATIENCE_SECONDS = 120.0  # a controller that was there and is away is waited for this long
 OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
@@ -114,6 +111,12 @@ class Client:
         request = pb.ReplayRequest(rollout=rollout)
         return self._read(self._stub.Replay, request, documents.ReplayView)
 
+    def quarantine(self, request: pb.QuarantineRequest) -> documents.QuarantineView:
+        return self._read(self._stub.Quarantine, request, documents.QuarantineView)
+
+    def lock(self, request: pb.LockRequest) -> documents.LockView:
+        return self._read(self._stub.Lock, request, documents.LockView)
+
     def remove_node(self, request: pb.RemoveNodeRequest) -> str:
         return self._call(self._stub.RemoveNode, request).message
 
@@ -129,7 +132,7 @@ class Client:
         """Without waiting for a controller that is away: then it raises `NotReachable`."""
         request = pb.StatusRequest(app=app)
         reply = self._translate(lambda: self._stub.GetStatus(request, timeout=AT_ONCE_SECONDS))
-        return _parse(reply, documents.Status)
+        return parse(reply, documents.Status)
 
     def rollouts(self, app: str, limit: int) -> documents.RolloutList:
         request = pb.ListRolloutsRequest(app=app, limit=limit)
@@ -155,7 +158,7 @@ class Client:
 
     def events(
         self, after_seq: int = 0, rollout: str = "", *, follow: bool = False
-    ) -> "Reading[documents.EventView]":
+    ) -> Reading[documents.EventView]:
         """Events after the cursor, oldest first; with `follow` it goes on as they come."""
 
         def call(seq: int) -> Any:
@@ -167,7 +170,7 @@ class Client:
 
         return Reading(self, call, documents.EventView, seq_of, after_seq, patient=follow)
 
-    def follow(self, rollout: str, after_seq: int = 0) -> "Reading[documents.FollowItem]":
+    def follow(self, rollout: str, after_seq: int = 0) -> Reading[documents.FollowItem]:
         """A rollout's events after the cursor, with how its open commands get on, to its end."""
 
         def call(seq: int) -> Any:
@@ -184,7 +187,7 @@ class Client:
         return self
 
     def _read(self, method: Callable[..., pb.Document], request: Any, kind: type[D]) -> D:
-        return _parse(self._patiently(lambda: self._call(method, request)), kind)
+        return parse(self._patiently(lambda: self._call(method, request)), kind)
 
     # --- Errors -------------------------------------------------------------------------------
 
@@ -239,72 +242,6 @@ class Client:
                 "the request may have been carried out: see tidegate rollout list",
             )
         return TidegateError(f"{code.name}: {message}", hint)
-
-
-class Reading(Iterator[D]):
-    """A stream of documents from the controller. A `patient` one that the controller breaks off, as
-    in a restart, waits for it and goes on where it was; `lost` says that it does so right now.
-
-    `cancel`, from another thread, ends it.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        call: Callable[[int], Any],
-        kind: type[D],
-        seq_of: Callable[[D], int],
-        after_seq: int,
-        *,
-        patient: bool,
-    ) -> None:
-        self._client, self._call, self._kind, self._seq_of = client, call, kind, seq_of
-        self._seq, self._patient = after_seq, patient
-        self._replies: Any = None
-        self._away_since: float | None = None
-        self._cancelled = threading.Event()
-
-    @property
-    def lost(self) -> bool:
-        return self._away_since is not None
-
-    def cancel(self) -> None:
-        self._cancelled.set()
-        if self._replies is not None:
-            self._replies.cancel()
-
-    def __next__(self) -> D:
-        while not self._cancelled.is_set():
-            if self._replies is None:
-                self._replies = self._call(self._seq)
-                if self._cancelled.is_set():  # meanwhile
-                    self._replies.cancel()
-            try:
-                item = _parse(next(self._replies), self._kind)
-            except grpc.RpcError as error:
-                self._replies = None
-                self._wait(error)
-            else:
-                self._seq = max(self._seq, self._seq_of(item))
-                self._client.reached, self._away_since = True, None
-                return item
-        raise StopIteration
-
-    def _wait(self, error: grpc.RpcError) -> None:
-        """A moment, before it is tried again; raises what is no use waiting for."""
-        failure = self._client.to_error(error)
-        away = isinstance(failure, NotReachable) and self._client.reached
-        now = time.monotonic()
-        self._away_since = self._away_since or now
-        if self._cancelled.is_set():
-            return
-        if not (self._patient and away) or now - self._away_since > PATIENCE_SECONDS:
-            raise failure from error
-        self._cancelled.wait(RETRY_SECONDS)
-
-
-def _parse(reply: pb.Document, kind: type[D]) -> D:
-    return msgspec.json.decode(reply.json, type=kind)
 
 
 def _chunks(

@@ -29,6 +29,8 @@ COMMANDS = MappingProxyType(
         "rollback": "deploy",
         "status": "status",
         "rollout": "rollouts",
+        "lock": "locks",
+        "unlock": "locks",
         "explain": "events",
         "release": "releases",
         "node": "nodes",

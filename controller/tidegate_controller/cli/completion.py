@@ -79,6 +79,16 @@ def running_rollouts(
     return _items(begun, {each.rollout: _summary(each) for each in past if not each.ended_at})
 
 
+def retried_rollouts(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Those that wait for an answer, and deployments that have ended badly."""
+    past = asked(context, lambda client: client.rollouts("", ROLLOUTS_OFFERED).rollouts) or []
+    bad = {"failed", "rolled_back", "aborted"}
+    found = [r for r in past if r.waiting_for or (r.kind == "deploy" and r.state in bad)]
+    return _items(begun, {each.rollout: _summary(each) for each in found})
+
+
 def paused_rollouts(
     context: click.Context, parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:

@@ -11,6 +11,7 @@ import click
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import (
     paused_rollouts,
+    retried_rollouts,
     running_rollouts,
     waiting_rollouts,
 )
@@ -34,10 +35,12 @@ NEXT = {
 }
 MORE = {
     "continue": "What is in doubt was done all the same, or a person has done it.",
-    "retry": "That is what has failed, or of which nobody knows whether it was done.",
+    "retry": "That is what has failed, or of which nobody knows whether it was done. Of a "
+    "deployment that has ended badly: deploy the same release again; what is there is left alone.",
     "approve": "For `approval = true`: the release runs and is healthy, and has no traffic yet.",
     "promote": "What has been started must be healthy all the same; the gates after this one stay.",
 }
+OFFERED = {"promote": running_rollouts, "retry": retried_rollouts}
 
 reason_option = click.option(
     "-m", "--message", default="", metavar="TEXT", help="Why, for the history."
@@ -66,7 +69,7 @@ def _ask_and_follow(
 
 def _answer_command(answer: str) -> click.Command:
     """`tidegate rollout ANSWER ID`. It is meant for what is asked as it is typed."""
-    offered = running_rollouts if answer == "promote" else waiting_rollouts
+    offered = OFFERED.get(answer, waiting_rollouts)
     text = f"{ANSWERS[answer]}\n\n{MORE[answer]}\n\n\b\nExample:\n  tidegate rollout {answer} r7"
 
     @click.command(answer, help=text)

@@ -44,6 +44,21 @@ def _aborted(data: Data) -> str:
     return f"{_who(data)} gave it up; {what}."
 
 
+def _quarantined(data: Data) -> str:
+    found = data["quarantine"]
+    what = f"{found['version'] or found['digest']} is not brought there again"
+    if data["by"]:
+        return f"From now on {what}, until somebody lifts that: {found['why']}."
+    return (
+        f"That was the release's own fault, so {what}, with these settings, until somebody lifts "
+        "that."
+    )
+
+
+def _lifted(data: Data) -> str:
+    return f"{_who(data)} lets {data['version'] or data['digest']} be brought there again."
+
+
 def _who(data: Data, why: str = "reason") -> str:
     """Before what they did; the reason in brackets."""
     return str(data["by"]) + (f" ({data[why]})" if data[why] else "")
@@ -56,4 +71,6 @@ PEOPLE: dict[str, Callable[[Data], str]] = {
     "Paused": _paused,
     "Resumed": _resumed,
     "Aborted": _aborted,
+    "Quarantined": _quarantined,
+    "QuarantineLifted": _lifted,
 }

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Generic
 
-from tidegate_controller.cli.client import D, Reading
+from tidegate_controller.cli.reading import D, Reading
 
 QUEUE_MAX = 10_000  # items that the drawing may be behind
 PUT_SECONDS = 0.5

@@ -30,6 +30,7 @@ class Narrator:
             "Answered": lambda e: [f"{e.data['answered_by']} says: {e.data['answer']}"],
             "Approved": self._approved,
             "Paused": self._paused,
+            "Quarantined": self._quarantined,
             "Resumed": lambda e: [f"resumed by {_who_and_why(e)}"],
             "Aborted": lambda e: [f"aborted by {_who_and_why(e)}"],
             "NodeLeft": lambda e: [f"  {e.data['node']} is away; waiting for its agent"],
@@ -127,6 +128,14 @@ class Narrator:
         data = event.data
         said = "approved" if data["answer"] == "approve" else "promoted"
         return [f"{said} by {data['by']}" + (f": {data['comment']}" if data["comment"] else "")]
+
+    def _quarantined(self, event: EventView) -> list[str]:
+        picture, version = self._picture, event.data["quarantine"]["version"]
+        lift = f"tidegate release unquarantine {picture.app} {version} -e {picture.environment}"
+        return [
+            f"version {version} is quarantined: it is not brought to {picture.environment} again",
+            f"  unless somebody says: {lift}",
+        ]
 
     def _paused(self, event: EventView) -> list[str]:
         rollout = event.data["rollout"]

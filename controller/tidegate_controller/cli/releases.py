@@ -1,11 +1,14 @@
-"""`tidegate release`: what was deployed and what is stored; bring an artifact without deploying."""
+"""`tidegate release`: what was deployed and what is stored; bring one, keep one from coming."""
 
+import uuid
 from pathlib import Path
 
 import click
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.completion import apps, versions
+from tidegate_controller.cli.deploy import app_environment_option
 from tidegate_controller.cli.follow import requested_by
 from tidegate_controller.cli.sending import artifact_option, digest_option, find, send
 from tidegate_controller.cli.terminal import (
@@ -19,7 +22,7 @@ from tidegate_controller.cli.terminal import (
     with_controller,
     yes_no,
 )
-from tidegate_controller.cli.words import a_name, a_version
+from tidegate_controller.cli.words import a_name, a_release, a_version
 from tidegate_controller.documents import Document
 from tidegate_protos.v1 import operator_pb2 as pb
 
@@ -37,7 +40,7 @@ class Pushed(Document, kw_only=True):
 
 @click.group()
 def release() -> None:
-    """Releases: list them, bring one to the controller."""
+    """Releases: list them, bring one, quarantine one."""
 
 
 @release.command("list")
@@ -66,7 +69,7 @@ def list_releases(client: Client, app: str | None, as_json: bool) -> None:
             (
                 each.version or "-",
                 f"{each.app}@{each.environment}" if each.environment else each.app or "-",
-                each.state,
+                each.state + (", quarantined" if each.quarantined else ""),
                 _short(each.active_on),
                 local_time(each.at),
                 yes_no(each.stored),
@@ -75,6 +78,63 @@ def list_releases(client: Client, app: str | None, as_json: bool) -> None:
             for each in found.releases
         ],
     )
+
+
+def _quarantine_command(name: str, summary: str, more: str, example: str) -> click.Command:
+    """`tidegate release quarantine` and its opposite."""
+    text = f"{summary}\n\n{more}\n\n\b\nExample:\n  {example}"
+
+    @click.command(name, help=text)
+    @click.argument("app", callback=a_name, shell_complete=apps)
+    @click.argument("version", callback=a_release, shell_complete=versions)
+    @app_environment_option
+    @click.option("-m", "--message", default="", metavar="TEXT", help="Why, for the history.")
+    @json_option
+    @with_controller
+    def command(
+        client: Client, app: str, version: str, environment: str | None, message: str, as_json: bool
+    ) -> None:
+        view = client.quarantine(
+            pb.QuarantineRequest(
+                request_id=uuid.uuid4().hex,
+                app=app,
+                environment=environment or "",
+                release=version,
+                requested_by=requested_by(),
+                reason=message,
+                lift=name == "unquarantine",
+            )
+        )
+        if as_json:
+            print_json(view)
+            return
+        already = "" if view.changed else ", as before"
+        how = "is quarantined" if view.quarantined else "is not quarantined"
+        say(f"{version} {how} for {view.app} in {view.environment}{already}")
+        if view.quarantined:
+            say(f"  next: tidegate release unquarantine {app} {version} -e {view.environment}")
+
+    return command
+
+
+release.add_command(
+    _quarantine_command(
+        "quarantine",
+        "Keep a release from being deployed.",
+        "It is not deployed to the environment any more, nor gone back to. What runs is left as it "
+        "is.",
+        'tidegate release quarantine shop 1.4.2 -e production -m "loses orders"',
+    )
+)
+release.add_command(
+    _quarantine_command(
+        "unquarantine",
+        "Let a release be deployed again.",
+        "Releases are quarantined by themselves when a deployment fails by their own fault, and "
+        "when somebody rolls back from them.",
+        "tidegate release unquarantine shop 1.4.2 -e production",
+    )
+)
 
 
 def _short(places: list[str]) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from tidegate_controller.cli.client import PATIENCE_SECONDS, Client
+from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import apps
 from tidegate_controller.cli.phrases import listed, span
+from tidegate_controller.cli.reading import PATIENCE_SECONDS
 from tidegate_controller.cli.terminal import (
     announce,
     clean,
@@ -139,6 +140,9 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
     what = f"version {app.version}" if app.version else "no release yet"
     lines = [f"{app.app} in {app.environment}: {what}" + (f"  {app.digest}" if app.digest else "")]
     told = _rollout_lines(app.rollout) if app.rollout else []
+    if app.locked_by:
+        why = f": {app.lock_reason}" if app.lock_reason else ""
+        told.append(f"locked by {app.locked_by}{why}: nobody else can deploy or roll back")
     told += [app.stands_still] if app.stands_still else []
     for line in (*told, *app.notes):
         lines += sentence(line, width)

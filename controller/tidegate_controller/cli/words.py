@@ -10,7 +10,7 @@ from collections.abc import Callable
 import click
 
 from tidegate_controller.config_checks import NAME_FORM, VERSION_FORM
-from tidegate_protos.rules import NAME, VERSION
+from tidegate_protos.rules import DIGEST, NAME, VERSION
 
 ROLLOUT = re.compile(r"r[1-9][0-9]{0,17}")
 NUMBER = re.compile(r"[1-9][0-9]{0,17}")  # of one
@@ -30,6 +30,9 @@ def _of_form(pattern: re.Pattern[str], what: str) -> Callback:
 
 a_name = _of_form(NAME, f"a name: {NAME_FORM}")
 a_version = _of_form(VERSION, f"a version: {VERSION_FORM}")
+a_release = _of_form(
+    re.compile(f"{VERSION.pattern}|{DIGEST.pattern}"), f"a version, {VERSION_FORM}, or a digest"
+)
 _rollout = _of_form(ROLLOUT, "a rollout such as r12; see: tidegate rollout list")
 
 

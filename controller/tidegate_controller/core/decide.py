@@ -30,6 +30,14 @@ from tidegate_controller.core.control import (
 )
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.facts import find_action, is_paused, known_nodes, place_of
+from tidegate_controller.core.locks import on_lock, on_unlock
+from tidegate_controller.core.quarantine import (
+    is_own_fault,
+    on_quarantine,
+    on_unquarantine,
+    quarantine_failed,
+    quarantine_rolled_back,
+)
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
 from tidegate_controller.core.requests import on_clean_up, on_deploy, on_rollback
 from tidegate_controller.core.steps import (
@@ -205,6 +213,10 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Pause: on_pause,
     i.Resume: on_resume,
     i.Abort: _on_abort,
+    i.Quarantine: on_quarantine,
+    i.Unquarantine: on_unquarantine,
+    i.Lock: on_lock,
+    i.Unlock: on_unlock,
     i.CleanUp: on_clean_up,
     i.Result: _on_result,
     i.Observation: _on_observation,
@@ -240,7 +252,7 @@ def _move(draft: Draft) -> bool:
         draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
     if fault := fault_of(draft, step):
-        _fail(draft, step, fault)
+        _fail(draft, step, fault, own_fault=is_own_fault(draft))
         return True
     if _issue(draft, step):
         return True
@@ -272,10 +284,13 @@ def _issue(draft: Draft, step: t.Step) -> bool:
     return bool(ready)
 
 
-def _fail(draft: Draft, step: t.Step, fault: str) -> None:
-    """The step has failed: undo the rollout, or give up if this was the undoing."""
+def _fail(draft: Draft, step: t.Step, fault: str, *, own_fault: bool = False) -> None:
+    """The step has failed: undo the rollout, or give up if this was the undoing. `own_fault`: of
+    the release, which is not tried again as it is."""
     rollout = draft.rollout
     reason = _give_up(draft, step, fault)
+    if own_fault:
+        quarantine_failed(draft, reason)
     if rollout.undoing:
         draft.emit(
             ev.Ended(
@@ -305,6 +320,7 @@ def _finish(draft: Draft) -> None:
     rollout = draft.rollout
     if not rollout.undoing:
         draft.emit(ev.Committed(rollout=rollout.id))
+        quarantine_rolled_back(draft)
         chores = chores_after_commit(draft.state, draft.now)
         draft.emit(ev.Ended(rollout=rollout.id, state="succeeded", chores=chores))
         return

@@ -133,6 +133,41 @@ class Aborted(Event, frozen=True, kw_only=True):
     request_id: str
 
 
+class Quarantined(Event, frozen=True, kw_only=True):
+    """A release is not to be brought here again. `by`: who said so; empty: the engine itself."""
+
+    quarantine: t.Quarantine
+    by: str = ""
+    rollout: str = ""
+    request_id: str = ""
+
+
+class QuarantineLifted(Event, frozen=True, kw_only=True):
+    """A person lets it be brought here again."""
+
+    digest: str
+    version: str
+    by: str
+    reason: str
+    request_id: str = ""
+
+
+class Locked(Event, frozen=True, kw_only=True):
+    """Nobody else begins a rollout until it is unlocked."""
+
+    by: str
+    reason: str
+    request_id: str
+
+
+class Unlocked(Event, frozen=True, kw_only=True):
+    """Anybody may begin one again."""
+
+    by: str
+    reason: str
+    request_id: str
+
+
 class Configured(Event, frozen=True, kw_only=True):
     """A deployment left nothing to do but to take over what its spec says otherwise."""
 
@@ -254,6 +289,10 @@ AnyEvent = (
     | Paused
     | Resumed
     | Aborted
+    | Quarantined
+    | QuarantineLifted
+    | Locked
+    | Unlocked
     | ChoresAdded
     | Configured
     | NodeForgotten

@@ -105,6 +105,8 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         plan=event.plan,
         passed=frozenset(proven),
         zones=event.zones,
+        requested_by=event.requested_by,
+        message=event.message,
     )
     return replace(
         state,

@@ -9,6 +9,8 @@ from tidegate_controller.core.changes import in_rollout, put, remembered, replac
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.weights import as_issued
 
+QUARANTINED_KEPT = 200
+
 
 def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
     before = state.rollout.waiting if state.rollout else None
@@ -88,6 +90,30 @@ def _aborted(event: ev.Aborted, state: t.State, clock: float) -> t.State:
     return replace(state, requests=remembered(state, event.request_id, event.rollout))
 
 
+def _quarantined(event: ev.Quarantined, state: t.State, clock: float) -> t.State:
+    new = event.quarantine
+    others = [q for q in state.quarantined if (q.digest, q.config) != (new.digest, new.config)]
+    if event.request_id:
+        state = replace(state, requests=remembered(state, event.request_id, ""))
+    return replace(state, quarantined=(*others, new)[-QUARANTINED_KEPT:])
+
+
+def _quarantine_lifted(event: ev.QuarantineLifted, state: t.State, clock: float) -> t.State:
+    others = tuple(one for one in state.quarantined if one.digest != event.digest)
+    if event.request_id:
+        state = replace(state, requests=remembered(state, event.request_id, ""))
+    return replace(state, quarantined=others)
+
+
+def _locked(event: ev.Locked, state: t.State, clock: float) -> t.State:
+    lock = t.Lock(by=event.by, reason=event.reason, since=clock)
+    return replace(state, lock=lock, requests=remembered(state, event.request_id, ""))
+
+
+def _unlocked(event: ev.Unlocked, state: t.State, clock: float) -> t.State:
+    return replace(state, lock=None, requests=remembered(state, event.request_id, ""))
+
+
 CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
     ev.Waiting: _waiting,
     ev.Answered: _answered,
@@ -95,4 +121,8 @@ CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
     ev.Paused: _paused,
     ev.Resumed: _resumed,
     ev.Aborted: _aborted,
+    ev.Quarantined: _quarantined,
+    ev.QuarantineLifted: _quarantine_lifted,
+    ev.Locked: _locked,
+    ev.Unlocked: _unlocked,
 }

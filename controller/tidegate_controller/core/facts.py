@@ -37,6 +37,21 @@ def strays(state: t.State) -> list[t.Place]:
     )
 
 
+def astray(state: t.State) -> list[t.Place]:
+    """Places that serve while `current` names the node's other slot, and nothing is to mend it:
+    after a reboot the wrong one may be started. The next deployment or rollback mends it."""
+    if state.rollout is not None:
+        return []
+    mended = {chore.work.at for chore in state.chores if chore.work.verb == "switch"}
+    return sorted(
+        place
+        for place, share in state.settled.items()
+        if share
+        and state.current.get(place.node, place.slot) != place.slot
+        and not mended.union(state.debts) & {place.node}
+    )
+
+
 def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:
     """Places that take traffic by these weights and do not, or elsewhere, by the last ones."""
     return [

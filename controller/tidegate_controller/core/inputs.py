@@ -97,6 +97,41 @@ class Abort(Input, frozen=True, kw_only=True):
     undo: bool = True
 
 
+class Quarantine(Input, frozen=True, kw_only=True):
+    """A release is not to be brought here. `release`: a version or a digest."""
+
+    request_id: str
+    release: str
+    requested_by: str
+    reason: str = ""
+
+
+class Unquarantine(Input, frozen=True, kw_only=True):
+    """It may be brought here again."""
+
+    request_id: str
+    release: str
+    requested_by: str
+    reason: str = ""
+
+
+class Lock(Input, frozen=True, kw_only=True):
+    """Nobody else is to begin a rollout here."""
+
+    request_id: str
+    requested_by: str
+    reason: str = ""
+
+
+class Unlock(Input, frozen=True, kw_only=True):
+    """Anybody may begin one again. `force`: whoever holds the lock."""
+
+    request_id: str
+    requested_by: str
+    reason: str = ""
+    force: bool = False
+
+
 class CleanUp(Input, frozen=True, kw_only=True):
     """Remove from these nodes the releases that need not be kept."""
 
@@ -176,6 +211,10 @@ AnyInput = (
     | Pause
     | Resume
     | Abort
+    | Quarantine
+    | Unquarantine
+    | Lock
+    | Unlock
     | CleanUp
     | Result
     | Observation

@@ -12,8 +12,9 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.rendered import render_digest
-from tidegate_controller.core.requests import active_release, on_rollback
+from tidegate_controller.core.requests import on_rollback
 from tidegate_controller.core.spec import Struct
 from tidegate_controller.errors import Refused
 

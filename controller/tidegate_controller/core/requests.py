@@ -13,7 +13,10 @@ from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.floor import zones_of
+from tidegate_controller.core.locks import refuse_locked
+from tidegate_controller.core.quarantine import lifting, refuse_quarantined
 from tidegate_controller.core.reach import reach_notes
+from tidegate_controller.core.releases import active_release, previous_release
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.errors import Refused
@@ -58,9 +61,11 @@ def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
 def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     """What the request asks for. Raises `Refused` where it may not be begun now."""
     _refuse_if_busy(state)
+    refuse_locked(state, request.requested_by)
     if not request.members:
         raise Refused("the environment has no node", "see: tidegate node list")
     _refuse_another_artifact(state, request.release)
+    refuse_quarantined(state, request.release, "deploy")
     _refuse_another_version(state, request)
     _refuse_another_balancer(state, request.spec.traffic)
     away = [member.node for member in request.members if not member.connected]
@@ -84,6 +89,7 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
 def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
     _refuse_if_busy(state)
+    refuse_locked(state, request.requested_by)
     target = _release_to(state, request.to)
     _refuse_incomplete(target)
     assert state.spec is not None  # a release that has succeeded had one
@@ -116,10 +122,7 @@ def _release_to(state: t.State, version: str) -> t.Release:
     if not version:
         target = active_release(state) if _off_course(state) else previous_release(state)
         if target is None:
-            raise Refused(
-                "there is no earlier release to go back to",
-                "a rollback needs two releases that have succeeded: see tidegate rollout list",
-            )
+            raise _nothing_earlier(state)
         return target
     named = [release for release in state.committed if release.version == version]
     if not named:
@@ -130,7 +133,25 @@ def _release_to(state: t.State, version: str) -> t.Release:
         )
     active = active_release(state)
     earlier = [release for release in named if active and release.revision != active.revision]
-    return (earlier or named)[-1]
+    found = (earlier or named)[-1]
+    if active is None or found.revision != active.revision:
+        refuse_quarantined(state, found, "rollback")
+    return found
+
+
+def _nothing_earlier(state: t.State) -> Refused:
+    active = active_release(state)
+    kept = [r for r in state.committed if active and r.revision != active.revision]
+    if not kept:
+        return Refused(
+            "there is no earlier release to go back to",
+            "a rollback needs two releases that have succeeded: see tidegate rollout list",
+        )
+    return Refused(
+        f"all earlier releases are quarantined, version {kept[-1].version} too: there is none to "
+        "go back to",
+        f"lift that of the one that is well after all: {lifting(state, kept[-1].version)}",
+    )
 
 
 def _off_course(state: t.State) -> bool:
@@ -300,23 +321,3 @@ def _removal(nodes: list[str], spec: Spec) -> str:
 
 def _listed(nodes: list[str]) -> str:
     return f"{', '.join(nodes)} {'is' if len(nodes) == 1 else 'are'}"
-
-
-def active_release(state: t.State) -> t.Release | None:
-    """The release that takes traffic: the one committed last."""
-    return state.committed[-1] if state.committed else None
-
-
-def previous_release(state: t.State) -> t.Release | None:
-    """The one to go back to: the last committed that differs from the active one."""
-    return next(iter(earlier_releases(state)), None)
-
-
-def earlier_releases(state: t.State) -> list[t.Release]:
-    """All that one can go back to, each once, the last committed first."""
-    active = active_release(state)
-    found: dict[t.Revision, t.Release] = {}
-    for release in reversed(state.committed):
-        if active and release.revision != active.revision:
-            found.setdefault(release.revision, release)
-    return list(found.values())

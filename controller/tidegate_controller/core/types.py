@@ -241,10 +241,32 @@ class Rollout(Struct, frozen=True, kw_only=True):
     approved: Mapping[str, str] = {}  # steps that a person has let pass -> who
     undoing: bool = False
     reason: str = ""
+    requested_by: str = ""
+    message: str = ""  # why, in the words of whoever asked
 
     @property
     def pace(self) -> Pace:
         return self.spec.pace
+
+
+class Quarantine(Struct, frozen=True, kw_only=True):
+    """A release that is not brought to the environment, and why. `config`: with these settings;
+    empty: with any. What somebody rolled back from is kept from being deployed, which machines do;
+    a rollback, which a person asks for, may bring it back."""
+
+    digest: str
+    config: str = ""
+    origin: Literal["failure", "rollback", "hand"]
+    version: str  # empty where only the digest was ever known
+    why: str
+
+
+class Lock(Struct, frozen=True, kw_only=True):
+    """Nobody else begins a rollout while somebody holds it. `since`: engine time."""
+
+    by: str
+    reason: str
+    since: float
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -272,6 +294,8 @@ class State(Struct, frozen=True, kw_only=True):
     debts: Mapping[str, str] = {}  # node or place -> what it still owes, in words
     spec: Spec | None = None  # what was asked for when a deployment last succeeded
     members: tuple[str, ...] = ()  # nodes of the last deployment that succeeded
+    lock: Lock | None = None
+    quarantined: tuple[Quarantine, ...] = ()  # oldest first, the last so many
     requests: Mapping[str, str] = {}  # request id -> rollout, of the last ones
     reconciling: bool = False  # restored from a backup: a person decides first what counts
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tidegate_protos/v1/operator.proto\x12\x0btidegate.v1\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"\x1d\n\x0b\x41rtifactRef\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"D\n\rArtifactReply\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"M\n\rArtifactLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x04 \x01(\t\"j\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12)\n\x05label\x18\x04 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"V\n\x0c\x46\x65tchRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12)\n\x05label\x18\x03 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"\xca\x01\n\rDeployRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0c\n\x04spec\x18\x04 \x01(\x0c\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\x12\x0f\n\x07plan_id\x18\x07 \x01(\t\x12\x0b\n\x03url\x18\x08 \x01(\t\x12\x12\n\nsize_bytes\x18\t \x01(\x04\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0e\n\x06\x63ommit\x18\x0b \x01(\t\"\xa3\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x16\n\x0ewithout_absent\x18\x05 \x01(\x08\x12\x0f\n\x07plan_id\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\n\n\x02to\x18\x08 \x01(\t\"u\n\x0bPlanRequest\x12,\n\x06\x64\x65ploy\x18\x01 \x01(\x0b\x32\x1a.tidegate.v1.DeployRequestH\x00\x12\x30\n\x08rollback\x18\x02 \x01(\x0b\x32\x1c.tidegate.v1.RollbackRequestH\x00\x42\x06\n\x04kind\"\x8a\x01\n\rAnswerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\x12\x13\n\x0b\x61nswered_by\x18\x04 \x01(\t\x12\x10\n\x08question\x18\x05 \x01(\x04\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\x0c\n\x04step\x18\x07 \x01(\t\"p\n\x0e\x43ontrolRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0bno_rollback\x18\x05 \x01(\x08\"\\\n\x0e\x43leanUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"\x15\n\x13GetReconcileRequest\"\x99\x01\n\x10ReconcileRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x04 \x01(\t\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x16\n\x0ewithout_absent\x18\x07 \x01(\x08\" \n\rReplayRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\"\xbb\x01\n\x0c\x43leanUpReply\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x31\n\x04open\x18\x04 \x03(\x0b\x32#.tidegate.v1.CleanUpReply.OpenEntry\x12\x0f\n\x07waiting\x18\x05 \x03(\t\x12\x0c\n\x04\x61way\x18\x06 \x03(\t\x1a+\n\tOpenEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\x11RemoveNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\"\x17\n\x04\x44one\x12\x0f\n\x07message\x18\x01 \x01(\t\"3\n\rFollowRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\"M\n\x0cRolloutReply\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\"/\n\rStatusRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x11\n\tbalancers\x18\x02 \x01(\x08\"1\n\x13ListRolloutsRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12ShowRolloutRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\"\x12\n\x10ListNodesRequest\"\"\n\x13ListReleasesRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"\x1f\n\x0fShowNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x13\n\x11\x43ontrollerRequest\"J\n\x0eReadLogRequest\x12\x11\n\tafter_seq\x18\x01 \x01(\x04\x12\x0f\n\x07rollout\x18\x03 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08J\x04\x08\x02\x10\x03\x32\xd3\x0c\n\x08Operator\x12\x43\n\x0bHasArtifact\x12\x18.tidegate.v1.ArtifactRef\x1a\x1a.tidegate.v1.ArtifactReply\x12@\n\x06Upload\x12\x18.tidegate.v1.UploadChunk\x1a\x1a.tidegate.v1.ArtifactReply(\x01\x12\x46\n\rFetchArtifact\x12\x19.tidegate.v1.FetchRequest\x1a\x1a.tidegate.v1.ArtifactReply\x12?\n\x06\x44\x65ploy\x12\x1a.tidegate.v1.DeployRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\x08Rollback\x12\x1c.tidegate.v1.RollbackRequest\x1a\x19.tidegate.v1.RolloutReply\x12>\n\tGetStatus\x12\x1a.tidegate.v1.StatusRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListRollouts\x12 .tidegate.v1.ListRolloutsRequest\x1a\x15.tidegate.v1.Document\x12\x45\n\x0bShowRollout\x12\x1f.tidegate.v1.ShowRolloutRequest\x1a\x15.tidegate.v1.Document\x12\x41\n\tListNodes\x12\x1d.tidegate.v1.ListNodesRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListReleases\x12 .tidegate.v1.ListReleasesRequest\x1a\x15.tidegate.v1.Document\x12?\n\x08ShowNode\x12\x1c.tidegate.v1.ShowNodeRequest\x1a\x15.tidegate.v1.Document\x12?\n\x07ReadLog\x12\x1b.tidegate.v1.ReadLogRequest\x1a\x15.tidegate.v1.Document0\x01\x12=\n\x06\x46ollow\x12\x1a.tidegate.v1.FollowRequest\x1a\x15.tidegate.v1.Document0\x01\x12\x37\n\x04Plan\x12\x18.tidegate.v1.PlanRequest\x1a\x15.tidegate.v1.Document\x12?\n\x06\x41nswer\x12\x1a.tidegate.v1.AnswerRequest\x1a\x19.tidegate.v1.RolloutReply\x12?\n\x05Pause\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12@\n\x06Resume\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12?\n\x05\x41\x62ort\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x41\n\x07\x43leanUp\x12\x1b.tidegate.v1.CleanUpRequest\x1a\x19.tidegate.v1.CleanUpReply\x12?\n\nRemoveNode\x12\x1e.tidegate.v1.RemoveNodeRequest\x1a\x11.tidegate.v1.Done\x12\x46\n\rGetController\x12\x1e.tidegate.v1.ControllerRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cGetReconcile\x12 .tidegate.v1.GetReconcileRequest\x1a\x15.tidegate.v1.Document\x12\x45\n\tReconcile\x12\x1d.tidegate.v1.ReconcileRequest\x1a\x19.tidegate.v1.RolloutReply\x12;\n\x06Replay\x12\x1a.tidegate.v1.ReplayRequest\x1a\x15.tidegate.v1.Documentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tidegate_protos/v1/operator.proto\x12\x0btidegate.v1\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"\x1d\n\x0b\x41rtifactRef\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"D\n\rArtifactReply\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"M\n\rArtifactLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x04 \x01(\t\"j\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12)\n\x05label\x18\x04 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"V\n\x0c\x46\x65tchRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12)\n\x05label\x18\x03 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"\xca\x01\n\rDeployRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0c\n\x04spec\x18\x04 \x01(\x0c\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\x12\x0f\n\x07plan_id\x18\x07 \x01(\t\x12\x0b\n\x03url\x18\x08 \x01(\t\x12\x12\n\nsize_bytes\x18\t \x01(\x04\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0e\n\x06\x63ommit\x18\x0b \x01(\t\"\xa3\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x16\n\x0ewithout_absent\x18\x05 \x01(\x08\x12\x0f\n\x07plan_id\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\n\n\x02to\x18\x08 \x01(\t\"u\n\x0bPlanRequest\x12,\n\x06\x64\x65ploy\x18\x01 \x01(\x0b\x32\x1a.tidegate.v1.DeployRequestH\x00\x12\x30\n\x08rollback\x18\x02 \x01(\x0b\x32\x1c.tidegate.v1.RollbackRequestH\x00\x42\x06\n\x04kind\"\x8a\x01\n\rAnswerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\x12\x13\n\x0b\x61nswered_by\x18\x04 \x01(\t\x12\x10\n\x08question\x18\x05 \x01(\x04\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\x0c\n\x04step\x18\x07 \x01(\t\"p\n\x0e\x43ontrolRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0bno_rollback\x18\x05 \x01(\x08\"\x8e\x01\n\x11QuarantineRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0f\n\x07release\x18\x04 \x01(\t\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0c\n\x04lift\x18\x07 \x01(\x08\"\x88\x01\n\x0bLockRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06unlock\x18\x06 \x01(\x08\x12\r\n\x05\x66orce\x18\x07 \x01(\x08\"\\\n\x0e\x43leanUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"\x15\n\x13GetReconcileRequest\"\x99\x01\n\x10ReconcileRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x04 \x01(\t\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x16\n\x0ewithout_absent\x18\x07 \x01(\x08\" \n\rReplayRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\"\xbb\x01\n\x0c\x43leanUpReply\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x31\n\x04open\x18\x04 \x03(\x0b\x32#.tidegate.v1.CleanUpReply.OpenEntry\x12\x0f\n\x07waiting\x18\x05 \x03(\t\x12\x0c\n\x04\x61way\x18\x06 \x03(\t\x1a+\n\tOpenEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\x11RemoveNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\"\x17\n\x04\x44one\x12\x0f\n\x07message\x18\x01 \x01(\t\"3\n\rFollowRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\"M\n\x0cRolloutReply\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\"/\n\rStatusRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x11\n\tbalancers\x18\x02 \x01(\x08\"1\n\x13ListRolloutsRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12ShowRolloutRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\"\x12\n\x10ListNodesRequest\"\"\n\x13ListReleasesRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"\x1f\n\x0fShowNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x13\n\x11\x43ontrollerRequest\"J\n\x0eReadLogRequest\x12\x11\n\tafter_seq\x18\x01 \x01(\x04\x12\x0f\n\x07rollout\x18\x03 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08J\x04\x08\x02\x10\x03\x32\xd1\r\n\x08Operator\x12\x43\n\x0bHasArtifact\x12\x18.tidegate.v1.ArtifactRef\x1a\x1a.tidegate.v1.ArtifactReply\x12@\n\x06Upload\x12\x18.tidegate.v1.UploadChunk\x1a\x1a.tidegate.v1.ArtifactReply(\x01\x12\x46\n\rFetchArtifact\x12\x19.tidegate.v1.FetchRequest\x1a\x1a.tidegate.v1.ArtifactReply\x12?\n\x06\x44\x65ploy\x12\x1a.tidegate.v1.DeployRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\x08Rollback\x12\x1c.tidegate.v1.RollbackRequest\x1a\x19.tidegate.v1.RolloutReply\x12>\n\tGetStatus\x12\x1a.tidegate.v1.StatusRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListRollouts\x12 .tidegate.v1.ListRolloutsRequest\x1a\x15.tidegate.v1.Document\x12\x45\n\x0bShowRollout\x12\x1f.tidegate.v1.ShowRolloutRequest\x1a\x15.tidegate.v1.Document\x12\x41\n\tListNodes\x12\x1d.tidegate.v1.ListNodesRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListReleases\x12 .tidegate.v1.ListReleasesRequest\x1a\x15.tidegate.v1.Document\x12?\n\x08ShowNode\x12\x1c.tidegate.v1.ShowNodeRequest\x1a\x15.tidegate.v1.Document\x12?\n\x07ReadLog\x12\x1b.tidegate.v1.ReadLogRequest\x1a\x15.tidegate.v1.Document0\x01\x12=\n\x06\x46ollow\x12\x1a.tidegate.v1.FollowRequest\x1a\x15.tidegate.v1.Document0\x01\x12\x37\n\x04Plan\x12\x18.tidegate.v1.PlanRequest\x1a\x15.tidegate.v1.Document\x12?\n\x06\x41nswer\x12\x1a.tidegate.v1.AnswerRequest\x1a\x19.tidegate.v1.RolloutReply\x12?\n\x05Pause\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12@\n\x06Resume\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12?\n\x05\x41\x62ort\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\nQuarantine\x12\x1e.tidegate.v1.QuarantineRequest\x1a\x15.tidegate.v1.Document\x12\x37\n\x04Lock\x12\x18.tidegate.v1.LockRequest\x1a\x15.tidegate.v1.Document\x12\x41\n\x07\x43leanUp\x12\x1b.tidegate.v1.CleanUpRequest\x1a\x19.tidegate.v1.CleanUpReply\x12?\n\nRemoveNode\x12\x1e.tidegate.v1.RemoveNodeRequest\x1a\x11.tidegate.v1.Done\x12\x46\n\rGetController\x12\x1e.tidegate.v1.ControllerRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cGetReconcile\x12 .tidegate.v1.GetReconcileRequest\x1a\x15.tidegate.v1.Document\x12\x45\n\tReconcile\x12\x1d.tidegate.v1.ReconcileRequest\x1a\x19.tidegate.v1.RolloutReply\x12;\n\x06Replay\x12\x1a.tidegate.v1.ReplayRequest\x1a\x15.tidegate.v1.Documentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,42 +55,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANSWERREQUEST']._serialized_end=1081
   _globals['_CONTROLREQUEST']._serialized_start=1083
   _globals['_CONTROLREQUEST']._serialized_end=1195
-  _globals['_CLEANUPREQUEST']._serialized_start=1197
-  _globals['_CLEANUPREQUEST']._serialized_end=1289
-  _globals['_GETRECONCILEREQUEST']._serialized_start=1291
-  _globals['_GETRECONCILEREQUEST']._serialized_end=1312
-  _globals['_RECONCILEREQUEST']._serialized_start=1315
-  _globals['_RECONCILEREQUEST']._serialized_end=1468
-  _globals['_REPLAYREQUEST']._serialized_start=1470
-  _globals['_REPLAYREQUEST']._serialized_end=1502
-  _globals['_CLEANUPREPLY']._serialized_start=1505
-  _globals['_CLEANUPREPLY']._serialized_end=1692
-  _globals['_CLEANUPREPLY_OPENENTRY']._serialized_start=1649
-  _globals['_CLEANUPREPLY_OPENENTRY']._serialized_end=1692
-  _globals['_REMOVENODEREQUEST']._serialized_start=1694
-  _globals['_REMOVENODEREQUEST']._serialized_end=1749
-  _globals['_DONE']._serialized_start=1751
-  _globals['_DONE']._serialized_end=1774
-  _globals['_FOLLOWREQUEST']._serialized_start=1776
-  _globals['_FOLLOWREQUEST']._serialized_end=1827
-  _globals['_ROLLOUTREPLY']._serialized_start=1829
-  _globals['_ROLLOUTREPLY']._serialized_end=1906
-  _globals['_STATUSREQUEST']._serialized_start=1908
-  _globals['_STATUSREQUEST']._serialized_end=1955
-  _globals['_LISTROLLOUTSREQUEST']._serialized_start=1957
-  _globals['_LISTROLLOUTSREQUEST']._serialized_end=2006
-  _globals['_SHOWROLLOUTREQUEST']._serialized_start=2008
-  _globals['_SHOWROLLOUTREQUEST']._serialized_end=2045
-  _globals['_LISTNODESREQUEST']._serialized_start=2047
-  _globals['_LISTNODESREQUEST']._serialized_end=2065
-  _globals['_LISTRELEASESREQUEST']._serialized_start=2067
-  _globals['_LISTRELEASESREQUEST']._serialized_end=2101
-  _globals['_SHOWNODEREQUEST']._serialized_start=2103
-  _globals['_SHOWNODEREQUEST']._serialized_end=2134
-  _globals['_CONTROLLERREQUEST']._serialized_start=2136
-  _globals['_CONTROLLERREQUEST']._serialized_end=2155
-  _globals['_READLOGREQUEST']._serialized_start=2157
-  _globals['_READLOGREQUEST']._serialized_end=2231
-  _globals['_OPERATOR']._serialized_start=2234
-  _globals['_OPERATOR']._serialized_end=3853
+  _globals['_QUARANTINEREQUEST']._serialized_start=1198
+  _globals['_QUARANTINEREQUEST']._serialized_end=1340
+  _globals['_LOCKREQUEST']._serialized_start=1343
+  _globals['_LOCKREQUEST']._serialized_end=1479
+  _globals['_CLEANUPREQUEST']._serialized_start=1481
+  _globals['_CLEANUPREQUEST']._serialized_end=1573
+  _globals['_GETRECONCILEREQUEST']._serialized_start=1575
+  _globals['_GETRECONCILEREQUEST']._serialized_end=1596
+  _globals['_RECONCILEREQUEST']._serialized_start=1599
+  _globals['_RECONCILEREQUEST']._serialized_end=1752
+  _globals['_REPLAYREQUEST']._serialized_start=1754
+  _globals['_REPLAYREQUEST']._serialized_end=1786
+  _globals['_CLEANUPREPLY']._serialized_start=1789
+  _globals['_CLEANUPREPLY']._serialized_end=1976
+  _globals['_CLEANUPREPLY_OPENENTRY']._serialized_start=1933
+  _globals['_CLEANUPREPLY_OPENENTRY']._serialized_end=1976
+  _globals['_REMOVENODEREQUEST']._serialized_start=1978
+  _globals['_REMOVENODEREQUEST']._serialized_end=2033
+  _globals['_DONE']._serialized_start=2035
+  _globals['_DONE']._serialized_end=2058
+  _globals['_FOLLOWREQUEST']._serialized_start=2060
+  _globals['_FOLLOWREQUEST']._serialized_end=2111
+  _globals['_ROLLOUTREPLY']._serialized_start=2113
+  _globals['_ROLLOUTREPLY']._serialized_end=2190
+  _globals['_STATUSREQUEST']._serialized_start=2192
+  _globals['_STATUSREQUEST']._serialized_end=2239
+  _globals['_LISTROLLOUTSREQUEST']._serialized_start=2241
+  _globals['_LISTROLLOUTSREQUEST']._serialized_end=2290
+  _globals['_SHOWROLLOUTREQUEST']._serialized_start=2292
+  _globals['_SHOWROLLOUTREQUEST']._serialized_end=2329
+  _globals['_LISTNODESREQUEST']._serialized_start=2331
+  _globals['_LISTNODESREQUEST']._serialized_end=2349
+  _globals['_LISTRELEASESREQUEST']._serialized_start=2351
+  _globals['_LISTRELEASESREQUEST']._serialized_end=2385
+  _globals['_SHOWNODEREQUEST']._serialized_start=2387
+  _globals['_SHOWNODEREQUEST']._serialized_end=2418
+  _globals['_CONTROLLERREQUEST']._serialized_start=2420
+  _globals['_CONTROLLERREQUEST']._serialized_end=2439
+  _globals['_READLOGREQUEST']._serialized_start=2441
+  _globals['_READLOGREQUEST']._serialized_end=2515
+  _globals['_OPERATOR']._serialized_start=2518
+  _globals['_OPERATOR']._serialized_end=4263
 # @@protoc_insertion_point(module_scope)

@@ -148,6 +148,42 @@ class ControlRequest(_message.Message):
     no_rollback: bool
     def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., no_rollback: _Optional[bool] = ...) -> None: ...
 
+class QuarantineRequest(_message.Message):
+    __slots__ = ("request_id", "app", "environment", "release", "requested_by", "reason", "lift")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LIFT_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    app: str
+    environment: str
+    release: str
+    requested_by: str
+    reason: str
+    lift: bool
+    def __init__(self, request_id: _Optional[str] = ..., app: _Optional[str] = ..., environment: _Optional[str] = ..., release: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., lift: _Optional[bool] = ...) -> None: ...
+
+class LockRequest(_message.Message):
+    __slots__ = ("request_id", "app", "environment", "requested_by", "reason", "unlock", "force")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    UNLOCK_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    app: str
+    environment: str
+    requested_by: str
+    reason: str
+    unlock: bool
+    force: bool
+    def __init__(self, request_id: _Optional[str] = ..., app: _Optional[str] = ..., environment: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., unlock: _Optional[bool] = ..., force: _Optional[bool] = ...) -> None: ...
+
 class CleanUpRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "requested_by")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]

@@ -124,6 +124,16 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
                 _registered_method=True)
+        self.Quarantine = channel.unary_unary(
+                '/tidegate.v1.Operator/Quarantine',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.QuarantineRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
+        self.Lock = channel.unary_unary(
+                '/tidegate.v1.Operator/Lock',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
         self.CleanUp = channel.unary_unary(
                 '/tidegate.v1.Operator/CleanUp',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.CleanUpRequest.SerializeToString,
@@ -267,6 +277,18 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Quarantine(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Lock(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CleanUp(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -395,6 +417,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.Abort,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.SerializeToString,
+            ),
+            'Quarantine': grpc.unary_unary_rpc_method_handler(
+                    servicer.Quarantine,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.QuarantineRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
+            ),
+            'Lock': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lock,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
             ),
             'CleanUp': grpc.unary_unary_rpc_method_handler(
                     servicer.CleanUp,
@@ -913,6 +945,60 @@ class Operator:
             '/tidegate.v1.Operator/Abort',
             tidegate__protos_dot_v1_dot_operator__pb2.ControlRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.RolloutReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Quarantine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Quarantine',
+            tidegate__protos_dot_v1_dot_operator__pb2.QuarantineRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Lock',
+            tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,8 @@ class OperatorStub:
     Pause: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
     Resume: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
     Abort: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
+    Quarantine: _grpc.UnaryUnaryMultiCallable[_operator_pb2.QuarantineRequest, _operator_pb2.Document]
+    Lock: _grpc.UnaryUnaryMultiCallable[_operator_pb2.LockRequest, _operator_pb2.Document]
     CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.CleanUpReply]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]
     GetController: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]
@@ -81,6 +83,8 @@ class OperatorAsyncStub(OperatorStub):
     Pause: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     Resume: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     Abort: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
+    Quarantine: _aio.UnaryUnaryMultiCallable[_operator_pb2.QuarantineRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    Lock: _aio.UnaryUnaryMultiCallable[_operator_pb2.LockRequest, _operator_pb2.Document]  # type: ignore[assignment]
     CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.CleanUpReply]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]  # type: ignore[assignment]
     GetController: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]  # type: ignore[assignment]
@@ -214,6 +218,20 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ControlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RolloutReply, _abc.Awaitable[_operator_pb2.RolloutReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Quarantine(
+        self,
+        request: _operator_pb2.QuarantineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def Lock(
+        self,
+        request: _operator_pb2.LockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
 
     @_abc_1.abstractmethod
     def CleanUp(

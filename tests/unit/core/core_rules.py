@@ -15,6 +15,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import decide, next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.releases import quarantine_of
 
 
 class Rules:
@@ -29,6 +30,10 @@ class Rules:
     def see(self, state: t.State, event: ev.Event, now: float) -> None:
         """Check the event against the state before it."""
         if isinstance(event, ev.Started):
+            assert state.lock is None or state.lock.by == event.requested_by, "locked"
+            assert quarantine_of(state, event.release.revision, event.kind) is None or (
+                state.committed and event.release.revision == state.committed[-1].revision
+            ), "what is quarantined is brought"
             assert state.rollout is None, "two rollouts at a time"
         if isinstance(event, ev.ActionIssued):
             self._see_issued(state, event.action, now)

@@ -211,6 +211,26 @@ class World:
     ) -> tuple[ev.Event, ...]:
         return self.feed(i.Abort(requested_by=by, reason=reason, undo=undo, **self._asking(more)))
 
+    def quarantine(self, named: str, reason: str = "", by: str = "ada") -> tuple[ev.Event, ...]:
+        request_id = self._asking({})["request_id"]
+        return self.feed(
+            i.Quarantine(request_id=request_id, release=named, requested_by=by, reason=reason)
+        )
+
+    def unquarantine(self, named: str, reason: str = "", by: str = "ada") -> tuple[ev.Event, ...]:
+        request_id = self._asking({})["request_id"]
+        return self.feed(
+            i.Unquarantine(request_id=request_id, release=named, requested_by=by, reason=reason)
+        )
+
+    def lock(self, by: str = "ada", reason: str = "") -> tuple[ev.Event, ...]:
+        request_id = self._asking({})["request_id"]
+        return self.feed(i.Lock(request_id=request_id, requested_by=by, reason=reason))
+
+    def unlock(self, by: str = "ada", force: bool = False) -> tuple[ev.Event, ...]:
+        request_id = self._asking({})["request_id"]
+        return self.feed(i.Unlock(request_id=request_id, requested_by=by, force=force))
+
     def _asking(self, given: dict[str, str]) -> dict[str, str]:
         """Id and rollout of a request about the present one, unless they are given."""
         self.numbers["request"] = self.numbers.get("request", 0) + 1
@@ -287,11 +307,15 @@ class World:
             )
         )
 
-    def answer(self, action: t.Action, outcome: t.Outcome = "ok") -> tuple[ev.Event, ...]:
+    def answer(
+        self, action: t.Action, outcome: t.Outcome = "ok", blame: t.Blame = ""
+    ) -> tuple[ev.Event, ...]:
         """The agent or the effect says how the action ended; the machine is as it says."""
         known = self._perform(action.work) if outcome == "ok" else None
         error = "" if outcome == "ok" else f"{action.work.verb} did not work"
-        return self.feed(i.Result(action=action.id, outcome=outcome, error=error, known=known))
+        return self.feed(
+            i.Result(action=action.id, outcome=outcome, error=error, blame=blame, known=known)
+        )
 
     @staticmethod
     def result(

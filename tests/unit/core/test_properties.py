@@ -15,7 +15,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import strays
+from tidegate_controller.core.facts import astray, strays
 from tidegate_controller.core.spec import Waves
 from tidegate_controller.errors import Refused
 
@@ -77,6 +77,7 @@ request = st.one_of(
 mishap = st.one_of(
     st.tuples(st.just("answer"), small, st.just("ok")),
     st.tuples(st.just("answer"), small, st.sampled_from(OUTCOMES)),
+    st.tuples(st.just("answer"), small, st.just("failed"), st.just("release")),
     st.tuples(st.just("answer_late"), st.integers(0, 99), st.sampled_from(("ok", *OUTCOMES))),
     st.tuples(st.just("turn"), st.sampled_from(PLACES), st.sampled_from(HEALTH)),
     st.tuples(st.just("turn"), st.sampled_from(PLACES), st.sampled_from(HEALTH)),
@@ -90,6 +91,8 @@ mishap = st.one_of(
     st.tuples(st.just("pause")),
     st.tuples(st.just("resume")),
     st.tuples(st.just("abort"), st.booleans()),
+    st.tuples(st.just("lock"), st.sampled_from(("ada", "bob")), st.booleans()),
+    st.tuples(st.just("quarantine"), st.sampled_from("1234"), st.booleans()),
     request,
 )
 # A chapter: a request, all goes well up to a step, then this and that happens.
@@ -119,9 +122,9 @@ class Life:
                 with suppress(Refused):
                     getattr(self, name)(*arguments)
 
-    def answer(self, index: int, outcome: t.Outcome) -> None:
+    def answer(self, index: int, outcome: t.Outcome, blame: t.Blame = "") -> None:
         if actions := self.world.open():
-            self.world.answer(actions[index % len(actions)], outcome)
+            self.world.answer(actions[index % len(actions)], outcome, blame)
 
     def go_to(self, step: str) -> None:
         """All goes well until the step is entered or the rollout has ended."""
@@ -152,6 +155,15 @@ class Life:
 
     def resume(self) -> None:
         self.world.resume()
+
+    def lock(self, who: str, lock: bool) -> None:
+        """The one who deploys is ada."""
+        ask = self.world.lock if lock else self.world.unlock
+        ask(by=who)
+
+    def quarantine(self, version: str, lift: bool) -> None:
+        ask = self.world.unquarantine if lift else self.world.quarantine
+        ask(version)
 
     def abort(self, undo: bool) -> None:
         self.world.abort(undo=undo)
@@ -254,8 +266,9 @@ def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
     said = world.owing().union(place.node for place in strays(world.state))
     assert idle <= said, "runs on without traffic, and nobody says so"
     serving = {t.Place(where) for where in world.traffic if where in world.running()}
-    astray = {place.node for place in serving if world.currents.get(place.node) != place.slot}
-    assert astray <= world.owing(), "would start the wrong slot, and nobody says so"
+    wrong = {place.node for place in serving if world.currents.get(place.node) != place.slot}
+    said = world.owing().union(place.node for place in astray(world.state))
+    assert wrong <= said, "would start the wrong slot, and nobody says so"
 
 
 @briefly
@@ -268,6 +281,7 @@ def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     life.heal()
     world = life.world
     life.to_the_end()
+    world.unlock(force=True)
     world.deploy("final")
     life.to_the_end()
     world.tidy()

@@ -6,7 +6,8 @@ from driver import World
 
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.inputs import Rollback
-from tidegate_controller.core.requests import earlier_releases, rollback_goal
+from tidegate_controller.core.releases import earlier_releases
+from tidegate_controller.core.requests import rollback_goal
 from tidegate_controller.errors import Refused
 
 NEW = {"a/green": 100, "b/green": 100}

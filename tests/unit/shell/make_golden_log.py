@@ -300,6 +300,23 @@ STORY: list[tuple[str, ev.Event]] = [
         ),
     ),
     ("shop@prod", ended(30, "ok", cleaned=CLEANED)),
+    (
+        "till@prod",
+        ev.Quarantined(
+            quarantine=t.Quarantine(
+                digest="sha256:2", config="c", origin="failure", version="2", why="it failed"
+            ),
+            rollout="r3",
+        ),
+    ),
+    (
+        "till@prod",
+        ev.QuarantineLifted(
+            digest="sha256:2", version="2", by="ada", reason="it was me", request_id="request-10"
+        ),
+    ),
+    ("till@prod", ev.Locked(by="ada", reason="looking", request_id="request-11")),
+    ("till@prod", ev.Unlocked(by="bob", reason="", request_id="request-12")),
 ]
 
 

@@ -69,7 +69,7 @@ def test_to_look_says_what_will_be_needed() -> None:
 def test_to_prepare_says_what_where_from_and_which_hooks() -> None:
     prepare = command("prepare").prepare_slot
     assert (prepare.slot, prepare.version) == ("green", "2")
-    assert prepare.revision == pb.Revision(digest="sha256:2", config="of 2")
+    assert prepare.revision == pb.Revision(digest="sha256:2", config=release("2").revision.config)
     assert prepare.artifact == pb.Artifact(
         digest="sha256:2", size_bytes=7, url="http://controller/sha256:2"
     )
@@ -80,7 +80,7 @@ def test_to_prepare_says_what_where_from_and_which_hooks() -> None:
 def test_a_task_says_which_script_and_how_long() -> None:
     task = command("task", task="migrate").run_task
     assert (task.task, task.slot, task.version) == ("migrate", "green", "2")
-    assert task.revision == pb.Revision(digest="sha256:2", config="of 2")
+    assert task.revision == pb.Revision(digest="sha256:2", config=release("2").revision.config)
     assert task.hooks.migrate_seconds == 90.0
     assert task.service.port == 8002
 

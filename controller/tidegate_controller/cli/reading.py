@@ -1,0 +1,93 @@
+"""Streams of documents from the controller, which outlast a restart of it. Made by `client`."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
+
+import grpc
+import msgspec
+
+from tidegate_controller import documents
+from tidegate_controller.errors import NotReachable, TidegateError
+from tidegate_protos.v1 import operator_pb2 as pb
+
+RETRY_SECONDS = 0.5
+PATIENCE_SECONDS = 120.0  # a controller that was there and is away is waited for this long
+
+D = TypeVar("D", bound=documents.Document)
+
+
+class Speaker(Protocol):
+    """A connection to one controller. `reached`: it has answered before."""
+
+    reached: bool
+
+    def to_error(self, error: Any) -> TidegateError:
+        """What a status of gRPC means."""
+
+
+class Reading(Iterator[D]):
+    """A stream of documents from the controller. A `patient` one that the controller breaks off, as
+    in a restart, waits for it and goes on where it was; `lost` says that it does so right now.
+
+    `cancel`, from another thread, ends it.
+    """
+
+    def __init__(
+        self,
+        client: Speaker,
+        call: Callable[[int], Any],
+        kind: type[D],
+        seq_of: Callable[[D], int],
+        after_seq: int,
+        *,
+        patient: bool,
+    ) -> None:
+        self._client, self._call, self._kind, self._seq_of = client, call, kind, seq_of
+        self._seq, self._patient = after_seq, patient
+        self._replies: Any = None
+        self._away_since: float | None = None
+        self._cancelled = threading.Event()
+
+    @property
+    def lost(self) -> bool:
+        return self._away_since is not None
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+        if self._replies is not None:
+            self._replies.cancel()
+
+    def __next__(self) -> D:
+        while not self._cancelled.is_set():
+            if self._replies is None:
+                self._replies = self._call(self._seq)
+                if self._cancelled.is_set():  # meanwhile
+                    self._replies.cancel()
+            try:
+                item = parse(next(self._replies), self._kind)
+            except grpc.RpcError as error:
+                self._replies = None
+                self._wait(error)
+            else:
+                self._seq = max(self._seq, self._seq_of(item))
+                self._client.reached, self._away_since = True, None
+                return item
+        raise StopIteration
+
+    def _wait(self, error: grpc.RpcError) -> None:
+        """A moment, before it is tried again; raises what is no use waiting for."""
+        failure = self._client.to_error(error)
+        away = isinstance(failure, NotReachable) and self._client.reached
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        if self._cancelled.is_set():
+            return
+        if not (self._patient and away) or now - self._away_since > PATIENCE_SECONDS:
+            raise failure from error
+        self._cancelled.wait(RETRY_SECONDS)
+
+
+def parse(reply: pb.Document, kind: type[D]) -> D:
+    return msgspec.json.decode(reply.json, type=kind)

@@ -1,0 +1,167 @@
+"""Releases that are not brought here again until somebody lifts that.
+
+Put there by the engine, when a deployment was undone by the release's own fault; by a rollback, for
+what it went back from, which is kept from deployments alone; or by hand. What failed is an artifact
+with its settings: with others it may be tried again. What a person is about is the artifact.
+"""
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.facts import is_repeated, place_of
+from tidegate_controller.core.releases import active_release, known_releases, quarantine_of
+from tidegate_controller.errors import Refused
+
+WHY_CHARS = 300  # of a failure that are told again with every refusal
+
+
+def refuse_quarantined(state: t.State, release: t.Release, kind: t.Kind) -> None:
+    """Raises `Refused`, with what lifts it, where the release may not be brought here."""
+    found = quarantine_of(state, release.revision, kind)
+    if found is not None:
+        raise Refused(
+            f"version {release.version} is quarantined here: {found.why}",
+            "bring another one; or, if it was no fault of this one: "
+            f"{lifting(state, found.version or found.digest)}",
+        )
+
+
+def lifting(state: t.State, named: str) -> str:
+    """The command that lifts it; `named`: a version or a digest."""
+    app, _, environment = state.stream.partition("@")
+    return f"tidegate release unquarantine {app} {named} -e {environment}"
+
+
+def on_quarantine(draft: Draft, request: i.Quarantine) -> None:
+    state = draft.state
+    if is_repeated(state, request.request_id):
+        return
+    version, digest = _named(state, request.release)
+    rollout = state.rollout
+    if rollout is not None and rollout.release.revision.digest == digest and not rollout.undoing:
+        raise Refused(
+            f"rollout {rollout.id} brings version {version} just now",
+            f"give that up first: tidegate rollout abort {rollout.id}",
+        )
+    if any(known.digest == digest and not known.config for known in state.quarantined):
+        return  # as it is to be
+    reason = f": {request.reason}" if request.reason else ""
+    draft.emit(
+        ev.Quarantined(
+            quarantine=t.Quarantine(
+                digest=digest,
+                origin="hand",
+                version=version,
+                why=f"put there by {request.requested_by}{reason}",
+            ),
+            by=request.requested_by,
+            request_id=request.request_id,
+        )
+    )
+
+
+def on_unquarantine(draft: Draft, request: i.Unquarantine) -> None:
+    state = draft.state
+    if is_repeated(state, request.request_id):
+        return
+    named = (request.release, *(digest for _, digest in _candidates(state, request.release)))
+    found = [one for one in state.quarantined if one.digest in named or one.version in named]
+    if not found:
+        _named(state, request.release)  # unknown is another thing than well
+        return
+    for digest in dict.fromkeys(one.digest for one in found):
+        draft.emit(
+            ev.QuarantineLifted(
+                digest=digest,
+                version=found[0].version,
+                by=request.requested_by,
+                reason=request.reason,
+                request_id=request.request_id,
+            )
+        )
+
+
+def is_own_fault(draft: Draft) -> bool:
+    """Whether the release itself is to blame for a deployment that is about to be undone: it said
+    so on a node that can be reached. What serves already has proven otherwise."""
+    state, rollout = draft.state, draft.rollout
+    active = active_release(state)
+    if rollout.kind != "deploy" or rollout.undoing:
+        return False
+    if active is not None and active.revision == rollout.release.revision:
+        return False
+    if any(done.outcome == "failed" and done.blame == "release" for done in rollout.done.values()):
+        return True
+    here = [place for place in rollout.passed if place.node not in state.away]
+    known = [place_of(state, place) for place in here]
+    return any(each.healthy is False or each.running is False for each in known)
+
+
+def quarantine_failed(draft: Draft, reason: str) -> None:
+    """It was its own fault: it is not tried again with these settings."""
+    rollout = draft.rollout
+    draft.emit(
+        ev.Quarantined(
+            quarantine=t.Quarantine(
+                digest=rollout.release.revision.digest,
+                config=rollout.release.revision.config,
+                origin="failure",
+                version=rollout.release.version,
+                why=f"in rollout {rollout.id}, {reason}"[:WHY_CHARS],
+            ),
+            rollout=rollout.id,
+        )
+    )
+
+
+def quarantine_rolled_back(draft: Draft) -> None:
+    """A rollback has succeeded: what it went back from is not to be deployed again by whatever
+    deploys by itself. Where only the settings were others, nothing is. What it went to is well."""
+    rollout = draft.rollout
+    left, kept = rollout.previous, rollout.release
+    if rollout.kind != "rollback" or left is None:
+        return
+    if quarantine_of(draft.state, kept.revision) is not None:
+        draft.emit(
+            ev.QuarantineLifted(
+                digest=kept.revision.digest,
+                version=kept.version,
+                by=rollout.requested_by,
+                reason=f"went back to it in {rollout.id}",
+            )
+        )
+    if left.revision.digest == kept.revision.digest:
+        return
+    reason = f": {rollout.message}" if rollout.message else ""
+    draft.emit(
+        ev.Quarantined(
+            quarantine=t.Quarantine(
+                digest=left.revision.digest,
+                origin="rollback",
+                version=left.version,
+                why=f"rolled back by {rollout.requested_by} in {rollout.id}{reason}"[:WHY_CHARS],
+            ),
+            by=rollout.requested_by,
+            rollout=rollout.id,
+        )
+    )
+
+
+def _candidates(state: t.State, named: str) -> list[tuple[str, str]]:
+    return [
+        (release.version, release.revision.digest)
+        for release in known_releases(state)
+        if named in (release.version, release.revision.digest)
+    ]
+
+
+def _named(state: t.State, named: str) -> tuple[str, str]:
+    """Version and digest of a release that was deployed here, the last of that name. A digest may
+    also be of one that was not."""
+    if found := _candidates(state, named):
+        return found[-1]
+    if named.startswith("sha256:"):
+        return "", named
+    app = state.stream.partition("@")[0]
+    raise Refused(f"no release {named} was ever deployed here", f"see: tidegate release list {app}")

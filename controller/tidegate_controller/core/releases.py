@@ -1,0 +1,42 @@
+"""Which releases an app has in an environment: active, to go back to, known, quarantined."""
+
+from tidegate_controller.core import types as t
+
+
+def active_release(state: t.State) -> t.Release | None:
+    """The release that takes traffic: the one committed last."""
+    return state.committed[-1] if state.committed else None
+
+
+def previous_release(state: t.State) -> t.Release | None:
+    """The one to go back to: the last committed that differs from the active one, and that nobody
+    has put into quarantine."""
+    return next(iter(earlier_releases(state)), None)
+
+
+def earlier_releases(state: t.State) -> list[t.Release]:
+    """All that one can go back to, each once, the last committed first."""
+    active = active_release(state)
+    found: dict[t.Revision, t.Release] = {}
+    for release in reversed(state.committed):
+        differs = active is not None and release.revision != active.revision
+        if differs and quarantine_of(state, release.revision, "rollback") is None:
+            found.setdefault(release.revision, release)
+    return list(found.values())
+
+
+def known_releases(state: t.State) -> tuple[t.Release, ...]:
+    """All that the stream may have to run again, or to name: their artifacts are still needed."""
+    in_rollout = (state.rollout.release,) if state.rollout else ()
+    return (*state.committed, *state.undone, *in_rollout)
+
+
+def quarantine_of(
+    state: t.State, revision: t.Revision, kind: t.Kind = "deploy"
+) -> t.Quarantine | None:
+    """Why the revision may not be brought here by a rollout of this kind, if that is so."""
+    for one in reversed(state.quarantined):
+        concerned = one.digest == revision.digest and one.config in ("", revision.config)
+        if concerned and (kind == "deploy" or one.origin != "rollback"):
+            return one
+    return None

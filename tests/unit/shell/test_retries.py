@@ -1,0 +1,55 @@
+"""A deployment that has ended badly is asked for again by its rollout alone."""
+
+import pytest
+from without_doors import Desk
+
+from tidegate_controller.errors import Refused
+from tidegate_protos.v1 import agent_pb2 as pb
+from tidegate_protos.v1 import operator_pb2 as op
+
+
+async def ended_badly(desk: Desk) -> str:
+    """Version 2 was undone where 1 serves, since its start failed once; the rollout."""
+    node = await desk.node("a")
+    await desk.deployed("1")
+    node.outcomes["start_slot"] = pb.OUTCOME_FAILED
+    rollout = (await desk.deployed("2", timeout_seconds=7.0)).rollout
+    del node.outcomes["start_slot"]
+    return rollout
+
+
+async def retried(desk: Desk, rollout: str, request_id: str = "retry") -> op.RolloutReply:
+    request = op.AnswerRequest(
+        request_id=request_id, rollout=rollout, answer="retry", answered_by="bob", comment="again"
+    )
+    assert not desk.control.is_under_way(rollout)
+    return await desk.requests.deploy(await desk.control.once_more(request))
+
+
+async def test_it_is_the_same_release_with_the_same_settings(desk: Desk) -> None:
+    rollout = await ended_badly(desk)
+    reply = await desk.ended(retried(desk, rollout))
+    assert reply.rollout != rollout
+    assert desk.endings()[-1] == "succeeded"
+    first, _, again = (r.event for r in desk.records() if r.kind == "Started")
+    assert again.release.version == "2"
+    assert again.spec.traffic.timeout_seconds == 7.0
+    assert (again.requested_by, again.message) == ("bob", f"retry of {rollout}: again")
+    assert first.spec != again.spec
+
+
+async def test_the_same_request_retries_once(desk: Desk) -> None:
+    rollout = await ended_badly(desk)
+    first = await desk.ended(retried(desk, rollout))
+    assert (await retried(desk, rollout)).rollout == first.rollout
+
+
+async def test_what_has_succeeded_or_was_a_rollback_is_not_retried(desk: Desk) -> None:
+    await ended_badly(desk)
+    with pytest.raises(Refused, match="rollout r1 has succeeded: there is nothing to retry"):
+        await retried(desk, "r1")
+    await desk.deployed("3")
+    back = await desk.ended(desk.rollback())
+    with pytest.raises(Refused, match="was a rollback") as refused:
+        await retried(desk, back.rollout)
+    assert refused.value.hint == "go back once more: tidegate rollback shop -e prod --to 1"
