@@ -259,6 +259,7 @@ class Engine:
     async def _append(self, batch: Batch) -> list[Record]:
         records = await self._writer.append(batch)
         note(batch.events, records)
+        self.snapshots.appended()
         appended, self._appended = self._appended, asyncio.Event()
         appended.set()
         return records

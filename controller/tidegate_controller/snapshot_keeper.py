@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 EVERY_EVENTS = 5_000
 STOP_EVENTS = 1_000  # at an orderly stop; fewer are folded in no time, and their hashes checked
-LOOK_SECONDS = 1.0  # between two looks whether there are so many
 INDEX, CLOCK, STATE = "index", "clock", "state "  # names of the parts; the last with the stream's
 
 OtherPart = Callable[[], Awaitable[bytes]]
@@ -44,6 +43,7 @@ class SnapshotKeeper:
         self._at_rest = at_rest
         self._others: dict[str, OtherPart] = {}
         self._lock = asyncio.Lock()
+        self._due = asyncio.Event()
         self.loaded: Snapshot | None = None  # what the start has begun with
         self.last_seq = 0
 
@@ -54,9 +54,14 @@ class SnapshotKeeper:
     async def run(self) -> None:
         """Take one every so many events, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            if self._log.last_seq - self.last_seq >= EVERY_EVENTS:
-                await self.take()
+            await self._due.wait()
+            self._due.clear()
+            await self.take()
+
+    def appended(self) -> None:
+        """Something was, so that one may be due."""
+        if self._log.last_seq - self.last_seq >= EVERY_EVENTS:
+            self._due.set()
 
     async def take(self, least: int = 1) -> None:
         """Take one now, unless fewer events than that have happened since the last."""

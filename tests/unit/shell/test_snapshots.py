@@ -190,7 +190,6 @@ async def test_one_is_taken_every_so_many_events(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_keeper, "EVERY_EVENTS", 5)
-    monkeypatch.setattr(snapshot_keeper, "LOOK_SECONDS", 0.001)
     await desk.node("a")
     await desk.deployed("1")
     await desk.until(lambda: desk.engine.snapshots.last_seq > desk.log.last_seq - 5)
