@@ -48,12 +48,9 @@ def spelled(app: str, specs: Mapping[str, Spec]) -> str:
 def _environment(spec: Spec) -> dict[str, object]:
     whole = {name: key for name, key in ENVIRONMENT.items() if name not in WAVES}
     own = {name: WAVES[name] for name in STRATEGY_KEYS[spec.strategy]}
-    of_waves = {name for name, key in own.items() if key.field in Waves.__struct_fields__}
-    return {
-        **_given(spec, whole),
-        **_given(spec, {name: key for name, key in own.items() if name not in of_waves}),
-        **_given(spec.waves, {name: own[name] for name in of_waves}),
-    }
+    of_waves = {n: key for n, key in own.items() if key.field in Waves.__struct_fields__}
+    of_spec = {name: key for name, key in own.items() if name not in of_waves}
+    return _given(spec, whole) | _given(spec, of_spec) | _given(spec.waves, of_waves)
 
 
 def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
