@@ -94,7 +94,8 @@ class Requests:
         with self._naming_the_holder(stream):
             goal = self._goal(stream, input_)
             steps, after = self._foreseen(stream, input_)
-        return plan_view(stream, after, goal, steps, self._plan_id(stream, steps))
+        before = self._engine.state(stream).spec
+        return plan_view(stream, after, goal, steps, self._plan_id(stream, steps), before)
 
     async def answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
         answer = ANSWERS.get(request.answer)

@@ -9,6 +9,7 @@ from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts, waiting_rollouts
 from tidegate_controller.cli.deploy import detach_option
 from tidegate_controller.cli.follow import Asking, attach, follow, requested_by
+from tidegate_controller.cli.phrases import amount
 from tidegate_controller.cli.terminal import (
     AsListed,
     columns,
@@ -19,15 +20,10 @@ from tidegate_controller.cli.terminal import (
     with_controller,
 )
 from tidegate_controller.cli.words import a_name, a_rollout
-from tidegate_controller.cli.works import called
+from tidegate_controller.cli.works import ANSWERS, answer_lines, called
 from tidegate_controller.documents import RolloutSummary, RolloutView, StepView
 from tidegate_protos.v1 import operator_pb2 as pb
 
-ANSWERS = {
-    "continue": "Go on: it was done.",
-    "retry": "Do once more what is in doubt.",
-    "abort": "Give up, and go back to where it was.",
-}
 MORE = {
     "continue": "What is in doubt was done all the same, or a person has done it.",
     "retry": "That is what has failed, or of which nobody knows whether it was done.",
@@ -80,7 +76,10 @@ def rollout_list(client: Client, app: str | None, limit: int, as_json: bool) -> 
 
 def _why(each: RolloutSummary) -> str:
     commit = f"({short(each.commit)})" if each.commit else ""
-    return " ".join(part for part in (each.message, commit) if part)
+    settings = ""
+    if each.differences and each.previous and each.previous.version == each.release.version:
+        settings = f"[{amount(len(each.differences), 'setting')} changed]"
+    return " ".join(part for part in (each.message, commit, settings) if part)
 
 
 @rollout.command("show")
@@ -123,19 +122,14 @@ def rollout_lines(view: RolloutView) -> list[str]:
         f"  by {view.requested_by}, {local_time(view.started_at)}{until}",
     ]
     lines += [f"  why: {view.message}"] if view.message else []
-    lines += [f"  {note}" for note in view.notes]
+    lines += [f"  {note}" for note in (*view.notes, *view.differences)]
     lines += [f"  from commit {view.commit}"] if view.commit else []
     for index, step in enumerate(view.steps):
         passed_by = any(later.state != "pending" for later in view.steps[index:])
         is_over = view.ended_at is not None or passed_by
         lines += _step_lines(step, view.reason, is_over=is_over)
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
-    width = max((len(answer) for answer in view.answers), default=0)
-    lines += [
-        f"  next: tidegate rollout {answer:{width}} {view.rollout}   {ANSWERS.get(answer, '')}"
-        for answer in view.answers
-    ]
-    return lines
+    return lines + [f"  next: {line}" for line in answer_lines(view.rollout, view.answers)]
 
 
 def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
