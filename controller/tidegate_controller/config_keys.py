@@ -61,7 +61,12 @@ ENVIRONMENT = {
         known_yet(_literals(Spec, "strategy")),
         "how the new release takes over; the only one yet",
     ),
-    "protected": Key("protected", boolean, "whoever deploys here is asked whether it is meant"),
+    "protected": Key(
+        "protected",
+        boolean,
+        "whoever deploys here is asked whether it is meant; and whoever rolls back, since the last "
+        "deployment that had it so",
+    ),
 }
 HOOKS = {
     "install": Key(

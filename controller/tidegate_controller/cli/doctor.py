@@ -8,7 +8,7 @@ import click
 from tidegate_controller import options
 from tidegate_controller.cli.client import Client, default_socket
 from tidegate_controller.cli.settings import file_option, with_settings
-from tidegate_controller.cli.terminal import clean, json_option, with_controller
+from tidegate_controller.cli.terminal import json_option, say_wrapped, with_controller
 from tidegate_controller.doctor import fleet, workstation
 from tidegate_protos import findings
 from tidegate_protos.findings import Finding
@@ -43,7 +43,11 @@ def doctor(
       tidegate doctor --data /var/lib/tidegate/controller
     """
     found = [*workstation.look(path), *_controller(client, flags, settings)]
-    click.echo(findings.as_json(found) if as_json else clean(findings.as_text(found)))
+    if as_json:
+        click.echo(findings.as_json(found))
+    else:
+        for line in findings.as_text(found).splitlines():
+            say_wrapped(line, indent=6)
     return findings.exit_code(found)
 
 

@@ -9,18 +9,18 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import rollouts
 from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.cli.terminal import (
+    clean,
     json_option,
     local_time,
     print_json,
     say,
     say_wrapped,
+    to_width,
     with_controller,
 )
 from tidegate_controller.cli.words import a_rollout
 from tidegate_controller.documents import Document, EventView
 from tidegate_controller.errors import UsageError
-
-DATA_CHARS = 120
 
 
 @click.command()
@@ -38,7 +38,8 @@ DATA_CHARS = 120
 def log(client: Client, follow: bool, rollout_id: str | None, as_json: bool) -> None:
     """Show the event log.
 
-    The oldest event comes first; with --json they are complete, one a line.
+    The oldest event comes first. On a terminal lines are cut at its width; with --json each event
+    is a document.
 
     \b
     Example:
@@ -49,15 +50,15 @@ def log(client: Client, follow: bool, rollout_id: str | None, as_json: bool) -> 
         if as_json:
             print_json(event)
         else:
-            say(_event_line(event))
+            (line,) = to_width([clean(_event_line(event))])
+            say(line)
 
 
 def _event_line(event: EventView) -> str:
     data = dict(event.data)
     data.pop("type", None)
     text = msgspec.json.encode(data).decode()
-    shown = text if len(text) <= DATA_CHARS else text[: DATA_CHARS - 3] + "..."
-    return f"{event.seq:6}  {local_time(event.at)}  {event.stream:20}  {event.kind:18}  {shown}"
+    return f"{event.seq:6}  {local_time(event.at)}  {event.stream:20}  {event.kind:18}  {text}"
 
 
 class SentenceView(Document, kw_only=True):
