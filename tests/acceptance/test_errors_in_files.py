@@ -222,7 +222,8 @@ def test_wrong_words_are_answered_with_what_was_wrong_and_where_to_look(
     answer = Desk(tmp_path).type(*words, TIDEGATE_CONTROLLER=NOBODY)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("Usage: ")
-    assert "--help' for help" in answer.err
+    assert "\nerror: " in answer.err
+    assert answer.err.endswith(" --help\n")
     assert named in answer.err
 
 
