@@ -7,7 +7,7 @@ finds. It raises `AgentError` when it fails, and returns the slot whose state go
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tidegate_agent import cleaning, inspection, preparation
+from tidegate_agent import cleaning, inspection, launching, preparation, users
 from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
 from tidegate_agent.job import Job
@@ -35,6 +35,7 @@ async def prepare_slot(app: App, job: Job) -> Slot:
     )
     size_bytes = app.releases.unpacked_bytes(artifact.digest)
     await preparation.make_ready(slot, job, release, size_bytes, app.ports_but(slot))
+    launching.check_program(prepare.service, users.find(prepare.service.user))
     return slot
 
 

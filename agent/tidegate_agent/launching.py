@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tidegate_agent import environment_file, users
 from tidegate_agent.errors import ServiceError
-from tidegate_agent.processes import Launch, base_environment
+from tidegate_agent.processes import Launch, base_environment, find_program
 from tidegate_protos.rules import UNIT, UNIT_PLACEHOLDERS, render
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -51,6 +51,19 @@ def launch(
         output=output,
         user=users.find(service.user),
     )
+
+
+def check_program(service: pb.Service, user: users.User | None) -> None:
+    """Raise ServiceError where the command names a program that no folder of its PATH has. Not
+    asked where the PATH may be another one by the time of the start."""
+    name = service.command[0] if service.command else ""
+    path = service.environment.get("PATH") or base_environment(user)["PATH"]
+    folders_are_known = all(
+        folder.startswith("/") and "{" not in folder for folder in path.split(":")
+    )
+    if not name or "/" in name or "{" in name or service.environment_file or not folders_are_known:
+        return
+    find_program(name, path)
 
 
 def all_variables(service: pb.Service, known: Mapping[str, str]) -> dict[str, str]:

@@ -216,14 +216,19 @@ def _check(launch: Launch, search_path: str) -> None:
     if not os.path.isdir(launch.directory):
         raise ServiceError(f"cannot start {name!r}: the directory {launch.directory} is missing")
     if "/" not in name:
-        if shutil.which(name, path=search_path) is None:
-            raise ServiceError(f"command not found: {name!r}, in PATH {_clipped(search_path)}")
+        find_program(name, search_path)
         return
     program = launch.directory / name
     if not os.path.isfile(program):
         raise ServiceError(f"command not found: {name!r}, in {launch.directory}")
     if not os.access(program, os.X_OK):
         raise ServiceError(f"not executable: {name!r}, in {launch.directory}")
+
+
+def find_program(name: str, search_path: str) -> None:
+    """Raise ServiceError where no folder of the path has it."""
+    if shutil.which(name, path=search_path) is None:
+        raise ServiceError(f"command not found: {name!r}, in PATH {_clipped(search_path)}")
 
 
 def _clipped(search_path: str) -> str:

@@ -49,6 +49,7 @@ class Slot:
         self.record: SlotRecord | None = None
         self.node = node
         self.home = home
+        self._called = f"slot {name} of {home.name}"  # in the log, which is of all apps
         self.host = host
         self.trees = Trees(self.folder)
         self._journal = journal
@@ -173,7 +174,7 @@ class Slot:
         self._healthy = False
         self._detail = ending_in_words(how, grace_seconds)
         if how in BY_FORCE:
-            log.warning("slot %s was %s", self.name, self._detail)
+            log.warning("%s was %s", self._called, self._detail)
         return how
 
     async def _give_up(self, grace_seconds: float) -> None:
@@ -181,7 +182,7 @@ class Slot:
         try:
             await self.stop(grace_seconds)
         except AgentError as error:
-            log.error("slot %s was not stopped after a start that failed: %s", self.name, error)
+            log.error("%s was not stopped after a start that failed: %s", self._called, error)
 
     async def _take_up(self, environment: str, start: pb.StartSlot, place: Path) -> bool:
         """Whether it runs just this already, perhaps from before a crash, and goes on with it."""
@@ -245,7 +246,7 @@ class Slot:
             handle = await service.present()
             alive = handle is not None and (await service.manager.look(handle)).alive
         except AgentError as error:
-            log.error("what slot %s runs cannot be told: %s", self.name, error)
+            log.error("what %s runs cannot be told: %s", self._called, error)
             self._detail = str(error)
             if record.phase == "wanted":
                 self._keep(healthy=None)
@@ -305,7 +306,7 @@ class Slot:
         try:
             self._save(fresh)
         except JournalError as error:
-            log.error("slot %s is started again with its former token: %s", self.name, error)
+            log.error("%s is started again with its former token: %s", self._called, error)
             fresh = replace(record, handle=None)
         await self._spawn(fresh)
 
@@ -318,7 +319,7 @@ class Slot:
     def changed(self, healthy: bool | None, detail: str) -> None:
         self._healthy, self._detail = healthy, detail
         word = {True: "healthy", False: "unhealthy", None: "not known to be healthy"}[healthy]
-        log.info("slot %s is %s: %s", self.name, word, clipped(detail, DETAIL_CHARACTERS))
+        log.info("%s is %s: %s", self._called, word, clipped(detail, DETAIL_CHARACTERS))
         self._on_change(self)
 
     # --- The record and what belongs to it ----------------------------------------------------
@@ -343,7 +344,7 @@ class Slot:
         try:
             self._journal.save_slot(record)
         except JournalError as error:
-            log.error("the process of slot %s could not be recorded: %s", self.name, error)
+            log.error("the process of %s could not be recorded: %s", self._called, error)
 
     def _save(self, record: SlotRecord) -> None:
         self._journal.save_slot(record)

@@ -250,6 +250,10 @@ def variables(at: At) -> object:
             )
         elif variable.startswith("TIDEGATE_"):
             at.inner(variable).wrong("names that begin with TIDEGATE_ are set by Tidegate itself")
+        elif variable == "PORT" and at.value[variable] != "{port}":
+            at.inner(variable).wrong(
+                "is set by Tidegate itself; which port it is: ports = { blue = 8001, green = 8002 }"
+            )
     return {
         variable: template(at.inner(variable, value), 'a string such as "info"', may_be_empty=True)
         for variable, value in at.value.items()

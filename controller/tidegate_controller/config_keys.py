@@ -69,7 +69,12 @@ ENVIRONMENT = {
         boolean,
         "somebody has to say `tidegate rollout approve` before a deployment gets any traffic",
     ),
-    "protected": Key("protected", boolean, "whoever deploys here is asked whether it is meant"),
+    "protected": Key(
+        "protected",
+        boolean,
+        "whoever deploys here is asked whether it is meant; and whoever rolls back, since the last "
+        "deployment that had it so",
+    ),
     **WAVES,
 }
 HOOKS = {

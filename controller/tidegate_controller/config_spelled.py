@@ -72,7 +72,15 @@ def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
 
 def differences(before: Settings, after: Settings) -> list[str]:
     """What is otherwise, a line a key, in the words of the file; of tables, each key by itself."""
-    was, is_now = _by_key(before), _by_key(after)
+    return _otherwise(_by_key(_of_settings(before)), _by_key(_of_settings(after)))
+
+
+def differences_beside(before: Spec, after: Spec) -> list[str]:
+    """The same of what no slot runs with: pace of a rollout, retention, traffic."""
+    return _otherwise(_by_key(_beside_settings(before)), _by_key(_beside_settings(after)))
+
+
+def _otherwise(was: Mapping[str, str], is_now: Mapping[str, str]) -> list[str]:
     return [
         f"{key}: {was.get(key, NOT_GIVEN)} -> {is_now.get(key, NOT_GIVEN)}"
         for key in dict.fromkeys((*was, *is_now))
@@ -80,14 +88,26 @@ def differences(before: Settings, after: Settings) -> list[str]:
     ]
 
 
-def _by_key(settings: Settings) -> dict[str, str]:
-    """Every setting under its whole name, such as `service.environment.MODE`."""
-    sections = {
+def _of_settings(settings: Settings) -> dict[str, dict[str, object]]:
+    return {
         "service": _given(settings.service, keys_of(settings.service.manager)),
         "health": _probe(settings.health) | _given(settings.health, WAITS),
         "hooks": _given(settings.hooks, HOOKS),
         "artifact": _given(settings, ARTIFACT),
     }
+
+
+def _beside_settings(spec: Spec) -> dict[str, dict[str, object]]:
+    own = ("adapter", *ADAPTERS[spec.traffic.adapter])
+    return {
+        "rollout": _given(spec.pace, ROLLOUT),
+        "retention": _given(spec.keep, RETENTION),
+        "traffic": _given(spec.traffic, {key: TRAFFIC[key] for key in own}),
+    }
+
+
+def _by_key(sections: Mapping[str, dict[str, object]]) -> dict[str, str]:
+    """Every setting under its whole name, such as `service.environment.MODE`."""
     found: dict[str, str] = {}
     for section, values in sections.items():
         for name, value in values.items():

@@ -56,6 +56,7 @@ class RolloutSummary(Document, kw_only=True):
     requested_by: str
     message: str = ""  # why, in the words of whoever asked
     commit: str = ""  # of the working directory that was deployed from; "-dirty": and changes
+    differences: list[str] = []  # settings that are otherwise than in `previous`, a line each
     started_at: str
     ended_at: str | None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from tidegate_controller.config_spelled import differences
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.documents import (
@@ -139,6 +140,10 @@ def summary(view: RolloutView) -> RolloutSummary:
     return RolloutSummary(**{name: getattr(view, name) for name in names})
 
 
+def _differences(previous: t.Release | None, release: t.Release) -> list[str]:
+    return differences(previous.settings, release.settings) if previous else []
+
+
 class Fold:
     """Adds up the events of one rollout, from its `Started` on, to its view."""
 
@@ -170,6 +175,7 @@ class Fold:
             requested_by=event.requested_by,
             message=event.message,
             commit=event.commit,
+            differences=_differences(event.previous, event.release),
             notes=list(event.notes),
             started_at=record.at,
             ended_at=None,

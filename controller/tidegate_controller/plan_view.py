@@ -2,19 +2,26 @@
 
 from collections.abc import Sequence
 
-from tidegate_controller.config_spelled import differences
+from tidegate_controller.config_spelled import differences, differences_beside
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.reach import reach_notes
 from tidegate_controller.core.releases import active_release, earlier_releases
+from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlannedStep, PlanView
 from tidegate_controller.views import release_view
 from tidegate_controller.wire import release_of, split_stream
 
 
 def plan_view(
-    stream: str, state: t.State, goal: t.Goal, steps: Sequence[t.Step], plan_id: str
+    stream: str,
+    state: t.State,
+    goal: t.Goal,
+    steps: Sequence[t.Step],
+    plan_id: str,
+    before: Spec | None,
 ) -> PlanView:
+    """`before`: what was asked for when a deployment last succeeded."""
     app, environment = split_stream(stream)
     previous, earlier = active_release(state), earlier_releases(state)
     return PlanView(
@@ -27,7 +34,7 @@ def plan_view(
         previous=release_view(previous) if previous else None,
         protected=goal.spec.protected,
         differences=[
-            *_differences(previous, goal.release),
+            *_differences(previous, goal, before),
             *reach_notes(state, goal),
             *_traffic_difference(steps),
         ],
@@ -36,8 +43,9 @@ def plan_view(
     )
 
 
-def _differences(previous: t.Release | None, release: t.Release) -> list[str]:
+def _differences(previous: t.Release | None, goal: t.Goal, spec: Spec | None) -> list[str]:
     """What is otherwise than in the release that is active, a line each."""
+    release = goal.release
     if previous is None:
         return [f"{release.version} is the first release here"]
     found = []
@@ -47,6 +55,7 @@ def _differences(previous: t.Release | None, release: t.Release) -> list[str]:
         before, after = previous.revision.digest[:19], release.revision.digest[:19]
         found.append(f"artifact: {before}… -> {after}…")
     found += differences(previous.settings, release.settings)
+    found += differences_beside(spec, goal.spec) if spec else []
     return found or ["nothing: the same release with the same settings"]
 
 

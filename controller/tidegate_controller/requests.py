@@ -92,7 +92,8 @@ class Requests:
         with self._naming_the_holder(stream):
             goal = self._goal(stream, input_)
             steps, after = self._foreseen(stream, input_)
-        return plan_view(stream, after, goal, steps, self._plan_id(stream, steps))
+        before = self._engine.state(stream).spec
+        return plan_view(stream, after, goal, steps, self._plan_id(stream, steps), before)
 
     async def clean_up(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:
         """What was asked of whom, and by what in the log they answer."""

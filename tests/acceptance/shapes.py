@@ -43,6 +43,7 @@ SUMMARY = {
     "requested_by": str,
     "message": str,
     "commit": str,
+    "differences": Many(list, str),
     "started_at": TIME,
     "ended_at": Either([None, TIME]),
 }

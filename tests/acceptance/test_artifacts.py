@@ -246,7 +246,8 @@ def test_what_was_pushed_is_deployed_later_by_its_digest(desk: Desk) -> None:
         "version": "7",
     }
     artifact.unlink()
-    deployed = desk.type("deploy", "--artifact", digest, "--version", "7", cwd=app.folder)
+    shortened = f"{digest[:17]}..."  # as a list on a narrow terminal has it
+    deployed = desk.type("deploy", "--artifact", shortened, "--version", "7", cwd=app.folder)
     assert deployed.code == 0, deployed
     app.assert_serving("7")
     listed = release(desk, app, "7")
@@ -267,6 +268,7 @@ def test_the_list_says_which_release_is_where(desk: Desk) -> None:
     assert table[0].split()[:4] == ["RELEASE", "APP", "STATE", "ACTIVE"]
     assert "web-1" in table[2]
     assert all("listed@test" in line for line in table[1:])
+    assert [line.split()[-1] for line in table[1:]] == [each["digest"] for each in listed]
     unknown = desk.type("release", "list", "nobodys")
     assert (unknown.code, unknown.out) == (2, "")
     assert "there is no release of nobodys" in unknown.err
@@ -279,6 +281,10 @@ def test_a_digest_that_the_controller_does_not_have_is_said(desk: Desk) -> None:
     assert (answer.code, answer.out) == (2, "")
     assert "the controller has no artifact sha256:1111" in answer.err
     assert "  next: what it has: tidegate release list" in answer.err
+    words[2] = "1" * 10
+    answer = desk.type(*words, cwd=app.folder)
+    assert (answer.code, answer.out) == (2, "")
+    assert "the controller has no artifact whose digest begins with 1111111111" in answer.err
 
 
 # --- Looked at before anything is sent -----------------------------------------------------------
@@ -352,4 +358,5 @@ def test_what_is_no_whole_archive_is_refused_in_words(
     said = refusal(app, str(artifact))
     assert str(artifact) in said
     assert found in said
-    assert "  next: an artifact is a .tar.gz, .tar.zst, .tar or .zip: tar czf" in said
+    assert "an artifact is a .tar.gz, .tar.zst, .tar or .zip: tar czf" in said
+    assert ("  next: build it again, or copy it again" in said) == ("cannot be unpacked" in said)

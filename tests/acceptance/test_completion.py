@@ -97,3 +97,17 @@ def test_a_shell_that_is_not_known_is_an_error(desk: Desk) -> None:
     answer = desk.type("completion", "powershell")
     assert (answer.code, answer.out) == (2, "")
     assert "is not one of 'bash', 'zsh', 'fish'" in answer.err
+
+
+def test_files_folders_and_fixed_words_are_offered_too(desk: Desk, shop: AppFolder) -> None:
+    def kinds(line: str) -> list[str]:
+        return desk.type(
+            _TIDEGATE_COMPLETE="bash_complete",
+            COMP_CWORD=str(line.count(" ")),
+            COMP_WORDS=line,
+        ).out.splitlines()
+
+    assert kinds("tidegate deploy --artifact ../shop-1") == ["file,../shop-1"]
+    assert kinds("tidegate controller run --data ../") == ["dir,../"]
+    assert completed(desk, "tidegate init --traffic ") == ["caddy", "exec", "none"]
+    assert shop.status()["digest"] in completed(desk, "tidegate deploy --artifact sha256:")

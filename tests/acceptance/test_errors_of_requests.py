@@ -56,6 +56,7 @@ def test_a_second_deployment_at_once_is_refused_and_names_the_first(desk: Desk) 
         follow = f"tidegate rollout show {running} --watch"
         assert_refused(answer, 4, message, follow)
         assert f"; asked for by {getpass.getuser()}@" in answer.err
+        assert "uploading" not in answer.err
     assert len(app.events()) == begun
     app.let_go()
     assert rest_of(first).code == 0

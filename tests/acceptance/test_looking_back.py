@@ -154,7 +154,12 @@ def test_who_waits_for_a_person_exits_with_5_and_says_what_to_type(desk: Desk) -
     last = [line.partition("  ")[2] for line in answer.out.splitlines()[-4:]]
     assert last[0].startswith("waiting for a person: switch all traffic to 127.0.0.1:")
     assert last[1:] == [
-        f"  next: tidegate rollout {word} {name}" for word in ("continue", "retry", "abort")
+        f"  next: tidegate rollout {word:8} {name}   {meaning}"
+        for word, meaning in (
+            ("continue", "Go on: it was done."),
+            ("retry", "Do once more what is in doubt."),
+            ("abort", "Give up, and go back to where it was."),
+        )
     ]
     shown = desk.type("rollout", "show", name)
     assert "\n  waits for a person: switch all traffic to " in shown.out

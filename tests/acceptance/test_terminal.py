@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 from desk import AppFolder, Desk
 from servers import own_controller
 
@@ -229,11 +228,17 @@ def test_the_status_is_drawn_again_as_things_change(desk: Desk) -> None:
     assert not terminal.cursor_is_hidden
 
 
-@pytest.mark.parametrize("command", ["status shop", "rollout list shop"])
-def test_tables_are_cut_at_the_width_of_the_terminal(
-    desk: Desk, shop: AppFolder, command: str
-) -> None:
-    terminal = desk.sit_down(*command.split(), columns=30)
+def test_the_status_is_cut_at_the_width_of_the_terminal(desk: Desk, shop: AppFolder) -> None:
+    terminal = desk.sit_down("status", "shop", columns=30)
     assert terminal.end() == 0
     assert any(line.endswith("...") for line in terminal.lines)
-    assert len(terminal.lines) == len(desk.type(*command.split()).out.splitlines())
+    assert len(terminal.lines) == len(desk.type("status", "shop").out.splitlines())
+
+
+def test_a_list_that_is_wider_than_the_terminal_loses_no_column(
+    desk: Desk, shop: AppFolder
+) -> None:
+    terminal = desk.sit_down("rollout", "list", "shop", columns=60)
+    assert terminal.end() == 0
+    header = desk.type("rollout", "list", "shop").out.splitlines()[0].split()
+    assert " ".join(terminal.lines[:2]).split() == header

@@ -121,7 +121,7 @@ def test_both_logs_say_what_was_done_about_what_and_no_secret(
     assert house.deploy("2", exits_at_once=True).state == "rolled_back"
     for pid in app_pids(house):
         os.kill(pid, signal.SIGKILL)
-    until(house, "web-1", "slot blue is ")
+    until(house, "web-1", "slot blue of hello is ")
     house.stop()
     controller = lines(house.folder / "logs" / "controller.json")
     agent = lines(house.folder / "logs" / "agent.json")
@@ -140,7 +140,7 @@ def test_both_logs_say_what_was_done_about_what_and_no_secret(
     assert [line["app"] for line in starts] == ["hello", "hello"]
     assert [line["environment"] for line in starts] == ["test", "test"]
     assert all(line["action"] in line["message"] for line in starts)
-    (exited, *_) = (line for line in agent if line["message"].startswith("slot blue is "))
+    (exited, *_) = (line for line in agent if line["message"].startswith("slot blue of hello is "))
     assert (exited["app"], exited["environment"]) == ("hello", "test")
     files = [path for path in house.folder.rglob("*") if path.suffix in (".log", ".json")]
     logs = [path for path in files if "apps" not in path.parts and path.name != "release.json"]

@@ -239,7 +239,7 @@ def test_every_hostile_archive_is_refused_before_it_is_sent_and_by_the_agent(
         said = typed("deploy", "--artifact", str(path), "--version", "1", "--json")
         assert (said.code, said.out) == (2, ""), (path, said)
         assert said.err.startswith(f"error: the artifact {path} "), said.err
-        assert "\n  next: an artifact is a .tar.gz, .tar.zst, .tar or .zip: tar czf" in said.err
+        assert "an artifact is a .tar.gz, .tar.zst, .tar or .zip: tar czf" in said.err
         tree = corpus.with_name("tree")
         refusal = refused_by_the_agent(path, tree)
         assert words in refusal

@@ -26,3 +26,13 @@ def test_what_is_set_in_stays_so_and_what_follows_is_set_in_more(
 def test_without_a_terminal_a_sentence_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say_wrapped("word " * 100)
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_table_that_is_too_wide_loses_no_column() -> None:
+    lines = terminal.folded(("NAME", "WHAT", "WHY"), [("web-1", "x" * 12, "it is so")], 20)
+    assert lines == [
+        "NAME   WHAT",
+        "    WHY",
+        "web-1  xxxxxxxxxxxx",
+        "    it is so",
+    ]

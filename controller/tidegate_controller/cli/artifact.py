@@ -39,7 +39,8 @@ def checked_artifact(text: str) -> Path:
             look_through(file.fileno(), form, LIMITS)
         except Refused as problem:
             raise UsageError(
-                f"the artifact {path} cannot be unpacked: {problem}", HINT
+                f"the artifact {path} cannot be unpacked: {problem}",
+                f"build it again, or copy it again where it was whole; {HINT}",
             ) from problem
     return path
 

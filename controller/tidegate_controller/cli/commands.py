@@ -113,7 +113,7 @@ def main() -> None:
             announce(f"  next: {error.hint}")
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         end_interrupted()
@@ -127,6 +127,16 @@ def main() -> None:
     if code == INTERRUPTED:
         end_interrupted()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """In the form of all other errors."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        announce(context.get_usage())
+    announce(f"error: {error.format_message()}")
+    if context is not None:
+        announce(f"  next: {context.command_path} --help")
 
 
 def _stand_in_for_closed() -> None:

@@ -97,6 +97,26 @@ def paused_rollouts(
     return _items(begun, {each.rollout: _summary(each) for each in past if each.state == "paused"})
 
 
+def artifacts(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Files, unless it begins as a digest does: then what the controller has."""
+    if not begun.startswith("sha256:"):
+        return [CompletionItem(begun, type="file")]
+    found = asked(context, lambda client: client.releases("").releases) or []
+    names = {each.digest: f"{each.app or ''} {each.version or ''}".strip() for each in found}
+    return _items(begun, names)
+
+
+def paths(metavar: str) -> Callable[..., list[CompletionItem]]:
+    """Of a setting whose value is called so: folders, files, or nothing."""
+    kind = {"DIR": "dir", "FILE": "file", "PATH": "file"}.get(metavar)
+    return lambda _, __, begun: [CompletionItem(begun, type=kind)] if kind else []
+
+
+def words(*known: str) -> Callable[..., list[CompletionItem]]:
+    """One of these."""
+    return lambda _, __, begun: _items(begun, dict.fromkeys(known, ""))
+
+
 def asked(context: click.Context, ask: Callable[[Client], A]) -> A | None:
     """The controller's answer; None where there is none, for nothing may be said here."""
     address = context.params.get("address") or context.find_root().params.get("address")

@@ -19,20 +19,9 @@ from tidegate_controller.cli.deploy import detach_option
 from tidegate_controller.cli.follow import Asking, follow, requested_by
 from tidegate_controller.cli.terminal import json_option, print_json, say, with_controller
 from tidegate_controller.cli.words import a_rollout
+from tidegate_controller.cli.works import ANSWERS
 from tidegate_protos.v1 import operator_pb2 as pb
 
-ANSWERS = {
-    "continue": "Go on: it was done.",
-    "retry": "Do once more what is in doubt.",
-    "approve": "Say yes: it may get traffic.",
-    "promote": "Go on now: end the soak, or say yes to more traffic.",
-}
-# What may be typed next, and what it does: for whoever looks at a rollout that waits.
-NEXT = {
-    **ANSWERS,
-    "abort": "Give up, and go back to where it was.",
-    "resume": "Go on where it was.",
-}
 MORE = {
     "continue": "What is in doubt was done all the same, or a person has done it.",
     "retry": "That is what has failed, or of which nobody knows whether it was done. Of a "
@@ -199,4 +188,4 @@ def abort(
     )
 
 
-COMMANDS = (pause, resume, abort, *(_answer_command(answer) for answer in ANSWERS))
+COMMANDS = (pause, resume, abort, *(_answer_command(answer) for answer in MORE))

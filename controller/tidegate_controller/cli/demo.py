@@ -1,5 +1,6 @@
 """`tidegate demo`: the main job on this machine, for real."""
 
+import shutil
 import signal
 import sys
 import time
@@ -97,7 +98,7 @@ def demo(nodes: int, keep: bool, stop_folder: Path | None, as_json: bool) -> int
         raise unexpected
     if not (keep or as_json):
         say("")
-        say("what next: run it again and play with it:  tidegate demo --keep")
+        say(f"what next: run it again and play with it:  {_typed()} demo --keep")
         say("           do it by hand with your own app: the quickstart in README.md")
     return 0
 
@@ -187,16 +188,27 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} s"
 
 
+def _typed() -> str:
+    """How this command is typed here: `make demo` has it in a folder that is on nobody's PATH."""
+    program = Path(sys.argv[0])
+    found = shutil.which(program.name)
+    if program.name == "__main__.py":
+        return f"{sys.executable} -m {__package__.partition('.')[0]}"
+    known = found is not None and program.exists() and program.samefile(found)
+    return program.name if known else str(program)
+
+
 def _say_kept(fleet: "LocalFleet", *, as_json: bool) -> None:
-    stop = f"tidegate demo --stop {fleet.folder}"
+    tidegate = _typed()
+    stop = f"{tidegate} demo --stop {fleet.folder}"
     if as_json:
         announce(f"everything runs on, in {fleet.folder}")
-        announce(f"  next: tidegate --controller {fleet.address} status; {stop}")
+        announce(f"  next: {tidegate} --controller {fleet.address} status; {stop}")
         return
     say("")
     say(f"everything runs on, in {fleet.folder}; try:")
     say(f"  export TIDEGATE_CONTROLLER={fleet.address}")
     for command in ("status", "rollout list", "rollout show r3", "log", "rollback hello"):
-        say(f"  tidegate {command}")
+        say(f"  {tidegate} {command}")
     say(f"  curl {fleet.url}")
     say(f"and end it all with: {stop}")

@@ -107,13 +107,15 @@ def deploy(
             again=force,
             plan_id=plan_id or "",
         )
-        if only_plan:
-            show_plan(client.plan(pb.PlanRequest(deploy=request)), as_json=as_json)
-            return 0
-        if spec.protected and not yes:
+        asks = spec.protected and not (yes or only_plan)
+        if asks:
             require_yes(spec.environment, as_json=as_json)
+        if only_plan or asks or found.file:  # what is refused anyway is not uploaded
             view = client.plan(pb.PlanRequest(deploy=request))
-            if view.steps:
+            if only_plan:
+                show_plan(view, as_json=as_json)
+                return 0
+            if asks and view.steps:
                 confirm(view)
                 request.plan_id = request.plan_id or view.plan_id
         send(client, found, label)

@@ -9,7 +9,7 @@ from tidegate_controller import options
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.settings import file_option, with_settings
 from tidegate_controller.cli.target import default_socket
-from tidegate_controller.cli.terminal import clean, json_option, with_controller
+from tidegate_controller.cli.terminal import json_option, say_wrapped, with_controller
 from tidegate_controller.doctor import fleet, workstation
 from tidegate_protos import findings
 from tidegate_protos.findings import Finding
@@ -44,7 +44,11 @@ def doctor(
       tidegate doctor --data /var/lib/tidegate/controller
     """
     found = [*workstation.look(path), *_controller(client, flags, settings)]
-    click.echo(findings.as_json(found) if as_json else clean(findings.as_text(found)))
+    if as_json:
+        click.echo(findings.as_json(found))
+    else:
+        for line in findings.as_text(found).splitlines():
+            say_wrapped(line, indent=6)
     return findings.exit_code(found)
 
 

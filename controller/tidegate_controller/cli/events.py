@@ -11,18 +11,18 @@ from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.cli.log_verify import verify
 from tidegate_controller.cli.terminal import (
     AsListed,
+    clean,
     json_option,
     local_time,
     print_json,
     say,
     say_wrapped,
+    to_width,
     with_controller,
 )
 from tidegate_controller.cli.words import a_rollout
 from tidegate_controller.documents import Document, EventView
 from tidegate_controller.errors import UsageError
-
-DATA_CHARS = 120
 
 
 @click.group(cls=AsListed, invoke_without_command=True)
@@ -40,7 +40,8 @@ DATA_CHARS = 120
 def log(client: Client, follow: bool, rollout_id: str | None, as_json: bool) -> None:
     """Show the event log.
 
-    The oldest event comes first; with --json they are complete, one a line.
+    The oldest event comes first. On a terminal lines are cut at its width; with --json each event
+    is a document.
 
     \b
     Example:
@@ -53,7 +54,8 @@ def log(client: Client, follow: bool, rollout_id: str | None, as_json: bool) -> 
         if as_json:
             print_json(event)
         else:
-            say(_event_line(event))
+            (line,) = to_width([clean(_event_line(event))])
+            say(line)
 
 
 log.add_command(verify)
@@ -63,8 +65,7 @@ def _event_line(event: EventView) -> str:
     data = dict(event.data)
     data.pop("type", None)
     text = msgspec.json.encode(data).decode()
-    shown = text if len(text) <= DATA_CHARS else text[: DATA_CHARS - 3] + "..."
-    return f"{event.seq:6}  {local_time(event.at)}  {event.stream:20}  {event.kind:18}  {shown}"
+    return f"{event.seq:6}  {local_time(event.at)}  {event.stream:20}  {event.kind:18}  {text}"
 
 
 class SentenceView(Document, kw_only=True):

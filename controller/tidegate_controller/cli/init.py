@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tidegate_controller import config, hints
+from tidegate_controller.cli.completion import words
 from tidegate_controller.cli.terminal import config_file_option, json_option, print_json, say
 from tidegate_controller.documents import Document
 from tidegate_controller.errors import UsageError
@@ -83,7 +84,12 @@ QUESTIONS = {
 @click.option("--command", metavar="WORDS", help="Else as Procfile and the like have it.")
 @click.option("--ports", metavar="any|BLUE,GREEN", help="Else any free ones.")
 @click.option("--health", metavar="PATH|URL|tcp|grpc|unit", help="Else as the sources have it.")
-@click.option("--traffic", metavar="caddy|exec|none", help="Else caddy.")
+@click.option(
+    "--traffic",
+    metavar="caddy|exec|none",
+    help="Else caddy.",
+    shell_complete=words("caddy", "exec", "none"),
+)
 @click.option("--traffic-command", metavar="WORDS", help="With --traffic exec.")
 @config_file_option("The file to write.")
 @click.option("--force", is_flag=True, help="Also where the file is there already.")

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from tidegate_controller.cli.phrases import listed, tail
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.terminal import say
+from tidegate_controller.cli.terminal import say, say_wrapped
 from tidegate_controller.cli.tree import MARKS, PLAIN_MARKS, Tree
 from tidegate_controller.documents import FollowItem
 
@@ -105,7 +105,8 @@ class LiveTree:
             return
         width, _ = self._screen.size
         self._screen.close(self._tree.lines(ended, width, HEIGHT_MAX))
-        for line in (self.picture.ending, *failures(self.picture)):
+        say_wrapped(self.picture.ending, indent=2)
+        for line in failures(self.picture):
             say(line)
 
 

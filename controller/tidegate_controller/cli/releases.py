@@ -19,6 +19,8 @@ from tidegate_controller.cli.terminal import (
     local_time,
     print_json,
     say,
+    table,
+    terminal_width,
     with_controller,
     yes_no,
 )
@@ -63,21 +65,23 @@ def list_releases(client: Client, app: str | None, as_json: bool) -> None:
     if not found.releases:
         say("no releases yet; the first one: tidegate deploy --help")
         return
-    columns(
-        ("RELEASE", "APP", "STATE", "ACTIVE ON", "DEPLOYED", "STORED", "DIGEST"),
+    rows = [
         [
-            (
-                each.version or "-",
-                f"{each.app}@{each.environment}" if each.environment else each.app or "-",
-                each.state + (", quarantined" if each.quarantined else ""),
-                _short(each.active_on),
-                local_time(each.at),
-                yes_no(each.stored),
-                f"{each.digest[:DIGEST_CHARS]}...",
-            )
-            for each in found.releases
-        ],
-    )
+            each.version or "-",
+            f"{each.app}@{each.environment}" if each.environment else each.app or "-",
+            each.state + (", quarantined" if each.quarantined else ""),
+            _short(each.active_on),
+            local_time(each.at),
+            yes_no(each.stored),
+            each.digest,
+        ]
+        for each in found.releases
+    ]
+    header = ("RELEASE", "APP", "STATE", "ACTIVE ON", "DEPLOYED", "STORED", "DIGEST")
+    width = terminal_width()
+    if width is not None and max(map(len, table(header, rows))) > width:
+        rows = [[*row[:-1], f"{row[-1][:DIGEST_CHARS]}..."] for row in rows]
+    columns(header, rows)
 
 
 def _quarantine_command(name: str, summary: str, more: str, example: str) -> click.Command:

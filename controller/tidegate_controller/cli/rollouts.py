@@ -5,8 +5,9 @@ import click
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts
-from tidegate_controller.cli.control import COMMANDS, NEXT
+from tidegate_controller.cli.control import COMMANDS
 from tidegate_controller.cli.follow import attach
+from tidegate_controller.cli.phrases import amount
 from tidegate_controller.cli.replay import replay
 from tidegate_controller.cli.terminal import (
     AsListed,
@@ -18,7 +19,7 @@ from tidegate_controller.cli.terminal import (
     with_controller,
 )
 from tidegate_controller.cli.words import a_name, a_rollout
-from tidegate_controller.cli.works import called
+from tidegate_controller.cli.works import answer_lines, called
 from tidegate_controller.documents import RolloutSummary, RolloutView, StepView
 
 
@@ -66,7 +67,10 @@ def rollout_list(client: Client, app: str | None, limit: int, as_json: bool) -> 
 
 def _why(each: RolloutSummary) -> str:
     commit = f"({short(each.commit)})" if each.commit else ""
-    return " ".join(part for part in (each.message, commit) if part)
+    settings = ""
+    if each.differences and each.previous and each.previous.version == each.release.version:
+        settings = f"[{amount(len(each.differences), 'setting')} changed]"
+    return " ".join(part for part in (each.message, commit, settings) if part)
 
 
 @rollout.command("show")
@@ -109,7 +113,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
         f"  by {view.requested_by}, {local_time(view.started_at)}{until}",
     ]
     lines += [f"  why: {view.message}"] if view.message else []
-    lines += [f"  {note}" for note in view.notes]
+    lines += [f"  {note}" for note in (*view.notes, *view.differences)]
     for each in view.approvals:
         comment = f": {each.comment}" if each.comment else ""
         lines.append(f"  {each.step}: {each.by} said yes, {local_time(each.at)}{comment}")
@@ -119,12 +123,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
         is_over = view.ended_at is not None or passed_by
         lines += _step_lines(step, view.reason, is_over=is_over)
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
-    width = max((len(answer) for answer in view.answers), default=0)
-    lines += [
-        f"  next: tidegate rollout {answer:{width}} {view.rollout}   {NEXT.get(answer, '')}"
-        for answer in view.answers
-    ]
-    return lines
+    return lines + [f"  next: {line}" for line in answer_lines(view.rollout, view.answers)]
 
 
 def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:

@@ -3,6 +3,7 @@
 Used by `deploy` and `release push`.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +16,14 @@ import click
 from tidegate_controller.artifacts import digest_of
 from tidegate_controller.cli.artifact import checked_artifact
 from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.completion import artifacts
 from tidegate_controller.cli.terminal import announce
 from tidegate_controller.errors import UsageError
 from tidegate_protos.rules import DIGEST, url_problem
 from tidegate_protos.v1 import operator_pb2 as pb
 
+# As people copy it from a list: at least 8 digits, whatever was written for those left out.
+SHORTENED = re.compile(r"(?:sha256:)?(?P<digits>[0-9a-f]{8,63})(\.\.\.|…)?")
 BAR_BYTES = 16 * 1024 * 1024  # from this size on, an upload is watched
 
 artifact_option = click.option(
@@ -27,6 +31,7 @@ artifact_option = click.option(
     required=True,
     metavar="PATH|URL|DIGEST",
     help="The release: a .tar.gz, .tar.zst, .tar or .zip, its URL, or what was pushed.",
+    shell_complete=artifacts,
 )
 
 
@@ -72,6 +77,8 @@ def find(
                 f"the controller has no artifact {text}", "what it has: tidegate release list"
             )
         return Artifact(text, reply.size_bytes)
+    if (begun := SHORTENED.fullmatch(text)) and not Path(text).exists():
+        return find(client, _whole(client, begun["digits"]), digest, label, direct=direct)
     path = checked_artifact(text)
     found = digest_of(path)
     if digest not in (None, found):
@@ -80,6 +87,19 @@ def find(
             "build or fetch it again, or correct --digest; nothing was sent",
         )
     return Artifact(found, path.stat().st_size, file=path)
+
+
+def _whole(client: Client, digits: str) -> str:
+    """The one digest that begins like this, of all that the controller has."""
+    stored = {each.digest for each in client.releases("").releases if each.stored}
+    meant = sorted(each for each in stored if each.startswith(f"sha256:{digits}"))
+    if len(meant) == 1:
+        return meant[0]
+    what = "several artifacts" if meant else "no artifact"
+    raise UsageError(
+        f"the controller has {what} whose digest begins with {digits}",
+        "whole digests: tidegate release list --json",
+    )
 
 
 def send(client: Client, artifact: Artifact, label: pb.ArtifactLabel) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tidegate_controller.cli.completion import paths
 from tidegate_protos.settings import Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +31,7 @@ def with_settings(settings: Sequence[Setting]) -> Callable[[F], F]:
                 setting.name,
                 metavar=setting.metavar,
                 multiple=setting.many,
+                shell_complete=paths(setting.metavar),
                 help=f"{setting.help}{default}",
             )(command)
         return command

@@ -17,6 +17,8 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.documents import Document
 from tidegate_protos.rules import CONTROLS
 
+BETWEEN = "  "  # two columns
+FOLDED = "    "  # before the columns of a row that stand on lines of their own
 WIDTH_MIN = 20  # of what is wrapped: on narrower terminals it is done by these
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -143,15 +145,38 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     cells = [header, *[[clean(str(cell)) for cell in row] for row in rows]]
     widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        BETWEEN.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print them; on a terminal each line is cut at its width."""
-    for line in to_width(table(header, rows)):
+    """Print them. On a terminal that is too narrow each row has several lines, so that no column
+    is lost."""
+    lines, width = table(header, rows), terminal_width()
+    if width is not None and max(map(len, lines)) > width:
+        lines = folded(header, rows, width)
+    for line in to_width(lines):
         click.echo(line)
+
+
+def folded(header: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> list[str]:
+    """As `table`, but of each row as many columns a line as fit; what follows is set in."""
+    cells = [list(header), *[[clean(str(cell)) for cell in row] for row in rows]]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
+    parts: list[list[int]] = [[]]  # the columns of each line of a row
+    for index in range(len(header)):
+        indent = len(FOLDED) if len(parts) > 1 else 0
+        taken = indent + sum(widths[other] + len(BETWEEN) for other in parts[-1])
+        if parts[-1] and taken + widths[index] > width:
+            parts.append([])
+        parts[-1].append(index)
+    return [
+        (FOLDED if number else "")
+        + BETWEEN.join(row[index].ljust(widths[index]) for index in part).rstrip()
+        for row in cells
+        for number, part in enumerate(parts)
+    ]
 
 
 def to_width(lines: Sequence[str]) -> list[str]:

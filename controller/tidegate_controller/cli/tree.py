@@ -12,7 +12,7 @@ from tidegate_controller.cli.awaiting import away_words, time_left
 from tidegate_controller.cli.phrases import amount, listed, natural, span
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.terminal import clean, wrap
-from tidegate_controller.cli.works import BALANCER, Doing, Stage
+from tidegate_controller.cli.works import BALANCER, Doing, Stage, answer_lines
 
 NODES_MAX = 20  # beneath a step; more are condensed to totals and a few by name
 NAMED_MAX = 5  # failures, and nodes that are slowest, in the condensed view
@@ -216,7 +216,7 @@ class Tree:
         picture = self._picture
         if not picture.waiting:
             return []
-        answers = [f"    tidegate rollout {a} {picture.rollout}" for a in picture.answers]
+        answers = [f"    {line}" for line in answer_lines(picture.rollout, picture.answers)]
         why = f"{self._marks.warning} waits for a person: {picture.waiting}"
         return [*self._sentence("warning", why, width), *map(Text, answers)]
 

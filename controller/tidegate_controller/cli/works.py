@@ -1,5 +1,6 @@
 """Steps and works of a rollout as far as they have got: what a `Picture` is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tidegate_controller.cli.phrases import listed, natural, size
@@ -15,6 +16,14 @@ VERBS = {
     "stop": "stop",
     "cleanup": "clean up",
 }
+ANSWERS = {  # of a person, and what each means
+    "continue": "Go on: it was done.",
+    "retry": "Do once more what is in doubt.",
+    "approve": "Say yes: it may get traffic.",
+    "promote": "Go on now: end the soak, or say yes to more traffic.",
+    "resume": "Go on where it was.",
+    "abort": "Give up, and go back to where it was.",
+}
 BALANCER = "balancer"  # what people call what the controller itself does
 UNHURT = ("ok", "cancelled", "superseded")  # ends of a work that are nobody's failure
 
@@ -22,6 +31,15 @@ UNHURT = ("ok", "cancelled", "superseded")  # ends of a work that are nobody's f
 def called(at: str) -> str:
     """Where a work is done, as people call it."""
     return BALANCER if at == "controller" else at
+
+
+def answer_lines(rollout: str, answers: Sequence[str]) -> list[str]:
+    """What a person may type, a line an answer, each with its meaning."""
+    width = max(map(len, answers), default=0)
+    return [
+        f"tidegate rollout {answer:{width}} {rollout}   {ANSWERS.get(answer, '')}".rstrip()
+        for answer in answers
+    ]
 
 
 @dataclass

@@ -64,7 +64,7 @@ def question(draft: Draft, step: t.Step) -> Question | None:
         return Question(why, "promotion", ("promote", "abort"))
     asked = [d.error for i, d in sorted(rollout.done.items()) if _is_asked(step.works[i], d)]
     silent = [action for action in rollout.open.values() if is_asked_about(draft, action)]
-    asked += [f"{action.work.at} went away and did not come back in time" for action in silent]
+    asked += [_gone(action.work) for action in silent]
     if asked and len(silent) == len(rollout.open):
         return Question("; ".join(asked))
     if rollout.undoing and _is_late(draft, step):
@@ -74,6 +74,11 @@ def question(draft: Draft, step: t.Step) -> Question | None:
             f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
         )
     return None
+
+
+def _gone(work: t.Work) -> str:
+    doing = f" while it ran {work.task}.sh, which may have run half way," if work.task else ""
+    return f"{work.at} went away{doing} and did not come back in time"
 
 
 def is_asked_about(draft: Draft, action: t.Action) -> bool:

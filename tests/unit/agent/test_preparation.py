@@ -85,6 +85,20 @@ async def test_a_copy_is_the_release_with_modes_times_and_links(node: OneNode) -
     assert (release / "deep" / "run").stat().st_size == 3_000_000
 
 
+async def test_a_program_that_is_nowhere_in_its_path_is_missed_before_anything_is_stopped(
+    node: OneNode,
+) -> None:
+    told = service()
+    told.command[0] = "pyhton3"
+    digest = node.release()
+    finished = await node.do(prepare_slot=prepare_slot(digest, service=told))
+    assert finished.outcome == pb.OUTCOME_FAILED
+    assert finished.error.startswith("command not found: 'pyhton3', in PATH /")
+    told.environment["PATH"] = "bin:/usr/bin"  # of the release: nobody can tell before the start
+    finished = await node.do(prepare_slot=prepare_slot(digest, service=told))
+    assert finished.outcome == pb.OUTCOME_OK
+
+
 async def test_install_is_not_run_where_the_configuration_says_so(node: OneNode) -> None:
     digest = node.release(install="exit 1")
     prepare = prepare_slot(digest, service=service(), install=False)

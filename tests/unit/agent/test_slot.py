@@ -237,7 +237,7 @@ async def test_an_app_that_ignores_sigterm_is_killed_after_its_grace_and_that_is
     assert (finished.outcome, finished.slot.running) == (pb.OUTCOME_OK, pb.TRI_NO)
     assert finished.error == "killed, having ignored SIGTERM for 0.3 s"
     assert finished.slot.detail == finished.error
-    assert f"slot blue was {finished.error}" in caplog.text
+    assert f"slot blue of shop was {finished.error}" in caplog.text
     assert not runs(pid)
 
 

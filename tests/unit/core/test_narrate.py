@@ -219,9 +219,9 @@ def test_whom_a_rollout_waits_for_is_told_with_what_to_type() -> None:
     assert story(world, 0)[-5:] == [
         "  a/blue: run migrate.sh is in doubt: task did not work",
         "waiting for a person: task did not work",
-        "  next: tidegate rollout continue r1",
-        "  next: tidegate rollout retry r1",
-        "  next: tidegate rollout abort r1",
+        "  next: tidegate rollout continue r1   Go on: it was done.",
+        "  next: tidegate rollout retry    r1   Do once more what is in doubt.",
+        "  next: tidegate rollout abort    r1   Give up, and go back to where it was.",
     ]
 
 

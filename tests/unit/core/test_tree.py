@@ -235,9 +235,9 @@ def test_a_rollout_that_waits_for_a_person_says_why_and_what_to_type() -> None:
     lines = tree(world)
     assert lines[-4:] == [
         "! waits for a person: route did not work",
-        "    tidegate rollout continue r1",
-        "    tidegate rollout retry r1",
-        "    tidegate rollout abort r1",
+        "    tidegate rollout continue r1   Go on: it was done.",
+        "    tidegate rollout retry    r1   Do once more what is in doubt.",
+        "    tidegate rollout abort    r1   Give up, and go back to where it was.",
     ]
     assert beneath(lines, "Shift") == ["! balancer       0 s  move traffic is in doubt"]
 

@@ -20,7 +20,7 @@ def shown(world: World) -> dict[str, str | None]:
     """Place -> version, as `tidegate status` has it."""
     stream = Stream("shop@test")
     stream.state = world.state
-    fleet = SimpleNamespace(sessions={}, registered={})
+    fleet = SimpleNamespace(sessions={}, registered={"a": None})
     engine = SimpleNamespace(streams={"shop@test": stream}, fleet=fleet, now=lambda: world.now)
     (app,) = views.status(engine, "shop").apps  # type: ignore[arg-type]
     return {

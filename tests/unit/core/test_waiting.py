@@ -52,6 +52,12 @@ def test_a_migration_on_a_node_that_stays_away_is_in_doubt_and_not_failed() -> N
     assert waiting(world) is not None
 
 
+LOST = (
+    "a went away while it ran migrate.sh, which may have run half way, and did not come back in "
+    "time"
+)
+
+
 def lost_in_migrate() -> tuple[World, t.Action]:
     """A person is asked about a migration whose node went away."""
     world = World().deployed("1")
@@ -62,7 +68,7 @@ def lost_in_migrate() -> tuple[World, t.Action]:
     world.wait(world.pace.away_seconds)
     wait = waiting(world)
     assert wait is not None
-    assert wait.why == "a went away and did not come back in time"
+    assert wait.why == LOST
     world.fates = {}
     return world, migration
 
@@ -89,7 +95,7 @@ def test_about_a_node_that_is_away_a_person_is_asked_once_the_others_have_ended(
     world.answer(migrations["b"], outcome)
     wait = waiting(world)
     assert wait is not None
-    assert "a went away and did not come back in time" in wait.why
+    assert LOST in wait.why
     assert ("task did not work" in wait.why) == (outcome == "unknown")
     world.reply("continue")
     world.come_back("a")
@@ -112,7 +118,7 @@ def test_where_the_others_say_nothing_either_a_person_is_asked_about_all_at_the_
     wait = waiting(world)
     assert wait is not None
     assert "no answer from b in time" in wait.why
-    assert "a went away and did not come back in time" in wait.why
+    assert LOST in wait.why
 
 
 def test_where_another_has_failed_nobody_is_asked() -> None:

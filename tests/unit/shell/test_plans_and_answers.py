@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import msgspec
 import pytest
-from without_doors import SILENT, Desk
+from without_doors import PACE, SETTINGS, SILENT, Desk
 
 from tidegate_controller import views
 from tidegate_controller.cli.status import health_words
 from tidegate_controller.documents import PlanView
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.history import find_rollout
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1 import operator_pb2 as op
 
@@ -355,3 +357,23 @@ async def test_a_slot_that_is_being_started_is_said_to_be(desk: Desk) -> None:
     await desk.until(desk.endings)
     (app,) = views.status(desk.engine, "").apps
     assert [slot.under_way for slot in app.nodes[0].slots.values()] == [None]
+
+
+async def test_what_only_the_configuration_says_otherwise_is_in_plan_and_history(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    service = msgspec.structs.replace(SETTINGS.service, environment={"MODE": "fast"})
+    spec = msgspec.structs.replace(
+        desk.spec(),
+        settings=msgspec.structs.replace(SETTINGS, service=service),
+        pace=msgspec.structs.replace(PACE, soak_seconds=0.01),
+    )
+    request = desk.request("1", spec)
+    view = await desk.requests.plan(op.PlanRequest(deploy=request))
+    mode = 'service.environment.MODE: not given -> "fast"'
+    assert view.differences == [mode, "rollout.soak: 0s -> 10ms"]
+    await desk.ended(desk.requests.deploy(request))
+    place = desk.engine.place_of("r2")
+    assert find_rollout(desk.log.path, place.stream, place.version).differences == [mode]
