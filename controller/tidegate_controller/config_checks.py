@@ -166,6 +166,21 @@ def integer(least: int, most: int) -> Check:
     return Check(form, check)
 
 
+def _share(at: At) -> str | None:
+    """A number of nodes, as TOML has numbers, or so many of a hundred -> a string."""
+    if type(at.value) is int and 0 <= at.value <= SHARE_MAX:
+        return str(at.value)
+    if isinstance(at.value, str) and re.fullmatch(r"(100|[0-9]{1,2})%", at.value):
+        return at.value
+    at.expected(f'{SHARE_FORM}, such as 2 or "25%"')
+    return None
+
+
+SHARE_MAX = 9999
+SHARE_FORM = f'a number of nodes up to {SHARE_MAX}, or a part of them from "0%" to "100%"'
+share = Check(SHARE_FORM, _share)
+
+
 def _boolean(at: At) -> object:
     if not isinstance(at.value, bool):
         at.expected("true or false")

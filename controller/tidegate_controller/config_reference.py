@@ -14,6 +14,7 @@ from tidegate_controller.config_health import HEALTH, PROBES, WAITS
 from tidegate_controller.config_keys import (
     ARTIFACT,
     ENVIRONMENT,
+    FAILURES,
     FRAME,
     HOOKS,
     RETENTION,
@@ -27,6 +28,7 @@ from tidegate_controller.core.spec import (
     Hooks,
     Keep,
     Pace,
+    Policy,
     Probe,
     Service,
     Settings,
@@ -124,6 +126,7 @@ def section_rows() -> Iterator[tuple[str, list[tuple[str, ...]]]]:
         "service": (SERVICE, Service),
         "hooks": (HOOKS, Hooks),
         "rollout": (ROLLOUT, Pace),
+        "failures": (FAILURES, Policy),
         "retention": (RETENTION, Keep),
         "artifact": (ARTIFACT, Settings),
     }
@@ -168,6 +171,8 @@ def _default(key: Key, field: Any) -> str:
         value = field.default_factory()
     if field.name.endswith("_seconds"):
         value = spell_duration(value)
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)  # a number of nodes
     return f"`{json.dumps(value)}`"
 
 

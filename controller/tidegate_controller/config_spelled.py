@@ -15,6 +15,7 @@ from tidegate_controller.config_health import PROBES, WAITS
 from tidegate_controller.config_keys import (
     ARTIFACT,
     ENVIRONMENT,
+    FAILURES,
     HOOKS,
     RETENTION,
     ROLLOUT,
@@ -50,6 +51,7 @@ def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
     yield "health", _lines(_probe(settings.health) | _given(settings.health, WAITS))
     yield "hooks", _lines(_given(settings.hooks, HOOKS))
     yield "rollout", _lines(_given(spec.pace, ROLLOUT))
+    yield "failures", _lines(_whole(_given(spec.policy, FAILURES)))
     yield "retention", _lines(_given(spec.keep, RETENTION))
     yield "artifact", _lines(_given(settings, ARTIFACT))
     own = ("adapter", *ADAPTERS[spec.traffic.adapter])
@@ -103,6 +105,14 @@ def _given(struct: Struct, keys: Keys) -> dict[str, object]:
         name: Duration(spell_duration(value)) if field.endswith("_seconds") else value
         for name, field, value in values
         if value is not None and value != ""
+    }
+
+
+def _whole(values: Mapping[str, object]) -> dict[str, object]:
+    """A number of nodes is one in the file as well."""
+    return {
+        name: int(value) if isinstance(value, str) and value.isdecimal() else value
+        for name, value in values.items()
     }
 
 

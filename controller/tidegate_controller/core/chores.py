@@ -42,16 +42,35 @@ def _may_run(state: t.State, place: t.Place, known: t.Known) -> bool:
 
 
 def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
-    """Retire every slot that runs without traffic, after it was kept for a while."""
+    """Retire every slot that runs without traffic, after it was kept for a while; what was begun
+    on a node that was dropped is nothing to go back to, and is stopped at once."""
     rollout = state.rollout
     assert rollout is not None
     stopping = _stopping(state)
+    failed = {place for place in rollout.begun if place.node in rollout.dropped}
     retire = tuple(
-        _stop(rollout, place, now + state.pace.keep_old_seconds)
+        _stop(rollout, place, now if place in failed else now + state.pace.keep_old_seconds)
         for place, known in sorted(state.places.items())
         if not state.settled.get(place) and _may_run(state, place, known) and place not in stopping
     )
-    return retire + cleanup_chores(state, rollout.id, rollout.nodes, now)
+    serving = [p for p, share in rollout.before.items() if share and state.settled.get(p)]
+    names = _name_again(state, sorted(p for p in serving if p.node in rollout.dropped), now)
+    return retire + names + cleanup_chores(state, rollout.id, rollout.standing, now)
+
+
+def _name_again(state: t.State, serving: list[t.Place], now: float) -> tuple[t.Chore, ...]:
+    """Make `current` name these places again where it may name another."""
+    rollout = state.rollout
+    assert rollout is not None
+    return tuple(
+        t.Chore(
+            id=f"{rollout.id}/switch/{place}",
+            work=t.Work(verb="switch", at=place.node, place=place),
+            not_before=now,
+        )
+        for place in serving
+        if state.current.get(place.node, place.slot) != place.slot
+    )
 
 
 def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
@@ -59,12 +78,8 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
     traffic before is left alone, even if it was not well enough to get it back."""
     rollout = state.rollout
     assert rollout is not None
-    chores = []
     served = sorted(place for place, share in rollout.before.items() if share)
-    for place in served:
-        if state.current.get(place.node, place.slot) != place.slot:
-            work = t.Work(verb="switch", at=place.node, place=place)
-            chores.append(t.Chore(id=f"{rollout.id}/switch/{place}", work=work, not_before=now))
+    chores = list(_name_again(state, served, now))
     left_alone = _stopping(state).union(served)
     moved = bool(rollout.plan)  # traffic had to be moved back, so it has to drain
     drained = now + (rollout.pace.drain_seconds if moved else 0.0)

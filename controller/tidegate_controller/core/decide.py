@@ -20,9 +20,29 @@ from tidegate_controller.core.chores import (
     issue_chores,
     waiting_chores,
 )
+from tidegate_controller.core.debts import (
+    debts_after_commit,
+    debts_after_failed_converge,
+    owed_after,
+)
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.facts import find_action, known_nodes, place_of
-from tidegate_controller.core.requests import on_answer, on_clean_up, on_deploy, on_rollback
+from tidegate_controller.core.failures import (
+    TRAFFIC_UNKNOWN,
+    blame_of,
+    culprits,
+    drop_nodes,
+    left_as_it_is,
+    may_be_dropped,
+    question_of,
+)
+from tidegate_controller.core.requests import (
+    on_answer,
+    on_clean_up,
+    on_converge,
+    on_deploy,
+    on_rollback,
+)
 from tidegate_controller.core.steps import (
     deadline_of,
     fault_of,
@@ -34,10 +54,12 @@ from tidegate_controller.core.steps import (
     open_until,
     question,
     room_of,
+    stands_still,
     step_ends_at,
     to_issue,
 )
 from tidegate_controller.core.strategies.back import plan_back
+from tidegate_controller.core.works import work_now
 
 ANSWERS: tuple[t.Answer, ...] = ("continue", "retry", "abort")
 
@@ -59,7 +81,7 @@ def next_deadline(state: t.State) -> float | None:
         times += open_until(state, rollout)
         if rollout.waiting is None and not in_doubt(rollout, step):
             times.append(step_ends_at(rollout, step))
-        if step.hold_seconds:
+        if step.hold_seconds and not stands_still(rollout):
             times.append(held_at(rollout, step))
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
@@ -146,11 +168,13 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
     """`retry` and `continue` change what counts as done; `abort` is a failure of the step."""
     before = draft.state.rollout
     on_answer(draft, answer)
-    if before is None or draft.state.rollout is before:
+    if before is None or before.waiting is None or draft.state.rollout is before:
         return  # the same answer once more
-    why = before.waiting.why if before.waiting else ""
+    step = before.plan[before.cursor]
     if answer.answer == "abort":
-        _fail(draft, before.plan[before.cursor], f"aborted by {answer.answered_by}: {why}")
+        _fail(draft, step, f"aborted by {answer.answered_by}: {before.waiting.why}")
+    elif answer.answer == "continue" and before.waiting.nodes:
+        drop_nodes(draft, step, before.waiting.nodes)
 
 
 def _on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
@@ -169,6 +193,7 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Deploy: on_deploy,
     i.Rollback: on_rollback,
     i.Answer: _on_answer,
+    i.Converge: on_converge,
     i.CleanUp: on_clean_up,
     i.Result: _on_result,
     i.Observation: _on_observation,
@@ -199,8 +224,10 @@ def _move(draft: Draft) -> bool:
     if rollout.entered_at is None:
         draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
+    if stands_still(rollout):
+        return False
     if fault := fault_of(draft, step):
-        _fail(draft, step, fault)
+        _meet(draft, step, fault)
         return True
     if _issue(draft, step):
         return True
@@ -220,18 +247,37 @@ def _issue(draft: Draft, step: t.Step) -> bool:
         for index in to_issue(draft.rollout, step)
         if may_issue_at(draft.state, step, index) <= draft.now
     ]
-    ready = ready[: room_of(draft.rollout, step)]
+    ours = [index for index in ready if step.works[index].at == t.CONTROLLER]
+    others = [index for index in ready if index not in ours]
+    ready = sorted(ours + others[: room_of(draft.rollout, step)])
     for index in ready:
+        work = work_now(draft.state, step, index)
+        assert work is not None, "it is not to be done any more"
         done = draft.rollout.done.get(index)
         attempt = done.attempt + 1 if done else 1
         assert draft.rollout.entered_at is not None
         deadline = max(draft.rollout.entered_at, draft.now) + step.deadline_seconds
-        draft.issue(step.id, index, step.works[index], deadline, attempt)
+        draft.issue(step.id, index, work, deadline, attempt)
     return bool(ready)
 
 
-def _fail(draft: Draft, step: t.Step, fault: str) -> None:
-    """The step has failed: undo the rollout, or give up if this was the undoing."""
+def _meet(draft: Draft, step: t.Step, fault: str) -> None:
+    """The step cannot succeed as it is: ask a person, go on without some nodes, or fail."""
+    found = culprits(draft, step)
+    if question := question_of(draft, step, fault, found):
+        draft.emit(question)
+    elif may_be_dropped(draft.rollout, step, found):
+        drop_nodes(draft, step, found)
+    else:
+        stops = draft.rollout.policy.on_failure == "stop"
+        _fail(draft, step, fault, blame_of(draft, step, found), stops=stops)
+
+
+def _fail(
+    draft: Draft, step: t.Step, fault: str, blame: t.Blame = "", *, stops: bool = False
+) -> None:
+    """The step has failed: undo the rollout or leave it as it is (`stops`), or give up if this was
+    the undoing."""
     rollout = draft.rollout
     reason = f"{step.name} failed: {fault}"
     for action_id in list(rollout.open):
@@ -244,31 +290,40 @@ def _fail(draft: Draft, step: t.Step, fault: str) -> None:
                 state="failed",
                 reason=f"{rollout.reason}; and it could not be undone: {reason}",
                 chores=chores_after_undo(draft.state, draft.now),
-                debts={
-                    t.CONTROLLER: "nobody knows where traffic goes; the next deploy or rollback "
-                    "settles that first"
-                },
+                debts={t.CONTROLLER: TRAFFIC_UNKNOWN},
             )
         )
+    elif stops and rollout.kind != "converge":
+        debts = left_as_it_is(draft.state)
+        draft.emit(ev.Ended(rollout=rollout.id, state="failed", reason=reason, debts=debts))
     else:
         plan = plan_back(draft.state, draft.now)
-        draft.emit(ev.Replanned(rollout=rollout.id, reason=reason, plan=plan))
+        draft.emit(ev.Replanned(rollout=rollout.id, reason=reason, plan=plan, blame=blame))
 
 
 def _finish(draft: Draft) -> None:
     rollout = draft.rollout
     if not rollout.undoing:
+        debts = debts_after_commit(draft.state)
+        owed = owed_after(draft.state, debts, draft.now)
         draft.emit(ev.Committed(rollout=rollout.id))
         chores = chores_after_commit(draft.state, draft.now)
-        draft.emit(ev.Ended(rollout=rollout.id, state="succeeded", chores=chores))
+        ended = ev.Ended(
+            rollout=rollout.id, state="succeeded", chores=chores, debts=debts, owed=owed
+        )
+        draft.emit(ended)
         return
     serving = any(draft.state.settled.values())
+    debts = debts_after_undo(draft.state)
+    if rollout.kind == "converge":
+        debts |= debts_after_failed_converge(draft.state)
     draft.emit(
         ev.Ended(
             rollout=rollout.id,
             state="rolled_back" if rollout.previous and serving else "failed",
             reason=rollout.reason,
             chores=chores_after_undo(draft.state, draft.now),
-            debts=debts_after_undo(draft.state),
+            debts=debts,
+            owed=owed_after(draft.state, debts, draft.now),
         )
     )

@@ -65,6 +65,13 @@ class Answer(Input, frozen=True, kw_only=True):
     answered_by: str
 
 
+class Converge(Input, frozen=True, kw_only=True):
+    """Nodes that owe a release are here: bring them to it, if they still do and it is time."""
+
+    rollout: str
+    members: tuple[Member, ...]
+
+
 class CleanUp(Input, frozen=True, kw_only=True):
     """Remove from these nodes the releases that need not be kept."""
 
@@ -118,6 +125,7 @@ AnyInput = (
     Deploy
     | Rollback
     | Answer
+    | Converge
     | CleanUp
     | Result
     | Observation

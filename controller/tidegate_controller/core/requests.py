@@ -10,7 +10,9 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
+from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.failures import allowed_failures
 from tidegate_controller.core.reach import reach_notes
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
@@ -38,6 +40,13 @@ def on_rollback(draft: Draft, request: i.Rollback) -> None:
         _start(draft, request, rollback_goal(draft.state, request))
 
 
+def on_converge(draft: Draft, request: i.Converge) -> None:
+    """Not an operator's request, so it is never refused: what cannot be done now is done later."""
+    goal = converge_goal(draft.state, request, draft.now)
+    if goal is not None:
+        pay(draft, request, goal, plan_of(draft.state, goal))
+
+
 def on_answer(draft: Draft, request: i.Answer) -> None:
     state = draft.state
     if _is_repeated(state, request.request_id):
@@ -54,7 +63,8 @@ def on_answer(draft: Draft, request: i.Answer) -> None:
             f"rollout {request.rollout} cannot be answered with {request.answer} now",
             f"what it waits for: {wait.why}; possible: {', '.join(wait.answers)}",
         )
-    for action in list(state.rollout.open):  # a try that is under way no longer counts
+    # A try that is under way, and was asked about, no longer counts.
+    for action in list(state.rollout.open) if wait.kind == "question" else ():
         draft.emit(ev.ActionEnded(action=action, outcome="cancelled", error="a person decided"))
     draft.emit(
         ev.Answered(
@@ -90,7 +100,7 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     _refuse_another_version(state, request)
     _refuse_another_balancer(state, request.spec.traffic)
     away = [member.node for member in request.members if not member.connected]
-    if away:
+    if len(away) > _may_be_away(request):
         raise Refused(
             f"{_listed(away)} not connected, so nothing was started",
             f"start the agent there (see: tidegate node list), or go on without: "
@@ -99,11 +109,17 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     return t.Goal(
         kind="deploy",
         release=request.release,
-        nodes=tuple(member.node for member in request.members),
+        nodes=tuple(member.node for member in request.members if member.connected),
         spec=request.spec,
         again=request.again,
         balancer=request.balancer,
     )
+
+
+def _may_be_away(request: i.Deploy) -> int:
+    """Of its nodes; all of them never."""
+    total = len(request.members)
+    return min(allowed_failures(request.spec.policy, total), total - 1)
 
 
 def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
@@ -170,7 +186,7 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
         if action.work.at in treated:
             draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
     absent = {
-        member.node: f"away when {goal.release.version} came; takes no traffic until deployed to"
+        member.node: f"away when {goal.release.version} came; takes no traffic until it has it"
         for member in request.members
         if not member.connected
     }

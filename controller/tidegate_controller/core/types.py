@@ -7,14 +7,15 @@ is made of it. Times are engine seconds (see `tidegate_controller.clock`) unless
 from collections.abc import Mapping
 from typing import Literal
 
-from tidegate_controller.core.spec import Keep, Pace, Settings, Spec, Struct, Traffic
+from tidegate_controller.core.spec import Keep, Pace, Policy, Settings, Spec, Struct, Traffic
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
-Kind = Literal["deploy", "rollback"]
+Kind = Literal["deploy", "rollback", "converge"]
 Ending = Literal["succeeded", "rolled_back", "failed"]
 Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
 Answer = Literal["retry", "continue", "abort"]
 Blame = Literal["", "release", "environment"]  # for a failure, as far as it is known
+WaitKind = Literal["question", "approval", "promotion", "failure", "lost"]
 
 CONTROLLER = "controller"
 SLOTS = ("blue", "green")
@@ -132,12 +133,22 @@ class Done(Struct, frozen=True, kw_only=True):
     again: bool = False
 
 
+class Dropped(Struct, frozen=True, kw_only=True):
+    """Why a rollout goes on without a node. `lost`: it had gone, which is all that is known."""
+
+    why: str
+    blame: Blame = ""
+    lost: bool = False
+
+
 class Wait(Struct, frozen=True, kw_only=True):
     """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile."""
 
     why: str
     answers: tuple[Answer, ...]
     since: float
+    kind: WaitKind = "question"
+    nodes: Mapping[str, Dropped] = {}  # that `continue` would go on without
 
 
 class Chore(Struct, frozen=True, kw_only=True):
@@ -147,6 +158,15 @@ class Chore(Struct, frozen=True, kw_only=True):
     work: Work
     not_before: float
     guards: tuple[Guard, ...] = ()
+
+
+class Owed(Struct, frozen=True, kw_only=True):
+    """When a node that owes a release is brought to it: not before, and only once its agent has
+    come back (`needs_return`). `tries`: how often it has failed."""
+
+    tries: int = 0
+    not_before: float = 0.0
+    needs_return: bool = False
 
 
 class Goal(Struct, frozen=True, kw_only=True):
@@ -183,10 +203,21 @@ class Rollout(Struct, frozen=True, kw_only=True):
     waiting: Wait | None = None
     undoing: bool = False
     reason: str = ""
+    blame: Blame = ""  # of what it is undone for
+    dropped: Mapping[str, Dropped] = {}  # nodes that it goes on without
 
     @property
     def pace(self) -> Pace:
         return self.spec.pace
+
+    @property
+    def policy(self) -> Policy:
+        return self.spec.policy
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The nodes that it is still about."""
+        return tuple(node for node in self.nodes if node not in self.dropped)
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -212,6 +243,7 @@ class State(Struct, frozen=True, kw_only=True):
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}
     debts: Mapping[str, str] = {}  # node or place -> what it still owes, in words
+    owed: Mapping[str, Owed] = {}  # node -> when it pays what it owes
     spec: Spec | None = None  # what was asked for when a deployment last succeeded
     members: tuple[str, ...] = ()  # nodes of the last deployment that succeeded
     requests: Mapping[str, str] = {}  # request id -> rollout, of the last ones

@@ -13,6 +13,7 @@ from core_values import (
     DOWN,
     GRACE_SECONDS,
     PACE,
+    POLICY,
     SETTINGS,
     TRAFFIC,
     describe,
@@ -28,7 +29,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
-from tidegate_controller.core.spec import Pace, Settings, Spec, Traffic
+from tidegate_controller.core.spec import Pace, Policy, Settings, Spec, Traffic
 
 MOVES_MAX = 2000
 SILENCE = "silence"  # a fate: no answer at all
@@ -47,8 +48,10 @@ class World:
         restart_after: int | None = None,
         reconnect: bool = True,
         settings: Settings = SETTINGS,
+        policy: Policy = POLICY,
     ) -> None:
         self.nodes = list(nodes)
+        self.policy = policy
         self.settings = settings
         self.pace = pace
         self.state = t.State()
@@ -125,6 +128,7 @@ class World:
             settings=self.settings,
             traffic=traffic,
             pace=self.pace,
+            policy=self.policy,
         )
         return self.feed(
             i.Deploy(
@@ -157,6 +161,12 @@ class World:
                 to=to,
                 without_absent=without_absent,
             )
+        )
+
+    def converge(self, *nodes: str) -> tuple[ev.Event, ...]:
+        """The shell says that these nodes, or all that are here, may pay what they owe."""
+        return self.feed(
+            i.Converge(rollout=self._next_rollout(), members=self.members(nodes or None))
         )
 
     def give_up(self) -> str:

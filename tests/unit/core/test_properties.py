@@ -4,7 +4,7 @@ again every rollout ends, nothing stays open, and only what serves still runs.""
 import os
 from contextlib import suppress
 
-from core_values import DOWN, ON_EVERY_NODE, SETTINGS
+from core_values import DOWN, ON_EVERY_NODE, POLICY, SETTINGS
 from driver import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +15,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import strays
+from tidegate_controller.core.spec import Policy
 from tidegate_controller.errors import Refused
 
 NODES = ("a", "b", "c")
@@ -61,18 +62,31 @@ mishap = st.one_of(
     st.tuples(st.just("restart"), st.sets(node)),
     st.tuples(st.just("reply"), st.sampled_from(("retry", "continue", "abort"))),
     st.tuples(st.just("remove"), node),
+    st.tuples(st.just("converge")),
     request,
 )
 # A chapter: a request, all goes well up to a step, then this and that happens.
 chapter = st.tuples(request, st.sampled_from(STEPS), st.lists(mishap, min_size=2, max_size=5))
+policies = st.sampled_from(
+    (
+        POLICY,
+        Policy(max_failed_nodes="1"),
+        Policy(max_failed_nodes="2"),
+        Policy(max_failed_nodes="100%"),
+        Policy(max_failed_nodes="1", on_failure="pause"),
+        Policy(on_failure="pause"),
+        Policy(on_failure="stop"),
+    )
+)
 lives = st.lists(chapter, min_size=3, max_size=5)
 
 
 class Life:
     """Turns drawn happenings into inputs; what makes no sense at the moment does nothing."""
 
-    def __init__(self, migrates_everywhere: bool) -> None:
-        self.world = World(NODES, settings=ON_EVERY_NODE if migrates_everywhere else SETTINGS)
+    def __init__(self, migrates_everywhere: bool, policy: Policy) -> None:
+        settings = ON_EVERY_NODE if migrates_everywhere else SETTINGS
+        self.world = World(NODES, settings=settings, policy=policy)
 
     def live(self, chapters: list[Chapter]) -> None:
         for request, step, mishaps in chapters:
@@ -102,6 +116,10 @@ class Life:
         rollout = self.world.state.rollout
         if name in self.world.gone and not (rollout and name in rollout.nodes):
             self.world.feed(i.NodeRemoved(node=name))
+
+    def converge(self) -> None:
+        """The shell says so of all that are here."""
+        self.world.converge()
 
     def to_the_end(self) -> None:
         """The rollout ends; where a person is asked, it is to be done once more."""
@@ -162,22 +180,23 @@ briefly = settings(max_examples=EXAMPLES or 60, deadline=None, derandomize=not E
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, st.booleans(), policies)
 def test_the_log_alone_adds_up_to_the_state_whatever_happens(
-    chapters: list[Chapter], migrates_everywhere: bool
+    chapters: list[Chapter], migrates_everywhere: bool, policy: Policy
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(migrates_everywhere, policy)
     life.live(chapters)
     assert life.world.replayed() == life.world.state
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, st.booleans(), policies)
 def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
     chapters: list[Chapter],
     migrates_everywhere: bool,
+    policy: Policy,
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(migrates_everywhere, policy)
     life.live(chapters)
     life.heal()
     world = life.world
@@ -197,12 +216,13 @@ def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
 
 
 @briefly
-@given(lives, st.booleans())
+@given(lives, st.booleans(), policies)
 def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     chapters: list[Chapter],
     migrates_everywhere: bool,
+    policy: Policy,
 ) -> None:
-    life = Life(migrates_everywhere)
+    life = Life(migrates_everywhere, policy)
     life.live(chapters)
     life.heal()
     world = life.world

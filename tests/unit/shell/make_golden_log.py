@@ -259,6 +259,13 @@ STORY: list[tuple[str, ev.Event]] = [
     ),
     ("shop@prod", ev.NodeForgotten(node="b")),
     ("fleet", ev.NodeRemoved(node="b", removed_by="ada")),
+    (
+        "shop@prod",
+        ev.NodeDropped(
+            rollout="r2", node="a", why="a/blue: disk full", blame="environment", reroute=SHIFT
+        ),
+    ),
+    ("shop@prod", ev.DebtsPaid(nodes=("b",))),
 ]
 
 

@@ -60,7 +60,7 @@ def test_nothing_that_was_written_is_lost_in_reading() -> None:
 
 def test_they_add_up_to_the_same_state() -> None:
     state = folded()
-    assert (state.stream, state.version, state.epoch) == ("shop@prod", 29, 1)
+    assert (state.stream, state.version, state.epoch) == ("shop@prod", 31, 1)
     assert state.rollout is None
     assert pending(state) == ()
     assert [release.version for release in state.committed] == ["1"]

@@ -29,7 +29,12 @@ def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
     moved = state.weights != before
     given_up = {node for node, until in state.away.items() if now >= until}
 
+    rollout = state.rollout
+    own = rollout.nodes if rollout and rollout.kind == "converge" else None
+
     def lost(place: t.Place) -> bool:
+        if own is not None and place.node not in own:
+            return False  # other nodes are no matter of it
         known = place_of(state, place)
         return (
             (moved and place.node in given_up) or known.running is False or known.healthy is False

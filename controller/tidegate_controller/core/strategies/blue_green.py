@@ -20,7 +20,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
     release, pace = goal.release, goal.spec.pace
     targets = [target_place(state, goal, node) for node in goal.nodes]
-    weights = dict.fromkeys(targets, FULL)
+    weights = {**_untouched(state, goal), **dict.fromkeys(targets, FULL)}
     settled = state.weights is not None and _as_balancer_says(state, goal)
     if settled and state.weights == weights and not gaining(state, weights):
         return ()
@@ -43,9 +43,16 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
             deadline_seconds=SWITCH_SECONDS + pace.away_seconds,
         ),
     ]
-    if goal.kind == "deploy" and pace.soak_seconds:
+    if goal.kind != "rollback" and pace.soak_seconds:
         plan += _watch(goal, targets)
     return tuple(plan)
+
+
+def _untouched(state: t.State, goal: t.Goal) -> t.Weights:
+    """Of nodes that only owe the release, the others keep what they have."""
+    if goal.kind != "converge":
+        return {}
+    return {p: share for p, share in state.settled.items() if share and p.node not in goal.nodes}
 
 
 def _as_balancer_says(state: t.State, goal: t.Goal) -> bool:
@@ -77,7 +84,8 @@ def _bring_up(state: t.State, goal: t.Goal, fresh: list[t.Place]) -> list[t.Step
             deadline_seconds=pace.prepare_seconds + hooks.install_seconds + ANSWER_SECONDS,
         )
     ]
-    if goal.kind == "deploy" and hooks.migrate != "never":
+    once = hooks.migrate == "once" and goal.kind == "deploy"  # else it has run when others came
+    if once or (hooks.migrate == "every-node" and goal.kind != "rollback"):
         chosen = fresh if hooks.migrate == "every-node" else fresh[:1]
         works = [
             replace(work, task="migrate", on_unknown="ask")
