@@ -59,6 +59,7 @@ class RolloutView(RolloutSummary, kw_only=True):
     steps: list[StepView]
     answers: list[str] = []  # what a person may answer, while one is waited for
     debts: dict[str, str] = {}  # node or place -> what it owed when this had ended
+    dropped: dict[str, str] = {}  # node that it went on without -> why
     notes: list[str] = []  # what whoever asked may not have meant, a line each
 
 

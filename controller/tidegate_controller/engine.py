@@ -55,6 +55,8 @@ class Engine:
         self.epoch = 0
         self.ready = asyncio.Event()
         self.committed = asyncio.Event()  # for whoever follows commits, and clears it
+        self.news = asyncio.Event()  # likewise: something was decided, or a node has come
+        self.admission = asyncio.Lock()  # until what was admitted stands in the state
         self.started_at = 0.0
         self._artifact_url = artifact_url
         self._clock = EngineClock(0.0)
@@ -130,6 +132,10 @@ class Engine:
             connected=self.fleet.connected(),
             grace_seconds=RECONNECT_GRACE_SECONDS,
         )
+
+    def now(self) -> float:
+        """Engine time, in seconds."""
+        return self._clock.now()
 
     def seconds_up(self) -> float:
         return self._clock.now() - self.started_at
@@ -223,6 +229,7 @@ class Engine:
         note(batch.events, records)
         appended, self._appended = self._appended, asyncio.Event()
         appended.set()
+        self.news.set()
         return records
 
     def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:

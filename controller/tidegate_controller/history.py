@@ -87,6 +87,8 @@ class Fold:
         self._actions: dict[str, NodeStepView] = {}
         self._entered = 0.0
         self._before_wait = "running"
+        self._lost: set[str] = set()  # nodes whose return ends the wait
+        self._left_out: set[str] = set()  # nodes that `continue` goes on without
         self.view = RolloutView(
             rollout=event.rollout,
             app=app,
@@ -138,20 +140,33 @@ class Fold:
                 self.view.state, self.view.reason = "rolling_back", event.reason
                 self._waits(None, ())
                 self._plan(event.plan)
-            case ev.Waiting():
-                if self.view.waiting_for is None:  # else only the question has changed
-                    self._before_wait = self.view.state
-                self.view.state = "paused"
-                self._waits(event.why, event.answers)
-            case ev.Answered():
-                self.view.state = self._before_wait
-                self._waits(None, ())
-                self._settle(event)
             case ev.Ended():
                 self.ended = True
                 self._waits(None, ())
                 self.view.state, self.view.ended_at = event.state, at
                 self.view.reason, self.view.debts = event.reason, dict(event.debts)
+            case _:
+                self._take_of_people(event)
+
+    def _take_of_people(self, event: ev.Event) -> None:
+        """What a person is asked, and what answers it."""
+        match event:
+            case ev.NodeDropped():
+                self.view.dropped[event.node] = event.why
+            case ev.Waiting():
+                if self.view.waiting_for is None:  # else only the question has changed
+                    self._before_wait = self.view.state
+                self.view.state = "paused"
+                self._waits(event.why, event.answers)
+                self._left_out = set(event.nodes)
+                self._lost = self._left_out if event.kind == "lost" else set()
+            case ev.NodeReturned() if event.node in self._lost:
+                self.view.state = self._before_wait
+                self._waits(None, ())
+            case ev.Answered():
+                self.view.state = self._before_wait
+                self._waits(None, ())
+                self._settle(event)
             case _:
                 return
 
@@ -162,13 +177,14 @@ class Fold:
                 node.output_tail = heard(action)
 
     def _waits(self, why: str | None, answers: tuple[t.Answer, ...]) -> None:
+        self._lost = set()
         self.view.waiting_for, self.view.answers = why, list(answers)
 
     def _settle(self, answered: ev.Answered) -> None:
         """What was in doubt counts as done, if that is the answer."""
         running = [step for step in self.view.steps if step.state == "running"]
         for step in running if answered.answer == "continue" else ():
-            for node in step.nodes.values():
-                if node.state not in ("ok", "running"):
+            for name, node in step.nodes.items():
+                if name not in self._left_out and node.state not in ("ok", "running"):
                     node.error = f"{node.state}: {node.error}; done, says {answered.answered_by}"
                     node.state = "ok"

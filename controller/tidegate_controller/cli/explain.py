@@ -37,6 +37,7 @@ ANSWERS = {
 BLAMES = {
     "release": "; that is the release's own fault",
     "environment": "; that is no fault of the release",
+    "": "",
 }
 
 
@@ -55,6 +56,7 @@ class Explanation:
         self._picture = Picture()
         self._at = ""
         self._cause = ""
+        self._answered_last = ""
         self._moves: dict[str, str] = {}  # step -> where it moves traffic to
         self._chores: dict[str, dict[str, Any]] = {}  # action -> work, after the end
         self._tellers: dict[str, Callable[[Mapping[str, Any]], None]] = {
@@ -62,6 +64,7 @@ class Explanation:
             "ActionIssued": self._issued,
             "ActionEnded": self._action_ended,
             "StepEnded": self._step_ended,
+            "NodeDropped": self._dropped,
             "Replanned": self._replanned,
             "Waiting": self._waiting,
             "Answered": self._answered,
@@ -92,6 +95,8 @@ class Explanation:
         picture, release = self._picture, data["release"]["version"]
         previous = data["previous"]["version"] if data["previous"] else None
         asked = f"{data['requested_by']} asked for a {data['kind']} of {picture.app}"
+        if data["kind"] == "converge":
+            asked = f"Nobody had to ask for this converge of {picture.app}"
         there = f" in {picture.environment} to {release}"
         now = f", where {previous} was active" if previous else ", where nothing was active yet"
         why = f": {data['message']}" if data.get("message") else ""
@@ -157,6 +162,18 @@ class Explanation:
             "Answer": ", as a person wanted",
         }.get(self._cause, "")
 
+    def _dropped(self, data: Mapping[str, Any]) -> None:
+        node, spec = data["node"], self._picture.head["spec"]
+        allowed = spec.get("policy", {}).get("max_failed_nodes", "0")
+        why = f"for up to {allowed} of its nodes may fail"
+        if self._answered_last == "continue":
+            why = "as a person wanted"
+        elif self._picture.head["kind"] == "converge":
+            why = "for each node that is behind is a matter of its own"
+        self._say(f"{node} was left out from here on, {why}: {data['why']}{BLAMES[data['blame']]}.")
+        if data.get("reroute"):
+            self._say(f"Its traffic was taken from it at once: {node} had the new release in use.")
+
     def _replanned(self, data: Mapping[str, Any]) -> None:
         moves = [work["weights"] for step in data["plan"] for work in step["works"]]
         back = [place for weights in moves for place, share in (weights or {}).items() if share]
@@ -175,7 +192,10 @@ class Explanation:
         self._say(f"Only a person can go on from here ({answers}): {data['why']}.")
 
     def _answered(self, data: Mapping[str, Any]) -> None:
+        self._answered_last = data["answer"]
         meaning = ANSWERS.get(data["answer"], "")
+        if data["answer"] == "continue" and self._picture.asked_about:
+            meaning = f"it goes on without {_places(self._picture.asked_about)}"
         self._say(f"{data['answered_by']} answered {data['answer']}: {meaning}.")
 
     def _observed(self, data: Mapping[str, Any]) -> None:
@@ -207,13 +227,20 @@ class Explanation:
 
     def _ended(self, data: Mapping[str, Any]) -> None:
         picture, pace = self._picture, self._picture.head["spec"].get("pace", {})
+        stopped = not picture.undoing and picture.state == "failed"
         why = {
             "rolled_back": "what served before serves again",
-            "failed": "there was nothing to go back to, or it could not be reached",
+            "failed": "nothing was undone, as the configuration wants it (on_failure)"
+            if stopped
+            else "there was nothing to go back to, or it could not be reached",
         }
         meaning = f": {why[picture.state]}" if picture.state in why else ""
         self._say(f"The rollout {picture.state.replace('_', ' ')}{meaning}.")
         stops = [chore["work"]["place"] for chore in data["chores"] if _verb(chore) == "stop"]
+        failed = [place for place in stops if place.partition("/")[0] in picture.dropped]
+        if picture.state == "succeeded" and failed:
+            self._say(f"What had failed is stopped: {_places(failed)}.")
+            stops = [place for place in stops if place not in failed]
         if stops and picture.state == "succeeded":
             kept = span(pace.get("keep_old_seconds", 0.0))
             self._say(f"{_places(stops)} {_run(stops)} on for {kept}: a rollback is instant then.")
@@ -250,7 +277,9 @@ def sentences_of(events: Iterable[EventView]) -> list[Sentence]:
 def _why_nodes(picture: Picture, data: Mapping[str, Any]) -> str:
     nodes = sorted(picture.nodes, key=natural)
     chosen = data["spec"]["nodes"]
-    if data["kind"] == "rollback":
+    if data["kind"] == "converge":
+        why = "which came back and owed the release"
+    elif data["kind"] == "rollback":
         why = "those of the last deployment, and whatever takes traffic"
     elif isinstance(chosen, Mapping):
         labels = ", ".join(f"{key}={value}" for key, value in sorted(chosen.items()))

@@ -27,6 +27,9 @@ class Picture:
         self.unwell: dict[str, str] = {}  # place -> what is wrong there
         self.waiting = ""  # for a person: why
         self.answers: list[str] = []
+        self.asked_about: list[str] = []  # nodes that `continue` would go on without
+        self.lost = False  # a person is asked since these are gone; nobody is once they are back
+        self.dropped: dict[str, str] = {}  # node that it goes on without -> why
         self.debts: dict[str, str] = {}
         self.head: dict[str, Any] = {}  # the Started
         self.app, self.environment = "", ""
@@ -45,6 +48,7 @@ class Picture:
             "ActionIssued": self._issued,
             "ActionEnded": self._action_ended,
             "StepEnded": self._step_ended,
+            "NodeDropped": self._dropped,
             "Replanned": self._replanned,
             "Waiting": self._waits,
             "Answered": self._answered,
@@ -150,13 +154,26 @@ class Picture:
 
     def _waits(self, data: dict[str, Any], at: float) -> None:
         self.waiting, self.answers = data["why"], data["answers"]
+        self.asked_about = list(data.get("nodes", ()))
+        self.lost = data.get("kind") == "lost"
+
+    def _dropped(self, data: dict[str, Any], at: float) -> None:
+        node = data["node"]
+        self.dropped[node] = data["why"]
+        for places in (self._health, self.unwell):
+            for place in [place for place in places if place.partition("/")[0] == node]:
+                del places[place]
+        if stage := self.stage:
+            stage.works += data.get("reroute") is not None
+        self._count_anew(at)
 
     def _answered(self, data: dict[str, Any], at: float) -> None:
         self.waiting, self.answers = "", []
         self._count_anew(at)
         if data["answer"] == "continue" and (stage := self.stage):
             for doing in stage.doings.values():  # what was in doubt counts as done
-                doing.outcome = doing.outcome and "ok"
+                if doing.node not in self.asked_about:
+                    doing.outcome = doing.outcome and "ok"
 
     def _node_left(self, data: dict[str, Any], at: float) -> None:
         self.away[data["node"]] = at
@@ -164,6 +181,9 @@ class Picture:
 
     def _node_returned(self, data: dict[str, Any], at: float) -> None:
         self.away.pop(data["node"], None)
+        if self.lost and data["node"] in self.asked_about:
+            self.waiting, self.answers, self.lost = "", [], False
+            self._count_anew(at)
 
     def _controller_started(self, data: dict[str, Any], at: float) -> None:
         gone = sorted(set(self.nodes).difference(data["connected"]), key=natural)

@@ -125,6 +125,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
     ]
     lines += [f"  why: {view.message}"] if view.message else []
     lines += [f"  {note}" for note in view.notes]
+    lines += [f"  without {node}: {why}" for node, why in sorted(view.dropped.items())]
     lines += [f"  from commit {view.commit}"] if view.commit else []
     for index, step in enumerate(view.steps):
         passed_by = any(later.state != "pending" for later in view.steps[index:])
