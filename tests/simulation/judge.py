@@ -101,7 +101,7 @@ class Judge:
             past.undoing, past.waiting = True, False
         elif isinstance(event, ev.Waiting):
             past.waiting = True
-        elif isinstance(event, ev.Answered) or isinstance(event, ev.StepEnded):
+        elif isinstance(event, ev.Answered | ev.StepEnded):
             past.waiting = False
         elif isinstance(event, ev.Committed) and past.release is not None:
             past.committed.append(past.release)

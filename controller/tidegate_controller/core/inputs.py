@@ -32,6 +32,11 @@ class Member(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
 
 
+def labels_of(members: tuple[Member, ...]) -> dict[str, Mapping[str, str]]:
+    """Of those that have any."""
+    return {member.node: member.labels for member in members if member.labels}
+
+
 class Deploy(Input, frozen=True, kw_only=True):
     request_id: str
     rollout: str
@@ -95,6 +100,15 @@ class Abort(Input, frozen=True, kw_only=True):
     requested_by: str
     reason: str = ""
     undo: bool = True
+
+
+class Converge(Input, frozen=True, kw_only=True):
+    """Nodes that owe a release are here: bring them to it, if they still do and it is time.
+    `members`: all nodes of the environment."""
+
+    rollout: str
+    nodes: tuple[str, ...]
+    members: tuple[Member, ...]
 
 
 class CleanUp(Input, frozen=True, kw_only=True):
@@ -176,6 +190,7 @@ AnyInput = (
     | Pause
     | Resume
     | Abort
+    | Converge
     | CleanUp
     | Result
     | Observation
