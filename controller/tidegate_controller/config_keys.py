@@ -23,9 +23,10 @@ from tidegate_controller.config_checks import (
 )
 from tidegate_controller.config_health import EXAMPLE, health
 from tidegate_controller.config_service import EXAMPLES, service
+from tidegate_controller.config_shares import share
 from tidegate_controller.config_traffic import TRAFFIC, traffic
 from tidegate_controller.config_waves import WAVES, clashing
-from tidegate_controller.core.spec import Hooks, Spec, Struct
+from tidegate_controller.core.spec import Hooks, Policy, Spec, Struct
 
 
 def _literals(struct: type[Struct], field: str) -> tuple[str, ...]:
@@ -113,6 +114,23 @@ ROLLOUT = {
         "for a node whose agent is gone in the middle of a rollout",
     ),
 }
+FAILURES = {
+    "on_failure": Key(
+        "on_failure",
+        choice(_literals(Policy, "on_failure")),
+        "what follows where more fails than may: all is undone, a person is asked, or all is left "
+        "as it is",
+    ),
+    "max_failed_nodes": Key(
+        "max_failed_nodes",
+        share(least=0),
+        "so many nodes may fail, or be away, without hurting the others; of a part of the nodes, "
+        "whole ones count",
+    ),
+    "of_at_least": Key(
+        "of_at_least", integer(1, 10_000), "where there are fewer nodes, none of them may fail"
+    ),
+}
 RETENTION = {
     "releases": Key(
         "releases",
@@ -162,6 +180,11 @@ SECTIONS = {
         "Scripts in the release, run there by bash as the app is: as its user, with its variables.",
     ),
     "rollout": Key("pace", _section(ROLLOUT), "How long a rollout waits where it has to."),
+    "failures": Key(
+        "policy",
+        _section(FAILURES),
+        "What a rollout does about failures: [what happens when](../failures.md).",
+    ),
     "retention": Key(
         "keep", _section(RETENTION), "Which releases and backups stay on the nodes' disks."
     ),

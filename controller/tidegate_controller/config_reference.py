@@ -14,6 +14,7 @@ from tidegate_controller.config_health import HEALTH, PROBES, WAITS
 from tidegate_controller.config_keys import (
     ARTIFACT,
     ENVIRONMENT,
+    FAILURES,
     FRAME,
     HOOKS,
     RETENTION,
@@ -28,6 +29,7 @@ from tidegate_controller.core.spec import (
     Hooks,
     Keep,
     Pace,
+    Policy,
     Probe,
     Service,
     Settings,
@@ -132,6 +134,7 @@ def section_rows() -> Iterator[tuple[str, list[tuple[str, ...]]]]:
         "service": (SERVICE, Service),
         "hooks": (HOOKS, Hooks),
         "rollout": (ROLLOUT, Pace),
+        "failures": (FAILURES, Policy),
         "retention": (RETENTION, Keep),
         "artifact": (ARTIFACT, Settings),
     }

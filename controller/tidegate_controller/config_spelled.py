@@ -15,6 +15,7 @@ from tidegate_controller.config_health import PROBES, WAITS
 from tidegate_controller.config_keys import (
     ARTIFACT,
     ENVIRONMENT,
+    FAILURES,
     HOOKS,
     RETENTION,
     ROLLOUT,
@@ -59,6 +60,7 @@ def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
     yield "health", _lines(_probe(settings.health) | _given(settings.health, WAITS))
     yield "hooks", _lines(_given(settings.hooks, HOOKS))
     yield "rollout", _lines(_given(spec.pace, ROLLOUT))
+    yield "failures", _lines(_given(spec.policy, FAILURES))
     yield "retention", _lines(_given(spec.keep, RETENTION))
     yield "artifact", _lines(_given(settings, ARTIFACT))
     own = ("adapter", *ADAPTERS[spec.traffic.adapter])

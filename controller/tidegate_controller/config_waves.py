@@ -4,9 +4,7 @@ Each belongs to one strategy or more; those of another are an error.
 """
 
 import itertools
-import re
 from collections.abc import Mapping
-from functools import partial
 from typing import get_args, get_type_hints
 
 from tidegate_controller.config_checks import (
@@ -18,12 +16,11 @@ from tidegate_controller.config_checks import (
     nodes,
     string,
 )
+from tidegate_controller.config_shares import SHARE, share
 from tidegate_controller.core.spec import Waves
 from tidegate_controller.core.types import SLOTS
 from tidegate_protos.rules import LABEL
 
-_SHARE = re.compile(r"(0|[1-9][0-9]{0,5})%?")
-_SHARE_FORM = 'a number of nodes or a share of them such as 3 or "25%"'
 ALL = "100%"
 
 
@@ -44,7 +41,7 @@ def _contradicting(at: At) -> None:
     """Shares that leave less than `min_in_service`, however many nodes there are."""
     assert isinstance(at.value, dict)
     most, least = (str(at.value.get(key, "")) for key in ("max_parallel", "min_in_service"))
-    if not (_SHARE.fullmatch(most) and _SHARE.fullmatch(least)):
+    if not (SHARE.fullmatch(most) and SHARE.fullmatch(least)):
         return
     if most.endswith("%") and least.endswith("%") and _number(most) + _number(least) > 100:
         at.inner("min_in_service").clashes(
@@ -67,25 +64,14 @@ def grouped(environment: Mapping[str, object]) -> dict[str, object]:
 # --- Single values -------------------------------------------------------------------------------
 
 
-def _share(at: At, *, least: int = 1, most: int = 100) -> str | None:
-    """`least` and `most`: of a share in per cent."""
-    text = str(at.value) if type(at.value) is int else at.value
-    if not isinstance(text, str) or not _SHARE.fullmatch(text):
-        at.expected(_SHARE_FORM)
-        return None
-    number = int(text.rstrip("%"))
-    if number < least or (text.endswith("%") and number > most):
-        at.expected(f'at least {least} and at most "{most}%"')
-    return text
-
-
 def _sizes(at: At) -> object:
     example = '["1", "10%", "50%", "100%"]'
     if not isinstance(at.value, list) or not at.value:
         at.expected(f"an array such as {example}, not empty")
         return None
     problems = len(at.problems)
-    sizes = [_share(at.inner(index, item)) or "" for index, item in enumerate(at.value)]
+    one = share()
+    sizes = [str(one(at.inner(index, item)) or "") for index, item in enumerate(at.value)]
     if len(at.problems) > problems:
         return sizes
     for index, (before, size) in enumerate(itertools.pairwise(sizes), 1):
@@ -152,12 +138,12 @@ WAVES = {
     ),
     "max_parallel": Key(
         "max_parallel",
-        Check(_SHARE_FORM, _share),
+        share(),
         "so many of all nodes are treated at once; a share is rounded down, to one node at least",
     ),
     "min_in_service": Key(
         "min_in_service",
-        Check(_SHARE_FORM, partial(_share, least=0, most=99)),
+        share(least=0, most=99),
         "so many nodes of each zone stay in service; a share is rounded up",
         absent="one node of all",
     ),

@@ -78,6 +78,7 @@ class RolloutView(RolloutSummary, kw_only=True):
     question: int | None = None  # which one is asked: an answer may name it
     approvals: list[ApprovalView] = []
     debts: dict[str, str] = {}  # node or place -> what it owed when this had ended
+    dropped: dict[str, str] = {}  # node that it went on without -> why
     notes: list[str] = []  # what whoever asked may not have meant, a line each
 
 

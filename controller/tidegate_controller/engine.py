@@ -69,6 +69,8 @@ class Engine:
         self.former_logs: tuple[str, ...] = ()  # those of which this is a restored copy
         self.ready = asyncio.Event()
         self.committed = asyncio.Event()  # for whoever follows commits, and clears it
+        self.news = asyncio.Event()  # likewise: something was decided, or a node has come
+        self.admission = asyncio.Lock()  # until what was admitted stands in the state
         self.started_at = 0.0
         self._clock = EngineClock(0.0, outside.boot_seconds)
         self._writer = LogWriter(event_log)
@@ -162,7 +164,7 @@ class Engine:
         return wall_now(self.outside.wall_seconds)
 
     def now(self) -> float:
-        """Engine time; the clock itself is another one once the log was read."""
+        """Engine time, in seconds; the clock itself is another one once the log was read."""
         return self._clock.now()
 
     def seconds_up(self) -> float:
@@ -262,6 +264,7 @@ class Engine:
         self.snapshots.appended()
         appended, self._appended = self._appended, asyncio.Event()
         appended.set()
+        self.news.set()
         return records
 
     def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:

@@ -62,6 +62,15 @@ def _replanned(event: ev.Replanned) -> Note:
     return logging.WARNING, f"{event.rollout} is being undone: {event.reason[:REASON_CHARS]}"
 
 
+def _dropped(event: ev.NodeDropped) -> Note:
+    why = event.why[:REASON_CHARS]
+    return logging.WARNING, f"{event.rollout} goes on without {event.node}: {why}"
+
+
+def _paid(event: ev.DebtsPaid) -> Note:
+    return logging.INFO, f"nothing is owed any more by {', '.join(event.nodes)}"
+
+
 def _waiting(event: ev.Waiting) -> Note:
     return logging.WARNING, f"{event.rollout} waits for a person: {event.why[:REASON_CHARS]}"
 
@@ -145,6 +154,8 @@ def _adopted(event: ev.Adopted) -> Note:
 
 NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Started: _started,
+    ev.NodeDropped: _dropped,
+    ev.DebtsPaid: _paid,
     ev.Replanned: _replanned,
     ev.Waiting: _waiting,
     ev.Answered: _answered,

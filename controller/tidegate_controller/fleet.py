@@ -34,6 +34,7 @@ class Session:
     heartbeat: pb.Heartbeat = field(default_factory=pb.Heartbeat)
     slots: dict[tuple[str, str], pb.SlotState] = field(default_factory=dict)  # (stream, slot)
     ended: bool = False
+    observed: bool = False  # whether what its Hello says of its slots has reached every stream
 
     def __post_init__(self) -> None:
         for slot in self.hello.slots:

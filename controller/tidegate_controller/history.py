@@ -159,6 +159,7 @@ class Fold:
         self._kind = ""
         self._version: int | None = None  # of the event that asks it
         self._answers: tuple[str, ...] = ()
+        self._left_out: set[str] = set()  # nodes that `continue` goes on without
         self._holder = ""  # who has paused it, and why
         self.view = RolloutView(
             rollout=event.rollout,
@@ -221,6 +222,18 @@ class Fold:
                 self.view.state, self.view.ended_at = event.state, at
                 self.view.reason, self.view.debts = event.reason, dict(event.debts)
             case _:
+                self._take_of_nodes(event)
+
+    def _take_of_nodes(self, event: ev.Event) -> None:
+        """A node is left out; or those are back for which alone a person was asked."""
+        match event:
+            case ev.NodeDropped():
+                self.view.dropped[event.node] = event.why
+            case ev.NodeReturned() if self._kind == "lost" and event.node in self._left_out:
+                self._asks("", ())
+            case ev.ControllerStarted() if self._kind == "lost":
+                self._asks("", ())  # where they are still gone, it is asked anew
+            case _:
                 return
 
     def _take_person(
@@ -232,6 +245,7 @@ class Fold:
         match event:
             case ev.Waiting():
                 self._kind, self._version = event.kind, record.version
+                self._left_out = set(event.nodes)
                 self._asks(event.why, event.answers)
             case ev.Answered():
                 self._asks("", ())
@@ -274,7 +288,7 @@ class Fold:
         """What was in doubt counts as done, if that is the answer."""
         running = [step for step in self.view.steps if step.state == "running"]
         for step in running if answered.answer == "continue" else ():
-            for node in step.nodes.values():
-                if node.state not in ("ok", "running"):
+            for name, node in step.nodes.items():
+                if name not in self._left_out and node.state not in ("ok", "running"):
                     node.error = f"{node.state}: {node.error}; done, says {answered.answered_by}"
                     node.state = "ok"

@@ -72,14 +72,18 @@ class NodeHistory:
                 self._note(record, event.node, "back", "")
             case ev.JournalReplaced():
                 self._note(record, event.node, "came back with an empty journal", "")
+            case ev.NodeDropped():
+                self._note(record, event.node, f"left out of {event.rollout}", event.why)
             case ev.NodeRegistered():
                 self._note(record, event.node, "registered", _labels(event.labels))
-            case ev.NodeForgotten():
-                self._open = {a: work for a, work in self._open.items() if work.at != event.node}
-            case ev.NodeRemoved():
-                self._changes.pop(event.node, None)
             case _:
-                return
+                self._forget(event)
+
+    def _forget(self, event: ev.Event) -> None:
+        if isinstance(event, ev.NodeForgotten):
+            self._open = {a: work for a, work in self._open.items() if work.at != event.node}
+        elif isinstance(event, ev.NodeRemoved):
+            self._changes.pop(event.node, None)
 
     def _ended(self, record: Record, event: ev.ActionEnded, work: t.Work) -> None:
         place = work.place or work.at

@@ -43,6 +43,8 @@ class Nodes:
             for action in pending(stream.state):
                 if action.work.at == node:
                     self._engine.dispatch(stream, action)
+        session.observed = True
+        self._engine.news.set()
 
     async def left(self, session: Session) -> None:
         if not self._engine.fleet.leave(session):
@@ -125,4 +127,5 @@ class Nodes:
             for stream in self._engine.streams.values()
             if (stream.state.rollout and node in stream.state.rollout.nodes)
             or any(place.node == node for place in stream.state.places)
+            or node in stream.state.debts
         }

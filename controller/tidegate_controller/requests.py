@@ -4,7 +4,6 @@ Every request is checked here again, since a client may be of any version. Calle
 `operator_service`.
 """
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
@@ -47,11 +46,10 @@ class Requests:
         self._engine = engine
         self._nodes = nodes
         self._store = store
-        self._admission = asyncio.Lock()  # until what was admitted stands in the state
 
     async def deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
         stream, deploy = await self._deploy_input(request)
-        async with self._admission:
+        async with self._engine.admission:
             names = [member.node for member in deploy.members]
             refuse_shared(self._engine, stream, names, deploy.spec)
             self._refuse_other_plan(stream, deploy, request.plan_id)
@@ -68,7 +66,7 @@ class Requests:
 
     async def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
         stream, rollback = await self._rollback_input(request)
-        async with self._admission:
+        async with self._engine.admission:
             names = [member.node for member in rollback.members]
             refuse_shared(self._engine, stream, names, None)
             self._refuse_other_plan(stream, rollback, request.plan_id)

@@ -16,6 +16,7 @@ from tidegate_controller.addresses import refuse_taken, split_loopback
 from tidegate_controller.agent_service import AgentService
 from tidegate_controller.artifact_server import ArtifactServer
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.convergence import Convergence
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import TidegateError
 from tidegate_controller.fleet import Fleet
@@ -74,6 +75,7 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
             beside = [
                 asyncio.create_task(systemd.stay_alive()),
                 asyncio.create_task(prune_after_commits(engine, store)),
+                asyncio.create_task(Convergence(engine).run()),
             ]
             await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
             systemd.stopping()

@@ -47,6 +47,7 @@ def test_a_value_of_an_environment_counts_there_and_nowhere_else(tmp_path: Path)
         ('health.every = "9s"', {"settings.health.every_seconds": 9.0}),
         ('hooks.migrate = "never"', {"settings.hooks.migrate": "never"}),
         ('rollout.soak = "9s"', {"pace.soak_seconds": 9.0}),
+        ("failures.max_failed_nodes = 9", {"policy.max_failed_nodes": "9"}),
         ("retention.releases = 9", {"keep.releases": 9}),
         ("artifact.strip_components = 9", {"settings.strip_components": 9}),
         ("traffic.lanes = 9", {"traffic.lanes": 9}),
@@ -69,7 +70,8 @@ def test_every_table_may_be_said_otherwise(
 
 def test_each_section_is_among_those_that_were_tried() -> None:
     assert set(SECTIONS) == {
-        *("service", "health", "hooks", "rollout", "retention", "artifact", "traffic")
+        *("service", "health", "hooks", "rollout", "failures", "retention"),
+        *("artifact", "traffic"),
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tidegate_controller.cli.commit import short
+from tidegate_controller.cli.explain_failures import BLAMES, left_out, why_it_failed
 from tidegate_controller.cli.explain_people import PEOPLE
 from tidegate_controller.cli.phrases import amount, listed, natural, size, span, tail
 from tidegate_controller.cli.picture import Picture
@@ -50,10 +51,6 @@ WHY_WAIT = {
     "drain": "once enough others were in service",
     "shift": "once all that gain traffic were healthy",
 }
-BLAMES = {
-    "release": "; that is the release's own fault",
-    "environment": "; that is no fault of the release",
-}
 
 
 class Sentence(NamedTuple):
@@ -79,6 +76,7 @@ class Explanation:
             "ActionIssued": self._issued,
             "ActionEnded": self._action_ended,
             "StepEnded": self._step_ended,
+            "NodeDropped": self._dropped,
             "Replanned": self._replanned,
             "Observed": self._observed,
             "NodeLeft": self._left,
@@ -96,7 +94,7 @@ class Explanation:
             return
         self._picture.take(event)
         if self._picture.begun and (sentence := PEOPLE.get(event.kind)):
-            self._say(sentence(event.data))
+            self._say(sentence({**event.data, "left_out": self._picture.asked_about}))
         elif self._picture.begun and (tell := self._tellers.get(event.kind)):
             tell(event.data)
 
@@ -109,6 +107,8 @@ class Explanation:
         picture, release = self._picture, data["release"]["version"]
         previous = data["previous"]["version"] if data["previous"] else None
         asked = f"{data['requested_by']} asked for a {data['kind']} of {picture.app}"
+        if data["kind"] == "converge":
+            asked = f"Nobody had to ask for this converge of {picture.app}"
         there = f" in {picture.environment} to {release}"
         now = f", where {previous} was active" if previous else ", where nothing was active yet"
         why = f": {data['message']}" if data.get("message") else ""
@@ -181,6 +181,10 @@ class Explanation:
             "Abort": ", as a person wanted",
         }.get(self._cause, "")
 
+    def _dropped(self, data: Mapping[str, Any]) -> None:
+        for text in left_out(data, self._picture):
+            self._say(text)
+
     def _replanned(self, data: Mapping[str, Any]) -> None:
         moves = [work["weights"] for step in data["plan"] for work in step["works"]]
         back = [place for weights in moves for place, share in (weights or {}).items() if share]
@@ -224,11 +228,15 @@ class Explanation:
         why = {
             "rolled_back": "what served before serves again",
             "aborted": "nothing was undone, as a person wanted",
-            "failed": "there was nothing to go back to, or it could not be reached",
+            "failed": why_it_failed(picture),
         }
         meaning = f": {why[picture.state]}" if picture.state in why else ""
         self._say(f"The rollout {picture.state.replace('_', ' ')}{meaning}.")
         stops = [chore["work"]["place"] for chore in data["chores"] if _verb(chore) == "stop"]
+        failed = [place for place in stops if place.partition("/")[0] in picture.dropped]
+        if picture.state == "succeeded" and failed:
+            self._say(f"What had failed is stopped: {_places(failed)}.")
+            stops = [place for place in stops if place not in failed]
         if stops and picture.state == "succeeded":
             kept = span(pace.get("keep_old_seconds", 0.0))
             self._say(f"{_places(stops)} {_run(stops)} on for {kept}: a rollback is instant then.")
@@ -285,7 +293,9 @@ def sentences_of(events: Iterable[EventView]) -> list[Sentence]:
 def _why_nodes(picture: Picture, data: Mapping[str, Any]) -> str:
     nodes = sorted(picture.nodes, key=natural)
     chosen = data["spec"]["nodes"]
-    if data["kind"] == "rollback":
+    if data["kind"] == "converge":
+        why = "which came back and owed the release"
+    elif data["kind"] == "rollback":
         why = "those of the last deployment, and whatever takes traffic"
     elif isinstance(chosen, Mapping):
         labels = ", ".join(f"{key}={value}" for key, value in sorted(chosen.items()))

@@ -1,7 +1,10 @@
-"""What people have asked of a rollout, in sentences, from the event alone. Used by `explain`."""
+"""What people have asked of a rollout, in sentences, from the event alone. Used by `explain`, which
+adds to it which nodes they were asked about (`left_out`)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from tidegate_controller.cli.phrases import listed
 
 Data = Mapping[str, Any]
 
@@ -20,6 +23,8 @@ def _waiting(data: Data) -> str:
 def _answered(data: Data) -> str:
     comment = f" ({data['comment']})" if data.get("comment") else ""
     meaning = ANSWERS.get(data["answer"], "")
+    if data["answer"] == "continue" and data["left_out"]:
+        meaning = f"it goes on without {listed(data['left_out'])}"
     return f"{data['answered_by']}{comment} answered {data['answer']}: {meaning}."
 
 

@@ -25,6 +25,7 @@ class Narrator:
             "ActionIssued": self._action_issued,
             "ActionEnded": self._action_ended,
             "StepEnded": self._step_ended,
+            "NodeDropped": self._dropped,
             "Replanned": self._replanned,
             "Waiting": self._waiting,
             "Answered": lambda e: [f"{e.data['answered_by']} says: {e.data['answer']}"],
@@ -108,6 +109,9 @@ class Narrator:
             return [f"{stage.title} failed{why}"]
         remarks = f": {stage.remarks}" if stage.remarks else ""
         return [f"{stage.title} done in {stage.seconds(stage.since):.1f} s{remarks}"]
+
+    def _dropped(self, event: EventView) -> list[str]:
+        return [f"  {event.data['node']} is left out from here on: {event.data['why']}"]
 
     def _replanned(self, event: EventView) -> list[str]:
         if not event.data["plan"]:

@@ -27,8 +27,12 @@ class Picture:
         self.unwell: dict[str, str] = {}  # place -> what is wrong there
         self.waiting = ""  # for a person: why
         self.answers: list[str] = []
-        self._held: tuple[str, list[str]] = ("", [])  # what was asked before it was paused
+        self._held: tuple[str, list[str]] | None = None  # while it is paused: what is asked else
         self._stood_since = 0.0  # while it is paused: until then its deadlines have run
+        self.asked_about: list[str] = []  # nodes that `continue` would go on without
+        self.lost = False  # a person is asked since these are gone; nobody is once they are back
+        self.given_up: set[str] = set()  # of these, those that a person goes on without
+        self.dropped: dict[str, str] = {}  # node that it goes on without -> why
         self.debts: dict[str, str] = {}
         self.head: dict[str, Any] = {}  # the Started
         self.app, self.environment = "", ""
@@ -47,6 +51,7 @@ class Picture:
             "ActionIssued": self._issued,
             "ActionEnded": self._action_ended,
             "StepEnded": self._step_ended,
+            "NodeDropped": self._dropped,
             "Replanned": self._replanned,
             "Waiting": self._waits,
             "Answered": self._answered,
@@ -149,19 +154,35 @@ class Picture:
 
     def _replanned(self, data: dict[str, Any], at: float) -> None:
         self.state, self.reason, self.undoing = "rolling_back", data["reason"], True
+        self._held = None
         self.waiting, self.answers = "", []
         self._health = {}
         self._plan(data["plan"], undoing=True)
 
     def _waits(self, data: dict[str, Any], at: float) -> None:
         self.waiting, self.answers = data["why"], data["answers"]
+        self.asked_about = list(data.get("nodes", ()))
+        self.lost = data.get("kind") == "lost"
+
+    def _dropped(self, data: dict[str, Any], at: float) -> None:
+        node = data["node"]
+        self.dropped[node] = data["why"]
+        for places in (self._health, self.unwell):
+            for place in [place for place in places if place.partition("/")[0] == node]:
+                del places[place]
+        if stage := self.stage:
+            stage.works += data.get("reroute") is not None
+        self._count_anew(at)
 
     def _answered(self, data: dict[str, Any], at: float) -> None:
         self.waiting, self.answers = "", []
         self._count_anew(at)
+        if data["answer"] == "continue":
+            self.given_up.update(self.asked_about)
         if data["answer"] == "continue" and (stage := self.stage):
             for doing in stage.doings.values():  # what was in doubt counts as done
-                if doing.outcome not in ("", "ok"):
+                asked = doing.node in self.asked_about
+                if doing.outcome not in ("", "ok") and not asked:
                     doing.outcome, doing.error = "ok", ""
 
     def _approved(self, data: dict[str, Any], at: float) -> None:
@@ -179,7 +200,8 @@ class Picture:
         self.answers = ["resume", "abort"]
 
     def _resumed(self, data: dict[str, Any], at: float) -> None:
-        self.waiting, self.answers = self._held
+        self.waiting, self.answers = self._held or ("", [])
+        self._held = None
         if stage := self.stage:
             stage.counted_from += at - self._stood_since
 
@@ -189,6 +211,19 @@ class Picture:
 
     def _node_returned(self, data: dict[str, Any], at: float) -> None:
         self.away.pop(data["node"], None)
+        if data["node"] in self.asked_about:
+            self._need_no_answer(at)
+
+    def _need_no_answer(self, at: float) -> None:
+        """What a person was asked since nodes were lost: these say it themselves now."""
+        if not self.lost:
+            return
+        self.lost = False
+        if self._held is not None:
+            self._held = ("", [])
+            return
+        self.waiting, self.answers = "", []
+        self._count_anew(at)
 
     def _controller_started(self, data: dict[str, Any], at: float) -> None:
         gone = sorted(set(self.nodes).difference(data["connected"]), key=natural)
@@ -196,6 +231,7 @@ class Picture:
         self._lose_sight(gone)
         self._healthy_since = None
         self._stood_since = at
+        self._need_no_answer(at)  # where they are still gone, it is asked anew
         self._count_anew(at)
 
     def _ended(self, data: dict[str, Any], at: float) -> None:

@@ -114,6 +114,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
     ]
     lines += [f"  why: {view.message}"] if view.message else []
     lines += [f"  {note}" for note in (*view.notes, *view.differences)]
+    lines += [f"  without {node}: {why}" for node, why in sorted(view.dropped.items())]
     for each in view.approvals:
         comment = f": {each.comment}" if each.comment else ""
         lines.append(f"  {each.step}: {each.by} said yes, {local_time(each.at)}{comment}")

@@ -102,6 +102,14 @@ class Tree:
             lines.append(Text(f"  why: {clean(why)}", style="dim"))
         for note in head.get("notes", ()):
             lines += self._sentence("warning", f"{self._marks.warning} {note}", width)
+        for node, why in sorted(picture.dropped.items())[:NAMED_MAX]:
+            lines += self._sentence(
+                "warning", f"{self._marks.warning} without {node}: {why}", width
+            )
+        if more := len(picture.dropped) - NAMED_MAX if len(picture.dropped) > NAMED_MAX else 0:
+            lines.append(
+                self._line("warning", f"  {self._marks.warning} without {more} more nodes")
+            )
         if lost:
             what = "the controller does not answer; the rollout waits with it"
             lines.append(self._line("warning", f"  {self._marks.warning} {what}"))

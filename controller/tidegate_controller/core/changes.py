@@ -24,7 +24,10 @@ def without(mapping: Mapping[K, V], *keys: K) -> dict[K, V]:
 
 
 def remembered(state: t.State, request_id: str, rollout: str) -> Mapping[str, str]:
-    """`State.requests` with one more: the last so many are recognised when they are repeated."""
+    """`State.requests` with one more: the last so many are recognised when they are repeated.
+    `request_id`: empty where nobody has asked for it."""
+    if not request_id:
+        return state.requests
     known = {**state.requests, request_id: rollout}
     return dict(list(known.items())[-REQUESTS_KEPT:])
 

@@ -36,16 +36,35 @@ def _stopping(state: t.State) -> set[t.Place | None]:
 
 
 def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
-    """Retire every slot that runs without traffic, after it was kept for a while."""
+    """Retire every slot that runs without traffic, after it was kept for a while; what was begun
+    on a node that was dropped is nothing to go back to, and is stopped at once."""
     rollout = state.rollout
     assert rollout is not None
     stopping = _stopping(state)
+    failed = {place for place in rollout.begun if place.node in rollout.dropped}
     retire = tuple(
-        _stop(rollout, place, now + state.pace.keep_old_seconds)
+        _stop(rollout, place, now if place in failed else now + state.pace.keep_old_seconds)
         for place in sorted(state.places)
         if not state.settled.get(place) and may_run(state, place) and place not in stopping
     )
-    return retire + cleanup_chores(state, rollout.id, rollout.nodes, now)
+    serving = [p for p, share in rollout.before.items() if share and state.settled.get(p)]
+    names = _name_again(state, sorted(p for p in serving if p.node in rollout.dropped), now)
+    return retire + names + cleanup_chores(state, rollout.id, rollout.standing, now)
+
+
+def _name_again(state: t.State, serving: list[t.Place], now: float) -> tuple[t.Chore, ...]:
+    """Make `current` name these places again where it may name another."""
+    rollout = state.rollout
+    assert rollout is not None
+    return tuple(
+        t.Chore(
+            id=f"{rollout.id}/switch/{place}",
+            work=t.Work(verb="switch", at=place.node, place=place),
+            not_before=now,
+        )
+        for place in serving
+        if state.current.get(place.node, place.slot) != place.slot
+    )
 
 
 def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
@@ -53,12 +72,8 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
     traffic before is left alone, even if it was not well enough to get it back."""
     rollout = state.rollout
     assert rollout is not None
-    chores = []
     served = sorted(place for place, share in rollout.before.items() if share)
-    for place in served:
-        if state.current.get(place.node, place.slot) != place.slot:
-            work = t.Work(verb="switch", at=place.node, place=place)
-            chores.append(t.Chore(id=f"{rollout.id}/switch/{place}", work=work, not_before=now))
+    chores = list(_name_again(state, served, now))
     left_alone = _stopping(state).union(served)
     moved = bool(rollout.plan)  # traffic had to be moved back, so it has to drain
     drained = now + (rollout.pace.drain_seconds if moved else 0.0)
@@ -81,31 +96,6 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
     prepared = [node for node in rollout.nodes if node in rollout.prepared]
     chores += cleanup_chores(state, rollout.id, prepared, stopped_by)
     return tuple(chores)
-
-
-def debts_after_giving_up(state: t.State) -> dict[str, str]:
-    """What is left open when somebody gives up an undo."""
-    if state.weights is not None:
-        return debts_after_undo(state)
-    return {
-        t.CONTROLLER: "nobody knows where traffic goes; the next deploy or rollback settles that "
-        "first"
-    }
-
-
-def debts_after_undo(state: t.State) -> dict[str, str]:
-    """Nodes that took traffic before the rollout and could not get it back."""
-    assert state.rollout is not None
-    debts = {}
-    for place, share in sorted(state.rollout.before.items()):
-        if share and not state.settled.get(place):
-            debts[place.node] = (
-                f"{place.other} has the traffic still, as {place} could not be brought back"
-                if state.settled.get(place.other)
-                else f"{place} was away or not healthy when traffic moved back; it takes none "
-                "until the release is deployed again"
-            )
-    return debts
 
 
 def waiting_chores(state: t.State) -> list[t.Chore]:

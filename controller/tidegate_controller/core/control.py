@@ -34,7 +34,8 @@ def on_answer(draft: Draft, request: i.Answer) -> None:
     if request.answer in ("approve", "promote"):
         _let_pass(draft, request)
         return
-    for action in list(rollout.open):  # a try that is under way no longer counts
+    # A try that is under way, and was asked about, no longer counts.
+    for action in list(rollout.open) if wait.kind == "question" else ():
         draft.emit(ev.ActionEnded(action=action, outcome="cancelled", error="a person decided"))
     draft.emit(
         ev.Answered(
@@ -173,22 +174,6 @@ def on_abort(draft: Draft, request: i.Abort) -> bool:
         )
     )
     return True
-
-
-def debts_after_abort(state: t.State) -> dict[str, str]:
-    """What is not as it should be where nothing was undone."""
-    debts = {}
-    if state.weights is None:
-        debts[t.CONTROLLER] = (
-            "nobody knows where traffic goes; the next deploy or rollback settles that first"
-        )
-    for place, share in sorted(state.settled.items()):
-        if share and state.current.get(place.node, place.slot) != place.slot:
-            debts[place.node] = (
-                f"may start the wrong slot after a reboot: `current` does not name {place.slot}, "
-                "which serves; the next deploy or rollback mends that"
-            )
-    return debts
 
 
 def under_way(state: t.State, rollout: str) -> t.Rollout:

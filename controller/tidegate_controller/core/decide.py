@@ -16,20 +16,26 @@ from tidegate_controller.core.chores import (
     chore_opens_at,
     chores_after_commit,
     chores_after_undo,
-    debts_after_giving_up,
-    debts_after_undo,
     issue_chores,
     waiting_chores,
 )
-from tidegate_controller.core.control import (
-    debts_after_abort,
-    on_abort,
-    on_answer,
-    on_pause,
-    on_resume,
+from tidegate_controller.core.control import on_abort, on_answer, on_pause, on_resume
+from tidegate_controller.core.debts import (
+    debts_after_commit,
+    debts_after_giving_up,
+    debts_after_undo,
+    debts_left,
+    owed_after,
 )
-from tidegate_controller.core.draft import Draft, pending
-from tidegate_controller.core.facts import find_action, is_paused, known_nodes, place_of
+from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.facts import is_paused
+from tidegate_controller.core.failures import (
+    blame_of,
+    culprits,
+    drop_nodes,
+    may_be_dropped,
+    question_of,
+)
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.quarantine import (
     is_own_fault,
@@ -39,23 +45,29 @@ from tidegate_controller.core.quarantine import (
     quarantine_rolled_back,
 )
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
-from tidegate_controller.core.requests import on_clean_up, on_deploy, on_rollback
+from tidegate_controller.core.reports import (
+    on_controller_start,
+    on_node_removed,
+    on_observation,
+    on_result,
+    on_tick,
+)
+from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.steps import (
-    deadline_of,
     fault_of,
     held_at,
     in_doubt,
-    is_asked_about,
     is_satisfied,
     may_issue_at,
     open_until,
     question,
     room_of,
+    stands_still,
     step_ends_at,
     to_issue,
 )
 from tidegate_controller.core.strategies.back import plan_back
-from tidegate_controller.core.weights import as_issued
+from tidegate_controller.core.works import work_now
 
 
 def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:
@@ -77,99 +89,26 @@ def next_deadline(state: t.State) -> float | None:
         times += open_until(state, rollout)
         if rollout.waiting is None and not in_doubt(rollout, step):
             times.append(step_ends_at(rollout, step))
-        if step.hold_seconds:
+        if step.hold_seconds and not stands_still(rollout):
             times.append(held_at(rollout, step))
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
 
-# --- Results and observations: may be late; then they change nothing ---------------------------
-
-
-def _on_result(draft: Draft, result: i.Result) -> None:
-    action = find_action(draft.state, result.action)
-    if action is None:
-        return
-    if action.work.at in draft.state.away:
-        draft.emit(ev.NodeReturned(node=action.work.at))
-    draft.emit(
-        ev.ActionEnded(
-            action=result.action,
-            outcome=result.outcome,
-            error=result.error,
-            output_tail=result.output_tail,
-            blame=result.blame,
-            known=result.known,
-            cleaned=result.cleaned,
-        )
-    )
-
-
-def _on_observation(draft: Draft, seen: i.Observation) -> None:
-    state = draft.state
-    if not seen.connected:
-        serving = {place.node for place in state.settled}
-        concerned = state.rollout and seen.node in serving.union(state.rollout.nodes)
-        if concerned and seen.node not in state.away:
-            draft.emit(ev.NodeLeft(node=seen.node))
-        return
-    if seen.node in state.away:
-        draft.emit(ev.NodeReturned(node=seen.node))
-    if seen.complete and state.journals.get(seen.node, seen.journal_id) != seen.journal_id:
-        draft.emit(ev.JournalReplaced(node=seen.node, journal_id=seen.journal_id))
-        for action in pending(draft.state):
-            if action.work.at == seen.node:
-                error = f"{seen.node} came back with an empty journal: its disk was replaced"
-                draft.emit(ev.ActionEnded(action=action.id, outcome="unknown", error=error))
-    _observe_slots(draft, seen)
-
-
-def _observe_slots(draft: Draft, seen: i.Observation) -> None:
-    changing = ("start", "stop")  # their results will tell
-    busy = {a.work.place for a in pending(draft.state) if a.work.verb in changing}
-    for slot in t.SLOTS:
-        place = t.Place.of(seen.node, slot)
-        report = seen.slots.get(slot)
-        if report is None:
-            if not seen.complete or place not in draft.state.places:
-                continue
-            report = i.SlotReport(known=t.Known(running=False, healthy=False), current=False)
-        if place not in busy and report.known != place_of(draft.state, place):
-            draft.emit(
-                ev.Observed(
-                    place=place, known=report.known, current=report.current, detail=report.detail
-                )
-            )
-
-
-def _on_node_removed(draft: Draft, removed: i.NodeRemoved) -> None:
-    if removed.node in known_nodes(draft.state):
-        draft.emit(ev.NodeForgotten(node=removed.node))
-
-
-def _on_tick(draft: Draft, tick: i.Tick) -> None:
-    for action in pending(draft.state):
-        if draft.now < deadline_of(draft.state, action):
-            continue
-        node = action.work.at
-        if draft.state.rollout is not None and is_asked_about(draft, action):
-            continue  # a person is asked, once the others have ended
-        error = f"no answer from {node} in time"
-        if node in draft.state.away:
-            error = f"{node} went away and did not come back in time"
-        outcome: t.Outcome = "unknown" if action.work.on_unknown == "ask" else "expired"
-        draft.emit(ev.ActionEnded(action=action.id, outcome=outcome, error=error))
+# --- What a person decides of a rollout that is under way -----------------------------------------
 
 
 def _on_answer(draft: Draft, answer: i.Answer) -> None:
     """`retry` and `continue` change what counts as done; `abort` is a failure of the step."""
     before = draft.state.rollout
     on_answer(draft, answer)
-    if before is None or draft.state.rollout is before:
+    if before is None or before.waiting is None or draft.state.rollout is before:
         return  # the same answer once more
-    why = before.waiting.why if before.waiting else ""
+    step = before.plan[before.cursor]
     if answer.answer == "abort":
-        _fail(draft, before.plan[before.cursor], f"aborted by {answer.answered_by}: {why}")
+        _fail(draft, step, f"aborted by {answer.answered_by}: {before.waiting.why}")
+    elif answer.answer == "continue" and before.waiting.nodes:
+        drop_nodes(draft, step, before.waiting.nodes)
 
 
 def _on_abort(draft: Draft, abort: i.Abort) -> None:
@@ -184,26 +123,7 @@ def _on_abort(draft: Draft, abort: i.Abort) -> None:
         _fail(draft, step, why)
         return
     _give_up(draft, step, why)
-    draft.emit(
-        ev.Ended(
-            rollout=rollout.id,
-            state="aborted",
-            reason=f"{why}; nothing was undone",
-            debts=debts_after_abort(draft.state),
-        )
-    )
-
-
-def _on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
-    draft.emit(
-        ev.ControllerStarted(
-            stream=start.stream,
-            epoch=start.epoch,
-            log_id=start.log_id,
-            connected=start.connected,
-            grace_seconds=start.grace_seconds,
-        )
-    )
+    _end(draft, "aborted", f"{why}; nothing was undone", debts=debts_left(draft.state, why))
 
 
 HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
@@ -217,12 +137,13 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Unquarantine: on_unquarantine,
     i.Lock: on_lock,
     i.Unlock: on_unlock,
+    i.Converge: on_converge,
     i.CleanUp: on_clean_up,
-    i.Result: _on_result,
-    i.Observation: _on_observation,
-    i.NodeRemoved: _on_node_removed,
-    i.Tick: _on_tick,
-    i.ControllerStart: _on_controller_start,
+    i.Result: on_result,
+    i.Observation: on_observation,
+    i.NodeRemoved: on_node_removed,
+    i.Tick: on_tick,
+    i.ControllerStart: on_controller_start,
     i.Restore: on_restore,
     i.Reconcile: on_reconcile,
 }
@@ -251,8 +172,10 @@ def _move(draft: Draft) -> bool:
     if rollout.entered_at is None:
         draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
+    if stands_still(rollout):
+        return False
     if fault := fault_of(draft, step):
-        _fail(draft, step, fault, own_fault=is_own_fault(draft))
+        _meet(draft, step, fault)
         return True
     if _issue(draft, step):
         return True
@@ -273,37 +196,54 @@ def _issue(draft: Draft, step: t.Step) -> bool:
         for index in to_issue(draft.rollout, step)
         if may_issue_at(draft.state, step, index) <= draft.now
     ]
-    ready = ready[: room_of(draft.rollout, step)]
+    ours = [index for index in ready if step.works[index].at == t.CONTROLLER]
+    others = [index for index in ready if index not in ours]
+    ready = sorted(ours + others[: room_of(draft.rollout, step)])
     for index in ready:
+        work = work_now(draft.state, step, index)
+        assert work is not None, "it is not to be done any more"
         done = draft.rollout.done.get(index)
         attempt = done.attempt + 1 if done else 1
         assert draft.rollout.entered_at is not None
         deadline = max(draft.rollout.entered_at, draft.now) + step.deadline_seconds
-        work = as_issued(draft.state, step.works[index])
         draft.issue(step.id, index, work, deadline, attempt)
     return bool(ready)
 
 
-def _fail(draft: Draft, step: t.Step, fault: str, *, own_fault: bool = False) -> None:
-    """The step has failed: undo the rollout, or give up if this was the undoing. `own_fault`: of
-    the release, which is not tried again as it is."""
+def _meet(draft: Draft, step: t.Step, fault: str) -> None:
+    """The step cannot succeed as it is: ask a person, go on without some nodes, or fail."""
+    found = culprits(draft, step)
+    if question := question_of(draft, step, fault, found):
+        draft.emit(question)
+    elif may_be_dropped(draft.state, step, found):
+        drop_nodes(draft, step, found)
+    else:
+        stops = draft.rollout.policy.on_failure == "stop"
+        _fail(draft, step, fault, blame_of(draft, step, found), stops=stops)
+
+
+def _fail(
+    draft: Draft, step: t.Step, fault: str, blame: t.Blame = "", *, stops: bool = False
+) -> None:
+    """The step has failed: undo the rollout or leave it as it is (`stops`), or give up if this was
+    the undoing."""
     rollout = draft.rollout
     reason = _give_up(draft, step, fault)
-    if own_fault:
+    if is_own_fault(draft, blame):
         quarantine_failed(draft, reason)
     if rollout.undoing:
-        draft.emit(
-            ev.Ended(
-                rollout=rollout.id,
-                state="failed",
-                reason=f"{rollout.reason}; and it could not be undone: {reason}",
-                chores=chores_after_undo(draft.state, draft.now),
-                debts=debts_after_giving_up(draft.state),
-            )
+        _end(
+            draft,
+            "failed",
+            f"{rollout.reason}; and it could not be undone: {reason}",
+            chores=chores_after_undo(draft.state, draft.now),
+            debts=debts_after_giving_up(draft.state),
         )
+    elif stops and rollout.kind != "converge":
+        _end(draft, "failed", reason, debts=debts_left(draft.state, reason))
     else:
         plan = plan_back(draft.state, draft.now)
-        draft.emit(ev.Replanned(rollout=rollout.id, reason=reason, plan=plan))
+        draft.emit(ev.Replanned(rollout=rollout.id, reason=reason, plan=plan, blame=blame))
 
 
 def _give_up(draft: Draft, step: t.Step, fault: str) -> str:
@@ -317,20 +257,46 @@ def _give_up(draft: Draft, step: t.Step, fault: str) -> str:
 
 
 def _finish(draft: Draft) -> None:
-    rollout = draft.rollout
+    rollout, state = draft.rollout, draft.state
     if not rollout.undoing:
+        debts = debts_after_commit(state)
+        owed = owed_after(state, debts, draft.now)
         draft.emit(ev.Committed(rollout=rollout.id))
         quarantine_rolled_back(draft)
         chores = chores_after_commit(draft.state, draft.now)
-        draft.emit(ev.Ended(rollout=rollout.id, state="succeeded", chores=chores))
+        _end(draft, "succeeded", debts=debts, owed=owed, chores=chores)
         return
-    serving = any(draft.state.settled.values())
+    ending: t.Ending = "failed"
+    if rollout.previous and any(state.settled.values()):
+        ending = "rolled_back"
+    _end(
+        draft,
+        ending,
+        rollout.reason,
+        chores=chores_after_undo(state, draft.now),
+        debts=debts_after_undo(state),
+    )
+
+
+def _end(
+    draft: Draft,
+    ending: t.Ending,
+    reason: str = "",
+    *,
+    debts: dict[str, str],
+    owed: dict[str, t.Owed] | None = None,
+    chores: tuple[t.Chore, ...] = (),
+) -> None:
+    """`owed`: when these debts are paid, if that is known already."""
+    if owed is None:
+        owed = owed_after(draft.state, debts, draft.now)
     draft.emit(
         ev.Ended(
-            rollout=rollout.id,
-            state="rolled_back" if rollout.previous and serving else "failed",
-            reason=rollout.reason,
-            chores=chores_after_undo(draft.state, draft.now),
-            debts=debts_after_undo(draft.state),
+            rollout=draft.rollout.id,
+            state=ending,
+            reason=reason,
+            chores=chores,
+            debts=debts,
+            owed=owed,
         )
     )

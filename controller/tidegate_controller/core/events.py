@@ -40,7 +40,7 @@ class Started(Event, frozen=True, kw_only=True):
     message: str = ""
     commit: str = ""
     notes: tuple[str, ...] = ()  # what whoever asked may not have meant, in words
-    zones: Mapping[str, str] = {}  # of each node, where the strategy has a floor
+    zones: Mapping[str, str] = {}  # of each member, where the strategy has a floor
 
 
 class StepEntered(Event, frozen=True, kw_only=True):
@@ -69,12 +69,25 @@ class StepEnded(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class NodeDropped(Event, frozen=True, kw_only=True):
+    """The rollout goes on without the node, which owes what it was to do. `reroute`: added to the
+    step that it is at, where the node has traffic that it must not keep."""
+
+    rollout: str
+    node: str
+    why: str
+    blame: t.Blame = ""
+    lost: bool = False
+    reroute: t.Work | None = None
+
+
 class Replanned(Event, frozen=True, kw_only=True):
     """From here on the rollout is being undone by this plan."""
 
     rollout: str
     reason: str
     plan: tuple[t.Step, ...]
+    blame: t.Blame = ""
 
 
 class Waiting(Event, frozen=True, kw_only=True):
@@ -84,6 +97,7 @@ class Waiting(Event, frozen=True, kw_only=True):
     why: str
     answers: tuple[t.Answer, ...]
     kind: t.WaitKind = "question"
+    nodes: Mapping[str, t.Dropped] = {}  # that `continue` would go on without
 
 
 class Answered(Event, frozen=True, kw_only=True):
@@ -202,6 +216,13 @@ class Ended(Event, frozen=True, kw_only=True):
     reason: str = ""
     chores: tuple[t.Chore, ...] = ()
     debts: Mapping[str, str] = {}
+    owed: Mapping[str, t.Owed] = {}  # node -> when it pays
+
+
+class DebtsPaid(Event, frozen=True, kw_only=True):
+    """The nodes have all that they should, as it turns out."""
+
+    nodes: tuple[str, ...]
 
 
 class Observed(Event, frozen=True, kw_only=True):
@@ -282,6 +303,7 @@ AnyEvent = (
     | ActionIssued
     | ActionEnded
     | StepEnded
+    | NodeDropped
     | Replanned
     | Waiting
     | Answered
@@ -298,6 +320,7 @@ AnyEvent = (
     | NodeForgotten
     | Committed
     | Ended
+    | DebtsPaid
     | Observed
     | NodeLeft
     | NodeReturned

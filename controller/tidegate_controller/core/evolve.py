@@ -6,7 +6,6 @@ decides anything.
 
 from collections.abc import Mapping
 from functools import singledispatch
-from typing import TypeVar
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -19,13 +18,18 @@ from tidegate_controller.core.changes import (
     replace,
     without,
 )
+from tidegate_controller.core.commitment import commit
 from tidegate_controller.core.evolve_control import CONTROL
 from tidegate_controller.core.facts import find_action, gaining, place_of
 from tidegate_controller.core.issued import apply_issue
+from tidegate_controller.core.node_changes import (
+    ask_anew,
+    drop_node,
+    forget_node,
+    take_back_node,
+)
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.restored import after_decision, after_restore
-
-V = TypeVar("V")
 
 
 def evolve(state: t.State, event: ev.Event, clock: float) -> t.State:
@@ -79,7 +83,7 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
         pause = rollout.paused and replace(rollout.paused, counted_from=clock)
-        state = replace(state, away=away)
+        state = ask_anew(replace(state, away=away), None, clock)
         state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None, paused=pause)
     return state
 
@@ -169,6 +173,11 @@ def _(event: ev.StepEnded, state: t.State, clock: float) -> t.State:
 
 
 @_evolve.register
+def _(event: ev.NodeDropped, state: t.State, clock: float) -> t.State:
+    return drop_node(state, event, clock)
+
+
+@_evolve.register
 def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
     return in_rollout(
         state,
@@ -181,6 +190,7 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
         paused=None,
         undoing=True,
         reason=event.reason,
+        blame=event.blame,
     )
 
 
@@ -201,51 +211,20 @@ def _(event: ev.Configured, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.NodeForgotten, state: t.State, clock: float) -> t.State:
-    """Traffic that still leads there, or did a moment ago, stays on record: the next rollout takes
-    it away, and whatever comes back there drains first."""
-    node = event.node
-
-    def of_others(mapping: Mapping[t.Place, V]) -> dict[t.Place, V]:
-        return {place: value for place, value in mapping.items() if place.node != node}
-
-    return replace(
-        state,
-        places=of_others(state.places),
-        stopped=frozenset(place for place in state.stopped if place.node != node),
-        current=without(state.current, node),
-        journals=without(state.journals, node),
-        members=tuple(member for member in state.members if member != node),
-        committed_on=tuple(tuple(n for n in on if n != node) for on in state.committed_on),
-        chores=tuple(chore for chore in state.chores if chore.work.at != node),
-        chores_open={k: a for k, a in state.chores_open.items() if a.work.at != node},
-        debts={k: debt for k, debt in state.debts.items() if t.Place(k).node != node},
-    )
+    return forget_node(state, event.node)
 
 
 @_evolve.register
 def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
     assert state.rollout is not None
-    rollout = state.rollout
-    unpaid: dict[str, str] = {}
-    members = (*rollout.nodes, *rollout.absent)
-    if rollout.kind == "rollback":  # it may leave out nodes; a deployment treats all there are
-        others = (k for k in state.debts if t.Place(k).node not in rollout.nodes)
-        unpaid, members = {k: state.debts[k] for k in others}, state.members
-    return replace(
-        state,
-        members=members,
-        committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
-        committed_on=(*state.committed_on, rollout.nodes)[-RELEASES_KEPT:],
-        debts={**unpaid, **rollout.absent},
-        spec=rollout.spec,
-    )
+    return commit(state, state.rollout)
 
 
 @_evolve.register
 def _(event: ev.Ended, state: t.State, clock: float) -> t.State:
-    undone = state.undone
-    if state.rollout is not None and event.state != "succeeded":
-        undone = (*undone, state.rollout.release)[-RELEASES_KEPT:]
+    rollout, undone = state.rollout, state.undone
+    if rollout is not None and event.state != "succeeded" and rollout.kind != "converge":
+        undone = (*undone, rollout.release)[-RELEASES_KEPT:]
     return replace(
         state,
         rollout=None,
@@ -253,6 +232,16 @@ def _(event: ev.Ended, state: t.State, clock: float) -> t.State:
         away={},
         chores=(*state.chores, *event.chores),
         debts={**state.debts, **event.debts},
+        owed={**state.owed, **event.owed},
+    )
+
+
+@_evolve.register
+def _(event: ev.DebtsPaid, state: t.State, clock: float) -> t.State:
+    return replace(
+        state,
+        debts=without(state.debts, *event.nodes),
+        owed=without(state.owed, *event.nodes),
     )
 
 
@@ -274,19 +263,7 @@ def _(event: ev.NodeLeft, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.NodeReturned, state: t.State, clock: float) -> t.State:
-    """What a person was asked about meanwhile has its time anew: the node is asked again."""
-    state = replace(state, away=without(state.away, event.node))
-    rollout = state.rollout
-    if rollout is None or rollout.waiting is None:
-        return state
-    until = clock + rollout.plan[rollout.cursor].deadline_seconds
-    opened = {
-        key: replace(action, deadline=max(action.deadline, until))
-        if action.work.at == event.node
-        else action
-        for key, action in rollout.open.items()
-    }
-    return in_rollout(state, open=opened)
+    return take_back_node(state, event.node, clock)
 
 
 @_evolve.register

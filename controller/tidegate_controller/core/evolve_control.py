@@ -7,7 +7,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, remembered, replace
 from tidegate_controller.core.outcomes import apply_outcome
-from tidegate_controller.core.weights import as_issued
+from tidegate_controller.core.works import breach_without, work_now
 
 QUARANTINED_KEPT = 200
 
@@ -21,27 +21,32 @@ def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
         since=since,
         kind=event.kind,
         id=state.version + 1,
+        nodes=event.nodes,
     )
     return in_rollout(state, waiting=wait)
 
 
 def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
-    """Works in doubt count as done, or as to be done again; their step has its time anew."""
+    """Works in doubt count as done, or as to be done again; their step has its time anew. Nodes
+    that it goes on without are dropped by the events that follow."""
     rollout = state.rollout
     assert rollout is not None
+    left_out = rollout.waiting.nodes if rollout.waiting and event.answer == "continue" else {}
+    too_few = breach_without(state, left_out)
     state = replace(state, requests=remembered(state, event.request_id, event.rollout))
     state = in_rollout(state, waiting=None, entered_at=clock)
     step = rollout.plan[rollout.cursor]
     kept_back = len(rollout.done) < len(step.works) and t.Guard(kind="floor") in step.guards
-    if event.answer == "continue" and kept_back:
+    if too_few or (event.answer == "continue" and kept_back):
         state = in_rollout(state, below_floor=True)
     for index, done in rollout.done.items():
-        if done.outcome == "ok":
+        work = work_now(state, step, index)
+        if done.outcome == "ok" or work is None or work.at in left_out:
             continue
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":
             settled = replace(done, outcome="ok")
-            state = apply_outcome(state, as_issued(state, step.works[index]), True, None, clock)
+            state = apply_outcome(state, work, True, None, clock)
         assert state.rollout is not None
         state = in_rollout(state, done=put(state.rollout.done, index, settled))
     return state

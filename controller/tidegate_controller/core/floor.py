@@ -6,7 +6,7 @@ A node is in service when a place of its takes traffic and is known to be health
 for each zone where nodes have the label; without `min_in_service` one node of all must stay.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
@@ -17,29 +17,38 @@ Zones = Mapping[str, str]  # node -> its zone; "" where it has no such label
 
 
 def zones_of(goal: t.Goal) -> dict[str, str]:
-    """The zone of each node, for a strategy that has a floor; else none."""
+    """The zone of each member, for a strategy that has a floor; else none."""
     if goal.spec.strategy != "rolling":
         return {}
     label = goal.spec.waves.zone
-    return {node: goal.labels.get(node, {}).get(label, "") for node in goal.nodes}
+    return {node: goal.labels.get(node, {}).get(label, "") for node in goal.members or goal.nodes}
 
 
-def room_in(spec: Spec, zones: Zones, zone: str) -> int:
-    """How many nodes of the zone may be out of service at once; 0 or less: not one."""
+def missing(state: t.State, goal: t.Goal) -> set[str]:
+    """Members that are not treated and not in service either, such as those that are away."""
+    well = {place.node for place, share in state.settled.items() if share and is_well(state, place)}
+    return set(goal.members).difference(goal.nodes, well)
+
+
+def room_in(spec: Spec, zones: Zones, zone: str, out: Collection[str] = ()) -> int:
+    """How many nodes of the zone may be out of service at once; 0 or less: not one. `out`: nodes
+    that are out of service already, and stay so."""
     share = spec.waves.min_in_service
     if share is None:
-        return len(zones) - 1
-    inside = list(zones.values()).count(zone)
-    return inside - rounded_up(share, inside)
+        return len(zones) - 1 - len(out)
+    inside = [node for node, its in zones.items() if its == zone]
+    return len(inside) - rounded_up(share, len(inside)) - len(set(inside).intersection(out))
 
 
-def waves_in(spec: Spec, zones: Zones, nodes: Iterable[str]) -> list[list[str]]:
+def waves_in(
+    spec: Spec, zones: Zones, nodes: Iterable[str], out: Collection[str] = ()
+) -> list[list[str]]:
     """The nodes zone by zone, in waves that `max_parallel` and the floor allow, of one at least."""
     most = at_least_one(spec.waves.max_parallel, len(zones))
     waves: list[list[str]] = []
     for zone in sorted(set(zones.values())):
         inside = [node for node in nodes if zones[node] == zone]
-        size = max(1, min(most, room_in(spec, zones, zone)))
+        size = max(1, min(most, room_in(spec, zones, zone, out)))
         waves += [inside[begin : begin + size] for begin in range(0, len(inside), size)]
     return waves
 
@@ -52,13 +61,25 @@ def breach(state: t.State, weights: t.Weights) -> str:
     losing = _losing(state, weights)
     if not losing:
         return ""
-    serving = {place.node for place, share in weights.items() if share and _is_well(state, place)}
+    serving = {place.node for place, share in weights.items() if share and is_well(state, place)}
     for inside, least, where in _floors(rollout):
         left = len(serving & inside)
         if losing & inside and left < least:
             names = ", ".join(sorted(losing & inside))
             return f"without {names} {left} would be in service{where}, and {least} must be"
     return ""
+
+
+def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place, int]:
+    """Of `more`, places that nobody can ask how they are and that may well serve: as many as it
+    takes, lest a move to these weights breaks the floor."""
+    kept: dict[t.Place, int] = {}
+    for place, share in more.items():
+        known = place_of(state, place)
+        unsure = known.healthy is None and known.running is not False
+        if unsure and breach(state, {**weights, **kept}):
+            kept[place] = share
+    return kept
 
 
 def _losing(state: t.State, weights: t.Weights) -> set[str]:
@@ -71,7 +92,8 @@ def _losing(state: t.State, weights: t.Weights) -> set[str]:
     return serving - {place.node for place, share in weights.items() if share}
 
 
-def _is_well(state: t.State, place: t.Place) -> bool:
+def is_well(state: t.State, place: t.Place) -> bool:
+    """Whether it would be in service, had it traffic."""
     known = place_of(state, place)
     return known.running is not False and known.healthy is True
 

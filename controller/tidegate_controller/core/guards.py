@@ -17,6 +17,8 @@ def opens_at(state: t.State, guard: t.Guard, work: t.Work) -> float:
 
 def _no_traffic(state: t.State, work: t.Work) -> float:
     """The place takes no traffic, certainly, and its last requests have had time to end."""
+    if work.verb == "route":
+        return NOW  # it takes traffic away from a node that was dropped
     if state.weights is None or work.place is None or state.weights.get(work.place):
         return NEVER
     idle_since = state.idle_since.get(work.place)
@@ -33,7 +35,8 @@ def _proven(state: t.State, work: t.Work) -> float:
 
 def _alone(state: t.State, work: t.Work) -> float:
     """Nothing runs in the node's other slot."""
-    assert work.place is not None
+    if work.place is None:
+        return NOW  # it takes traffic away from a node that was dropped
     other = work.place.other
     return NEVER if other in state.places and may_run(state, other) else NOW
 

@@ -32,6 +32,11 @@ class Member(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
 
 
+def labels_of(members: tuple[Member, ...]) -> dict[str, Mapping[str, str]]:
+    """Of those that have any."""
+    return {member.node: member.labels for member in members if member.labels}
+
+
 class Deploy(Input, frozen=True, kw_only=True):
     request_id: str
     rollout: str
@@ -132,6 +137,15 @@ class Unlock(Input, frozen=True, kw_only=True):
     force: bool = False
 
 
+class Converge(Input, frozen=True, kw_only=True):
+    """Nodes that owe a release are here: bring them to it, if they still do and it is time.
+    `members`: all nodes of the environment."""
+
+    rollout: str
+    nodes: tuple[str, ...]
+    members: tuple[Member, ...]
+
+
 class CleanUp(Input, frozen=True, kw_only=True):
     """Remove from these nodes the releases that need not be kept."""
 
@@ -215,6 +229,7 @@ AnyInput = (
     | Unquarantine
     | Lock
     | Unlock
+    | Converge
     | CleanUp
     | Result
     | Observation

@@ -9,7 +9,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated, place_of
+from tidegate_controller.core.facts import is_repeated
 from tidegate_controller.core.releases import active_release, known_releases, quarantine_of
 from tidegate_controller.errors import Refused
 
@@ -82,20 +82,13 @@ def on_unquarantine(draft: Draft, request: i.Unquarantine) -> None:
         )
 
 
-def is_own_fault(draft: Draft) -> bool:
-    """Whether the release itself is to blame for a deployment that is about to be undone: it said
-    so on a node that can be reached. What serves already has proven otherwise."""
-    state, rollout = draft.state, draft.rollout
-    active = active_release(state)
-    if rollout.kind != "deploy" or rollout.undoing:
+def is_own_fault(draft: Draft, blame: t.Blame) -> bool:
+    """Whether the release itself is to blame for a deployment that has failed. What serves already
+    has proven otherwise."""
+    rollout, active = draft.rollout, active_release(draft.state)
+    if blame != "release" or rollout.kind != "deploy" or rollout.undoing:
         return False
-    if active is not None and active.revision == rollout.release.revision:
-        return False
-    if any(done.outcome == "failed" and done.blame == "release" for done in rollout.done.values()):
-        return True
-    here = [place for place in rollout.passed if place.node not in state.away]
-    known = [place_of(state, place) for place in here]
-    return any(each.healthy is False or each.running is False for each in known)
+    return active is None or active.revision != rollout.release.revision
 
 
 def quarantine_failed(draft: Draft, reason: str) -> None:

@@ -189,14 +189,14 @@ def _debts(
     state: t.State, request: i.Reconcile, weights: t.Weights, release: t.Release | None
 ) -> dict[str, str]:
     debts = {
-        member.node: "away when the log was reconciled; takes no traffic until deployed to"
+        member.node: "away when the log was reconciled; takes no traffic until it has the release"
         for member in request.members
         if not member.connected
     }
     for place in sorted(weights):
         revision = place_of(state, place).revision
         if release is not None and revision != release.revision:
-            debts[place.node] = f"runs another release than {release.version}, which most do"
+            debts[place] = f"runs another release than {release.version}, which most do"
     return debts
 
 

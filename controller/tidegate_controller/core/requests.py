@@ -10,8 +10,10 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
+from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
+from tidegate_controller.core.failures import allowed_failures
 from tidegate_controller.core.floor import zones_of
 from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
@@ -43,6 +45,12 @@ def on_rollback(draft: Draft, request: i.Rollback) -> None:
         _start(draft, request, rollback_goal(draft.state, request))
 
 
+def on_converge(draft: Draft, request: i.Converge) -> None:
+    goal = converge_goal(draft.state, request, draft.now)
+    if goal is not None:
+        pay(draft, request, goal, plan_of(draft.state, goal))
+
+
 def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
     state = draft.state
     if is_repeated(state, request.request_id):
@@ -69,7 +77,7 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     _refuse_another_version(state, request)
     _refuse_another_balancer(state, request.spec.traffic)
     away = [member.node for member in request.members if not member.connected]
-    if away:
+    if len(away) > _may_be_away(request):
         raise Refused(
             f"{_listed(away)} not connected, so nothing was started",
             f"start the agent there (see: tidegate node list), or go on without: "
@@ -78,12 +86,19 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     return t.Goal(
         kind="deploy",
         release=request.release,
-        nodes=tuple(member.node for member in request.members),
+        nodes=tuple(member.node for member in request.members if member.connected),
         spec=request.spec,
         again=request.again,
         balancer=request.balancer,
-        labels=_labels(request.members),
+        members=tuple(member.node for member in request.members),
+        labels=i.labels_of(request.members),
     )
+
+
+def _may_be_away(request: i.Deploy) -> int:
+    """Of its nodes; all of them never."""
+    total = len(request.members)
+    return min(allowed_failures(request.spec.policy, total), total - 1)
 
 
 def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
@@ -109,12 +124,9 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
         release=target,
         nodes=nodes,
         spec=replace(state.spec, settings=target.settings),
-        labels=_labels(request.members),
+        members=tuple(member.node for member in request.members),
+        labels=i.labels_of(request.members),
     )
-
-
-def _labels(members: tuple[i.Member, ...]) -> dict[str, Mapping[str, str]]:
-    return {member.node: member.labels for member in members if member.labels}
 
 
 def _release_to(state: t.State, version: str) -> t.Release:
@@ -179,7 +191,7 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
         if action.work.at in treated:
             draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
     absent = {
-        member.node: f"away when {goal.release.version} came; takes no traffic until deployed to"
+        member.node: f"away when {goal.release.version} came; takes no traffic until it has it"
         for member in request.members
         if not member.connected
     }

@@ -39,5 +39,6 @@ def after_decision(event: ev.Adopted, state: t.State, clock: float) -> t.State:
         settled=event.weights,
         routed=event.routed,
         debts=event.debts,
+        owed={},
         requests=remembered(state, event.request_id, ""),
     )

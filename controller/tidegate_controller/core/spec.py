@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from tidegate_controller.core.shares import Share
+
 SECONDS_MAX = 1e9  # sums of such stay finite; config.py has the bounds for people
 LISTEN_SECONDS = 10.0  # for one action: whether anybody listens, before a move and after it
 RUNS_MAX = 3  # of an `exec` adapter's command for one action: check, write, read
@@ -16,7 +18,6 @@ RUNS_MAX = 3  # of an `exec` adapter's command for one action: check, write, rea
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=SECONDS_MAX)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=SECONDS_MAX)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Share = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]{0,5})%?$")]  # "3" or "25%"
 Status = Annotated[str, msgspec.Meta(pattern=r"^[2-5][0-9]{2}(-[2-5][0-9]{2})?$")]
 
 
@@ -165,6 +166,15 @@ class Waves(Struct, frozen=True, kw_only=True):
     rehearse: bool = False  # the way back, on one node, before the second wave
 
 
+class Policy(Struct, frozen=True, kw_only=True):
+    """What a rollout does about failures: how many nodes may fail, or be away, without hurting the
+    others, and what follows where more do."""
+
+    on_failure: Literal["rollback", "pause", "stop"] = "rollback"
+    max_failed_nodes: Share = "0"  # of all nodes of the rollout, those that are away included
+    of_at_least: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1  # of fewer none may fail
+
+
 class Spec(Struct, frozen=True, kw_only=True):
     """One environment of one app, as `tidegate deploy` sends it."""
 
@@ -181,3 +191,4 @@ class Spec(Struct, frozen=True, kw_only=True):
     traffic: Traffic
     pace: Pace = Pace()
     keep: Keep = Keep()
+    policy: Policy = Policy()

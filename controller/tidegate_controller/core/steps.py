@@ -11,22 +11,31 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, place_of
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
+from tidegate_controller.core.works import is_void, work_now
 
 RETRY_SECONDS_MAX = 30.0
 
 
 def to_issue(rollout: t.Rollout, step: t.Step) -> list[int]:
     """Works of the step that were not issued yet, or failed and may be tried again."""
-    opened = {action.index for action in rollout.open.values()}
-    if room_of(rollout, step) == 0:
+    if stands_still(rollout):
         return []
+    opened = {action.index for action in rollout.open.values()}
+    full = room_of(rollout, step) == 0
     waiting = []
-    for index in range(len(step.works)):
+    for index, work in enumerate(step.works):
+        if is_void(rollout, step, index) or (full and work.at != t.CONTROLLER):
+            continue
         done = rollout.done.get(index)
         again = done is not None and (done.again or _is_retried(step, index, done))
         if index not in opened and (done is None or again):
             waiting.append(index)
     return waiting
+
+
+def stands_still(rollout: t.Rollout) -> bool:
+    """A person decides what a failure leads to: until then nothing more is begun."""
+    return rollout.waiting is not None and rollout.waiting.kind in ("failure", "lost")
 
 
 def room_of(rollout: t.Rollout, step: t.Step) -> int:
@@ -67,9 +76,9 @@ def question(draft: Draft, step: t.Step) -> Question | None:
     asked += [_gone(action.work) for action in silent]
     if asked and len(silent) == len(rollout.open):
         return Question("; ".join(asked))
-    if rollout.undoing and _is_late(draft, step):
+    if rollout.undoing and is_late(draft, step):
         tried = "; ".join(done.error for done in rollout.done.values())
-        tried = tried or _kept_back(draft.state, step)
+        tried = tried or kept_back(draft.state, step)
         return Question(
             f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
         )
@@ -97,7 +106,9 @@ def _is_silent(state: t.State, action: t.Action) -> bool:
 def may_issue_at(state: t.State, step: t.Step, index: int) -> float:
     """Engine time from which the work may be issued, if nothing else changes."""
     assert state.rollout is not None
-    times = [opens_at(state, guard, step.works[index]) for guard in step.guards]
+    work = work_now(state, step, index)
+    assert work is not None, "it is not to be done any more"
+    times = [opens_at(state, guard, work) for guard in step.guards]
     done = state.rollout.done.get(index)
     if done is not None and not done.again:
         pause = (step.retry_seconds or 0.0) * 2.0 ** min(done.attempt - 1, 10)
@@ -133,26 +144,34 @@ def open_until(state: t.State, rollout: t.Rollout) -> list[float]:
 def fault_of(draft: Draft, step: t.Step) -> str:
     """Why the step cannot succeed any more; empty while it can."""
     state, rollout = draft.state, draft.rollout
-    bad = {
-        index: done
-        for index, done in rollout.done.items()
-        if done.outcome != "ok" and not done.again and not _is_asked(step.works[index], done)
-    }
+    bad = bad_works(rollout, step)
     if len(bad) > step.failures_allowed and step.retry_seconds is None:
         errors = [
-            f"{_where(step.works[index])}: {done.error}" for index, done in sorted(bad.items())
+            f"{where(step.works[index])}: {done.error}" for index, done in sorted(bad.items())
         ]
         return "; ".join(errors[:3]) + (f" and {len(errors) - 3} more" if errors[3:] else "")
     for place in sorted(rollout.passed):
         known = place_of(state, place)
         if known.healthy is False or known.running is False:
-            return f"{place} had passed its checks and failed again{_detail(draft, place)}"
-    if _is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
-        last = "; ".join(done.error for done in bad.values()) or _kept_back(state, step)
+            return f"{place} had passed its checks and failed again{detail_of(draft, place)}"
+    if is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
+        last = "; ".join(done.error for done in bad.values()) or kept_back(state, step)
         away = "".join(f"; {node} is away" for node in sorted(state.away))
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
         return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
     return ""
+
+
+def bad_works(rollout: t.Rollout, step: t.Step) -> dict[int, t.Done]:
+    """Works of the step that have failed, and that nobody does again or is asked about."""
+    return {
+        index: done
+        for index, done in rollout.done.items()
+        if done.outcome != "ok"
+        and not done.again
+        and not is_void(rollout, step, index)
+        and not _is_asked(step.works[index], done)
+    }
 
 
 def step_ends_at(rollout: t.Rollout, step: t.Step) -> float:
@@ -172,20 +191,22 @@ def in_doubt(rollout: t.Rollout, step: t.Step) -> bool:
     return unsure or any(action.work.on_unknown == "ask" for action in rollout.open.values())
 
 
-def _is_late(draft: Draft, step: t.Step) -> bool:
+def is_late(draft: Draft, step: t.Step) -> bool:
+    """Whether its time is over, and a person is neither asked nor to be."""
     rollout = draft.rollout
     if rollout.waiting is not None or draft.now < step_ends_at(rollout, step):
         return False
     return not in_doubt(rollout, step) and not is_satisfied(draft, step)
 
 
-def _detail(draft: Draft, place: t.Place) -> str:
+def detail_of(draft: Draft, place: t.Place) -> str:
     """What was just said of the place, if this decision is about that."""
     said = [e.detail for e in draft.events if isinstance(e, ev.Observed) and e.place == place]
     return f": {said[-1]}" if said and said[-1] else ""
 
 
-def _where(work: t.Work) -> str:
+def where(work: t.Work) -> str:
+    """The work's place, or else its node, for people."""
     return str(work.place) if work.place is not None else work.at
 
 
@@ -196,15 +217,16 @@ def is_satisfied(draft: Draft, step: t.Step) -> bool:
         return False
     if step.gate and step.id not in rollout.approved:
         return False
-    failed = sum(not _is_done(draft.state, step, index) for index in range(len(step.works)))
+    due = [index for index in range(len(step.works)) if not is_void(rollout, step, index)]
+    failed = sum(not _is_done(draft.state, index) for index in due)
     if rollout.open or failed > step.failures_allowed:
         return False
-    if step.failures_allowed and any(_may_come(draft, step, i) for i in range(len(step.works))):
+    if step.failures_allowed and any(_may_come(draft, step, index) for index in due):
         return False
     return draft.now >= held_at(rollout, step)
 
 
-def _is_done(state: t.State, step: t.Step, index: int) -> bool:
+def _is_done(state: t.State, index: int) -> bool:
     done = state.rollout.done.get(index) if state.rollout else None
     return done is not None and done.outcome == "ok"
 
@@ -216,9 +238,12 @@ def _may_come(draft: Draft, step: t.Step, index: int) -> bool:
     return never and may_issue_at(draft.state, step, index) != float("inf")
 
 
-def _kept_back(state: t.State, step: t.Step) -> str:
+def kept_back(state: t.State, step: t.Step) -> str:
     """Why a move that is to keep the floor has not begun."""
-    moves = [work.weights or {} for work in step.works if t.Guard(kind="floor") in step.guards]
+    if t.Guard(kind="floor") not in step.guards:
+        return ""
+    due = [index for index in range(len(step.works)) if not _is_done(state, index)]
+    moves = [work.weights or {} for index in due if (work := work_now(state, step, index))]
     return "; ".join(filter(None, (breach(state, weights) for weights in moves)))
 
 

@@ -7,10 +7,10 @@ is made of it. Times are engine seconds (see `tidegate_controller.clock`) unless
 from collections.abc import Mapping
 from typing import Literal
 
-from tidegate_controller.core.spec import Keep, Pace, Settings, Spec, Struct, Traffic
+from tidegate_controller.core.spec import Keep, Pace, Policy, Settings, Spec, Struct, Traffic
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
-Kind = Literal["deploy", "rollback"]
+Kind = Literal["deploy", "rollback", "converge"]
 Ending = Literal["succeeded", "rolled_back", "failed", "aborted", "interrupted"]
 Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
 Answer = Literal["retry", "continue", "abort", "approve", "promote"]
@@ -170,6 +170,14 @@ class Done(Struct, frozen=True, kw_only=True):
     again: bool = False
 
 
+class Dropped(Struct, frozen=True, kw_only=True):
+    """Why a rollout goes on without a node. `lost`: it had gone, which is all that is known."""
+
+    why: str
+    blame: Blame = ""
+    lost: bool = False
+
+
 class Wait(Struct, frozen=True, kw_only=True):
     """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile. `id`:
     the version of its event, by which an answer can say which question it is meant for."""
@@ -179,6 +187,7 @@ class Wait(Struct, frozen=True, kw_only=True):
     since: float
     kind: WaitKind = "question"
     id: int = 0
+    nodes: Mapping[str, Dropped] = {}  # that `continue` would go on without
 
 
 class Pause(Struct, frozen=True, kw_only=True):
@@ -200,8 +209,18 @@ class Chore(Struct, frozen=True, kw_only=True):
     guards: tuple[Guard, ...] = ()
 
 
+class Owed(Struct, frozen=True, kw_only=True):
+    """When a node that owes a release is brought to it: not before, and only once its agent has
+    come back (`needs_return`). `tries`: how often it has failed."""
+
+    tries: int = 0
+    not_before: float = 0.0
+    needs_return: bool = False
+
+
 class Goal(Struct, frozen=True, kw_only=True):
-    """What a plan is to reach: this release on these nodes. `again`: also where it is active."""
+    """What a plan is to reach: this release on these nodes. `again`: also where it is active.
+    `members`: all nodes of the environment, also those that are away or have what they should."""
 
     kind: Kind
     release: Release
@@ -209,7 +228,8 @@ class Goal(Struct, frozen=True, kw_only=True):
     spec: Spec
     again: bool = False
     balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
-    labels: Mapping[str, Mapping[str, str]] = {}  # of each node
+    members: tuple[str, ...] = ()
+    labels: Mapping[str, Mapping[str, str]] = {}  # of each member
 
 
 class Rollout(Struct, frozen=True, kw_only=True):
@@ -230,7 +250,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     open: Mapping[str, Action] = {}
     done: Mapping[int, Done] = {}  # works of the step at the cursor
     prepared: frozenset[str] = frozenset()  # nodes that were told to prepare the release
-    zones: Mapping[str, str] = {}  # of each node, where the strategy has a floor
+    zones: Mapping[str, str] = {}  # of each member, where the strategy has a floor
     below_floor: bool = False  # a person has said that the floor does not matter any more
     begun: frozenset[Place] = frozenset()  # places whose start was issued
     halted: frozenset[Place] = frozenset()  # places it has stopped, and not seen healthy since
@@ -243,10 +263,21 @@ class Rollout(Struct, frozen=True, kw_only=True):
     reason: str = ""
     requested_by: str = ""
     message: str = ""  # why, in the words of whoever asked
+    blame: Blame = ""  # of what it is undone for
+    dropped: Mapping[str, Dropped] = {}  # nodes that it goes on without
 
     @property
     def pace(self) -> Pace:
         return self.spec.pace
+
+    @property
+    def policy(self) -> Policy:
+        return self.spec.policy
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The nodes that it is still about."""
+        return tuple(node for node in self.nodes if node not in self.dropped)
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):
@@ -292,6 +323,7 @@ class State(Struct, frozen=True, kw_only=True):
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}
     debts: Mapping[str, str] = {}  # node or place -> what it still owes, in words
+    owed: Mapping[str, Owed] = {}  # node -> when it pays what it owes
     spec: Spec | None = None  # what was asked for when a deployment last succeeded
     members: tuple[str, ...] = ()  # nodes of the last deployment that succeeded
     lock: Lock | None = None

@@ -10,6 +10,7 @@ from tidegate_controller.core.spec import (
     Hooks,
     HttpProbe,
     Pace,
+    Policy,
     Service,
     Settings,
     Spec,
@@ -24,6 +25,7 @@ PACE = Pace(
     keep_old_seconds=600.0,
     away_seconds=60.0,
 )
+POLICY = Policy()
 TRAFFIC = Traffic(adapter="caddy", directory="/run/lanes")
 WAVES = Waves()
 SETTINGS = Settings(
@@ -67,6 +69,8 @@ def describe(event: ev.Event) -> str:
         case ev.StepEntered(step=step) | ev.StepEnded(step=step):
             ended = getattr(event, "outcome", "")
             return f"{step} {ended}" if ended else f"enter {step}"
+        case ev.NodeDropped(node=node):
+            return f"drop {node}"
         case ev.Ended(state=state):
             return f"ended {state}"
         case ev.ActionEnded(outcome=outcome):

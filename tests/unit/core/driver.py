@@ -13,6 +13,7 @@ from core_values import (
     DOWN,
     GRACE_SECONDS,
     PACE,
+    POLICY,
     SETTINGS,
     TRAFFIC,
     WAVES,
@@ -29,7 +30,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
-from tidegate_controller.core.spec import Pace, Settings, Spec, Traffic, Waves
+from tidegate_controller.core.spec import Pace, Policy, Settings, Spec, Traffic, Waves
 
 MOVES_MAX = 2000
 SILENCE = "silence"  # a fate: no answer at all
@@ -53,10 +54,12 @@ class World:
         labels: Mapping[str, Mapping[str, str]] | None = None,
         slots: Mapping[str, Mapping[str, str]] | None = None,
         approval: bool = False,
+        policy: Policy = POLICY,
     ) -> None:
         self.slots = slots
         self.nodes = list(nodes)
         self.strategy, self.waves, self.labels = strategy, waves, labels or {}
+        self.policy = policy
         self.settings = settings
         self.approval = approval
         self.pace = pace
@@ -142,6 +145,7 @@ class World:
             traffic=traffic,
             pace=self.pace,
             approval=self.approval,
+            policy=self.policy,
         )
         self.last_deploy = i.Deploy(
             request_id=rollout if request_id is None else request_id,
@@ -172,6 +176,16 @@ class World:
                 requested_by="ada",
                 to=to,
                 without_absent=without_absent,
+            )
+        )
+
+    def converge(self, *nodes: str) -> tuple[ev.Event, ...]:
+        """The shell says that these nodes, or all that are here, may pay what they owe."""
+        return self.feed(
+            i.Converge(
+                rollout=self._next_rollout(),
+                nodes=nodes or tuple(self.nodes),
+                members=self.members(),
             )
         )
 

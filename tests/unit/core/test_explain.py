@@ -193,7 +193,7 @@ def test_a_node_that_was_away_is_said_to_be_left_out_and_to_owe() -> None:
     world.rollback(without_absent=True)
     world.finish()
     (left_out,) = [line for line in told(world, since) if line.startswith("b was not connected")]
-    assert "so it was left out: away when 1 came; takes no traffic until deployed to" in left_out
+    assert "so it was left out: away when 1 came; takes no traffic until it has it" in left_out
 
 
 def test_a_controller_that_starts_again_fails_nothing_and_says_so() -> None:

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from core_values import DOWN, ON_EVERY_NODE, SETTINGS
+from core_values import DOWN, ON_EVERY_NODE, POLICY, SETTINGS
 from driver import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import astray, strays
-from tidegate_controller.core.spec import Waves
+from tidegate_controller.core.spec import Policy, Waves
 from tidegate_controller.errors import Refused
 
 NODES = ("a", "b", "c")
@@ -93,10 +93,22 @@ mishap = st.one_of(
     st.tuples(st.just("abort"), st.booleans()),
     st.tuples(st.just("lock"), st.sampled_from(("ada", "bob")), st.booleans()),
     st.tuples(st.just("quarantine"), st.sampled_from("1234"), st.booleans()),
+    st.tuples(st.just("converge")),
     request,
 )
 # A chapter: a request, all goes well up to a step, then this and that happens.
 chapter = st.tuples(request, st.sampled_from(STEPS), st.lists(mishap, min_size=2, max_size=5))
+policies = st.sampled_from(
+    (
+        POLICY,
+        Policy(max_failed_nodes="1"),
+        Policy(max_failed_nodes="2"),
+        Policy(max_failed_nodes="100%"),
+        Policy(max_failed_nodes="1", on_failure="pause"),
+        Policy(on_failure="pause"),
+        Policy(on_failure="stop"),
+    )
+)
 lives = st.lists(chapter, min_size=3, max_size=5)
 kinds = st.fixed_dictionaries(
     {
@@ -105,6 +117,7 @@ kinds = st.fixed_dictionaries(
         "waves": st.sampled_from(WAVES),
         "slots": st.sampled_from((None, None, SERVER_GROUPS)),
         "approval": st.booleans(),
+        "policy": policies,
     }
 )
 Kind = dict[str, Any]
@@ -173,6 +186,10 @@ class Life:
         rollout = self.world.state.rollout
         if name in self.world.gone and not (rollout and name in rollout.nodes):
             self.world.feed(i.NodeRemoved(node=name))
+
+    def converge(self) -> None:
+        """The shell says so of all that are here."""
+        self.world.converge()
 
     def to_the_end(self) -> None:
         """The rollout ends; where a person is asked, it is to go on, or to be done once more."""

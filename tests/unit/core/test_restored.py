@@ -133,7 +133,7 @@ def test_of_two_releases_that_as_many_run_the_one_that_is_new_is_adopted() -> No
     world.currents["b"] = "blue"
     after = decide(world)
     assert after.committed[-1].version == "2"
-    assert after.debts == {"b": "runs another release than 2, which most do"}
+    assert after.debts == {"b/blue": "runs another release than 2, which most do"}
 
 
 def test_traffic_that_nobody_accounts_for_is_settled_first() -> None:

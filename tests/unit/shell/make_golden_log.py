@@ -317,6 +317,33 @@ STORY: list[tuple[str, ev.Event]] = [
     ),
     ("till@prod", ev.Locked(by="ada", reason="looking", request_id="request-11")),
     ("till@prod", ev.Unlocked(by="bob", reason="", request_id="request-12")),
+    (
+        "shop@prod",
+        ev.NodeDropped(
+            rollout="r2", node="a", why="a/blue: disk full", blame="environment", reroute=SHIFT
+        ),
+    ),
+    ("shop@prod", ev.DebtsPaid(nodes=("b",))),
+    (
+        "till@prod",
+        ev.Waiting(
+            rollout="r3",
+            why="a was lost",
+            answers=("continue", "retry", "abort"),
+            kind="lost",
+            nodes={"a": t.Dropped(why="went away", blame="environment", lost=True)},
+        ),
+    ),
+    ("till@prod", ev.Replanned(rollout="r3", reason="a is full", plan=(), blame="environment")),
+    (
+        "till@prod",
+        ev.Ended(
+            rollout="r3",
+            state="rolled_back",
+            debts={"a": "does not have 2"},
+            owed={"a": t.Owed(tries=1, not_before=1100.0, needs_return=True)},
+        ),
+    ),
 ]
 
 

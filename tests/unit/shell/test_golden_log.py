@@ -70,7 +70,7 @@ def test_what_a_clean_up_did_is_read_and_older_ones_say_nothing_of_it() -> None:
 
 def test_they_add_up_to_the_same_state() -> None:
     state = folded()
-    assert (state.stream, state.version, state.epoch) == ("shop@prod", 30, 1)
+    assert (state.stream, state.version, state.epoch) == ("shop@prod", 32, 1)
     assert state.rollout is None
     assert pending(state) == ()
     assert [release.version for release in state.committed] == ["1"]

@@ -14,8 +14,18 @@ from typing import Any
 
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.control_requests import Control
+from tidegate_controller.convergence import Convergence
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Health, HttpProbe, Pace, Service, Settings, Spec, Traffic
+from tidegate_controller.core.spec import (
+    Health,
+    HttpProbe,
+    Pace,
+    Policy,
+    Service,
+    Settings,
+    Spec,
+    Traffic,
+)
 from tidegate_controller.engine import Engine
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.log import EventLog, Record, encode, read_stream
@@ -29,6 +39,7 @@ from tidegate_protos.v1 import operator_pb2 as op
 PATIENCE_SECONDS = 10.0  # of every wait; only ever reached where a test fails
 SILENT = None  # an outcome: no answer at all
 PACE = Pace(soak_seconds=0.0, drain_seconds=0.0, keep_old_seconds=600.0)
+POLICY = Policy()
 SETTINGS = Settings(
     service=Service(command=("serve",)),
     health=Health(probe=HttpProbe(url="http://127.0.0.1:{port}/health")),
@@ -181,8 +192,10 @@ class Desk:
         ready = asyncio.create_task(self.engine.ready.wait())
         await asyncio.wait({self.life, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
+        self._converging = asyncio.create_task(Convergence(self.engine).run())
 
     async def stop(self) -> None:
+        self._converging.cancel()
         for agent in self.agents.values():
             await agent.cut()
         failed = self.life.done()
@@ -206,6 +219,7 @@ class Desk:
         app: str = "shop",
         environment: str = "prod",
         nodes: tuple[str, ...] | dict[str, str] = ("a",),
+        policy: Policy = POLICY,
         **traffic: Any,
     ) -> Spec:
         options = {"adapter": "caddy", "directory": str(self.lanes(app, environment)), "lanes": 4}
@@ -216,6 +230,7 @@ class Desk:
             settings=SETTINGS,
             traffic=Traffic(**(options | traffic)),
             pace=PACE,
+            policy=policy,
         )
 
     def request(self, version: str, spec: Spec, **more: Any) -> op.DeployRequest:

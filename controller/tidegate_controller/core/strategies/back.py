@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run, place_of
-from tidegate_controller.core.floor import breach, waves_in
+from tidegate_controller.core.floor import needed, waves_in
 from tidegate_controller.core.strategies import parts
 from tidegate_controller.core.strategies.rolling import ALONE, FLOOR, without_nodes
 
@@ -38,7 +38,12 @@ def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
     moved = state.weights != before
     given_up = _given_up(state, now)
 
+    rollout = state.rollout
+    own = rollout.nodes if rollout and rollout.kind == "converge" else None
+
     def lost(place: t.Place) -> bool:
+        if own is not None and place.node not in own:
+            return False  # other nodes are no matter of it
         known = place_of(state, place)
         return (
             (moved and place.node in given_up) or known.running is False or known.healthy is False
@@ -63,13 +68,13 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         for place in stopped
         if place.node not in given_up and place_of(state, place).revision in known
     }
-    old = {  # what is unwell when its turn comes gains nothing: see `as_issued`
+    old = {  # what is unwell when its turn comes gains nothing: see `works`
         place: share
         for place, share in parts.reachable(state, rollout.before).items()
         if place not in stopped and (place.node not in given_up or state.settled.get(place))
     }
     later = _kept_for_now(state) if to_start else {}
-    unasked = _kept_for_the_floor(state, {**old, **later})
+    unasked = needed(state, {**old, **later}, _new(state))  # nobody can ask how they are
     weights = {**old, **later, **unasked}
     if not weights:  # whatever is left serves until the first is back
         weights = dict(parts.reachable(state, state.settled))
@@ -93,16 +98,6 @@ def _kept_for_now(state: t.State) -> dict[t.Place, int]:
     return {place: s for place, s in _new(state).items() if place_of(state, place).healthy}
 
 
-def _kept_for_the_floor(state: t.State, weights: t.Weights) -> dict[t.Place, int]:
-    """As many as it takes of those that nobody can ask how they are."""
-    kept: dict[t.Place, int] = {}
-    for place, share in _new(state).items():
-        unsure = place_of(state, place).healthy is None
-        if unsure and breach(state, {**weights, **kept}):
-            kept[place] = share
-    return kept
-
-
 def _new(state: t.State) -> dict[t.Place, int]:
     """What serves now and did not before the rollout."""
     before = state.rollout.before if state.rollout else {}
@@ -112,8 +107,9 @@ def _new(state: t.State) -> dict[t.Place, int]:
 def _waves(rollout: t.Rollout, weights: t.Weights, nodes: list[str]) -> list[list[str]]:
     serving = {place.node for place in weights}
     out = [node for node in nodes if node not in serving]
-    zones = {node: rollout.zones.get(node, "") for node in (*rollout.nodes, *nodes)}
-    busy = waves_in(rollout.spec, zones, [node for node in nodes if node in serving])
+    zones = {**dict.fromkeys(nodes, ""), **rollout.zones}
+    gone = {node for node in zones if node not in serving and node not in out}
+    busy = waves_in(rollout.spec, zones, [node for node in nodes if node in serving], gone)
     waves = [out, *busy] if out else busy
     if rollout.spec.waves.rehearse and waves and len(waves[0]) > 1:
         waves = [waves[0][:1], waves[0][1:], *waves[1:]]

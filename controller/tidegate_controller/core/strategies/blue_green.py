@@ -20,11 +20,14 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
 
 
 def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Step, ...]:
-    """All traffic to these places, at once."""
-    weights = dict.fromkeys(targets, parts.FULL)
+    """All traffic to these places, at once; of a converge, all that its nodes are to have."""
+    weights = parts.whole(state, goal, targets)
     settled = parts.is_settled(state, goal)
     committed = bool(state.committed) and state.committed[-1].revision == goal.release.revision
-    if settled and committed and state.weights == weights and not gaining(state, weights):
+    owes_nothing = goal.kind == "converge" and not targets
+    if owes_nothing or (
+        settled and committed and state.weights == weights and not gaining(state, weights)
+    ):
         return ()
     fresh = [place for place in targets if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, weights)

@@ -3,7 +3,8 @@
 A node has both slots, so a wave is brought up beside what serves, and takes traffic when it has
 passed; an undo moves all traffic back at once. Nodes that have the release already count as the
 first ones. Where nothing serves yet there is nothing to compare with, and to go back the same
-release has been seen before: both are done as blue-green does them, all at once.
+release has been seen before: both are done as blue-green does them, all at once. So are nodes that
+only owe the release.
 """
 
 from tidegate_controller.core import types as t
@@ -20,7 +21,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     every = list(targets.values())
     chosen = _canaries(goal)
     done = [node for node, place in targets.items() if state.settled.get(place)]
-    waves = [] if goal.kind == "rollback" else _cut(goal, done, chosen)
+    waves = _cut(goal, done, chosen) if goal.kind == "deploy" else []
     if not waves or not any(state.settled.values()):
         return blue_green.at_once(state, goal, every)
     fresh = [place for place in every if parts.needs_start(state, goal, place)]

@@ -21,7 +21,7 @@ class Wave(Struct, frozen=True, kw_only=True):
 
 def between(goal: t.Goal, wave: Wave, *, last: bool) -> list[t.Step]:
     """Steps after the wave; none for a rollback, or where nothing is to be waited for."""
-    if goal.kind != "deploy" or not goal.spec.pace.soak_seconds:
+    if goal.kind == "rollback" or not goal.spec.pace.soak_seconds:
         return []
     return [_soak(goal), _verify(goal, wave.so_far if last else wave.places)]
 

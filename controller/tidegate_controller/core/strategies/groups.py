@@ -14,8 +14,12 @@ MEND = "see the labels that nodes have: tidegate node list; and `slots` in tideg
 
 def targets(state: t.State, goal: t.Goal) -> list[t.Place]:
     """The places of the group that is to take all traffic: the one that has it, where that serves
-    the release already, else the idle one. Raises `Refused` where no group is idle or complete."""
+    the release already, else the idle one. Raises `Refused` where no group is idle or complete.
+    Of nodes that owe the release, those that are of the group that serves: others owe nothing."""
     groups = _groups(goal)
+    if goal.kind == "converge":
+        serving = {place.slot for place in _serving(state)}
+        return [t.Place.of(node, slot) for slot in sorted(serving) for node in groups[slot]]
     slot = _target_slot(state, goal, groups)
     if not groups[slot]:
         raise Refused(
@@ -76,7 +80,8 @@ def _groups(goal: t.Goal) -> Groups:
     if set(slots) != set(t.SLOTS) or not all(slots.values()):
         raise Refused(f"`slots` must have labels for {' and '.join(t.SLOTS)}", MEND)
     groups: Groups = {slot: [] for slot in t.SLOTS}
-    for node in goal.nodes:
+    empty = set(t.SLOTS)
+    for node in goal.members or goal.nodes:
         own = goal.labels.get(node, {})
         found = [
             slot
@@ -86,10 +91,10 @@ def _groups(goal: t.Goal) -> Groups:
         if len(found) != 1 and goal.kind == "deploy":
             which = "both groups" if found else "neither group"
             raise Refused(f"{node} is of {which} by its labels, and must be of one", MEND)
-        if found:
+        empty.difference_update(found[:1])
+        if found and node in goal.nodes:
             groups[found[0]].append(node)
-    for slot, nodes in groups.items():
-        if not nodes and goal.kind == "deploy":
-            labels = ", ".join(f"{key}={value}" for key, value in slots[slot].items())
-            raise Refused(f"no node of {goal.spec.environment} is of {slot} ({labels})", MEND)
+    for slot in sorted(empty) if goal.kind == "deploy" else ():
+        labels = ", ".join(f"{key}={value}" for key, value in slots[slot].items())
+        raise Refused(f"no node of {goal.spec.environment} is of {slot} ({labels})", MEND)
     return groups

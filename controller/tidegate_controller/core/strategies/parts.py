@@ -15,7 +15,10 @@ FULL = 100
 
 
 def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:
-    """The steps as those of a wave; ids stay unique in a plan."""
+    """The steps as those of a wave; ids stay unique in a plan. `number`: 0 for the one wave of a
+    converge, which is no matter of waves."""
+    if not number:
+        return list(steps)
     return [replace(step, id=f"{step.id}-{number}", wave=number) for step in steps]
 
 
@@ -60,7 +63,8 @@ def migrate(goal: t.Goal, places: Sequence[t.Place], *, begun: bool = False) -> 
     started before these, so what is to be done once has been."""
     hooks = goal.release.settings.hooks
     once = hooks.migrate == "once"
-    if goal.kind != "deploy" or hooks.migrate == "never" or (once and begun):
+    begun = begun or goal.kind == "converge"
+    if goal.kind == "rollback" or hooks.migrate == "never" or (once and begun):
         return []
     chosen = places[:1] if once else places
     return [
@@ -148,6 +152,16 @@ def works(verb: t.Verb, places: Sequence[t.Place], release: t.Release) -> tuple[
 def reachable(state: t.State, weights: t.Weights) -> t.Weights:
     """The weights without places that lead nowhere, such as those of a disk that was replaced."""
     return {place: share for place, share in weights.items() if place_of(state, place).address}
+
+
+def whole(state: t.State, goal: t.Goal, targets: Sequence[t.Place]) -> dict[t.Place, int]:
+    """All traffic once the goal is reached. Where nodes only are to get what they owe, the others
+    keep what they have."""
+    others: dict[t.Place, int] = {}
+    if goal.kind == "converge":
+        settled = reachable(state, state.settled)
+        others = {p: share for p, share in settled.items() if share and p.node not in goal.nodes}
+    return others | dict.fromkeys(targets, FULL)
 
 
 def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run
-from tidegate_controller.core.floor import room_in, waves_in, zones_of
+from tidegate_controller.core.floor import missing, room_in, waves_in, zones_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
@@ -31,7 +31,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
         return blue_green.at_once(state, goal, every)
     waves = _waves(state, goal, rest)
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
-    plan = parts.opening(state, goal, fresh, dict.fromkeys(every, parts.FULL))
+    plan = parts.opening(state, goal, fresh, parts.whole(state, goal, every))
     weights = dict(parts.reachable(state, state.settled))
     so_far: list[t.Place] = []
     begun = False
@@ -45,10 +45,10 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
         for place in places:
             admitted.pop(place.other, None)
         if last:
-            admitted = dict.fromkeys(every, parts.FULL)
+            admitted = parts.whole(state, goal, every)
         wave = Wave(number=number, places=places, so_far=tuple(so_far))
         plan += parts.in_wave(
-            number,
+            0 if last and number == 1 and goal.kind == "converge" else number,
             [
                 *(_before(goal, mine, begun=begun)),
                 *(approval(goal) if number == 1 else ()),
@@ -116,27 +116,31 @@ def _rehearsal(
 
 def _waves(state: t.State, goal: t.Goal, rest: list[str]) -> list[list[str]]:
     """Raises `Refused` where not one node can be taken out of service."""
-    zones = zones_of(goal)
+    zones, gone = zones_of(goal), missing(state, goal)
     serving = {place.node for place, share in state.settled.items() if share}
     out = [node for node in rest if node not in serving]
     busy = [node for node in rest if node in serving]
     for zone in sorted({zones[node] for node in busy}):
-        if room_in(goal.spec, zones, zone) < 1:
-            raise Refused(*_no_room(goal, zone, list(zones.values()).count(zone)))
-    return [*waves_in(goal.spec, zones, out), *waves_in(goal.spec, zones, busy)]
+        if room_in(goal.spec, zones, zone, gone) < 1:
+            inside = [node for node, its in zones.items() if its == zone]
+            raise Refused(*_no_room(goal, zone, len(inside), len(gone.intersection(inside))))
+    out_first = waves_in(goal.spec, zones, out, gone)
+    return [*out_first, *waves_in(goal.spec, zones, busy, gone)]
 
 
-def _no_room(goal: t.Goal, zone: str, nodes: int) -> tuple[str, str]:
+def _no_room(goal: t.Goal, zone: str, nodes: int, gone: int) -> tuple[str, str]:
     least = goal.spec.waves.min_in_service
+    down = f"; {gone} of them {'is' if gone == 1 else 'are'} not in service now" if gone else ""
     where = f"zone {zone}" if zone else goal.spec.environment
     if least is None:
+        have = f"has {nodes} nodes" if nodes > 1 else "has one node"
         return (
-            f"{where} has one node: in place nobody would serve while it is treated",
+            f"{where} {have}: in place nobody would serve while it is treated{down}",
             'say that this is meant: min_in_service = "0"; or strategy = "blue-green", which '
             "starts the new release beside the old one",
         )
     return (
         f"{where} has {nodes} node{'s' * (nodes != 1)}, of which min_in_service = {least} must "
-        "stay in service: not one can be treated in place",
+        f"stay in service: not one can be treated in place{down}",
         "lower min_in_service, or add nodes; canary and blue-green take no node out of service",
     )

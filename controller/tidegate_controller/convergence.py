@@ -1,0 +1,86 @@
+"""Nodes that owe a release are brought to it once they are here again, without anybody asking.
+
+Beside the engine, and only its caller: what is owed, and since when, is in the state; who is
+connected, and who has come anew, is known here alone. Started by `server`.
+"""
+
+import asyncio
+import logging
+
+from tidegate_controller.admission import refuse_shared
+from tidegate_controller.core.debts import converge_at, debtors
+from tidegate_controller.core.inputs import Converge
+from tidegate_controller.engine import Engine
+from tidegate_controller.errors import Refused
+from tidegate_controller.fleet import Session
+from tidegate_controller.stream import Stream
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 30.0  # until a converge that could not be begun is tried again
+
+
+class Convergence:
+    """Looks again whenever something was decided, a node has come, or a debt has become due."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        # The session of each debtor when it was last tried, or first seen to owe.
+        self._tried: dict[tuple[str, str], Session | None] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._engine.ready.wait()
+        while True:
+            self._engine.news.clear()
+            delay = await self._look()
+            try:
+                async with asyncio.timeout(delay):
+                    await self._engine.news.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> float | None:
+        """Begin what is due. Seconds until something else will be; None while that is not known."""
+        delays = [await self._look_at(stream) for stream in tuple(self._engine.streams.values())]
+        return min((delay for delay in delays if delay is not None), default=None)
+
+    async def _look_at(self, stream: Stream) -> float | None:
+        now = self._engine.now()
+        times = {
+            node: at for node in self._here(stream) if (at := self._at(stream, node)) is not None
+        }
+        here = {node: self._engine.fleet.sessions[node] for node in times}
+        due = sorted(node for node, at in times.items() if at <= now)
+        if not due:
+            return min(times.values()) - now if times else None
+        async with self._engine.admission:
+            try:
+                refuse_shared(self._engine, stream.name, due, None)
+                members = self._engine.fleet.members(stream.state.members, stream.name)
+                rollout = self._engine.next_rollout_id()
+                converge = Converge(rollout=rollout, nodes=tuple(due), members=members)
+                await self._engine.submit(stream.name, converge)
+            except Refused as refusal:
+                log.warning("%s cannot converge: %s", ", ".join(due), refusal.message)
+                return AGAIN_SECONDS
+        for node in due:
+            self._tried[stream.name, node] = here[node]
+        return None
+
+    def _here(self, stream: Stream) -> list[str]:
+        """Nodes that owe a release and have said how they are."""
+        if stream.fault or stream.state.rollout is not None:
+            return []
+        sessions = self._engine.fleet.sessions
+        owing = debtors(stream.state)
+        for node in owing:
+            self._tried.setdefault((stream.name, node), sessions.get(node))
+        for key in [k for k in self._tried if k[0] == stream.name and k[1] not in owing]:
+            del self._tried[key]
+        return [node for node in owing if node in sessions and sessions[node].observed]
+
+    def _at(self, stream: Stream, node: str) -> float | None:
+        before = self._tried[stream.name, node]
+        returned = self._engine.fleet.sessions[node] is not before
+        return converge_at(stream.state, node, returned=returned)

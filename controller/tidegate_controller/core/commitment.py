@@ -1,0 +1,35 @@
+"""What a rollout leaves in the state once it has succeeded. Called by `evolve` alone."""
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import RELEASES_KEPT, replace
+
+
+def commit(state: t.State, rollout: t.Rollout) -> t.State:
+    if rollout.kind == "converge":
+        return _pay(state, rollout)
+    unpaid: dict[str, str] = {}
+    members = (*rollout.nodes, *rollout.absent)
+    if rollout.kind == "rollback":  # it may leave out nodes; a deployment treats all there are
+        others = (k for k in state.debts if t.Place(k).node not in rollout.nodes)
+        unpaid, members = {k: state.debts[k] for k in others}, state.members
+    return replace(
+        state,
+        members=members,
+        committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
+        committed_on=(*state.committed_on, rollout.standing)[-RELEASES_KEPT:],
+        debts={**unpaid, **rollout.absent},
+        owed={node: owed for node, owed in state.owed.items() if node in unpaid},
+        spec=rollout.spec,
+    )
+
+
+def _pay(state: t.State, rollout: t.Rollout) -> t.State:
+    """The release was committed before; now these nodes have it as well."""
+    paid = set(rollout.standing)
+    *earlier, stood_on = state.committed_on or ((),)
+    return replace(
+        state,
+        committed_on=(*earlier, tuple(sorted(paid.union(stood_on)))),
+        debts={key: debt for key, debt in state.debts.items() if t.Place(key).node not in paid},
+        owed={node: owed for node, owed in state.owed.items() if node not in paid},
+    )

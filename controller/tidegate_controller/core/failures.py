@@ -1,0 +1,232 @@
+"""Failures: which nodes they are of, whether the rollout may go on without them, what else follows.
+
+Called by `decide` once `steps.fault_of` has found that a step cannot succeed as it is.
+"""
+
+from collections.abc import Mapping
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.shares import at_most
+from tidegate_controller.core.spec import Policy
+from tidegate_controller.core.steps import bad_works, detail_of, is_late, kept_back, where
+from tidegate_controller.core.works import (
+    breach_without,
+    is_for_all,
+    is_kept,
+    is_stranded_without,
+    is_void,
+    weights_without,
+)
+
+Culprits = Mapping[str, t.Dropped]  # node -> what is wrong with it
+
+
+def allowed_failures(policy: Policy, nodes: int) -> int:
+    """How many of so many nodes may fail or be away."""
+    return at_most(policy.max_failed_nodes, nodes) if nodes >= policy.of_at_least else 0
+
+
+def may_be_dropped(state: t.State, step: t.Step, found: Culprits) -> bool:
+    """Whether the rollout may go on without these nodes, by its policy and the floor."""
+    rollout = state.rollout
+    assert rollout is not None
+    if rollout.undoing or not found or not is_anything_left(rollout, step, found):
+        return False
+    if is_stranded_without(state, found) or breach_without(state, found):
+        return False
+    if rollout.kind == "converge":  # each node that is behind is a matter of its own
+        return True
+    failed = {*rollout.dropped, *rollout.absent, *found}
+    total = len(rollout.nodes) + len(rollout.absent)
+    return len(failed) <= allowed_failures(rollout.policy, total)
+
+
+def question_of(draft: Draft, step: t.Step, fault: str, found: Culprits) -> ev.Waiting | None:
+    """What a person is asked before anything follows from the fault; None where nobody is."""
+    rollout = draft.rollout
+    if rollout.undoing or rollout.kind == "converge":
+        return None
+    kind: t.WaitKind = "failure"
+    if may_be_dropped(draft.state, step, found):
+        unseen = [node for node in sorted(found) if _is_lost_in_traffic(draft.state, node)]
+        if not unseen:
+            return None
+        kind, why = "lost", f"{fault}; it was lost with {rollout.release.version} in traffic there"
+    elif found and all(_fails_on_both(draft.state, node) for node in found):
+        why = f"{fault}; the release before fails its checks there too, so going back mends nothing"
+    elif rollout.policy.on_failure == "pause":
+        why = f"{step.title} failed: {fault}"
+    else:
+        return None
+    if too_few := breach_without(draft.state, found):
+        why = f"{why}; {too_few}"
+    answers: tuple[t.Answer, ...] = ("retry", "abort")
+    if _may_continue(draft.state, step, found):
+        answers = ("continue", *answers)
+    return ev.Waiting(rollout=rollout.id, why=why, answers=answers, kind=kind, nodes=found)
+
+
+def _may_continue(state: t.State, step: t.Step, found: Culprits) -> bool:
+    """Whether a person may say that it goes on all the same: without these nodes, or where it is
+    no matter of single ones, as if what has failed were done, or with less than the floor."""
+    rollout = state.rollout
+    assert rollout is not None
+    if found:
+        left = is_anything_left(rollout, step, found)
+        return left and not is_stranded_without(state, found)
+    return bool(bad_works(rollout, step) or kept_back(state, step))
+
+
+def _is_lost_in_traffic(state: t.State, node: str) -> bool:
+    """Whether the node has gone while it served the new release, as if that had killed it."""
+    rollout = state.rollout
+    assert rollout is not None
+    serving = [place for place, share in state.settled.items() if share and place.node == node]
+    return node in state.away and any(not rollout.before.get(place) for place in serving)
+
+
+def _fails_on_both(state: t.State, node: str) -> bool:
+    return all(fails_too(state, t.Place.of(node, slot)) for slot in t.SLOTS)
+
+
+def drop_nodes(draft: Draft, step: t.Step, found: Culprits) -> None:
+    """Go on without these nodes."""
+    rollout = draft.rollout
+    for action in list(rollout.open.values()):
+        if action.work.at in found or action.work.verb == "route":  # it goes out again without them
+            error = f"{', '.join(sorted(found))} failed"
+            draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled", error=error))
+    for index, (node, culprit) in enumerate(sorted(found.items())):
+        last = index == len(found) - 1
+        draft.emit(
+            ev.NodeDropped(
+                rollout=rollout.id,
+                node=node,
+                why=culprit.why,
+                blame=culprit.blame,
+                lost=culprit.lost,
+                reroute=_reroute(draft.state, step, set(found)) if last else None,
+            )
+        )
+
+
+def is_anything_left(rollout: t.Rollout, step: t.Step, found: Culprits) -> bool:
+    """Whether there would be a node that the release has passed on, or may pass on in this step:
+    where all have failed that were tried, the next ones need not be."""
+    gone = {*rollout.dropped, *found}
+    tried = {work.at for work in step.works if work.at != t.CONTROLLER}
+    well = {place.node for place in rollout.passed}
+    return bool((tried or well or set(rollout.nodes)) - gone or well - gone)
+
+
+def _reroute(state: t.State, step: t.Step, found: set[str]) -> t.Work | None:
+    """What takes traffic away from these nodes where they have it and must not keep it; none where
+    the step moves traffic anyway."""
+    rollout = state.rollout
+    assert rollout is not None
+    for index, work in enumerate(step.works):
+        done = rollout.done.get(index)
+        if work.verb == "route" and (done is None or done.outcome != "ok"):
+            return None
+    taking = [place for place, share in state.settled.items() if share and place.node in found]
+    if all(is_kept(state, place) for place in taking):
+        return None
+    traffic = rollout.spec.traffic
+    return t.Work(
+        verb="route",
+        at=t.CONTROLLER,
+        weights=weights_without(state, found),
+        traffic=traffic,
+        on_unknown="ask" if traffic.adapter == "none" else "observe",
+    )
+
+
+def blame_of(draft: Draft, step: t.Step, found: Culprits) -> t.Blame:
+    """Whose fault it is that the rollout is undone; "" where nobody can say."""
+    blames = {culprit.blame for culprit in found.values()}
+    if not found:
+        blames = {done.blame for done in bad_works(draft.rollout, step).values()}
+    return "release" if "release" in blames else blames.pop() if len(blames) == 1 else ""
+
+
+# --- Who it was ----------------------------------------------------------------------------------
+
+
+def culprits(draft: Draft, step: t.Step) -> Culprits:
+    """The nodes that keep the step from succeeding, each with what is wrong there. None at all
+    where it is not a matter of single nodes."""
+    state, rollout = draft.state, draft.rollout
+    found: dict[str, t.Dropped] = {}
+    for index, done in sorted(bad_works(rollout, step).items()):
+        work = step.works[index]
+        if is_for_all(rollout, work):
+            return {}
+        why = f"{where(work)}: {done.error}"
+        found.setdefault(work.at, _failed_work(state, work, done, why))
+    for place in sorted(rollout.passed):
+        known = place_of(state, place)
+        if known.healthy is False or known.running is False:
+            found.setdefault(place.node, _unwell(draft, place))
+    if is_late(draft, step):
+        late = _late(draft, step)
+        return {} if late is None else late | found
+    return found
+
+
+def _failed_work(state: t.State, work: t.Work, done: t.Done, why: str) -> t.Dropped:
+    if done.outcome == "unknown" or (done.outcome == "expired" and work.at in state.away):
+        return t.Dropped(why=why, blame="environment", lost=True)
+    blame = done.blame
+    if blame == "release" and work.place is not None and fails_too(state, work.place.other):
+        blame = "environment"
+    return t.Dropped(why=why, blame=blame)
+
+
+def _unwell(draft: Draft, place: t.Place) -> t.Dropped:
+    state = draft.state
+    if place_of(state, place).revision is None:
+        why = f"{place} is gone, as after a replaced disk"
+        return t.Dropped(why=why, blame="environment", lost=True)
+    why = f"{place} had passed its checks and failed again{detail_of(draft, place)}"
+    if fails_too(state, place.other):
+        return t.Dropped(
+            why=f"{why}; {place.other}, the release before, fails its checks too",
+            blame="environment",
+        )
+    return t.Dropped(why=why, blame="release")
+
+
+def fails_too(state: t.State, place: t.Place) -> bool:
+    """Whether the place runs as well and fails its check: then the release is not to blame."""
+    known = place_of(state, place)
+    return known.running is True and known.healthy is False
+
+
+def _late(draft: Draft, step: t.Step) -> dict[str, t.Dropped] | None:
+    """Nodes that have not done their part in time. None where none of them is what is awaited."""
+    state, rollout = draft.state, draft.rollout
+    found: dict[str, t.Dropped] = {}
+    for index, work in enumerate(step.works):
+        done = rollout.done.get(index)
+        if is_void(rollout, step, index) or (done is not None and done.outcome == "ok"):
+            continue
+        if is_for_all(rollout, work):
+            if work.verb != "route" or index in {action.index for action in rollout.open.values()}:
+                return None
+            continue  # it has not been issued: those whose health is not known stand in its way
+        found[work.at] = _too_late(state, work.at, f"{where(work)}: not done in time")
+    for place in sorted(rollout.passed):
+        if place_of(state, place).healthy is not True:
+            why = f"{place}: nobody knows whether it is healthy"
+            found.setdefault(place.node, _too_late(state, place.node, why))
+    return found or None
+
+
+def _too_late(state: t.State, node: str, why: str) -> t.Dropped:
+    if node in state.away:
+        why = f"{node} went away and did not come back in time"
+        return t.Dropped(why=why, blame="environment", lost=True)
+    return t.Dropped(why=why)

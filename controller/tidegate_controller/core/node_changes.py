@@ -1,0 +1,96 @@
+"""What becomes of a node in the state: dropped from a rollout, back again, or forgotten.
+
+Called by `evolve` alone.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import in_rollout, put, replace, without
+
+V = TypeVar("V")
+
+
+def drop_node(state: t.State, event: ev.NodeDropped, clock: float) -> t.State:
+    """The step has its time anew; a move of traffic that was given up for this goes out again."""
+    rollout = state.rollout
+    if rollout is None or rollout.cursor == len(rollout.plan):
+        return state
+    step, plan = rollout.plan[rollout.cursor], rollout.plan
+    if event.reroute is not None:
+        longer = replace(step, works=(*step.works, event.reroute))
+        plan = (*plan[: rollout.cursor], longer, *plan[rollout.cursor + 1 :])
+    done = {
+        index: replace(each, again=True)
+        if step.works[index].verb == "route" and each.outcome == "cancelled"
+        else each
+        for index, each in rollout.done.items()
+    }
+    dropped = t.Dropped(why=event.why, blame=event.blame, lost=event.lost)
+    return in_rollout(
+        state,
+        plan=plan,
+        done=done,
+        entered_at=clock,
+        dropped=put(rollout.dropped, event.node, dropped),
+        passed=frozenset(place for place in rollout.passed if place.node != event.node),
+    )
+
+
+def take_back_node(state: t.State, node: str, clock: float) -> t.State:
+    """What a person was asked about meanwhile has its time anew: the node is asked again."""
+    state = replace(state, away=without(state.away, node))
+    rollout = state.rollout
+    if rollout is None or rollout.waiting is None:
+        return state
+    until = clock + rollout.plan[rollout.cursor].deadline_seconds
+    opened = {
+        key: replace(action, deadline=max(action.deadline, until))
+        if action.work.at == node
+        else action
+        for key, action in rollout.open.items()
+    }
+    return ask_anew(in_rollout(state, open=opened), node, clock)
+
+
+def ask_anew(state: t.State, node: str | None, clock: float) -> t.State:
+    """Where a person was asked since a node was lost, nobody need answer once that is back (None:
+    whichever): it is to say itself what has become of what it was at."""
+    rollout = state.rollout
+    if rollout is None or rollout.waiting is None or rollout.waiting.kind != "lost":
+        return state
+    if node is not None and node not in rollout.waiting.nodes:
+        return state
+    step = rollout.plan[rollout.cursor]
+    present = rollout.paused.counted_from if rollout.paused else clock
+    done = {
+        index: replace(each, again=True)
+        if each.outcome in ("expired", "unknown") and node in (None, step.works[index].at)
+        else each
+        for index, each in rollout.done.items()
+    }
+    return in_rollout(state, waiting=None, entered_at=present, done=done)
+
+
+def forget_node(state: t.State, node: str) -> t.State:
+    """Traffic that still leads there, or did a moment ago, stays on record: the next rollout takes
+    it away, and whatever comes back there drains first."""
+
+    def of_others(mapping: Mapping[t.Place, V]) -> dict[t.Place, V]:
+        return {place: value for place, value in mapping.items() if place.node != node}
+
+    return replace(
+        state,
+        places=of_others(state.places),
+        stopped=frozenset(place for place in state.stopped if place.node != node),
+        current=without(state.current, node),
+        journals=without(state.journals, node),
+        members=tuple(member for member in state.members if member != node),
+        committed_on=tuple(tuple(n for n in on if n != node) for on in state.committed_on),
+        chores=tuple(chore for chore in state.chores if chore.work.at != node),
+        chores_open={k: a for k, a in state.chores_open.items() if a.work.at != node},
+        debts={k: debt for k, debt in state.debts.items() if t.Place(k).node != node},
+        owed=without(state.owed, node),
+    )

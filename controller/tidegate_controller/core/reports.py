@@ -1,0 +1,98 @@
+"""What the world says: results, observations, time that has passed, another life of the controller.
+
+None of it can be wrong: what comes late, or is known already, changes nothing. Called by `decide`.
+"""
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.draft import Draft, pending
+from tidegate_controller.core.facts import find_action, known_nodes, place_of
+from tidegate_controller.core.steps import deadline_of, is_asked_about
+
+
+def on_result(draft: Draft, result: i.Result) -> None:
+    action = find_action(draft.state, result.action)
+    if action is None:
+        return
+    if action.work.at in draft.state.away:
+        draft.emit(ev.NodeReturned(node=action.work.at))
+    draft.emit(
+        ev.ActionEnded(
+            action=result.action,
+            outcome=result.outcome,
+            error=result.error,
+            output_tail=result.output_tail,
+            blame=result.blame,
+            known=result.known,
+            cleaned=result.cleaned,
+        )
+    )
+
+
+def on_observation(draft: Draft, seen: i.Observation) -> None:
+    state = draft.state
+    if not seen.connected:
+        serving = {place.node for place in state.settled}
+        concerned = state.rollout and seen.node in serving.union(state.rollout.nodes)
+        if concerned and seen.node not in state.away:
+            draft.emit(ev.NodeLeft(node=seen.node))
+        return
+    if seen.node in state.away:
+        draft.emit(ev.NodeReturned(node=seen.node))
+    if seen.complete and state.journals.get(seen.node, seen.journal_id) != seen.journal_id:
+        draft.emit(ev.JournalReplaced(node=seen.node, journal_id=seen.journal_id))
+        for action in pending(draft.state):
+            if action.work.at == seen.node:
+                error = f"{seen.node} came back with an empty journal: its disk was replaced"
+                draft.emit(ev.ActionEnded(action=action.id, outcome="unknown", error=error))
+    _observe_slots(draft, seen)
+
+
+def _observe_slots(draft: Draft, seen: i.Observation) -> None:
+    changing = ("start", "stop")  # their results will tell
+    busy = {a.work.place for a in pending(draft.state) if a.work.verb in changing}
+    for slot in t.SLOTS:
+        place = t.Place.of(seen.node, slot)
+        report = seen.slots.get(slot)
+        if report is None:
+            if not seen.complete or place not in draft.state.places:
+                continue
+            report = i.SlotReport(known=t.Known(running=False, healthy=False), current=False)
+        if place not in busy and report.known != place_of(draft.state, place):
+            draft.emit(
+                ev.Observed(
+                    place=place, known=report.known, current=report.current, detail=report.detail
+                )
+            )
+
+
+def on_node_removed(draft: Draft, removed: i.NodeRemoved) -> None:
+    if removed.node in known_nodes(draft.state):
+        draft.emit(ev.NodeForgotten(node=removed.node))
+
+
+def on_tick(draft: Draft, tick: i.Tick) -> None:
+    for action in pending(draft.state):
+        if draft.now < deadline_of(draft.state, action):
+            continue
+        node = action.work.at
+        if draft.state.rollout is not None and is_asked_about(draft, action):
+            continue  # a person is asked, once the others have ended
+        error = f"no answer from {node} in time"
+        if node in draft.state.away:
+            error = f"{node} went away and did not come back in time"
+        outcome: t.Outcome = "unknown" if action.work.on_unknown == "ask" else "expired"
+        draft.emit(ev.ActionEnded(action=action.id, outcome=outcome, error=error))
+
+
+def on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
+    draft.emit(
+        ev.ControllerStarted(
+            stream=start.stream,
+            epoch=start.epoch,
+            log_id=start.log_id,
+            connected=start.connected,
+            grace_seconds=start.grace_seconds,
+        )
+    )

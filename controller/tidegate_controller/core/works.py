@@ -1,0 +1,128 @@
+"""The works of a step as they are to be done now: the plan, as far as the world allows.
+
+The plan stays as it was made. A rollout may have to go on without some nodes, and an undo without
+places that cannot be brought back: what is otherwise since is derived from the plan here, and
+nowhere else, whenever a guard looks at a work, it is issued, or a person says what came of it.
+"""
+
+from collections.abc import Iterable
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.facts import gaining, place_of
+from tidegate_controller.core.floor import breach, needed
+
+
+def work_now(state: t.State, step: t.Step, index: int) -> t.Work | None:
+    """The work as it would be issued now; None where it is not to be done any more."""
+    work, rollout = step.works[index], state.rollout
+    if rollout is None:
+        return work
+    if work.weights is not None:
+        return replace(work, weights=weights_now(state, work.weights))
+    if rollout.undoing or work.at not in rollout.dropped:
+        return work
+    return _elsewhere(rollout, step, work) if is_for_all(rollout, work) else None
+
+
+def is_void(rollout: t.Rollout, step: t.Step, index: int) -> bool:
+    """Whether the work is not to be done any more, since its node was dropped."""
+    work = step.works[index]
+    if rollout.undoing or work.at not in rollout.dropped:
+        return False
+    return not (is_for_all(rollout, work) and _elsewhere(rollout, step, work))
+
+
+def is_for_all(rollout: t.Rollout, work: t.Work) -> bool:
+    """Whether all nodes depend on it: what the balancer does, and a migration that runs once."""
+    once = work.verb == "task" and rollout.release.settings.hooks.migrate == "once"
+    return work.at == t.CONTROLLER or once
+
+
+def _elsewhere(rollout: t.Rollout, step: t.Step, work: t.Work) -> t.Work | None:
+    """What is to be done once is done on another node, where the release is as well."""
+    before = rollout.plan[: rollout.plan.index(step)] if step in rollout.plan else rollout.plan
+    for earlier in before:
+        for other in earlier.works:
+            if other.verb == "prepare" and other.at not in rollout.dropped:
+                return replace(work, at=other.at, place=other.place)
+    return None
+
+
+def weights_now(state: t.State, weights: t.Weights) -> t.Weights:
+    """Where traffic may go of what these weights want."""
+    rollout = state.rollout
+    assert rollout is not None
+    if rollout.undoing:
+        return _weights_back(state, rollout, weights)
+    return _without_dropped(state, rollout, weights) if rollout.dropped else weights
+
+
+def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.Weights:
+    """Without the nodes that were dropped. Each of these keeps the traffic that it had before the
+    rollout, if it is known to be well there, or if the floor needs what nobody knows about."""
+    theirs = {p: s for p, s in rollout.before.items() if s and p.node in rollout.dropped}
+    rest = {p: share for p, share in weights.items() if p.node not in rollout.dropped}
+    rest |= {place: share for place, share in theirs.items() if is_kept(state, place)}
+    serving = {place: share for place, share in theirs.items() if state.settled.get(place)}
+    return rest | needed(state, rest, serving)
+
+
+def is_kept(state: t.State, place: t.Place) -> bool:
+    """Whether it served before the rollout and is known to be well, so that it may go on."""
+    rollout, known = state.rollout, place_of(state, place)
+    assert rollout is not None
+    return bool(rollout.before.get(place)) and known.running is True and known.healthy is True
+
+
+def _weights_back(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.Weights:
+    """Without places that could not be brought back, as long as any are left."""
+    gained = gaining(state, weights)
+
+    def lost(place: t.Place) -> bool:
+        known = place_of(state, place)
+        unwell = known.running is False or known.healthy is False
+        return place in rollout.halted or not known.address or (place in gained and unwell)
+
+    left = {place: share for place, share in weights.items() if not lost(place)}
+    if any(left.values()):
+        return left
+    # Nothing to go back to: in place, what serves now goes on; else it may come back by itself.
+    return state.settled if rollout.halted else weights
+
+
+# --- What would be otherwise without some more nodes ----------------------------------------------
+
+
+def weights_without(state: t.State, nodes: Iterable[str]) -> t.Weights:
+    """Where traffic would go, of where it goes now, if these nodes were dropped as well."""
+    return weights_now(replace(state, rollout=_dropping(state, nodes)), state.settled)
+
+
+def breach_without(state: t.State, nodes: Iterable[str]) -> str:
+    """Why the floor does not allow to go on without these nodes; empty where it does."""
+    nodes = tuple(nodes)
+    return breach(state, weights_without(state, nodes)) if nodes else ""
+
+
+def is_stranded_without(state: t.State, nodes: Iterable[str]) -> bool:
+    """Whether what has still to run once could run nowhere, if these nodes were dropped."""
+    before, after = state.rollout, _dropping(state, nodes)
+    assert before is not None
+    return any(
+        is_void(after, step, index) and not is_void(before, step, index)
+        for number, step in enumerate(after.plan[after.cursor :])
+        for index, work in enumerate(step.works)
+        if is_for_all(after, work) and not (number == 0 and _has_run(after, index))
+    )
+
+
+def _has_run(rollout: t.Rollout, index: int) -> bool:
+    return index in rollout.done and rollout.done[index].outcome == "ok"
+
+
+def _dropping(state: t.State, nodes: Iterable[str]) -> t.Rollout:
+    rollout = state.rollout
+    assert rollout is not None
+    gone = {node: t.Dropped(why="") for node in nodes}
+    return replace(rollout, dropped={**rollout.dropped, **gone})

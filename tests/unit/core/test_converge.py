@@ -1,0 +1,221 @@
+"""Nodes that a rollout went on without are brought to its release by a rollout of their own."""
+
+import pytest
+from core_values import place
+from driver import World
+from test_failed_nodes import NODES, ONE, REST_NEW, TWO
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.debts import (
+    BACKOFF_SECONDS,
+    BACKOFF_SECONDS_MAX,
+    converge_at,
+    owed_for,
+)
+
+ALL_NEW = {"a/green": 100, **REST_NEW}
+
+
+def without_a() -> World:
+    """2 is deployed, but for a, which was away."""
+    world = World(NODES, policy=ONE).deployed("1")
+    world.leave("a")
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    return world
+
+
+def test_a_node_that_returns_is_brought_to_the_release_and_owes_nothing_more() -> None:
+    world = without_a()
+    world.come_back("a")
+    since = len(world.log)
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert world.traffic == ALL_NEW
+    assert (world.state.debts, world.state.owed) == ({}, {})
+    assert world.issued("start", since) == ["a/green"]
+    assert world.issued("switch", since) == ["a/green"]
+    assert [release.version for release in world.state.committed] == ["1", "2"]
+    assert world.state.committed_on[-1] == NODES
+    world.rest()
+    assert world.running() == {f"{node}/green": "2" for node in NODES}
+
+
+def test_the_traffic_of_the_others_is_in_every_move_of_a_converge() -> None:
+    world = without_a()
+    world.come_back("a")
+    since = len(world.log)
+    world.converge()
+    world.finish()
+    moves = [
+        e.action.work.weights
+        for _, e in world.log[since:]
+        if isinstance(e, ev.ActionIssued) and e.action.work.verb == "route"
+    ]
+    assert moves
+    assert all(set(REST_NEW) <= set(move) for move in moves)
+
+
+def test_a_converge_that_fails_leaves_the_others_alone_and_the_debt() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.report("b/green", healthy=False)  # which is no matter of the converge
+    world.converge()
+    assert world.finish(**{"start@a": "failed"}) == "rolled_back"
+    assert world.traffic == REST_NEW
+    assert "could not bring it" in world.state.debts["a"]
+    assert world.state.undone == ()
+
+
+def test_a_converge_that_fails_with_traffic_takes_only_its_own_away() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge()
+    world.until("soak")
+    world.report("b/green", healthy=False)
+    world.report("a/green", healthy=False)
+    assert world.finish() == "rolled_back"
+    assert world.traffic == REST_NEW
+
+
+def test_after_a_converge_has_failed_the_node_has_to_come_back_and_not_too_soon() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge()
+    world.finish(**{"start@a": "failed"})
+    assert converge_at(world.state, "a", returned=False) is None
+    assert converge_at(world.state, "a", returned=True) == world.now + BACKOFF_SECONDS
+    assert world.converge() == ()
+    world.wait(BACKOFF_SECONDS)
+    assert world.converge() != ()
+
+
+def test_the_pause_between_converges_that_fail_doubles_up_to_a_bound() -> None:
+    owed, pauses = None, []
+    for _ in range(9):
+        owed = owed_for(t.Dropped(why="", blame="release"), 0.0, owed)
+        pauses.append(owed.not_before)
+    assert pauses[:3] == [60.0, 120.0, 240.0]
+    assert pauses[-1] == BACKOFF_SECONDS_MAX
+
+
+def test_what_is_no_fault_of_the_release_is_tried_a_few_times_without_a_return() -> None:
+    owed, returns = None, []
+    for _ in range(5):
+        owed = owed_for(t.Dropped(why="", blame="environment"), 0.0, owed)
+        returns.append(owed.needs_return)
+    assert returns == [False, False, False, True, True]
+
+
+def test_a_node_that_only_was_lost_is_brought_back_at_once() -> None:
+    world = World(NODES, policy=ONE).deployed("1")
+    world.deploy("2")
+    world.until("start")
+    world.leave("a")
+    assert world.finish() == "succeeded"
+    world.come_back("a")
+    assert converge_at(world.state, "a", returned=False) == 0.0
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert world.traffic == ALL_NEW
+
+
+def test_a_node_that_was_dropped_converges_from_its_old_slot_which_serves_meanwhile() -> None:
+    world = World(NODES, policy=ONE).deployed("1")
+    world.deploy("2")
+    world.finish(**{"start@a": "failed"})
+    assert world.traffic == {"a/blue": 100, **REST_NEW}
+    world.wait(BACKOFF_SECONDS)
+    since = len(world.log)
+    world.converge()
+    world.until("start")
+    assert world.traffic == {"a/blue": 100, **REST_NEW}
+    assert world.finish() == "succeeded"
+    assert world.traffic == ALL_NEW
+    assert world.issued("task", since) == []  # what runs once has run
+    assert world.issued("start", since) == ["a/green"]
+
+
+def test_a_node_whose_disk_was_wiped_is_brought_back_as_well() -> None:
+    world = without_a()
+    world.come_back("a", disk_replaced=True)
+    world.converge()
+    (query,) = (action for action in world.open() if action.work.at == "a")
+    assert query.journal_id == "journal-a-new"
+    assert world.finish() == "succeeded"
+    assert len(world.traffic) == len(NODES)
+
+
+def test_two_nodes_converge_together_and_one_may_fail_by_itself() -> None:
+    world = World(NODES, policy=TWO).deployed("1")
+    world.leave("a")
+    world.leave("b")
+    world.deploy("2")
+    world.finish()
+    world.come_back("a")
+    world.come_back("b")
+    world.converge()
+    assert world.finish(**{"start@a": "failed"}) == "succeeded"
+    assert world.owing() == {"a"}
+    assert set(world.traffic) == {"b/green", "c/green", "d/green"}
+
+
+def test_a_converge_is_not_begun_while_a_rollout_runs_or_nobody_owes() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.deploy("3")
+    assert world.converge() == ()
+    assert world.finish() == "succeeded"
+    assert world.state.debts == {}
+    assert world.converge() == ()
+
+
+def test_a_node_that_has_all_it_should_owes_nothing() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge()
+    world.finish()
+    world.state = replace(world.state, debts={"a": "owes"}, owed={"a": t.Owed()})
+    (paid,) = world.converge("a")
+    assert paid == ev.DebtsPaid(nodes=("a",))
+    assert world.state.debts == {}
+
+
+def test_nothing_converges_while_nobody_knows_where_traffic_goes() -> None:
+    world = without_a()
+    world.deploy("3", nodes=["b", "c", "d"])
+    world.fates = {"shift": "failed", "shift-back": "failed"}
+    assert world.give_up() == "failed"
+    world.come_back("a")
+    assert world.converge() == ()
+
+
+def test_a_late_answer_to_a_command_of_before_the_debt_changes_nothing() -> None:
+    world = World(NODES, policy=ONE).deployed("1")
+    world.deploy("2")
+    stale = next(action for action in world.until("start") if action.work.at == "a")
+    world.leave("a")
+    assert world.finish() == "succeeded"
+    world.come_back("a")
+    world.converge()
+    assert world.feed(world.result(stale, "ok")) == ()
+    fences = [e.action.fence for _, e in world.log if isinstance(e, ev.ActionIssued)]
+    assert fences == sorted(fences)
+    assert world.finish() == "succeeded"
+    assert world.traffic == ALL_NEW
+
+
+@pytest.mark.parametrize("step", ["prepare", "start", "shift", "switch", "soak"])
+def test_a_node_that_goes_away_again_in_its_converge_ends_it_and_owes_on(step: str) -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge()
+    world.until(step)
+    world.leave("a")
+    world.finish()
+    assert world.owing() == {"a"}
+    assert world.state.owed["a"].tries == 1
+    assert set(world.traffic) == set(REST_NEW)
+    assert place("a/green") not in world.state.settled
