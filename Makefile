@@ -4,6 +4,7 @@
 # make lint    the part of it that runs nothing
 # make sweep   an agent killed, or given an error, at each of its file operations (two minutes)
 # make simulate  whole fleets in virtual time, from SEEDS=1000 seeds; FIRST=... the first, SEED=... one
+# make simulate-defects  that the simulation notices what is wrong
 # make protos  the generated code, after a change of a .proto
 # make reference  docs/reference/configuration.md, after a change of what tidegate.toml may hold
 # make clean   back to what a clone has
@@ -31,6 +32,11 @@ FIRST ?= 1
 simulate: .venv/.dev
 	PYTHONPATH=tests/simulation PYTHONHASHSEED=0 $(BIN)/python tests/simulation/simulate.py \
 	--seeds $(SEEDS) --first $(FIRST) $(if $(SEED),--seed $(SEED))
+
+# Each deliberate mistake in tests/simulation/defects.py has to be noticed.
+.PHONY: simulate-defects
+simulate-defects: .venv/.dev
+	PYTHONPATH=tests/simulation PYTHONHASHSEED=0 $(BIN)/python tests/simulation/defects.py
 
 # What tests need beside pip; what cannot be had is said here, and by each test that is skipped for it.
 .PHONY: tools

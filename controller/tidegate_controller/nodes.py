@@ -50,7 +50,7 @@ class Nodes:
         if not self._engine.fleet.leave(session):
             return
         node = session.hello.node
-        for name in self._streams_with(node):
+        for name in sorted(self._streams_with(node)):
             if node not in self._engine.fleet.sessions:  # it may be back already
                 await self._engine.submit_quietly(name, Observation(node=node, connected=False))
 

@@ -311,7 +311,7 @@ def to_cleaned(cleaned: pb.CleanedUp) -> t.CleanedUp:
 
 def to_observations(hello: pb.Hello, streams: set[str]) -> dict[str, Observation]:
     """What a Hello says about each stream: those the agent names and those given."""
-    slots: dict[str, dict[str, SlotReport]] = {stream: {} for stream in streams}
+    slots: dict[str, dict[str, SlotReport]] = {stream: {} for stream in sorted(streams)}
     for slot in hello.slots:
         reports = slots.setdefault(f"{slot.app}@{slot.environment}", {})
         reports[slot.slot] = to_report(slot, hello.address)

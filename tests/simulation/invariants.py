@@ -112,7 +112,7 @@ def an_overtaken_command_has_no_effect(
     """No command that a later one has overtaken on its node has an effect any more."""
     stream, action = judge.issued[command]
     highest = judge.acted.get((machine.name, stream), (0, 0))
-    if action.fence < highest:
+    if action.fence < highest and action.fence[0] == highest[0]:
         detail = f"{machine.name}: {kind} by {command} after {highest}"
         judge.world.fail(an_overtaken_command_has_no_effect, detail)
 
@@ -263,7 +263,7 @@ def _names(link: Path, slot: str) -> bool:
 def what_to_go_back_to_is_known(world: "World", stream: str) -> None:
     """After two deployments that succeeded there is one to go back to."""
     state = world.controller.engine.state(stream)
-    revisions = {release.revision for release in state.committed}
+    revisions = {release.revision for release in world.judge.past(stream).committed}
     if len(revisions) > 1 and previous_release(state) is None:
         world.fail(what_to_go_back_to_is_known, stream)
 
@@ -271,9 +271,10 @@ def what_to_go_back_to_is_known(world: "World", stream: str) -> None:
 def every_agent_comes_back(world: "World") -> None:
     """Once all is well, every agent is let in again."""
     fleet = world.controller.engine.fleet
-    for node in sorted(set(world.machines).difference(fleet.sessions)):
-        refusal = fleet.refused.get(node)
-        world.fail(every_agent_comes_back, f"{node}: {refusal.why if refusal else 'no call'}")
+    for node in sorted(world.machines):
+        if not world.is_here(node):
+            refusal = fleet.refused.get(node)
+            world.fail(every_agent_comes_back, f"{node}: {refusal.why if refusal else 'no call'}")
 
 
 FINAL = (

@@ -194,6 +194,6 @@ class Judge:
         if self.world.tracing:
             self.world.tell(f"{stream:12s} traffic goes to {after}")
         invariants.every_move_was_logged_first(self, stream, after)
+        invariants.no_request_fails(self, stream, after)
         if not late:
             invariants.no_traffic_to_what_did_not_pass(self, stream, before, after)
-        invariants.no_request_fails(self, stream, after)

@@ -275,7 +275,13 @@ class World:
 
     def all_here(self) -> bool:
         """Every machine's agent is connected."""
-        return set(self.controller.engine.fleet.sessions) == set(self.machines)
+        return all(self.is_here(node) for node in self.machines)
+
+    def is_here(self, node: str) -> bool:
+        """It has been let in, over a line that still leads somewhere."""
+        line = self.network.lines.get(node)
+        known = node in self.controller.engine.fleet.sessions
+        return known and line is not None and not line.down.dead
 
     def heal(self) -> None:
         """Whatever is broken works again, and whoever is dead is started."""

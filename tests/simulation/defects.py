@@ -1,0 +1,370 @@
+"""Deliberate mistakes, one an invariant: each changes production code in memory, and the simulation
+has to notice. `make simulate-defects` tries them all; `test_defects.py` those that show soon.
+
+To add one: a function that patches, with its line in `DEFECTS`.
+"""
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from lives import ControllerLife
+from simulate import play_seed
+
+from tidegate_agent import retention
+from tidegate_agent.journal import Journal
+from tidegate_agent.service import Service
+from tidegate_controller import effects, engine
+from tidegate_controller.clock import EngineClock, wall_now
+from tidegate_controller.core import decide, draft, evolve, guards, requests
+from tidegate_controller.core import events as ev
+from tidegate_controller.core import inputs as i
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.strategies import blue_green
+from tidegate_controller.errors import Refused
+from tidegate_controller.fleet import Fleet, Session
+from tidegate_controller.nodes import Nodes
+from tidegate_controller.wire import stream_of
+from tidegate_protos.v1 import agent_pb2 as pb
+
+SEEDS_MAX = 2000
+
+Patch = pytest.MonkeyPatch
+
+
+async def _anything(*_: object) -> None:
+    """A proof that proves nothing."""
+
+
+def two_rollouts(patch: Patch) -> None:
+    """A request is taken while a rollout runs."""
+    patch.setattr(requests, "_refuse_if_busy", lambda _: None)
+
+
+def low_fences(patch: Patch) -> None:
+    """A fence is not the version of its event, but one that was used before."""
+    emit = draft.Draft.emit
+
+    def lower(self: draft.Draft, event: ev.Event) -> None:
+        if isinstance(event, ev.ActionIssued):
+            epoch, version = event.action.fence
+            event = ev.ActionIssued(action=replace(event.action, fence=(epoch, version // 4 + 1)))
+        emit(self, event)
+
+    patch.setattr(draft.Draft, "emit", lower)
+
+
+def late_results(patch: Patch) -> None:
+    """Whatever result comes is taken."""
+
+    def take(made: draft.Draft, result: i.Result) -> None:
+        ended = ev.ActionEnded(
+            action=result.action, outcome=result.outcome, error=result.error, known=result.known
+        )
+        made.emit(ended)
+
+    async def finished(self: Nodes, node: str, result: i.Result) -> bool:
+        name = stream_of(self._engine.log.log_id, result.action)
+        await self._engine.submit_quietly(name, result)
+        return True
+
+    patch.setitem(decide.HANDLERS, i.Result, take)
+    patch.setattr(Nodes, "finished", finished)
+
+
+def restless(patch: Patch) -> None:
+    """What a person is asked about is done again meanwhile."""
+    usual = decide.to_issue
+
+    def again(rollout: Any, step: Any) -> list[int]:
+        if rollout.waiting is not None and not rollout.open:
+            return list(range(len(step.works)))
+        return usual(rollout, step)
+
+    patch.setattr(decide, "to_issue", again)
+
+
+def hasty(patch: Patch) -> None:
+    """Deadlines count as passed three seconds before."""
+    usual = decide.deadline_of
+    patch.setattr(decide, "deadline_of", lambda state, action: usual(state, action) - 3.0)
+    due = engine.next_deadline
+
+    def early(state: Any) -> float | None:
+        at = due(state)
+        return None if at is None else at - 3.0
+
+    patch.setattr(engine, "next_deadline", early)
+
+
+def no_timer(patch: Patch) -> None:
+    """While slots start, nobody looks at the clock."""
+    usual = engine.Engine._set_timer
+
+    def forget(self: Any, stream: Any, *, idle_tick: bool) -> None:
+        rollout = stream.state.rollout
+        if rollout is not None and rollout.plan[rollout.cursor :][:1] and rollout.cursor == 3:
+            return
+        usual(self, stream, idle_tick=idle_tick)
+
+    patch.setattr(engine.Engine, "_set_timer", forget)
+
+
+def sent_before_logged(patch: Patch) -> None:
+    usual = engine.Engine._append
+
+    async def first(self: Any, batch: Any) -> Any:
+        for event in batch.events:
+            if isinstance(event, ev.ActionIssued) and event.action.work.verb == "stop":
+                session = self.fleet.sessions.get(event.action.work.at)
+                if session is not None:
+                    command = pb.Command(id=event.action.id, node=event.action.work.at)
+                    session.send(pb.Instruction(command=command))
+        return await usual(self, batch)
+
+    patch.setattr(engine.Engine, "_append", first)
+
+
+def forgotten_fences(patch: Patch) -> None:
+    """The agent has seen no fence before."""
+    patch.setattr(Journal, "fence", lambda *_: (0, 0))
+
+
+def forgotten_epochs(patch: Patch) -> None:
+    """The same: what comes late is, now and then, of an earlier life of the controller."""
+    forgotten_fences(patch)
+
+
+def forgotten_scripts(patch: Patch) -> None:
+    """An agent that died in a migration runs it again."""
+    patch.setattr(Journal, "begun", lambda *_: "")
+
+
+def unseen_processes(patch: Patch) -> None:
+    """An agent that comes back does not find what it has started."""
+
+    async def nothing(*_: object) -> None:
+        return None
+
+    patch.setattr(Service, "present", nothing)
+    patch.setattr(Service, "find", nothing)
+
+
+def thorough_cleanup(patch: Patch) -> None:
+    """A cleanup keeps nothing."""
+    usual = retention.prune
+    patch.setattr(
+        "tidegate_agent.retention.prune",
+        lambda folder, _, __, age, now: usual(folder, (), 0, age, now),
+    )
+
+
+def moves_of_its_own(patch: Patch) -> None:
+    """On its way traffic goes to one place alone."""
+    usual = effects.Effects._move
+
+    async def detour(self: Any, stream: str, state: Any, action: Any, traffic: Any) -> None:
+        weights = action.work.weights or {}
+        if action.work.verb == "route" and len(weights) > 1:
+            place = sorted(weights)[0]
+            address = state.places[place].address
+            await self._outside.traffic(traffic).shift({address: 100})
+        await usual(self, stream, state, action, traffic)
+
+    patch.setattr(effects.Effects, "_move", detour)
+
+
+def unproven(patch: Patch) -> None:
+    """Slots whose start failed get traffic all the same."""
+    usual = blue_green._bring_up
+
+    def lenient(state: Any, goal: Any, fresh: Any) -> Any:
+        return [replace(s, failures_allowed=99) for s in usual(state, goal, fresh)]
+
+    patch.setattr(blue_green, "_bring_up", lenient)
+    patch.setitem(guards.GUARDS, "proven", lambda *_: guards.NOW)
+    patch.setattr(ControllerLife, "_prove", _anything)
+
+
+def careless_stops(patch: Patch) -> None:
+    """Slots are stopped whether they have traffic or not."""
+    patch.setitem(guards.GUARDS, "no_traffic", lambda *_: guards.NOW)
+    usual = decide.chores_after_commit
+
+    def all_of_them(state: Any, now: float) -> Any:
+        chores = usual(state, now)
+        return tuple(
+            replace(c, work=replace(c.work, place=c.work.place.other))
+            if c.work.verb == "stop" and c.work.place is not None
+            else c
+            for c in chores
+        )
+
+    patch.setattr(decide, "chores_after_commit", all_of_them)
+
+
+def deaf_to_ticks(patch: Patch) -> None:
+    """Deadlines pass, and nothing comes of it."""
+    patch.setattr(engine.Engine, "_tick", lambda *_: None)
+
+
+def nothing_retired(patch: Patch) -> None:
+    """Old slots run for ever."""
+    patch.setattr(decide, "chores_after_commit", lambda *_: ())
+
+
+def two_truths(patch: Patch) -> None:
+    """The state in memory is not quite what the log adds up to."""
+    usual = engine.evolve
+    patch.setattr(engine, "evolve", lambda state, event, clock: usual(state, event, clock + 0.001))
+
+
+def same_epoch(patch: Patch) -> None:
+    """A controller goes on as the one before."""
+    usual = engine.Engine._load
+
+    def load(self: Any) -> None:
+        usual(self)
+        self.epoch = max(1, self.epoch - 1)
+
+    patch.setattr(engine.Engine, "_load", load)
+
+
+def clock_from_zero(patch: Patch) -> None:
+    """Engine time begins anew at each start."""
+    usual = EngineClock.__init__
+    patch.setattr(EngineClock, "__init__", lambda self, _, source: usual(self, 0.0, source))
+
+
+def nobody_leaves(patch: Patch) -> None:
+    """A connection that has ended still holds the node's name."""
+    usual = Fleet.join
+
+    def join(self: Fleet, session: Session) -> None:
+        if session.hello.node in self.sessions:
+            raise Refused("taken", "")
+        usual(self, session)
+
+    patch.setattr(Fleet, "leave", lambda *_: False)
+    patch.setattr(Fleet, "join", join)
+
+
+def short_memory(patch: Patch) -> None:
+    """Only the last release is remembered."""
+    patch.setattr(evolve, "RELEASES_KEPT", 1)
+
+
+def unstarted(patch: Patch) -> None:
+    """What a slot has run before it is taken to run still."""
+
+    def runs(state: Any, release: Any, place: Any) -> bool:
+        return bool(blue_green.place_of(state, place).revision == release.revision)
+
+    patch.setattr(blue_green, "runs", runs)
+    patch.setattr(evolve, "gaining", lambda *_: [])  # it has not passed, so it cannot fail again
+    patch.setitem(guards.GUARDS, "proven", lambda *_: guards.NOW)
+    patch.setattr(ControllerLife, "_prove", _anything)
+
+
+def in_place(patch: Patch) -> None:
+    """A release is to go where the present one serves, which nothing may touch."""
+    patch.setattr(blue_green, "target_place", lambda _, __, node: t.Place.of(node, "blue"))
+
+
+def real_time(patch: Patch) -> None:
+    """Something in the log is of this world, not of the simulated one."""
+    patch.setattr(engine.Engine, "_at", lambda _: wall_now())
+
+
+def _fail(*_: object) -> None:
+    raise IndexError
+
+
+def stumbling(patch: Patch) -> None:
+    """The core fails at something that is seldom."""
+    patch.setitem(decide.HANDLERS, i.NodeRemoved, _fail)
+
+
+@dataclass(frozen=True)
+class Defect:
+    """`caught_by`: the invariants of which one has to notice."""
+
+    plant: Callable[[Patch], None]
+    caught_by: tuple[str, ...]
+
+
+DEFECTS = [
+    Defect(two_rollouts, ("one_rollout_at_a_time",)),
+    Defect(low_fences, ("fences_rise",)),
+    Defect(late_results, ("a_late_result_changes_nothing",)),
+    Defect(restless, ("a_paused_rollout_begins_nothing",)),
+    Defect(hasty, ("timers_never_fire_early",)),
+    Defect(no_timer, ("every_wait_has_an_end",)),
+    Defect(sent_before_logged, ("every_command_was_logged_first",)),
+    Defect(forgotten_fences, ("an_overtaken_command_has_no_effect",)),
+    Defect(forgotten_epochs, ("no_agent_obeys_an_older_epoch",)),
+    Defect(forgotten_scripts, ("a_migration_runs_once",)),
+    Defect(unseen_processes, ("a_slot_runs_one_process",)),
+    Defect(thorough_cleanup, ("nothing_needed_is_deleted",)),
+    Defect(moves_of_its_own, ("every_move_was_logged_first",)),
+    Defect(unproven, ("no_traffic_to_what_did_not_pass",)),
+    Defect(careless_stops, ("no_slot_is_stopped_under_traffic",)),
+    Defect(deaf_to_ticks, ("every_rollout_ends",)),
+    Defect(nothing_retired, ("every_node_runs_what_the_log_says",)),
+    Defect(two_truths, ("replaying_the_log_gives_the_same_state",)),
+    Defect(same_epoch, ("epochs_rise",)),
+    Defect(clock_from_zero, ("the_log_is_in_order",)),
+    Defect(nobody_leaves, ("every_agent_comes_back",)),
+    Defect(short_memory, ("what_to_go_back_to_is_known",)),
+    Defect(stumbling, ("no_unforeseen_error_is_logged",)),
+    Defect(unstarted, ("no_request_fails",)),
+    Defect(in_place, ("a_good_release_gets_everywhere",)),
+    Defect(real_time, ("a_seed_gives_the_same_log",)),
+]
+
+
+def seeds_until_caught(defect: Defect, seeds_max: int = SEEDS_MAX) -> tuple[int, str]:
+    """How many seeds it took, and by which invariant; 0 where none noticed."""
+    others: set[str] = set()
+    with pytest.MonkeyPatch.context() as patch:
+        defect.plant(patch)
+        for seed in range(1, seeds_max + 1):
+            found = play_seed(seed)
+            if found.violation in defect.caught_by:
+                return seed, found.violation
+            if found.violation:
+                others.add(f"{found.violation} ({found.detail[:100]})")
+    return 0, f"only by {', '.join(sorted(others))}" if others else "by nothing"
+
+
+def _try(given: tuple[int, int]) -> tuple[str, int, str]:
+    number, seeds_max = given
+    defect = DEFECTS[number]
+    return (defect.plant.__name__, *seeds_until_caught(defect, seeds_max))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="at most, for each")
+    parser.add_argument("names", nargs="*", help="some of them")
+    given = parser.parse_args()
+    chosen = [
+        (number, given.seeds)
+        for number, defect in enumerate(DEFECTS)
+        if not given.names or defect.plant.__name__ in given.names
+    ]
+    missed = 0
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for name, seeds, by in pool.imap_unordered(_try, chosen):
+            print(f"{name:22s} {seeds:5d} seeds  {by[:400]}", flush=True)
+            missed += not seeds
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
