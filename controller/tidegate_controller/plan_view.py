@@ -84,6 +84,8 @@ def _in_words(state: t.State, goal: t.Goal, work: t.Work) -> list[str]:
         case "route":
             shares = [str(place) for place, share in (work.weights or {}).items() if share]
             return [f"all traffic to {', '.join(shares) or 'nobody'}"]
+        case "check":
+            return [f"put the check {work.check}"]
         case "switch":
             return [f"{work.at}: current -> {work.place.slot if work.place else ''}"]
         case _:

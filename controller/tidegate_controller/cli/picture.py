@@ -235,6 +235,7 @@ class Picture:
         doing = Doing(
             verb=work["verb"],
             task=work.get("task", ""),
+            check=work.get("check", ""),
             where=work["place"] or called(work["at"]),
             node=work["at"],
             step=stage.name if stage else "",

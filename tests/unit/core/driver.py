@@ -5,7 +5,7 @@ events alone lead to the draft's state, they survive JSON, and `core_rules` is n
 what happens; `World` does the rest.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from core_rules import Rules, check_rest
@@ -29,8 +29,9 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
-from tidegate_controller.core.spec import Pace, Policy, Settings, Spec, Traffic
+from tidegate_controller.core.spec import Check, Pace, Policy, Settings, Spec, Traffic
 
+NO_CHECKS: Mapping[str, Check] = {}
 MOVES_MAX = 2000
 SILENCE = "silence"  # a fate: no answer at all
 
@@ -49,9 +50,10 @@ class World:
         reconnect: bool = True,
         settings: Settings = SETTINGS,
         policy: Policy = POLICY,
+        checks: Mapping[str, Check] = NO_CHECKS,
     ) -> None:
         self.nodes = list(nodes)
-        self.policy = policy
+        self.policy, self.checks = policy, checks
         self.settings = settings
         self.pace = pace
         self.state = t.State()
@@ -129,6 +131,7 @@ class World:
             traffic=traffic,
             pace=self.pace,
             policy=self.policy,
+            checks=self.checks,
         )
         return self.feed(
             i.Deploy(

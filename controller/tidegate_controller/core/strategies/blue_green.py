@@ -8,6 +8,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.strategies.checks import check_steps
 
 QUERY_SECONDS = 30.0
 ROUTE_SECONDS = 30.0
@@ -45,6 +46,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     ]
     if goal.kind != "rollback" and pace.soak_seconds:
         plan += _watch(goal, targets)
+    plan += check_steps(goal)
     return tuple(plan)
 
 
