@@ -29,6 +29,7 @@ class Member(Struct, frozen=True, kw_only=True):
     connected: bool
     journal_id: str
     slots: Mapping[str, SlotReport] = {}
+    disk_free_bytes: int | None = None  # as it said last; None: not yet
 
 
 class Deploy(Input, frozen=True, kw_only=True):

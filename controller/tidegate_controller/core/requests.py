@@ -14,6 +14,7 @@ from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.failures import allowed_failures
 from tidegate_controller.core.reach import reach_notes
+from tidegate_controller.core.room import room_notes
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.errors import Refused
@@ -206,7 +207,10 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
             message=request.message,
             commit=request.commit if isinstance(request, i.Deploy) else "",
             absent=absent,
-            notes=reach_notes(state, goal, absent),
+            notes=(
+                *reach_notes(state, goal, absent),
+                *room_notes(goal.release, request.members),
+            ),
         )
     )
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.debts import BACKOFF_SECONDS_MAX, debtors, may_converge
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import strays
@@ -213,6 +214,31 @@ def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
     serving = {t.Place(where) for where in world.traffic if where in world.running()}
     astray = {place.node for place in serving if world.currents.get(place.node) != place.slot}
     assert astray <= world.owing(), "would start the wrong slot, and nobody says so"
+
+
+@briefly
+@given(lives, st.booleans(), policies)
+def test_when_all_is_well_again_what_nodes_owe_is_paid_in_time(
+    chapters: list[Chapter],
+    migrates_everywhere: bool,
+    policy: Policy,
+) -> None:
+    life = Life(migrates_everywhere, policy)
+    life.live(chapters)
+    life.heal()
+    world = life.world
+    life.to_the_end()
+    if not may_converge(world.state):
+        return
+    world.wait(BACKOFF_SECONDS_MAX)
+    world.converge()
+    life.to_the_end()
+    world.rest()
+    assert debtors(world.state) == {}
+    active = world.state.committed[-1].revision
+    serving = [place for place in map(t.Place, world.traffic) if place.node in NODES]
+    owed = world.owing()
+    assert [p for p in serving if world.machines[p].revision != active and p.node not in owed] == []
 
 
 @briefly
