@@ -123,11 +123,13 @@ class Life:
         self.world.converge()
 
     def to_the_end(self) -> None:
-        """The rollout ends; where a person is asked, it is to be done once more."""
+        """The rollout ends; where a person is asked, it is to be done once more, and undone where
+        that does not help."""
         world = self.world
-        while world.state.rollout is not None:
+        for answer in ("retry", "retry", "retry", *["abort"] * 3):
             world.go(lambda: world.state.rollout is None or self.is_asked())
-            self.reply("retry")
+            self.reply(answer)
+        world.go(lambda: world.state.rollout is None)
 
     def answer_late(self, index: int, outcome: t.Outcome) -> None:
         world = self.world
