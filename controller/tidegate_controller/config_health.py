@@ -122,7 +122,7 @@ def _url(at: At) -> str:
     url = template(at, what)
     if len(at.problems) > problems:
         return url
-    parts = _taken_apart(BRACES.sub("1", url))
+    parts = taken_apart(BRACES.sub("1", url))
     if parts is None:
         at.expected(what)
     elif "@" in parts.netloc:
@@ -132,7 +132,7 @@ def _url(at: At) -> str:
     return url
 
 
-def _taken_apart(url: str) -> urllib.parse.SplitResult | None:
+def taken_apart(url: str) -> urllib.parse.SplitResult | None:
     """None for what cannot be asked."""
     try:
         parts = urllib.parse.urlsplit(url)
@@ -167,7 +167,7 @@ def _need_slot(at: At, address: str, better: str) -> None:
         )
 
 
-def _statuses(at: At) -> object:
+def statuses(at: At) -> object:
     if not isinstance(at.value, list) or not at.value:
         at.expected('an array of statuses such as [200, "300-399"], not empty')
         return None
@@ -256,7 +256,7 @@ KINDS = {
 OPTIONS = {
     "status": Key(
         "status",
-        Check('an array such as [200, "300-399"]', _statuses),
+        Check('an array such as [200, "300-399"]', statuses),
         "which answers are healthy; redirects are not followed",
     ),
     "body": Key(

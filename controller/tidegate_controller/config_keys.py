@@ -21,6 +21,7 @@ from tidegate_controller.config_checks import (
     nodes,
     table,
 )
+from tidegate_controller.config_gates import checks
 from tidegate_controller.config_health import EXAMPLE, health
 from tidegate_controller.config_service import EXAMPLES, service
 from tidegate_controller.config_shares import share
@@ -184,6 +185,12 @@ SECTIONS = {
         "policy",
         _section(FAILURES),
         "What a rollout does about failures: [what happens when](../failures.md).",
+    ),
+    "checks": Key(
+        "checks",
+        Check("tables", checks),
+        "What the controller asks once the release has traffic, in tables `[checks.NAME]`: "
+        "[pass, fail or no verdict](../failures.md#checks). Each has `http` or `command`.",
     ),
     "retention": Key(
         "keep", _section(RETENTION), "Which releases and backups stay on the nodes' disks."

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import msgspec
 
 from tidegate_controller.config_checks import Key, Keys
+from tidegate_controller.config_gates import CHECK
 from tidegate_controller.config_health import HEALTH, PROBES, WAITS
 from tidegate_controller.config_keys import (
     ARTIFACT,
@@ -25,6 +26,7 @@ from tidegate_controller.config_service import SERVICE
 from tidegate_controller.config_traffic import ADAPTERS, NEEDED, TRAFFIC
 from tidegate_controller.config_waves import STRATEGY_KEYS, WAVES
 from tidegate_controller.core.spec import (
+    Check,
     Health,
     Hooks,
     Keep,
@@ -135,6 +137,7 @@ def section_rows() -> Iterator[tuple[str, list[tuple[str, ...]]]]:
         "hooks": (HOOKS, Hooks),
         "rollout": (ROLLOUT, Pace),
         "failures": (FAILURES, Policy),
+        "checks": (CHECK, Check),
         "retention": (RETENTION, Keep),
         "artifact": (ARTIFACT, Settings),
     }

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tidegate_controller.config_checks import Keys
+from tidegate_controller.config_gates import CHECK
 from tidegate_controller.config_health import PROBES, WAITS
 from tidegate_controller.config_keys import (
     ARTIFACT,
@@ -60,7 +61,11 @@ def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
     yield "health", _lines(_probe(settings.health) | _given(settings.health, WAITS))
     yield "hooks", _lines(_given(settings.hooks, HOOKS))
     yield "rollout", _lines(_given(spec.pace, ROLLOUT))
-    yield "failures", _lines(_given(spec.policy, FAILURES))
+    yield "failures", _lines(_whole(_given(spec.policy, FAILURES)))
+    for name, check in spec.checks.items():
+        keys = {k: key for k, key in CHECK.items() if check.http or k not in ("status", "body")}
+        given = _given(check, keys)
+        yield f"checks.{bare(name)}", _lines({k: v for k, v in given.items() if v != ()})
     yield "retention", _lines(_given(spec.keep, RETENTION))
     yield "artifact", _lines(_given(settings, ARTIFACT))
     own = ("adapter", *ADAPTERS[spec.traffic.adapter])

@@ -101,6 +101,7 @@ class NodeStatus(Document, kw_only=True):
     active_slot: str | None
     slots: dict[str, SlotView]
     debt: str | None
+    disk_free_bytes: int | None = None  # where its releases live
 
 
 class RolloutRef(Document, kw_only=True):

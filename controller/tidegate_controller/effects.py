@@ -1,4 +1,4 @@
-"""Outside work that the controller does itself: look at a balancer, move its traffic.
+"""Outside work that the controller does itself: look at a balancer, move its traffic, put checks.
 
 One effect at a time for each balancer. Targets are absolute, so an effect that was cut short is
 simply done again; the engine never assumes what an unfinished one has done.
@@ -8,12 +8,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from tidegate_controller import proof
+from tidegate_controller import checks, proof
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.inputs import Input, Result
 from tidegate_controller.core.spec import Traffic as TrafficSpec
-from tidegate_controller.errors import AskPerson, TidegateError, TrafficError
+from tidegate_controller.errors import AskPerson, CheckFailed, TidegateError, TrafficError
 from tidegate_controller.outside import WORLD, Outside
 from tidegate_controller.traffic import Traffic, balancer_of
 from tidegate_controller.traffic.listening import refuse_silence
@@ -54,9 +54,16 @@ class Effects:
 
     async def _run(self, stream: str, state: t.State, action: t.Action) -> None:
         outcome: t.Outcome = "ok"
+        blame: t.Blame = ""
         error = output_tail = ""
         try:
-            await self._perform(stream, state, action)
+            if action.work.verb == "check":
+                await checks.run(stream, state, action.work.check)
+            else:
+                await self._perform(stream, state, action)
+        except CheckFailed as failure:
+            outcome, blame = "failed", "release"
+            error, output_tail = failure.message, failure.output_tail
         except AskPerson as question:
             outcome, error = "unknown", question.message
         except TidegateError as failure:
@@ -66,7 +73,9 @@ class Effects:
             log.exception("%s: %s failed unexpectedly", stream, action.work.verb)
             outcome, error = "failed", f"{type(failure).__name__}: {failure}"
         self._running.pop(action.id, None)
-        result = Result(action=action.id, outcome=outcome, error=error, output_tail=output_tail)
+        result = Result(
+            action=action.id, outcome=outcome, error=error, output_tail=output_tail, blame=blame
+        )
         await self._submit(stream, result)
 
     async def _perform(self, stream: str, state: t.State, action: t.Action) -> None:

@@ -40,6 +40,15 @@ class AskPerson(TidegateError):
     """Only a person can do this, or knows whether it was done; the message says what."""
 
 
+class CheckFailed(TidegateError):
+    """A check of the operator's has said no: the release is not good.
+    `output_tail`: the end of what it said."""
+
+    def __init__(self, message: str, hint: str = "", output_tail: str = "") -> None:
+        super().__init__(message, hint)
+        self.output_tail = output_tail
+
+
 class TrafficError(TidegateError):
     """The balancer could not be read, moved, or did not read back what was written.
     `output_tail`: the end of what a program said about it."""

@@ -134,9 +134,16 @@ class Fleet:
                 journal_id=self.registered[name].journal_id if name in self.registered else "",
                 slots=self._slots(name, stream),
                 labels=dict(self.registered[name].labels) if name in self.registered else {},
+                disk_free_bytes=self.disk_free_bytes(name),
             )
             for name in sorted(set(names))
         )
+
+    def disk_free_bytes(self, name: str) -> int | None:
+        """Where the node's releases live, as it said last; None where it has not yet."""
+        session = self.sessions.get(name)
+        beat = session.heartbeat if session is not None else pb.Heartbeat()
+        return beat.disk_free_bytes if beat.memory_total_bytes else None
 
     def _slots(self, name: str, stream: str) -> dict[str, SlotReport]:
         session = self.sessions.get(name)

@@ -98,6 +98,8 @@ def _in_words(state: t.State, goal: t.Goal, work: t.Work) -> list[str]:
             return [f"all traffic to {', '.join(shares) or 'nobody'}"]
         case "stop":
             return [f"{work.place}: stop what runs there"]
+        case "check":
+            return [f"put the check {work.check}"]
         case "switch":
             return [f"{work.at}: current -> {work.place.slot if work.place else ''}"]
         case _:

@@ -180,6 +180,7 @@ def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
         active_slot=active[0] if active else None,
         slots={place.slot: _slot_view(state, place) for place in places if place in state.places},
         debt="; ".join(debts) or None,
+        disk_free_bytes=engine.fleet.disk_free_bytes(node),
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate_controller.config import read
+from tidegate_controller.config_gates import CHECK
 from tidegate_controller.config_health import HEALTH
 from tidegate_controller.config_keys import (
     ARTIFACT,
@@ -30,6 +31,7 @@ TABLES = {
     "hooks": HOOKS,
     "rollout": ROLLOUT,
     "failures": FAILURES,
+    "checks": CHECK,
     "retention": RETENTION,
     "artifact": ARTIFACT,
     "traffic": TRAFFIC,

@@ -48,6 +48,18 @@ def test_a_value_of_an_environment_counts_there_and_nowhere_else(tmp_path: Path)
         ('hooks.migrate = "never"', {"settings.hooks.migrate": "never"}),
         ('rollout.soak = "9s"', {"pace.soak_seconds": 9.0}),
         ("failures.max_failed_nodes = 9", {"policy.max_failed_nodes": "9"}),
+        (
+            "checks.x.http = 'http://a/'",
+            {
+                "checks.x.command": (),
+                "checks.x.http": "http://a/",
+                "checks.x.status": ("200-299",),
+                "checks.x.body": "",
+                "checks.x.timeout_seconds": 10.0,
+                "checks.x.every_seconds": 5.0,
+                "checks.x.deadline_seconds": 60.0,
+            },
+        ),
         ("retention.releases = 9", {"keep.releases": 9}),
         ("artifact.strip_components = 9", {"settings.strip_components": 9}),
         ("traffic.lanes = 9", {"traffic.lanes": 9}),
@@ -70,8 +82,8 @@ def test_every_table_may_be_said_otherwise(
 
 def test_each_section_is_among_those_that_were_tried() -> None:
     assert set(SECTIONS) == {
-        *("service", "health", "hooks", "rollout", "failures", "retention"),
-        *("artifact", "traffic"),
+        *("service", "health", "hooks", "rollout", "failures", "checks"),
+        *("retention", "artifact", "traffic"),
     }
 
 

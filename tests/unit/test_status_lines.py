@@ -1,7 +1,7 @@
 """`tidegate status` in words."""
 
 from tidegate_controller.cli.status import status_lines
-from tidegate_controller.documents import AppStatus, RolloutRef, Status
+from tidegate_controller.documents import AppStatus, NodeStatus, RolloutRef, Status
 
 WAITS = "web-1 did not say whether migrate.sh was done; look at its database, then answer"
 
@@ -31,6 +31,25 @@ def test_what_a_person_is_to_do_is_wrapped_and_not_cut() -> None:
         "  next: tidegate rollout show r20",
         "a note that is so long that it does not",
         "    fit into so narrow a terminal",
+    ]
+
+
+def test_disks_that_are_about_to_be_full_are_told_before_they_are() -> None:
+    def node(name: str, free: int | None) -> NodeStatus:
+        return NodeStatus(
+            node=name,
+            connected=True,
+            active_slot=None,
+            slots={},
+            debt=None,
+            disk_free_bytes=free,
+        )
+
+    view = waiting()
+    view.apps[0].nodes = [node("web-1", 300_000_000), node("web-2", 1 << 40), node("web-3", None)]
+    assert status_lines(view)[-2:] == [
+        "little room for releases: web-1 (300 MB free)",
+        "  next: tidegate cleanup kv, or a smaller `releases` under [retention]",
     ]
 
 

@@ -37,6 +37,7 @@ PURPOSE = {
     "shift": "all traffic at once, each place having answered first",
     "switch": "so that `current` on the nodes names what serves",
     "soak": "to see whether it stays healthy with traffic",
+    "check": "what the operator wants to know of it; no verdict is no pass",
     "verify": "each node has to say once more that it is well: silence is no success",
     "shift-back": "traffic goes back to where it was",
 }

@@ -281,6 +281,7 @@ class Picture:
         doing = Doing(
             verb=work["verb"],
             task=work.get("task", ""),
+            check=work.get("check", ""),
             where=work["place"] or called(work["at"]),
             node=work["at"],
             step=stage.title if stage else "",

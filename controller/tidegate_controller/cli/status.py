@@ -7,7 +7,7 @@ import click
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import apps
-from tidegate_controller.cli.phrases import listed, span
+from tidegate_controller.cli.phrases import listed, size, span
 from tidegate_controller.cli.reading import PATIENCE_SECONDS
 from tidegate_controller.cli.terminal import (
     announce,
@@ -27,6 +27,7 @@ from tidegate_controller.cli.terminal import (
 from tidegate_controller.cli.words import a_name
 from tidegate_controller.documents import AppStatus, NodeStatus, RolloutRef, SlotView, Status
 from tidegate_controller.errors import NotReachable
+from tidegate_protos.findings import GIB
 
 WATCH_SECONDS = 2.0
 SILENT = "the controller does not answer"
@@ -157,7 +158,7 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
         for node in app.nodes
     ]
     lines += table(["NODE", "CONNECTED", "ACTIVE", "BLUE", "GREEN", "OWES"], rows)
-    return lines + _unwell_lines(app)
+    return lines + _unwell_lines(app) + _room_lines(app)
 
 
 def _unwell_lines(app: AppStatus) -> list[str]:
@@ -171,6 +172,21 @@ def _unwell_lines(app: AppStatus) -> list[str]:
         f"with traffic and not well: {places}; after the soak nothing is undone by itself",
         f"  next: tidegate rollback {app.app} -e {app.environment}; "
         f"tidegate node show {unwell[0].node}",
+    ]
+
+
+def _room_lines(app: AppStatus) -> list[str]:
+    """Disks that are about to be full."""
+    full = [
+        f"{node.node} ({size(node.disk_free_bytes)} free)"
+        for node in app.nodes
+        if node.disk_free_bytes is not None and node.disk_free_bytes < GIB
+    ]
+    if not full:
+        return []
+    return [
+        f"little room for releases: {listed(full)}",
+        f"  next: tidegate cleanup {app.app}, or a smaller `releases` under [retention]",
     ]
 
 

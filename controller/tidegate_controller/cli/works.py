@@ -15,6 +15,7 @@ VERBS = {
     "switch": "switch",
     "stop": "stop",
     "cleanup": "clean up",
+    "check": "put the check",
 }
 ANSWERS = {  # of a person, and what each means
     "continue": "Go on: it was done.",
@@ -61,6 +62,7 @@ class Doing:
     said: str = ""
     done_bytes: int = 0
     total_bytes: int = 0
+    check: str = ""  # of a verb that puts one of the operator's checks: which
 
     @property
     def failed(self) -> bool:
@@ -74,6 +76,7 @@ class Doing:
     @property
     def what(self) -> str:
         verb = f"run {self.task}.sh" if self.task else VERBS.get(self.verb, self.verb)
+        verb += f" {self.check}" if self.check else ""
         return verb + (f", try {self.attempt}" if self.attempt > 1 else "")
 
     def hear(self, news: ProgressView) -> None:

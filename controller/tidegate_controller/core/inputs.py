@@ -30,6 +30,7 @@ class Member(Struct, frozen=True, kw_only=True):
     journal_id: str
     slots: Mapping[str, SlotReport] = {}
     labels: Mapping[str, str] = {}
+    disk_free_bytes: int | None = None  # as it said last; None: not yet
 
 
 def labels_of(members: tuple[Member, ...]) -> dict[str, Mapping[str, str]]:

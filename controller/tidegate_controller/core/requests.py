@@ -19,6 +19,7 @@ from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
 from tidegate_controller.core.reach import reach_notes
 from tidegate_controller.core.releases import active_release, previous_release
+from tidegate_controller.core.room import room_notes
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.errors import Refused
@@ -211,7 +212,10 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
             message=request.message,
             commit=request.commit if isinstance(request, i.Deploy) else "",
             absent=absent,
-            notes=reach_notes(state, goal, absent),
+            notes=(
+                *reach_notes(state, goal, absent),
+                *room_notes(goal.release, request.members),
+            ),
             zones=zones_of(goal),
         )
     )

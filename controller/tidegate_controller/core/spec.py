@@ -166,6 +166,19 @@ class Waves(Struct, frozen=True, kw_only=True):
     rehearse: bool = False  # the way back, on one node, before the second wave
 
 
+class Check(Struct, frozen=True, kw_only=True):
+    """A question about the new release in traffic, put by the controller: a program, or a request.
+    `pass`, `fail`, or no verdict: then it is asked again, and in the end a person is."""
+
+    command: tuple[str, ...] = ()  # exits with 0: pass, 1: fail, anything else: no verdict
+    http: str = ""  # a URL that is asked for with GET
+    status: tuple[Status, ...] = ("200-299",)  # http: pass
+    body: str = ""  # http: what the answer has to hold as well
+    timeout_seconds: Positive = 10.0  # for one try
+    every_seconds: Positive = 5.0  # between tries without a verdict
+    deadline_seconds: Positive = 60.0  # for all of them
+
+
 class Policy(Struct, frozen=True, kw_only=True):
     """What a rollout does about failures: how many nodes may fail, or be away, without hurting the
     others, and what follows where more do."""
@@ -192,3 +205,4 @@ class Spec(Struct, frozen=True, kw_only=True):
     pace: Pace = Pace()
     keep: Keep = Keep()
     policy: Policy = Policy()
+    checks: Mapping[str, Check] = {}  # by name, after the soak

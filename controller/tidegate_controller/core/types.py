@@ -12,7 +12,7 @@ from tidegate_controller.core.spec import Keep, Pace, Policy, Settings, Spec, St
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
 Kind = Literal["deploy", "rollback", "converge"]
 Ending = Literal["succeeded", "rolled_back", "failed", "aborted", "interrupted"]
-Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup"]
+Verb = Literal["query", "prepare", "task", "start", "route", "switch", "stop", "cleanup", "check"]
 Answer = Literal["retry", "continue", "abort", "approve", "promote"]
 Gate = Literal["approval", "promotion"]
 WaitKind = Literal["question", "approval", "promotion", "failure", "lost"]
@@ -120,6 +120,7 @@ class Work(Struct, frozen=True, kw_only=True):
     prove: bool = False  # route: what gains traffic must answer first; query: the place must
     traffic: Traffic | None = None  # query and route: the balancer that is meant
     task: str = ""  # task: which of the release's own scripts
+    check: str = ""  # check: its name in the spec
     # Where nobody knows whether it was done: sent again to an agent, which knows; done again
     # after a look at a balancer; or a person is asked, since a script may not run twice.
     on_unknown: Literal["resend", "observe", "ask"] = "resend"

@@ -47,7 +47,10 @@ class Rules:
 
     def _see_issued(self, state: t.State, action: t.Action, now: float) -> None:
         work, opened = action.work, pending(state)
-        assert state.rollout is None or state.rollout.paused is None, "issued while paused"
+        rollout = state.rollout
+        assert rollout is None or rollout.paused is None, "issued while paused"
+        if rollout is not None and rollout.waiting is not None and "/" not in action.step:
+            assert rollout.waiting.kind == "question", "a person decides what follows"
         assert action.fence == (state.epoch, state.version + 1)
         assert action.id not in {other.id for other in opened}
         assert work.at == t.CONTROLLER or work.at not in {other.work.at for other in opened}
@@ -63,7 +66,23 @@ class Rules:
                 assert all(place_of(state, p).healthy is True for p in gaining), "not proven"
             if in_place(state):
                 self._see_floor(state, work)
+            self._see_spared(state, shares)
             self._may_serve |= shares
+
+    def _see_spared(self, state: t.State, shares: set[t.Place]) -> None:
+        """Nodes that were dropped get nothing that they had not before, and are well there; of the
+        nodes that a converge is not about, none loses anything."""
+        rollout = state.rollout
+        assert rollout is not None
+        if not rollout.undoing:
+            for here in shares:
+                if here.node in rollout.dropped:
+                    assert rollout.before.get(here), f"{here} was dropped and gets traffic"
+                    assert place_of(state, here).healthy is True, f"{here}: nobody knows it is well"
+        if rollout.kind == "converge":
+            others = {p for p, share in rollout.before.items() if share}
+            lost = {p for p in others - shares if p.node not in rollout.nodes}
+            assert not lost, "a converge takes traffic from others"
 
     def _see_disturbed(self, state: t.State, work: t.Work, now: float) -> None:
         """A place is started or stopped: it must be free of traffic, for certain."""

@@ -30,8 +30,9 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
-from tidegate_controller.core.spec import Pace, Policy, Settings, Spec, Traffic, Waves
+from tidegate_controller.core.spec import Check, Pace, Policy, Settings, Spec, Traffic, Waves
 
+NO_CHECKS: Mapping[str, Check] = {}
 MOVES_MAX = 2000
 SILENCE = "silence"  # a fate: no answer at all
 
@@ -55,11 +56,12 @@ class World:
         slots: Mapping[str, Mapping[str, str]] | None = None,
         approval: bool = False,
         policy: Policy = POLICY,
+        checks: Mapping[str, Check] = NO_CHECKS,
     ) -> None:
         self.slots = slots
         self.nodes = list(nodes)
         self.strategy, self.waves, self.labels = strategy, waves, labels or {}
-        self.policy = policy
+        self.policy, self.checks = policy, checks
         self.settings = settings
         self.approval = approval
         self.pace = pace
@@ -146,6 +148,7 @@ class World:
             pace=self.pace,
             approval=self.approval,
             policy=self.policy,
+            checks=self.checks,
         )
         self.last_deploy = i.Deploy(
             request_id=rollout if request_id is None else request_id,

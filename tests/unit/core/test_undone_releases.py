@@ -12,6 +12,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.evolve import RELEASES_KEPT
 from tidegate_controller.core.spec import Service
+from tidegate_controller.fleet import Fleet
 from tidegate_controller.stream import Stream
 from tidegate_controller.wire import release_of, to_command
 
@@ -20,7 +21,8 @@ def shown(world: World) -> dict[str, str | None]:
     """Place -> version, as `tidegate status` has it."""
     stream = Stream("shop@test")
     stream.state = world.state
-    fleet = SimpleNamespace(sessions={}, registered={"a": None})
+    fleet = Fleet()
+    fleet.registered["a"] = None  # type: ignore[assignment]
     engine = SimpleNamespace(streams={"shop@test": stream}, fleet=fleet, now=lambda: world.now)
     (app,) = views.status(engine, "shop").apps  # type: ignore[arg-type]
     return {

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.spec import Struct
+from tidegate_controller.core.strategies.checks import check_steps
 from tidegate_controller.core.strategies.parts import QUERY_SECONDS, works
 
 
@@ -22,8 +23,12 @@ class Wave(Struct, frozen=True, kw_only=True):
 def between(goal: t.Goal, wave: Wave, *, last: bool) -> list[t.Step]:
     """Steps after the wave; none for a rollback, or where nothing is to be waited for."""
     if goal.kind == "rollback" or not goal.spec.pace.soak_seconds:
-        return []
-    return [_soak(goal), _verify(goal, wave.so_far if last else wave.places)]
+        return check_steps(goal)
+    return [
+        _soak(goal),
+        _verify(goal, wave.so_far if last else wave.places),
+        *check_steps(goal),
+    ]
 
 
 def _soak(goal: t.Goal) -> t.Step:

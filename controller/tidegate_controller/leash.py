@@ -1,4 +1,4 @@
-"""Runs a command on a leash: `python leash.py FD COMMAND...`, started by `by_command`.
+"""Runs a command on a leash: `python leash.py FD COMMAND...`, started by `leashed`.
 
 FD is a pipe whose other end the controller holds. When that is let go, on purpose or because the
 controller was killed, the command and all that it has started is killed at once. What the command

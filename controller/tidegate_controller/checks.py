@@ -1,0 +1,112 @@
+"""Checks of the operator's, put from here once the new release has traffic. Called by `effects`.
+
+A check passes, fails, or gives no verdict, which is never taken for a pass: it is asked again until
+its deadline, and then a person is. What a program is given and has to answer: docs/failures.md.
+"""
+
+import asyncio
+import shlex
+import shutil
+
+import aiohttp
+
+from tidegate_controller import leashed
+from tidegate_controller.core import types as t
+from tidegate_controller.core.spec import Check
+from tidegate_controller.errors import AskPerson, CheckFailed
+from tidegate_controller.wire import split_stream
+from tidegate_protos.rules import status_range
+
+PASS, FAIL = 0, 1  # exit codes of a program; any other is no verdict
+NOT_NOW = (408, 425, 429, 502, 503, 504)  # answers of one who cannot say at the moment
+BODY_BYTES = 64 * 1024
+SHOWN_CHARS = 200
+
+
+class NoVerdict(Exception):
+    """Nobody can say whether the release is good; why."""
+
+    def __init__(self, why: str, output_tail: str = "") -> None:
+        super().__init__(why)
+        self.output_tail = output_tail
+
+
+async def run(stream: str, state: t.State, name: str) -> None:
+    """Return when the check has passed. Raises `CheckFailed`, or `AskPerson` without a verdict."""
+    rollout = state.rollout
+    assert rollout is not None
+    check = rollout.spec.checks[name]
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + check.deadline_seconds
+    while True:
+        try:
+            await _ask(check, name, _variables(stream, rollout))
+        except NoVerdict as unsure:
+            if loop.time() + check.every_seconds >= deadline:
+                raise AskPerson(f"the check {name} gave no verdict: {unsure}") from unsure
+            await asyncio.sleep(check.every_seconds)
+        else:
+            return
+
+
+def _variables(stream: str, rollout: t.Rollout) -> dict[str, str]:
+    app, environment = split_stream(stream)
+    return {
+        "TIDEGATE_APP": app,
+        "TIDEGATE_ENVIRONMENT": environment,
+        "TIDEGATE_ROLLOUT": rollout.id,
+        "TIDEGATE_VERSION": rollout.release.version,
+        "TIDEGATE_DIGEST": rollout.release.revision.digest,
+        "TIDEGATE_PREVIOUS": rollout.previous.version if rollout.previous else "",
+        "TIDEGATE_NODES": " ".join(rollout.standing),
+    }
+
+
+async def _ask(check: Check, name: str, variables: dict[str, str]) -> None:
+    if check.http:
+        await _request(check, name)
+    else:
+        await _program(check, name, variables)
+
+
+async def _program(check: Check, name: str, variables: dict[str, str]) -> None:
+    shown = shlex.join(check.command)[:SHOWN_CHARS]
+    if shutil.which(check.command[0]) is None:
+        raise NoVerdict(f"there is no program {check.command[0]!r} that may be run here")
+    try:
+        ended = await leashed.run(check.command, check.timeout_seconds, variables=variables)
+    except TimeoutError:
+        raise NoVerdict(f"{shown} did not end within {check.timeout_seconds:g} s") from None
+    except OSError as error:
+        raise NoVerdict(f"cannot run {shown}: {error.strerror}") from error
+    if ended.code == PASS:
+        return
+    said = leashed.text(ended.answer[-leashed.TAIL_BYTES :] + ended.said)
+    last = leashed.last_line(ended.said) or leashed.last_line(ended.answer)
+    why = f"{shown} exited with {ended.code}" + (f"; it said: {last}" if last else "")
+    if ended.code == FAIL:
+        raise CheckFailed(f"the check {name} failed: {why}", output_tail=said)
+    raise NoVerdict(why, said)
+
+
+async def _request(check: Check, name: str) -> None:
+    timeout = aiohttp.ClientTimeout(total=check.timeout_seconds)
+    headers = {"User-Agent": "tidegate-controller"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            session.get(check.http, allow_redirects=False) as answer,
+        ):
+            body = (await answer.content.read(BODY_BYTES)).decode(errors="replace")
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        why = str(error) or type(error).__name__
+        raise NoVerdict(f"{check.http} did not answer: {why[:SHOWN_CHARS]}") from error
+    wanted = any(answer.status in status_range(text) for text in check.status)
+    if wanted and check.body in body:
+        return
+    if answer.status in NOT_NOW and not wanted:
+        raise NoVerdict(f"{check.http} answered {answer.status}")
+    lacks = f", without {check.body!r} in it" if wanted else ""
+    raise CheckFailed(
+        f"the check {name} failed: {check.http} answered {answer.status}{lacks}", output_tail=body
+    )
