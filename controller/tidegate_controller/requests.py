@@ -168,6 +168,7 @@ class Requests:
             message=request.message[:MESSAGE_CHARS],
             commit=request.commit,
             again=request.again,
+            supersede=request.supersede,
             balancer=await self._balancer_says(stream, spec),
         )
         return stream, deploy

@@ -9,6 +9,7 @@ time in seconds, ids come with the input or from the stream's version. A wrong r
 from collections.abc import Callable
 from typing import Any
 
+from tidegate_controller.core import control, quarantine
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -20,23 +21,9 @@ from tidegate_controller.core.chores import (
     issue_chores,
     waiting_chores,
 )
-from tidegate_controller.core.control import (
-    debts_after_abort,
-    on_abort,
-    on_answer,
-    on_pause,
-    on_resume,
-)
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.facts import find_action, is_paused, known_nodes, place_of
 from tidegate_controller.core.locks import on_lock, on_unlock
-from tidegate_controller.core.quarantine import (
-    is_own_fault,
-    on_quarantine,
-    on_unquarantine,
-    quarantine_failed,
-    quarantine_rolled_back,
-)
 from tidegate_controller.core.requests import on_clean_up, on_deploy, on_rollback
 from tidegate_controller.core.steps import (
     deadline_of,
@@ -160,7 +147,7 @@ def _on_tick(draft: Draft, tick: i.Tick) -> None:
 def _on_answer(draft: Draft, answer: i.Answer) -> None:
     """`retry` and `continue` change what counts as done; `abort` is a failure of the step."""
     before = draft.state.rollout
-    on_answer(draft, answer)
+    control.on_answer(draft, answer)
     if before is None or draft.state.rollout is before:
         return  # the same answer once more
     why = before.waiting.why if before.waiting else ""
@@ -168,9 +155,29 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
         _fail(draft, before.plan[before.cursor], f"aborted by {answer.answered_by}: {why}")
 
 
+def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
+    """Another that stands still may have to make room: it is undone first, in this decision."""
+    rollout = draft.state.rollout
+    if deploy.supersede and control.may_be_superseded(draft.state, deploy):
+        assert rollout is not None
+        version = deploy.release.version
+        _on_abort(
+            draft,
+            i.Abort(
+                request_id=f"{deploy.request_id}/supersede",
+                rollout=rollout.id,
+                requested_by=deploy.requested_by,
+                reason=f"superseded by version {version}",
+            ),
+        )
+        while draft.state.rollout is not None and _move(draft):
+            pass
+    on_deploy(draft, deploy)
+
+
 def _on_abort(draft: Draft, abort: i.Abort) -> None:
     """It is undone as if the step had failed; or it ends here, and all stays as it is."""
-    if not on_abort(draft, abort):
+    if not control.on_abort(draft, abort):
         return
     rollout = draft.rollout
     step = rollout.plan[rollout.cursor]
@@ -185,7 +192,7 @@ def _on_abort(draft: Draft, abort: i.Abort) -> None:
             rollout=rollout.id,
             state="aborted",
             reason=f"{why}; nothing was undone",
-            debts=debts_after_abort(draft.state),
+            debts=control.debts_after_abort(draft.state),
         )
     )
 
@@ -203,14 +210,14 @@ def _on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
 
 
 HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
-    i.Deploy: on_deploy,
+    i.Deploy: _on_deploy,
     i.Rollback: on_rollback,
     i.Answer: _on_answer,
-    i.Pause: on_pause,
-    i.Resume: on_resume,
+    i.Pause: control.on_pause,
+    i.Resume: control.on_resume,
     i.Abort: _on_abort,
-    i.Quarantine: on_quarantine,
-    i.Unquarantine: on_unquarantine,
+    i.Quarantine: quarantine.on_quarantine,
+    i.Unquarantine: quarantine.on_unquarantine,
     i.Lock: on_lock,
     i.Unlock: on_unlock,
     i.CleanUp: on_clean_up,
@@ -246,7 +253,7 @@ def _move(draft: Draft) -> bool:
         draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
     if fault := fault_of(draft, step):
-        _fail(draft, step, fault, own_fault=is_own_fault(draft))
+        _fail(draft, step, fault, own_fault=quarantine.is_own_fault(draft))
         return True
     if _issue(draft, step):
         return True
@@ -283,7 +290,7 @@ def _fail(draft: Draft, step: t.Step, fault: str, *, own_fault: bool = False) ->
     rollout = draft.rollout
     reason = _give_up(draft, step, fault)
     if own_fault:
-        quarantine_failed(draft, reason)
+        quarantine.quarantine_failed(draft, reason)
     if rollout.undoing:
         draft.emit(
             ev.Ended(
@@ -316,7 +323,7 @@ def _finish(draft: Draft) -> None:
     rollout = draft.rollout
     if not rollout.undoing:
         draft.emit(ev.Committed(rollout=rollout.id))
-        quarantine_rolled_back(draft)
+        quarantine.quarantine_rolled_back(draft)
         chores = chores_after_commit(draft.state, draft.now)
         draft.emit(ev.Ended(rollout=rollout.id, state="succeeded", chores=chores))
         return

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tidegate_protos/v1/operator.proto\x12\x0btidegate.v1\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"\x1d\n\x0b\x41rtifactRef\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"D\n\rArtifactReply\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"M\n\rArtifactLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x04 \x01(\t\"j\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12)\n\x05label\x18\x04 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"V\n\x0c\x46\x65tchRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12)\n\x05label\x18\x03 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"\xca\x01\n\rDeployRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0c\n\x04spec\x18\x04 \x01(\x0c\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\x12\x0f\n\x07plan_id\x18\x07 \x01(\t\x12\x0b\n\x03url\x18\x08 \x01(\t\x12\x12\n\nsize_bytes\x18\t \x01(\x04\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0e\n\x06\x63ommit\x18\x0b \x01(\t\"\xa3\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x16\n\x0ewithout_absent\x18\x05 \x01(\x08\x12\x0f\n\x07plan_id\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\n\n\x02to\x18\x08 \x01(\t\"u\n\x0bPlanRequest\x12,\n\x06\x64\x65ploy\x18\x01 \x01(\x0b\x32\x1a.tidegate.v1.DeployRequestH\x00\x12\x30\n\x08rollback\x18\x02 \x01(\x0b\x32\x1c.tidegate.v1.RollbackRequestH\x00\x42\x06\n\x04kind\"\x8a\x01\n\rAnswerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\x12\x13\n\x0b\x61nswered_by\x18\x04 \x01(\t\x12\x10\n\x08question\x18\x05 \x01(\x04\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\x0c\n\x04step\x18\x07 \x01(\t\"p\n\x0e\x43ontrolRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0bno_rollback\x18\x05 \x01(\x08\"\x8e\x01\n\x11QuarantineRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0f\n\x07release\x18\x04 \x01(\t\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0c\n\x04lift\x18\x07 \x01(\x08\"\x88\x01\n\x0bLockRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06unlock\x18\x06 \x01(\x08\x12\r\n\x05\x66orce\x18\x07 \x01(\x08\"\\\n\x0e\x43leanUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"7\n\x11RemoveNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\"\x17\n\x04\x44one\x12\x0f\n\x07message\x18\x01 \x01(\t\"3\n\rFollowRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\"M\n\x0cRolloutReply\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\"/\n\rStatusRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x11\n\tbalancers\x18\x02 \x01(\x08\"1\n\x13ListRolloutsRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12ShowRolloutRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\"\x12\n\x10ListNodesRequest\"\"\n\x13ListReleasesRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"\x1f\n\x0fShowNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x13\n\x11\x43ontrollerRequest\"J\n\x0eReadLogRequest\x12\x11\n\tafter_seq\x18\x01 \x01(\x04\x12\x0f\n\x07rollout\x18\x03 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08J\x04\x08\x02\x10\x03\x32\xfc\x0b\n\x08Operator\x12\x43\n\x0bHasArtifact\x12\x18.tidegate.v1.ArtifactRef\x1a\x1a.tidegate.v1.ArtifactReply\x12@\n\x06Upload\x12\x18.tidegate.v1.UploadChunk\x1a\x1a.tidegate.v1.ArtifactReply(\x01\x12\x46\n\rFetchArtifact\x12\x19.tidegate.v1.FetchRequest\x1a\x1a.tidegate.v1.ArtifactReply\x12?\n\x06\x44\x65ploy\x12\x1a.tidegate.v1.DeployRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\x08Rollback\x12\x1c.tidegate.v1.RollbackRequest\x1a\x19.tidegate.v1.RolloutReply\x12>\n\tGetStatus\x12\x1a.tidegate.v1.StatusRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListRollouts\x12 .tidegate.v1.ListRolloutsRequest\x1a\x15.tidegate.v1.Document\x12\x45\n\x0bShowRollout\x12\x1f.tidegate.v1.ShowRolloutRequest\x1a\x15.tidegate.v1.Document\x12\x41\n\tListNodes\x12\x1d.tidegate.v1.ListNodesRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListReleases\x12 .tidegate.v1.ListReleasesRequest\x1a\x15.tidegate.v1.Document\x12?\n\x08ShowNode\x12\x1c.tidegate.v1.ShowNodeRequest\x1a\x15.tidegate.v1.Document\x12?\n\x07ReadLog\x12\x1b.tidegate.v1.ReadLogRequest\x1a\x15.tidegate.v1.Document0\x01\x12=\n\x06\x46ollow\x12\x1a.tidegate.v1.FollowRequest\x1a\x15.tidegate.v1.Document0\x01\x12\x37\n\x04Plan\x12\x18.tidegate.v1.PlanRequest\x1a\x15.tidegate.v1.Document\x12?\n\x06\x41nswer\x12\x1a.tidegate.v1.AnswerRequest\x1a\x19.tidegate.v1.RolloutReply\x12?\n\x05Pause\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12@\n\x06Resume\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12?\n\x05\x41\x62ort\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\nQuarantine\x12\x1e.tidegate.v1.QuarantineRequest\x1a\x15.tidegate.v1.Document\x12\x37\n\x04Lock\x12\x18.tidegate.v1.LockRequest\x1a\x15.tidegate.v1.Document\x12\x39\n\x07\x43leanUp\x12\x1b.tidegate.v1.CleanUpRequest\x1a\x11.tidegate.v1.Done\x12?\n\nRemoveNode\x12\x1e.tidegate.v1.RemoveNodeRequest\x1a\x11.tidegate.v1.Done\x12\x46\n\rGetController\x12\x1e.tidegate.v1.ControllerRequest\x1a\x15.tidegate.v1.Documentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tidegate_protos/v1/operator.proto\x12\x0btidegate.v1\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"\x1d\n\x0b\x41rtifactRef\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"D\n\rArtifactReply\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"M\n\rArtifactLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x04 \x01(\t\"j\n\x0bUploadChunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12)\n\x05label\x18\x04 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"V\n\x0c\x46\x65tchRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12)\n\x05label\x18\x03 \x01(\x0b\x32\x1a.tidegate.v1.ArtifactLabel\"\xdd\x01\n\rDeployRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0c\n\x04spec\x18\x04 \x01(\x0c\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\x12\x0f\n\x07plan_id\x18\x07 \x01(\t\x12\x0b\n\x03url\x18\x08 \x01(\t\x12\x12\n\nsize_bytes\x18\t \x01(\x04\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0e\n\x06\x63ommit\x18\x0b \x01(\t\x12\x11\n\tsupersede\x18\x0f \x01(\x08\"\xa3\x01\n\x0fRollbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x16\n\x0ewithout_absent\x18\x05 \x01(\x08\x12\x0f\n\x07plan_id\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\n\n\x02to\x18\x08 \x01(\t\"u\n\x0bPlanRequest\x12,\n\x06\x64\x65ploy\x18\x01 \x01(\x0b\x32\x1a.tidegate.v1.DeployRequestH\x00\x12\x30\n\x08rollback\x18\x02 \x01(\x0b\x32\x1c.tidegate.v1.RollbackRequestH\x00\x42\x06\n\x04kind\"\x8a\x01\n\rAnswerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\x12\x13\n\x0b\x61nswered_by\x18\x04 \x01(\t\x12\x10\n\x08question\x18\x05 \x01(\x04\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\x0c\n\x04step\x18\x07 \x01(\t\"p\n\x0e\x43ontrolRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0bno_rollback\x18\x05 \x01(\x08\"\x8e\x01\n\x11QuarantineRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0f\n\x07release\x18\x04 \x01(\t\x12\x14\n\x0crequested_by\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0c\n\x04lift\x18\x07 \x01(\x08\"\x88\x01\n\x0bLockRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06unlock\x18\x06 \x01(\x08\x12\r\n\x05\x66orce\x18\x07 \x01(\x08\"\\\n\x0e\x43leanUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"7\n\x11RemoveNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\"\x17\n\x04\x44one\x12\x0f\n\x07message\x18\x01 \x01(\t\"3\n\rFollowRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\"M\n\x0cRolloutReply\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\"/\n\rStatusRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x11\n\tbalancers\x18\x02 \x01(\x08\"1\n\x13ListRolloutsRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12ShowRolloutRequest\x12\x0f\n\x07rollout\x18\x01 \x01(\t\"\x12\n\x10ListNodesRequest\"\"\n\x13ListReleasesRequest\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"\x1f\n\x0fShowNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x13\n\x11\x43ontrollerRequest\"J\n\x0eReadLogRequest\x12\x11\n\tafter_seq\x18\x01 \x01(\x04\x12\x0f\n\x07rollout\x18\x03 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08J\x04\x08\x02\x10\x03\x32\xfc\x0b\n\x08Operator\x12\x43\n\x0bHasArtifact\x12\x18.tidegate.v1.ArtifactRef\x1a\x1a.tidegate.v1.ArtifactReply\x12@\n\x06Upload\x12\x18.tidegate.v1.UploadChunk\x1a\x1a.tidegate.v1.ArtifactReply(\x01\x12\x46\n\rFetchArtifact\x12\x19.tidegate.v1.FetchRequest\x1a\x1a.tidegate.v1.ArtifactReply\x12?\n\x06\x44\x65ploy\x12\x1a.tidegate.v1.DeployRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\x08Rollback\x12\x1c.tidegate.v1.RollbackRequest\x1a\x19.tidegate.v1.RolloutReply\x12>\n\tGetStatus\x12\x1a.tidegate.v1.StatusRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListRollouts\x12 .tidegate.v1.ListRolloutsRequest\x1a\x15.tidegate.v1.Document\x12\x45\n\x0bShowRollout\x12\x1f.tidegate.v1.ShowRolloutRequest\x1a\x15.tidegate.v1.Document\x12\x41\n\tListNodes\x12\x1d.tidegate.v1.ListNodesRequest\x1a\x15.tidegate.v1.Document\x12G\n\x0cListReleases\x12 .tidegate.v1.ListReleasesRequest\x1a\x15.tidegate.v1.Document\x12?\n\x08ShowNode\x12\x1c.tidegate.v1.ShowNodeRequest\x1a\x15.tidegate.v1.Document\x12?\n\x07ReadLog\x12\x1b.tidegate.v1.ReadLogRequest\x1a\x15.tidegate.v1.Document0\x01\x12=\n\x06\x46ollow\x12\x1a.tidegate.v1.FollowRequest\x1a\x15.tidegate.v1.Document0\x01\x12\x37\n\x04Plan\x12\x18.tidegate.v1.PlanRequest\x1a\x15.tidegate.v1.Document\x12?\n\x06\x41nswer\x12\x1a.tidegate.v1.AnswerRequest\x1a\x19.tidegate.v1.RolloutReply\x12?\n\x05Pause\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12@\n\x06Resume\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12?\n\x05\x41\x62ort\x12\x1b.tidegate.v1.ControlRequest\x1a\x19.tidegate.v1.RolloutReply\x12\x43\n\nQuarantine\x12\x1e.tidegate.v1.QuarantineRequest\x1a\x15.tidegate.v1.Document\x12\x37\n\x04Lock\x12\x18.tidegate.v1.LockRequest\x1a\x15.tidegate.v1.Document\x12\x39\n\x07\x43leanUp\x12\x1b.tidegate.v1.CleanUpRequest\x1a\x11.tidegate.v1.Done\x12?\n\nRemoveNode\x12\x1e.tidegate.v1.RemoveNodeRequest\x1a\x11.tidegate.v1.Done\x12\x46\n\rGetController\x12\x1e.tidegate.v1.ControllerRequest\x1a\x15.tidegate.v1.Documentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,45 +44,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHREQUEST']._serialized_start=364
   _globals['_FETCHREQUEST']._serialized_end=450
   _globals['_DEPLOYREQUEST']._serialized_start=453
-  _globals['_DEPLOYREQUEST']._serialized_end=655
-  _globals['_ROLLBACKREQUEST']._serialized_start=658
-  _globals['_ROLLBACKREQUEST']._serialized_end=821
-  _globals['_PLANREQUEST']._serialized_start=823
-  _globals['_PLANREQUEST']._serialized_end=940
-  _globals['_ANSWERREQUEST']._serialized_start=943
-  _globals['_ANSWERREQUEST']._serialized_end=1081
-  _globals['_CONTROLREQUEST']._serialized_start=1083
-  _globals['_CONTROLREQUEST']._serialized_end=1195
-  _globals['_QUARANTINEREQUEST']._serialized_start=1198
-  _globals['_QUARANTINEREQUEST']._serialized_end=1340
-  _globals['_LOCKREQUEST']._serialized_start=1343
-  _globals['_LOCKREQUEST']._serialized_end=1479
-  _globals['_CLEANUPREQUEST']._serialized_start=1481
-  _globals['_CLEANUPREQUEST']._serialized_end=1573
-  _globals['_REMOVENODEREQUEST']._serialized_start=1575
-  _globals['_REMOVENODEREQUEST']._serialized_end=1630
-  _globals['_DONE']._serialized_start=1632
-  _globals['_DONE']._serialized_end=1655
-  _globals['_FOLLOWREQUEST']._serialized_start=1657
-  _globals['_FOLLOWREQUEST']._serialized_end=1708
-  _globals['_ROLLOUTREPLY']._serialized_start=1710
-  _globals['_ROLLOUTREPLY']._serialized_end=1787
-  _globals['_STATUSREQUEST']._serialized_start=1789
-  _globals['_STATUSREQUEST']._serialized_end=1836
-  _globals['_LISTROLLOUTSREQUEST']._serialized_start=1838
-  _globals['_LISTROLLOUTSREQUEST']._serialized_end=1887
-  _globals['_SHOWROLLOUTREQUEST']._serialized_start=1889
-  _globals['_SHOWROLLOUTREQUEST']._serialized_end=1926
-  _globals['_LISTNODESREQUEST']._serialized_start=1928
-  _globals['_LISTNODESREQUEST']._serialized_end=1946
-  _globals['_LISTRELEASESREQUEST']._serialized_start=1948
-  _globals['_LISTRELEASESREQUEST']._serialized_end=1982
-  _globals['_SHOWNODEREQUEST']._serialized_start=1984
-  _globals['_SHOWNODEREQUEST']._serialized_end=2015
-  _globals['_CONTROLLERREQUEST']._serialized_start=2017
-  _globals['_CONTROLLERREQUEST']._serialized_end=2036
-  _globals['_READLOGREQUEST']._serialized_start=2038
-  _globals['_READLOGREQUEST']._serialized_end=2112
-  _globals['_OPERATOR']._serialized_start=2115
-  _globals['_OPERATOR']._serialized_end=3647
+  _globals['_DEPLOYREQUEST']._serialized_end=674
+  _globals['_ROLLBACKREQUEST']._serialized_start=677
+  _globals['_ROLLBACKREQUEST']._serialized_end=840
+  _globals['_PLANREQUEST']._serialized_start=842
+  _globals['_PLANREQUEST']._serialized_end=959
+  _globals['_ANSWERREQUEST']._serialized_start=962
+  _globals['_ANSWERREQUEST']._serialized_end=1100
+  _globals['_CONTROLREQUEST']._serialized_start=1102
+  _globals['_CONTROLREQUEST']._serialized_end=1214
+  _globals['_QUARANTINEREQUEST']._serialized_start=1217
+  _globals['_QUARANTINEREQUEST']._serialized_end=1359
+  _globals['_LOCKREQUEST']._serialized_start=1362
+  _globals['_LOCKREQUEST']._serialized_end=1498
+  _globals['_CLEANUPREQUEST']._serialized_start=1500
+  _globals['_CLEANUPREQUEST']._serialized_end=1592
+  _globals['_REMOVENODEREQUEST']._serialized_start=1594
+  _globals['_REMOVENODEREQUEST']._serialized_end=1649
+  _globals['_DONE']._serialized_start=1651
+  _globals['_DONE']._serialized_end=1674
+  _globals['_FOLLOWREQUEST']._serialized_start=1676
+  _globals['_FOLLOWREQUEST']._serialized_end=1727
+  _globals['_ROLLOUTREPLY']._serialized_start=1729
+  _globals['_ROLLOUTREPLY']._serialized_end=1806
+  _globals['_STATUSREQUEST']._serialized_start=1808
+  _globals['_STATUSREQUEST']._serialized_end=1855
+  _globals['_LISTROLLOUTSREQUEST']._serialized_start=1857
+  _globals['_LISTROLLOUTSREQUEST']._serialized_end=1906
+  _globals['_SHOWROLLOUTREQUEST']._serialized_start=1908
+  _globals['_SHOWROLLOUTREQUEST']._serialized_end=1945
+  _globals['_LISTNODESREQUEST']._serialized_start=1947
+  _globals['_LISTNODESREQUEST']._serialized_end=1965
+  _globals['_LISTRELEASESREQUEST']._serialized_start=1967
+  _globals['_LISTRELEASESREQUEST']._serialized_end=2001
+  _globals['_SHOWNODEREQUEST']._serialized_start=2003
+  _globals['_SHOWNODEREQUEST']._serialized_end=2034
+  _globals['_CONTROLLERREQUEST']._serialized_start=2036
+  _globals['_CONTROLLERREQUEST']._serialized_end=2055
+  _globals['_READLOGREQUEST']._serialized_start=2057
+  _globals['_READLOGREQUEST']._serialized_end=2131
+  _globals['_OPERATOR']._serialized_start=2134
+  _globals['_OPERATOR']._serialized_end=3666
 # @@protoc_insertion_point(module_scope)
