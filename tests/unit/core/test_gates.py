@@ -182,6 +182,7 @@ def test_a_soak_that_is_cut_short_still_wants_all_to_be_healthy() -> None:
     world.report("a/green", running=True, healthy=None)
     world.reply("promote")
     assert world.step == "soak"
+    assert next_deadline(world.state) > world.now
     world.report("a/green", running=True, healthy=True)
     assert world.step == "verify"
 
