@@ -61,7 +61,7 @@ def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:
     yield "health", _lines(_probe(settings.health) | _given(settings.health, WAITS))
     yield "hooks", _lines(_given(settings.hooks, HOOKS))
     yield "rollout", _lines(_given(spec.pace, ROLLOUT))
-    yield "failures", _lines(_whole(_given(spec.policy, FAILURES)))
+    yield "failures", _lines(_given(spec.policy, FAILURES))
     for name, check in spec.checks.items():
         keys = {k: key for k, key in CHECK.items() if check.http or k not in ("status", "body")}
         given = _given(check, keys)

@@ -187,6 +187,7 @@ class Requests:
             commit=request.commit,
             again=request.again,
             balancer=balancer,
+            supersede=request.supersede,
         )
         return stream, deploy
 

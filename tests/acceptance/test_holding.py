@@ -202,3 +202,17 @@ def test_a_deployment_that_was_given_up_is_made_once_more(desk: Desk, held: AppF
     refused = desk.type("rollout", "retry", again.json["rollout"])
     assert refused.code == 4
     assert "has succeeded: there is nothing to retry" in refused.err
+
+
+def test_what_nobody_has_approved_makes_room_for_the_next(desk: Desk) -> None:
+    app, name = awaiting(desk, "superseded")
+    refused = app.deploy("3")
+    assert refused.code == 4
+    assert f"rollout {name} to version 2 waits for a person" in refused.err
+    answer = app.deploy("3", "--supersede", "--json")
+    assert (answer.code, answer.json["state"]) == (5, "awaiting_approval")
+    former = desk.type("rollout", "show", name, "--json").json
+    assert former["state"] == "rolled_back"
+    assert former["reason"].endswith(": superseded by version 3")
+    assert desk.type("rollout", "approve", newest(app)).code == 0
+    app.assert_serving("3")

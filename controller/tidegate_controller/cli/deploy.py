@@ -59,6 +59,11 @@ message_option = click.option(
 @plan_id_option
 @yes_option
 @click.option("--force", is_flag=True, help="Also if this is active already: start it anew.")
+@click.option(
+    "--supersede",
+    is_flag=True,
+    help="In place of a rollout that waits for a person and has moved no traffic.",
+)
 @detach_option
 @json_option
 @with_controller
@@ -74,6 +79,7 @@ def deploy(
     plan_id: str | None,
     yes: bool,
     force: bool,
+    supersede: bool,
     detach: bool,
     as_json: bool,
 ) -> int:
@@ -105,6 +111,7 @@ def deploy(
             message=message,
             commit=commit_of(Path.cwd()),
             again=force,
+            supersede=supersede,
             plan_id=plan_id or "",
         )
         asks = spec.protected and not (yes or only_plan)

@@ -176,6 +176,16 @@ def on_abort(draft: Draft, request: i.Abort) -> bool:
     return True
 
 
+def may_be_superseded(state: t.State, request: i.Deploy) -> bool:
+    """Whether a rollout stands still here, for a person's sake, and has moved no traffic: what it
+    has begun is undone without any step."""
+    rollout = state.rollout
+    if rollout is None or rollout.undoing or is_repeated(state, request.request_id):
+        return False
+    stands_still = rollout.paused is not None or rollout.waiting is not None
+    return stands_still and state.weights == rollout.before
+
+
 def under_way(state: t.State, rollout: str) -> t.Rollout:
     """The rollout of this id. Raises `Refused` where it has ended."""
     if state.rollout is None or state.rollout.id != rollout:

@@ -9,6 +9,7 @@ time in seconds, ids come with the input or from the stream's version. A wrong r
 from collections.abc import Callable
 from typing import Any
 
+from tidegate_controller.core import control, quarantine
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -19,7 +20,6 @@ from tidegate_controller.core.chores import (
     issue_chores,
     waiting_chores,
 )
-from tidegate_controller.core.control import on_abort, on_answer, on_pause, on_resume
 from tidegate_controller.core.debts import (
     debts_after_commit,
     debts_after_giving_up,
@@ -37,13 +37,6 @@ from tidegate_controller.core.failures import (
     question_of,
 )
 from tidegate_controller.core.locks import on_lock, on_unlock
-from tidegate_controller.core.quarantine import (
-    is_own_fault,
-    on_quarantine,
-    on_unquarantine,
-    quarantine_failed,
-    quarantine_rolled_back,
-)
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
 from tidegate_controller.core.reports import (
     on_controller_start,
@@ -101,7 +94,7 @@ def next_deadline(state: t.State) -> float | None:
 def _on_answer(draft: Draft, answer: i.Answer) -> None:
     """`retry` and `continue` change what counts as done; `abort` is a failure of the step."""
     before = draft.state.rollout
-    on_answer(draft, answer)
+    control.on_answer(draft, answer)
     if before is None or before.waiting is None or draft.state.rollout is before:
         return  # the same answer once more
     step = before.plan[before.cursor]
@@ -111,9 +104,29 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
         drop_nodes(draft, step, before.waiting.nodes)
 
 
+def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
+    """Another that stands still may have to make room: it is undone first, in this decision."""
+    rollout = draft.state.rollout
+    if deploy.supersede and control.may_be_superseded(draft.state, deploy):
+        assert rollout is not None
+        version = deploy.release.version
+        _on_abort(
+            draft,
+            i.Abort(
+                request_id=f"{deploy.request_id}/supersede",
+                rollout=rollout.id,
+                requested_by=deploy.requested_by,
+                reason=f"superseded by version {version}",
+            ),
+        )
+        while draft.state.rollout is not None and _move(draft):
+            pass
+    on_deploy(draft, deploy)
+
+
 def _on_abort(draft: Draft, abort: i.Abort) -> None:
     """It is undone as if the step had failed; or it ends here, and all stays as it is."""
-    if not on_abort(draft, abort):
+    if not control.on_abort(draft, abort):
         return
     rollout = draft.rollout
     step = rollout.plan[rollout.cursor]
@@ -127,14 +140,14 @@ def _on_abort(draft: Draft, abort: i.Abort) -> None:
 
 
 HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
-    i.Deploy: on_deploy,
+    i.Deploy: _on_deploy,
     i.Rollback: on_rollback,
     i.Answer: _on_answer,
-    i.Pause: on_pause,
-    i.Resume: on_resume,
+    i.Pause: control.on_pause,
+    i.Resume: control.on_resume,
     i.Abort: _on_abort,
-    i.Quarantine: on_quarantine,
-    i.Unquarantine: on_unquarantine,
+    i.Quarantine: quarantine.on_quarantine,
+    i.Unquarantine: quarantine.on_unquarantine,
     i.Lock: on_lock,
     i.Unlock: on_unlock,
     i.Converge: on_converge,
@@ -229,8 +242,8 @@ def _fail(
     the undoing."""
     rollout = draft.rollout
     reason = _give_up(draft, step, fault)
-    if is_own_fault(draft, blame):
-        quarantine_failed(draft, reason)
+    if quarantine.is_own_fault(draft, blame):
+        quarantine.quarantine_failed(draft, reason)
     if rollout.undoing:
         _end(
             draft,
@@ -262,7 +275,7 @@ def _finish(draft: Draft) -> None:
         debts = debts_after_commit(state)
         owed = owed_after(state, debts, draft.now)
         draft.emit(ev.Committed(rollout=rollout.id))
-        quarantine_rolled_back(draft)
+        quarantine.quarantine_rolled_back(draft)
         chores = chores_after_commit(draft.state, draft.now)
         _end(draft, "succeeded", debts=debts, owed=owed, chores=chores)
         return

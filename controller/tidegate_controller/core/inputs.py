@@ -48,6 +48,7 @@ class Deploy(Input, frozen=True, kw_only=True):
     message: str = ""  # why, in the words of whoever asks
     commit: str = ""  # of the working directory that was deployed from
     again: bool = False  # also where the release is active already
+    supersede: bool = False  # also in place of a rollout that stands still and has moved nothing
     balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
 
 

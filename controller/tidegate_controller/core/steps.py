@@ -250,8 +250,10 @@ def kept_back(state: t.State, step: t.Step) -> str:
 def held_at(rollout: t.Rollout, step: t.Step) -> float:
     """Engine time at which the step's hold is over, if all that passed stay healthy until then. A
     person may have cut it short."""
-    if not step.hold_seconds or step.id in rollout.approved:
+    if not step.hold_seconds:
         return 0.0
     if rollout.healthy_since is None or rollout.entered_at is None:
         return float("inf")
+    if step.id in rollout.approved:
+        return 0.0
     return max(rollout.healthy_since, rollout.entered_at) + step.hold_seconds

@@ -63,7 +63,7 @@ class FetchRequest(_message.Message):
     def __init__(self, url: _Optional[str] = ..., digest: _Optional[str] = ..., label: _Optional[_Union[ArtifactLabel, _Mapping]] = ...) -> None: ...
 
 class DeployRequest(_message.Message):
-    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "again", "plan_id", "url", "size_bytes", "message", "commit")
+    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "again", "plan_id", "url", "size_bytes", "message", "commit", "supersede")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,7 @@ class DeployRequest(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     version: str
     digest: str
@@ -86,7 +87,8 @@ class DeployRequest(_message.Message):
     size_bytes: int
     message: str
     commit: str
-    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., again: _Optional[bool] = ..., plan_id: _Optional[str] = ..., url: _Optional[str] = ..., size_bytes: _Optional[int] = ..., message: _Optional[str] = ..., commit: _Optional[str] = ...) -> None: ...
+    supersede: bool
+    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., again: _Optional[bool] = ..., plan_id: _Optional[str] = ..., url: _Optional[str] = ..., size_bytes: _Optional[int] = ..., message: _Optional[str] = ..., commit: _Optional[str] = ..., supersede: _Optional[bool] = ...) -> None: ...
 
 class RollbackRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "requested_by", "without_absent", "plan_id", "message", "to")

@@ -133,6 +133,7 @@ class World:
         again: bool = False,
         balancer: dict[str, int] | None = None,
         message: str = "",
+        supersede: bool = False,
     ) -> tuple[ev.Event, ...]:
         chosen = tuple(self.nodes if nodes is None else nodes)
         rollout = self._next_rollout()
@@ -158,6 +159,7 @@ class World:
             members=self.members(chosen),
             requested_by="ada",
             again=again,
+            supersede=supersede,
             balancer=balancer,
             message=message,
         )

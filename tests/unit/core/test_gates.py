@@ -182,6 +182,7 @@ def test_a_soak_that_is_cut_short_still_wants_all_to_be_healthy() -> None:
     world.report("a/green", running=True, healthy=None)
     world.reply("promote")
     assert world.step == "soak"
+    assert next_deadline(world.state) > world.now
     world.report("a/green", running=True, healthy=True)
     assert world.step == "verify"
 
@@ -213,3 +214,56 @@ def test_what_is_being_undone_is_not_promoted() -> None:
     world.abort()
     with pytest.raises(Refused, match="is being undone: there is nothing to promote"):
         world.reply("promote")
+
+
+# --- A second deployment -------------------------------------------------------------------------
+
+
+def test_one_that_nobody_has_approved_is_superseded_by_the_next() -> None:
+    world = asking()
+    world.deploy("3", supersede=True)
+    assert world.ending.state == "rolled_back"
+    assert "aborted by ada: superseded by version 3" in world.ending.reason
+    assert world.state.rollout.release.version == "3"
+    world.until("approve")
+    assert world.running() == {"a/blue": "1", "a/green": "3", "b/blue": "1", "b/green": "3"}
+    world.reply("approve")
+    assert world.finish() == "succeeded"
+
+
+@pytest.mark.parametrize("step", ["start", "shift", "soak"])
+def test_one_that_runs_is_not_superseded(step: str) -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until(step)
+    before = world.state
+    with pytest.raises(Refused, match="one at a time"):
+        world.deploy("3", supersede=True)
+    assert world.state == before
+
+
+@pytest.mark.parametrize("step", ["shift", "soak"])
+def test_nor_one_that_has_moved_traffic(step: str) -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until(step)
+    world.pause()
+    before = world.state
+    with pytest.raises(Refused, match="is paused by ada"):
+        world.deploy("3", supersede=True)
+    assert world.state == before
+
+
+def test_whoever_is_refused_supersedes_nothing() -> None:
+    world = asking()
+    world.lock(by="bob")
+    before = world.state
+    with pytest.raises(Refused, match="is locked by bob"):
+        world.deploy("3", supersede=True)
+    assert world.state == before
+
+
+def test_the_same_request_supersedes_once() -> None:
+    world = asking()
+    world.deploy("3", supersede=True, request_id="once")
+    assert world.deploy("3", supersede=True, request_id="once") == ()

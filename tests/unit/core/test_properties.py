@@ -89,6 +89,7 @@ mishap = st.one_of(
     st.tuples(st.just("restart"), st.sets(node)),
     st.tuples(st.just("reply"), st.sampled_from(ANSWERS)),
     st.tuples(st.just("remove"), node),
+    st.tuples(st.just("deploy"), st.sampled_from("1234"), st.just(list(NODES)), st.just(True)),
     st.tuples(st.just("pause")),
     st.tuples(st.just("resume")),
     st.tuples(st.just("abort"), st.booleans()),
@@ -237,8 +238,8 @@ class Life:
     def restart(self, connected: set[str]) -> None:
         self.world.restart(connected)
 
-    def deploy(self, version: str, names: list[str]) -> None:
-        self.world.deploy(version, names)
+    def deploy(self, version: str, names: list[str], supersede: bool = False) -> None:
+        self.world.deploy(version, names, supersede=supersede)
 
     def rollback(self, without_absent: bool) -> None:
         self.world.rollback(without_absent=without_absent)
