@@ -13,6 +13,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.floor import zones_of
+from tidegate_controller.core.releases import active_release, quarantine_of
 
 TRIES_BY_ITSELF = 3  # for what is not the release's fault; then the node has to come back first
 BACKOFF_SECONDS = 60.0  # before another try, doubled each time
@@ -137,11 +138,14 @@ def debtors(state: t.State) -> dict[str, t.Owed]:
 
 
 def may_converge(state: t.State) -> bool:
-    """Whether anything can be paid now: there is a release that can be brought anywhere, it is
-    known where traffic goes, and nobody has to decide first what counts."""
-    idle = state.rollout is None and not state.reconciling and state.spec is not None
+    """Whether anything can be paid now: nobody holds the lock or has to decide first what counts,
+    it is known where traffic goes, and the release may and can be brought anywhere."""
+    idle = state.rollout is None and state.lock is None and not state.reconciling
     known = state.weights is not None and t.CONTROLLER not in state.debts
-    return idle and known and bool(state.committed) and not state.committed[-1].incomplete
+    release = active_release(state)
+    if not (idle and known) or release is None or state.spec is None:
+        return False
+    return not release.incomplete and quarantine_of(state, release.revision) is None
 
 
 def converge_at(state: t.State, node: str, *, returned: bool) -> float | None:
@@ -167,6 +171,7 @@ def converge_goal(state: t.State, request: i.Converge, now: float) -> t.Goal | N
         nodes=nodes,
         spec=spec,
         members=tuple(member.node for member in request.members),
+        gone=i.gone_of(request.members),
         labels=i.labels_of(request.members),
     )
 
@@ -204,5 +209,6 @@ def pay(draft: Draft, request: i.Converge, goal: t.Goal, plan: tuple[t.Step, ...
             requested_by="tidegate",
             message="; ".join(f"{node} {state.debts[node]}" for node in goal.nodes),
             zones=zones_of(goal),
+            gone=goal.gone,
         )
     )

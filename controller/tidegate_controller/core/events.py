@@ -41,6 +41,7 @@ class Started(Event, frozen=True, kw_only=True):
     commit: str = ""
     notes: tuple[str, ...] = ()  # what whoever asked may not have meant, in words
     zones: Mapping[str, str] = {}  # of each member, where the strategy has a floor
+    gone: tuple[str, ...] = ()  # members that are away: nobody knows how they are
 
 
 class StepEntered(Event, frozen=True, kw_only=True):

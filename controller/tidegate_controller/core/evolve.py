@@ -112,6 +112,7 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         requested_by=event.requested_by,
         message=event.message,
     )
+    state = forget_health(state, lambda node: node not in event.gone)
     return replace(
         state,
         rollout=rollout,

@@ -27,7 +27,7 @@ def zones_of(goal: t.Goal) -> dict[str, str]:
 def missing(state: t.State, goal: t.Goal) -> set[str]:
     """Members that are not treated and not in service either, such as those that are away."""
     well = {place.node for place, share in state.settled.items() if share and is_well(state, place)}
-    return set(goal.members).difference(goal.nodes, well)
+    return set(goal.members).difference(goal.nodes, well.difference(goal.gone))
 
 
 def room_in(spec: Spec, zones: Zones, zone: str, out: Collection[str] = ()) -> int:

@@ -33,6 +33,11 @@ class Member(Struct, frozen=True, kw_only=True):
     disk_free_bytes: int | None = None  # as it said last; None: not yet
 
 
+def gone_of(members: tuple[Member, ...]) -> tuple[str, ...]:
+    """Those that are away."""
+    return tuple(member.node for member in members if not member.connected)
+
+
 def labels_of(members: tuple[Member, ...]) -> dict[str, Mapping[str, str]]:
     """Of those that have any."""
     return {member.node: member.labels for member in members if member.labels}

@@ -92,6 +92,7 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
         again=request.again,
         balancer=request.balancer,
         members=tuple(member.node for member in request.members),
+        gone=i.gone_of(request.members),
         labels=i.labels_of(request.members),
     )
 
@@ -126,6 +127,7 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
         nodes=nodes,
         spec=replace(state.spec, settings=target.settings),
         members=tuple(member.node for member in request.members),
+        gone=i.gone_of(request.members),
         labels=i.labels_of(request.members),
     )
 
@@ -217,6 +219,7 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
                 *room_notes(goal.release, request.members),
             ),
             zones=zones_of(goal),
+            gone=goal.gone,
         )
     )
 

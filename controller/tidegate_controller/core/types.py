@@ -230,6 +230,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     again: bool = False
     balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
     members: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()  # members that are away
     labels: Mapping[str, Mapping[str, str]] = {}  # of each member
 
 

@@ -78,9 +78,11 @@ class Rules:
             for here in shares:
                 if here.node in rollout.dropped:
                     assert rollout.before.get(here), f"{here} was dropped and gets traffic"
-                    assert place_of(state, here).healthy is True, f"{here}: nobody knows it is well"
+                    kept = in_place(state) and state.settled.get(here)  # lest the floor be broken
+                    well = place_of(state, here).healthy
+                    assert well is True or (kept and well is None), f"{here}: is not well"
         if rollout.kind == "converge":
-            others = {p for p, share in rollout.before.items() if share}
+            others = {p for p, share in rollout.before.items() if share and _leads_there(state, p)}
             lost = {p for p in others - shares if p.node not in rollout.nodes}
             assert not lost, "a converge takes traffic from others"
 
@@ -101,7 +103,7 @@ class Rules:
         left = {p.node for p, share in work.weights.items() if share and self._is_well(p)}
         kept = {p.node for p, share in work.weights.items() if share}
         for zone in set(rollout.zones.values()):
-            nodes = {node for node in rollout.nodes if rollout.zones[node] == zone}
+            nodes = {node for node in rollout.zones if rollout.zones[node] == zone}
             least = least_of(rollout.spec.waves.min_in_service, len(nodes))
             if rollout.undoing:  # it may have been less at the start
                 least = min(least, len({p.node for p in rollout.before} & nodes))
@@ -122,6 +124,11 @@ class Rules:
             assert gained <= rollout.passed, "traffic went to a place that never passed"
         self._idle_since |= dict.fromkeys(self._may_serve - shares, now)
         self._may_serve = shares
+
+
+def _leads_there(state: t.State, place: t.Place) -> bool:
+    """Not so after a disk was replaced."""
+    return place_of(state, place).address is not None
 
 
 def in_place(state: t.State) -> bool:

@@ -31,6 +31,7 @@ from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_dea
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.spec import Check, Pace, Policy, Settings, Spec, Traffic, Waves
+from tidegate_controller.core.works import work_now
 
 NO_CHECKS: Mapping[str, Check] = {}
 MOVES_MAX = 2000
@@ -214,10 +215,20 @@ class World:
         assert self.state.rollout is not None
         more = {"request_id": f"answer-{self.numbers.get('request', 0) + 1}", **more}
         meant = {"question": question, "step": step, "comment": comment}
-        present = self.state.rollout.plan[self.state.rollout.cursor]
-        for work in present.works if answer == "continue" else ():
+        for work in self._in_doubt() if answer == "continue" else ():
             self._rules.see_done_by_hand(self.state, work, self.now)
         return self.feed(i.Answer(answer=answer, answered_by=by, **meant, **self._asking(more)))
+
+    def _in_doubt(self) -> list[t.Work]:
+        """What counts as done if a person says so: not what never was issued."""
+        rollout = self.state.rollout
+        assert rollout is not None
+        step, wait = rollout.plan[rollout.cursor], rollout.waiting
+        doubted = {index for index, done in rollout.done.items() if done.outcome != "ok"}
+        if wait is not None and wait.kind == "question":
+            doubted |= {action.index for action in rollout.open.values()}
+        works = [work_now(self.state, step, index) for index in sorted(doubted)]
+        return [work for work in works if work is not None]
 
     def pause(self, by: str = "ada", reason: str = "", **more: str) -> tuple[ev.Event, ...]:
         return self.feed(i.Pause(requested_by=by, reason=reason, **self._asking(more)))
