@@ -2,8 +2,9 @@
 
 Of a node's two slots one runs at a time: the old release is stopped before the new one is started
 in the other slot, and stays on disk, so that an undo starts it again. Nodes that serve nobody, or
-are unwell, come first, as that takes nothing from anybody; then zone by zone, in waves that leave the floor in
-service. Where nothing serves yet all nodes are brought up at once. To go back is done in waves too.
+are unwell, come first, as that takes nothing from anybody; then zone by zone, in waves that leave
+the floor in service. Where nothing serves yet all nodes are brought up at once. To go back is done
+in waves too.
 """
 
 from collections.abc import Sequence
