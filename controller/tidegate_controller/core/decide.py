@@ -52,6 +52,7 @@ from tidegate_controller.core.steps import (
     in_doubt,
     is_satisfied,
     may_issue_at,
+    missed_at,
     open_until,
     question,
     room_of,
@@ -84,6 +85,8 @@ def next_deadline(state: t.State) -> float | None:
             times.append(step_ends_at(rollout, step))
         if step.hold_seconds and not stands_still(rollout):
             times.append(held_at(rollout, step))
+        if not stands_still(rollout):
+            times += [missed_at(state, place) for place in rollout.passed]
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
