@@ -282,3 +282,34 @@ def test_a_node_that_is_lost_while_a_promotion_is_awaited_does_not_keep_its_traf
     world.leave("a")
     world.wait(PACE.away_seconds)
     assert world.state.rollout.undoing
+
+
+def test_traffic_does_not_move_back_to_a_node_that_is_away_for_a_moment() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    world.wait(5.0)
+    world.report("b/green", healthy=False)  # long before a is given up
+    assert world.finish() == "rolled_back"
+    assert world.traffic == {"b/blue": 100}
+    assert world.owing() == {"a"}
+
+
+def test_a_node_that_was_away_when_traffic_moved_back_gets_its_own_as_soon_as_it_is_here() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    world.report("b/green", healthy=False)
+    world.until("shift-back")
+    world.come_back("a")  # too late for the move, which is under way
+    world.finish()
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert (world.traffic, world.owing()) == (BEFORE, set())
+
+
+def test_traffic_moves_back_to_nodes_that_are_away_where_no_other_is_left() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    world.leave("b")
+    world.abort()
+    assert world.finish() == "rolled_back"
+    assert world.traffic == BEFORE
