@@ -13,6 +13,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.floor import zones_of
+from tidegate_controller.core.releases import quarantine_of
 
 TRIES_BY_ITSELF = 3  # for what is not the release's fault; then the node has to come back first
 BACKOFF_SECONDS = 60.0  # before another try, doubled each time
@@ -148,10 +149,14 @@ def debtors(state: t.State) -> dict[str, t.Owed]:
 
 def may_converge(state: t.State) -> bool:
     """Whether anything can be paid now: there is a release that can be brought anywhere, it is
-    known where traffic goes, and nobody has to decide first what counts."""
-    idle = state.rollout is None and not state.reconciling and state.spec is not None
-    known = state.weights is not None and t.CONTROLLER not in state.debts
-    return idle and known and bool(state.committed) and not state.committed[-1].incomplete
+    known where traffic goes, and nobody keeps others out or has to decide first what counts."""
+    if state.rollout is not None or state.reconciling or state.lock is not None:
+        return False
+    if state.weights is None or t.CONTROLLER in state.debts:
+        return False
+    if state.spec is None or not state.committed or state.committed[-1].incomplete:
+        return False
+    return quarantine_of(state, state.committed[-1].revision, "converge") is None
 
 
 def converge_at(state: t.State, node: str, *, returned: bool) -> float | None:
