@@ -52,6 +52,7 @@ from tidegate_controller.core.steps import (
     in_doubt,
     is_satisfied,
     may_issue_at,
+    missed_at,
     open_until,
     question,
     room_of,
@@ -84,6 +85,8 @@ def next_deadline(state: t.State) -> float | None:
             times.append(step_ends_at(rollout, step))
         if step.hold_seconds and not stands_still(rollout):
             times.append(held_at(rollout, step))
+        if not stands_still(rollout):
+            times += [missed_at(state, place) for place in rollout.passed]
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
@@ -105,23 +108,31 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
 
 
 def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
-    """Another that stands still may have to make room: it is undone first, in this decision."""
-    rollout = draft.state.rollout
-    if deploy.supersede and control.may_be_superseded(draft.state, deploy):
-        assert rollout is not None
-        version = deploy.release.version
-        _on_abort(
-            draft,
-            i.Abort(
-                request_id=f"{deploy.request_id}/supersede",
-                rollout=rollout.id,
-                requested_by=deploy.requested_by,
-                reason=f"superseded by version {version}",
-            ),
-        )
-        while draft.state.rollout is not None and _move(draft):
-            pass
+    _make_room(draft, deploy, f"superseded by version {deploy.release.version}")
     on_deploy(draft, deploy)
+
+
+def _on_rollback(draft: Draft, rollback: i.Rollback) -> None:
+    _make_room(draft, rollback, "superseded by a rollback")
+    on_rollback(draft, rollback)
+
+
+def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> None:
+    """Another that stands in the way may have to go: it is undone first, in this decision."""
+    rollout = draft.state.rollout
+    if rollout is None or not control.may_be_superseded(draft.state, request):
+        return
+    _on_abort(
+        draft,
+        i.Abort(
+            request_id=f"{request.request_id}/supersede",
+            rollout=rollout.id,
+            requested_by=request.requested_by,
+            reason=reason,
+        ),
+    )
+    while draft.state.rollout is not None and _move(draft):
+        pass
 
 
 def _on_abort(draft: Draft, abort: i.Abort) -> None:
@@ -141,7 +152,7 @@ def _on_abort(draft: Draft, abort: i.Abort) -> None:
 
 HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Deploy: _on_deploy,
-    i.Rollback: on_rollback,
+    i.Rollback: _on_rollback,
     i.Answer: _on_answer,
     i.Pause: control.on_pause,
     i.Resume: control.on_resume,

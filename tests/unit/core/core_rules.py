@@ -31,8 +31,9 @@ class Rules:
         """Check the event against the state before it."""
         if isinstance(event, ev.Started):
             assert state.lock is None or state.lock.by == event.requested_by, "locked"
+            active = state.committed[-1].revision if state.committed else None
             assert quarantine_of(state, event.release.revision, event.kind) is None or (
-                state.committed and event.release.revision == state.committed[-1].revision
+                event.release.revision == active and event.kind != "converge"
             ), "what is quarantined is brought"
             assert state.rollout is None, "two rollouts at a time"
         if isinstance(event, ev.ActionIssued):
@@ -40,10 +41,19 @@ class Rules:
         if isinstance(event, ev.Committed):
             unwell = [p for p in state.rollout.passed if not self._is_well(p)]
             assert unwell == [], "committed to what does not work"
+            self._see_committed(state)
         if isinstance(event, ev.ActionEnded) and event.outcome == "ok":
             action = next(a for a in pending(state) if a.id == event.action)
             if action.work.verb == "route":
                 self._see_routed(state, action.work, now)
+
+    def _see_committed(self, state: t.State) -> None:
+        """What serves on the nodes that it was about is the release itself."""
+        rollout = state.rollout
+        assert rollout is not None
+        serving = [p for p, share in state.settled.items() if share and p.node in rollout.standing]
+        wrong = [p for p in serving if place_of(state, p).revision != rollout.release.revision]
+        assert wrong == [], "committed to another release"
 
     def _see_issued(self, state: t.State, action: t.Action, now: float) -> None:
         work, opened = action.work, pending(state)
