@@ -291,6 +291,9 @@ class World:
     def heal(self) -> None:
         """Whatever is broken works again, and whoever is dead is started."""
         self.network.heal()
+        for life in (self.controller, *self.agents.values()):
+            if life.process is not None:
+                life.process.fuse = -1  # nobody dies any more
         self.controller.failing_appends = 0
         self.controller.disk_seconds = 0.005
         self.controller.wall_offset = 0.0
