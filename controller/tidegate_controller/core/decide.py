@@ -17,6 +17,7 @@ from tidegate_controller.core.chores import (
     chore_opens_at,
     chores_after_commit,
     chores_after_undo,
+    give_way,
     issue_chores,
     waiting_chores,
 )
@@ -46,6 +47,7 @@ from tidegate_controller.core.reports import (
     on_tick,
 )
 from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
+from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.core.steps import (
     fault_of,
     held_at,
@@ -78,6 +80,7 @@ def next_deadline(state: t.State) -> float | None:
     if is_paused(state):
         return min(times, default=None)
     times += [chore_opens_at(state, chore) for chore in waiting_chores(state)]
+    times.append(rewrite_opens_at(state))
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
         times += open_until(state, rollout)
@@ -230,6 +233,8 @@ def _issue(draft: Draft, step: t.Step) -> bool:
         attempt = done.attempt + 1 if done else 1
         assert draft.rollout.entered_at is not None
         deadline = max(draft.rollout.entered_at, draft.now) + step.deadline_seconds
+        if work.verb == "route":
+            give_way(draft)
         draft.issue(step.id, index, work, deadline, attempt)
     return bool(ready)
 

@@ -11,6 +11,7 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, place_of
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
+from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.works import is_void, work_now
 
 RETRY_SECONDS_MAX = 30.0
@@ -273,7 +274,8 @@ def _may_come(draft: Draft, step: t.Step, index: int) -> bool:
     """Whether the work was never tried, and passing time will let it: else it is as good as
     failed."""
     never = index not in draft.rollout.done
-    return never and may_issue_at(draft.state, step, index) != float("inf")
+    soon = is_settling(draft.state, step.works[index].place)
+    return never and (soon or may_issue_at(draft.state, step, index) != float("inf"))
 
 
 def kept_back(state: t.State, step: t.Step) -> str:
