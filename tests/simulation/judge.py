@@ -38,6 +38,11 @@ class Past:
     proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
     prepared: set[tuple[str, str]] = field(default_factory=set)  # (node, digest) that are there
 
+    def forget(self, node: str) -> None:
+        """What was on its disk may be gone."""
+        self.proven = {place for place in self.proven if place.node != node}
+        self.prepared = {known for known in self.prepared if known[0] != node}
+
 
 class Seen(Protocol):
     """Who is told of each decision as well: the coverage."""
@@ -81,11 +86,11 @@ class Judge:
         for event in batch.events:
             if world.tracing:
                 world.tell(f"{batch.stream:12s} {world.describe(event)}")
-            self._take(batch.stream, past, event)
+            self.take(batch.stream, past, event)
         self.last_hash = records[-1].hash
         self._unlooked.add(batch.stream)
 
-    def _take(self, stream: str, past: Past, event: ev.Event) -> None:
+    def take(self, stream: str, past: Past, event: ev.Event) -> None:
         past.version += 1
         if isinstance(event, ev.Started):
             invariants.one_rollout_at_a_time(self, stream, past, event)
@@ -109,9 +114,9 @@ class Judge:
             past.rollout, past.release, past.waiting = "", None, False
             past.endings.append(event.state)
         elif isinstance(event, ev.JournalReplaced):
-            past.proven = {place for place in past.proven if place.node != event.node}
-            past.prepared = {known for known in past.prepared if known[0] != event.node}
+            past.forget(event.node)
         elif isinstance(event, ev.NodeForgotten):
+            past.forget(event.node)  # if it comes back, nobody knows with what
             past.open = {k: a for k, a in past.open.items() if a.work.at != event.node}
         elif isinstance(event, ev.EpochBegan):
             invariants.epochs_rise(self, event)

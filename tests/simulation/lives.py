@@ -22,6 +22,7 @@ from tidegate_agent.session import converse
 from tidegate_controller.agent_session import AgentSessions, TurnedAway
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.control_requests import Control
+from tidegate_controller.convergence import Convergence
 from tidegate_controller.core import types as t
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import TrafficError
@@ -185,6 +186,7 @@ class ControllerLife:
         self.process.on_death.append(self._has_died)
         self.process.context.run(self._build)
         task = self.process.spawn(self.engine.run())
+        self.process.spawn(Convergence(self.engine).run())
         task.add_done_callback(self._has_ended, context=OUTSIDE)
 
     def _build(self) -> None:

@@ -14,7 +14,7 @@ from faults import FAULTS
 from operators import REQUESTS
 from programs import random_program
 from virtual_time import OUTSIDE
-from world import App, World, finally_holds
+from world import App, World, finally_holds, settled
 
 from tidegate_controller.core.spec import Health, HttpProbe, Pace
 
@@ -136,6 +136,7 @@ class Scenario:
         await self._settle(world)
         for app in apps:
             await self._last_deployment(world, app)
+        finally_holds(world)
 
     def _let_loose(self, world: World, name: str, rng: Random) -> None:
         self._notes.fault(name, world)
@@ -152,7 +153,7 @@ class Scenario:
             for rollout, _ in operators.waiting(world):
                 await operators.answer(world, rollout, "abort")
             await asyncio.sleep(2.0)
-        finally_holds(world)
+        settled(world)
 
     async def _last_deployment(self, world: World, app: App) -> None:
         """In a world that is well again, a good release gets everywhere."""
@@ -168,10 +169,10 @@ class Scenario:
         reply = await operators.deploy(world, app, program)
         if not getattr(reply, "rollout", ""):
             world.fail("a_good_release_gets_everywhere", f"{app.stream}: {reply}")
-        await world.until(world.idle)
+        await world.until(world.idle, every=0.5)
         endings = world.judge.past(app.stream).endings
         if endings[-1:] != ["succeeded"]:
             world.fail("a_good_release_gets_everywhere", f"{app.stream}: {endings[-3:]}")
-        finally_holds(world)
+        settled(world)
         invariants.every_node_runs_what_the_log_says(world, app.stream)
         invariants.what_to_go_back_to_is_known(world, app.stream)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import heapq
+import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -81,10 +82,35 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._jumped_at = 0  # steps
         self._marked = 0.0  # seconds
         self.buried: list[asyncio.Task[Any]] = []  # of processes that were killed
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = itertools.count()
         self.set_task_factory(_make_task)
 
     def time(self) -> float:
         return self._now
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """As the base has it, without what it looks at for others."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Timers of the same moment fire in the order in which they were set."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
+        return handle
 
     def _write_to_self(self) -> None:
         """There is no other thread to be woken up by."""
@@ -123,14 +149,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _jump(self) -> None:
         """To the next timer."""
-        scheduled: Any = self._scheduled  # type: ignore[attr-defined]
-        while scheduled:
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
-            if handle._cancelled:
+        timers = self._timers
+        while timers:
+            when, _, handle = heapq.heappop(timers)
+            if handle._cancelled:  # type: ignore[attr-defined]
                 continue
-            self._now = max(self._now + TICK_SECONDS, handle._when)
-            if handle._when > self._marked + STILL_SECONDS:
+            self._now = max(self._now + TICK_SECONDS, when)
+            if when > self._marked + STILL_SECONDS:
                 self._marked, self._jumped_at = self._now, self.steps
             self._ready.append(handle)  # type: ignore[attr-defined]
             return
@@ -172,7 +197,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 _close(task.get_coro())
         self.buried.clear()
         self._ready.clear()  # type: ignore[attr-defined]
-        self._scheduled.clear()  # type: ignore[attr-defined]
+        self._timers.clear()
         self.close()
 
 

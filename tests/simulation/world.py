@@ -257,13 +257,18 @@ class World:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def until(self, done: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> bool:
+    async def until(
+        self,
+        done: Callable[[], bool],
+        seconds: float = SETTLE_SECONDS,
+        every: float = LOOK_SECONDS,
+    ) -> bool:
         """Whether it came to that, looked at every now and then."""
         end = self.now + seconds
         while not done():
             if self.now >= end:
                 return False
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(every)
         return True
 
     def idle(self) -> bool:
@@ -286,6 +291,9 @@ class World:
     def heal(self) -> None:
         """Whatever is broken works again, and whoever is dead is started."""
         self.network.heal()
+        for life in (self.controller, *self.agents.values()):
+            if life.process is not None:
+                life.process.fuse = -1  # nobody dies any more
         self.controller.failing_appends = 0
         self.controller.disk_seconds = 0.005
         self.controller.wall_offset = 0.0
@@ -397,8 +405,14 @@ async def _tell(world: World, story: Story) -> Any:
     return await story(world)
 
 
-def finally_holds(world: World) -> None:
+def settled(world: World) -> None:
     """What must be so once all is well and has had its time."""
     world.judge.look()
-    for invariant in invariants.FINAL:
+    for invariant in invariants.SETTLED:
         invariant(world)
+
+
+def finally_holds(world: World) -> None:
+    """Likewise, and the log has all of it."""
+    settled(world)
+    invariants.replaying_the_log_gives_the_same_state(world)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.explain_failures import BLAMES, left_out, why_it_failed
 from tidegate_controller.cli.explain_people import PEOPLE
+from tidegate_controller.cli.explain_steps import IN_WAVES, PURPOSE, WHY_WAIT
 from tidegate_controller.cli.phrases import amount, listed, natural, size, span, tail
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.works import Doing, Stage, called
@@ -14,44 +15,6 @@ from tidegate_controller.documents import EventView
 NAMES_MAX = 5  # of places that a sentence lists
 LAST_WORDS = 3  # lines of a failure's output
 LATE_SECONDS = 0.5  # a work that is begun so long after its step had to wait for something
-
-# What each step is for, by its id; steps that are not here say nothing of themselves.
-PURPOSE = {
-    "preflight": "to find what would fail anyway, before anything is changed",
-    "settle": "since nobody knew where traffic went",
-    "prepare": "to have the release on the nodes, beside what runs there",
-    "migrate": "the release's own migrate.sh, once, before anything of it is started",
-    "start": "to see it healthy before it gets any traffic",
-    "approve": "since the environment wants somebody to look before it gets traffic",
-    "drain": "its nodes get no new requests, and enough others stay in service",
-    "stop": "once the last requests have had time to end; its files stay for the way back",
-    "admit": "its nodes take traffic again, each having answered first",
-    "rehearse-admit": "the way back was tried on one node: the old release serves there",
-    "rehearse-shift": "the way back was tried on one node: the old release serves there",
-    "return-admit": "and it has the new one again",
-    "return-shift": "and it has the new one again",
-    "drain-back": "nodes of the new release lose their traffic, as many as can be spared",
-    "stop-back": "a node runs one of both releases at a time",
-    "start-back": "the old release, before it gets any traffic",
-    "admit-back": "what is well again takes its traffic back",
-    "shift": "all traffic at once, each place having answered first",
-    "switch": "so that `current` on the nodes names what serves",
-    "soak": "to see whether it stays healthy with traffic",
-    "check": "what the operator wants to know of it; no verdict is no pass",
-    "verify": "each node has to say once more that it is well: silence is no success",
-    "shift-back": "traffic goes back to where it was",
-}
-IN_WAVES = {
-    "migrate": "before anything of the release is started there",
-    "shift": "the wave's nodes to the new release, each place having answered first",
-    "verify": "each has to say once more that it is well: silence is no success",
-}
-WHY_WAIT = {
-    "start": "once the slot had no traffic and its last requests had had time to end",
-    "stop": "once its last requests had had time to end",
-    "drain": "once enough others were in service",
-    "shift": "once all that gain traffic were healthy",
-}
 
 
 class Sentence(NamedTuple):
