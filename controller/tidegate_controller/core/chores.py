@@ -91,9 +91,11 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
             chores.append(_stop(rollout, place, now + state.pace.keep_old_seconds))
     stopped_by = drained + state.pace.drain_seconds
     # What was only prepared takes room as well: releases that fail again and again would fill it.
-    # A migration that goes on where another's has failed is not to be overtaken, which ends it.
+    # A migration that may go on, as after an abort, is not to be overtaken, which ends it.
     hooks = rollout.release.settings.hooks
-    if rollout.kind == "deploy" and hooks.migrate == "every-node" and not rollout.begun:
+    every = hooks.migrate == "every-node"
+    running = every or (hooks.migrate == "once" and not rollout.blame)  # nobody's fault: an abort
+    if rollout.kind == "deploy" and running and not rollout.begun:
         stopped_by += hooks.migrate_seconds
     prepared = [node for node in rollout.nodes if node in rollout.prepared]
     chores += cleanup_chores(state, rollout.id, prepared, stopped_by)

@@ -52,11 +52,14 @@ from tidegate_controller.core.steps import (
     fault_of,
     held_at,
     in_doubt,
+    is_held_by_scripts,
     is_satisfied,
+    left_at_work,
     may_issue_at,
     missed_at,
     open_until,
     question,
+    question_of_scripts,
     room_of,
     stands_still,
     step_ends_at,
@@ -202,8 +205,7 @@ def _move(draft: Draft) -> bool:
     if stands_still(rollout):
         return False
     if fault := fault_of(draft, step):
-        _meet(draft, step, fault)
-        return True
+        return _meet(draft, step, fault)
     if _issue(draft, step):
         return True
     before = rollout.waiting.why if rollout.waiting else ""
@@ -239,16 +241,23 @@ def _issue(draft: Draft, step: t.Step) -> bool:
     return bool(ready)
 
 
-def _meet(draft: Draft, step: t.Step, fault: str) -> None:
-    """The step cannot succeed as it is: ask a person, go on without some nodes, or fail."""
+def _meet(draft: Draft, step: t.Step, fault: str) -> bool:
+    """The step cannot succeed as it is: ask a person, go on without some nodes, or fail. False
+    where that has to wait for a script, which the next command to its node would end."""
     found = culprits(draft, step)
     if question := question_of(draft, step, fault, found):
         draft.emit(question)
     elif may_be_dropped(draft.state, step, found):
         drop_nodes(draft, step, found)
+    elif is_held_by_scripts(draft.state):
+        asked = question_of_scripts(draft, fault)
+        if asked is None or (draft.rollout.waiting and draft.rollout.waiting.why == asked.why):
+            return False
+        draft.emit(ev.Waiting(rollout=draft.rollout.id, **asked._asdict()))
     else:
         stops = draft.rollout.policy.on_failure == "stop"
         _fail(draft, step, fault, blame_of(draft, step, found), stops=stops)
+    return True
 
 
 def _fail(
@@ -278,7 +287,7 @@ def _fail(
 def _give_up(draft: Draft, step: t.Step, fault: str) -> str:
     """Nothing is awaited of the step any more; why, in words."""
     rollout = draft.rollout
-    reason = f"{step.title} failed: {fault}"
+    reason = f"{step.title} failed: {fault}{left_at_work(rollout)}"
     for action_id in list(rollout.open):
         draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
     draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))

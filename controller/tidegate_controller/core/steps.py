@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_paused, place_of
+from tidegate_controller.core.facts import is_paused, place_of, scripts_at_work
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
 from tidegate_controller.core.settling import is_settling
@@ -84,6 +84,32 @@ def question(draft: Draft, step: t.Step) -> Question | None:
             f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
         )
     return None
+
+
+def is_held_by_scripts(state: t.State) -> bool:
+    """Whether a step that has failed is to wait until scripts that run have ended. Not where the
+    release has traffic, which is urgent: nothing is sent to their nodes for it."""
+    rollout = state.rollout
+    assert rollout is not None
+    return bool(scripts_at_work(rollout)) and state.weights == rollout.before
+
+
+def question_of_scripts(draft: Draft, fault: str) -> Question | None:
+    """What a person is asked where only nodes that are away know of them; None while others run."""
+    scripts = scripts_at_work(draft.rollout)
+    if not all(is_asked_about(draft, action) for action in scripts):
+        return None
+    gone = "; ".join(_gone(action.work) for action in scripts)
+    return Question(f"{fault}; {gone}", answers=("abort",))
+
+
+def left_at_work(rollout: t.Rollout) -> str:
+    """What a rollout leaves running that is given up, in words."""
+    left = scripts_at_work(rollout)
+    if not left:
+        return ""
+    nodes = ", ".join(sorted(action.work.at for action in left))
+    return f"; {left[0].work.task}.sh may run on at {nodes}: the next deployment there would end it"
 
 
 def _gone(work: t.Work) -> str:
