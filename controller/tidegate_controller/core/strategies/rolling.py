@@ -1,9 +1,10 @@
 """Rolling, in place: a few nodes at a time are taken out of traffic, treated, and taken back.
 
 Of a node's two slots one runs at a time: the old release is stopped before the new one is started
-in the other slot, and stays on disk, so that an undo starts it again. Nodes that take no traffic
-come first, as that takes nothing from anybody; then zone by zone, in waves that leave the floor in
-service. Where nothing serves yet all nodes are brought up at once. To go back is done in waves too.
+in the other slot, and stays on disk, so that an undo starts it again. Nodes that take no traffic,
+or are known to be unwell, come first, as that takes nothing from anybody; then zone by zone, in
+waves that leave the floor in service. Where nothing serves yet all nodes are brought up at once. To
+go back is done in waves too.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run
-from tidegate_controller.core.floor import missing, room_in, waves_in, zones_of
+from tidegate_controller.core.floor import may_serve, missing, room_in, waves_in, zones_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
@@ -117,7 +118,7 @@ def _rehearsal(
 def _waves(state: t.State, goal: t.Goal, rest: list[str]) -> list[list[str]]:
     """Raises `Refused` where not one node can be taken out of service."""
     zones, gone = zones_of(goal), missing(state, goal)
-    serving = {place.node for place, share in state.settled.items() if share}
+    serving = {p.node for p, share in state.settled.items() if share and may_serve(state, p)}
     out = [node for node in rest if node not in serving]
     busy = [node for node in rest if node in serving]
     for zone in sorted({zones[node] for node in busy}):
