@@ -15,7 +15,6 @@ from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TrafficError, UsageError
-from tidegate_controller.traffic import ADAPTERS
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.threads import to_the_end
@@ -97,7 +96,7 @@ async def reconcile(
         raise UsageError(f"{request.decision[:80]!r} is no decision", "one of: adopt, converge")
     state = engine.state(stream)
     await gathered_by_name(engine, rollback_nodes(engine, state))
-    says = await _balancer_says(state)
+    says = await _balancer_says(engine, state)
     members = _members(engine, stream, engine.state(stream))
     converge = engine.next_rollout_id() if request.decision == "converge" else ""
     if converge:
@@ -132,7 +131,7 @@ def _sizes(store: ArtifactStore, digests: dict[str, str]) -> dict[str, int]:
     return {digest: path.stat().st_size for digest, path in paths if path is not None}
 
 
-async def _balancer_says(state: t.State) -> dict[str, int] | None:
+async def _balancer_says(engine: Engine, state: t.State) -> dict[str, int] | None:
     """None where there is none to be asked."""
     traffic = state.traffic
     if traffic is None:
@@ -140,7 +139,7 @@ async def _balancer_says(state: t.State) -> dict[str, int] | None:
     seconds = LOOK_SECONDS + traffic.work_seconds
     try:
         async with asyncio.timeout(seconds):
-            says = await ADAPTERS[traffic.adapter](traffic).state()
+            says = await engine.outside.traffic(traffic).state()
     except TimeoutError as error:
         raise Refused(
             f"the balancer did not answer within {seconds:.0f} s, so nobody knows where traffic "

@@ -31,6 +31,7 @@ class Balancer:
         self.loop = loop
         self.rng = rng
         self.truth: Weights = {}
+        self.moves = 0  # done so far
         self.moods: list[Mood] = []  # of the next moves
         self.late: list[Weights] = []  # told, answered with an error, and perhaps done yet
         self.dead = False  # refuses everything
@@ -60,6 +61,7 @@ class Balancer:
     def _do(self, weights: Weights, late: bool) -> None:
         self._on_change(weights, late)
         self.truth = weights
+        self.moves += 1
 
     async def answer(self) -> None:
         """As long as it takes to say anything."""

@@ -120,11 +120,11 @@ class Judge:
         for event in batch.events:
             if world.tracing:
                 world.tell(f"{batch.stream:12s} {world.describe(event)}")
-            self._take(batch.stream, past, event)
+            self.take(batch.stream, past, event)
         self.last_hash = records[-1].hash
         self._unlooked.add(batch.stream)
 
-    def _take(self, stream: str, past: Past, event: ev.Event) -> None:
+    def take(self, stream: str, past: Past, event: ev.Event) -> None:
         past.version += 1
         if isinstance(event, ev.Started):
             invariants.one_rollout_at_a_time(self, stream, past, event)

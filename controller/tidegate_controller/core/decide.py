@@ -17,6 +17,7 @@ from tidegate_controller.core.chores import (
     chore_opens_at,
     chores_after_commit,
     chores_after_undo,
+    give_way,
     issue_chores,
     waiting_chores,
 )
@@ -46,12 +47,14 @@ from tidegate_controller.core.reports import (
     on_tick,
 )
 from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
+from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.core.steps import (
     fault_of,
     held_at,
     in_doubt,
     is_satisfied,
     may_issue_at,
+    missed_at,
     open_until,
     question,
     room_of,
@@ -77,6 +80,7 @@ def next_deadline(state: t.State) -> float | None:
     if is_paused(state):
         return min(times, default=None)
     times += [chore_opens_at(state, chore) for chore in waiting_chores(state)]
+    times.append(rewrite_opens_at(state))
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
         times += open_until(state, rollout)
@@ -84,6 +88,8 @@ def next_deadline(state: t.State) -> float | None:
             times.append(step_ends_at(rollout, step))
         if step.hold_seconds and not stands_still(rollout):
             times.append(held_at(rollout, step))
+        if not stands_still(rollout):
+            times += [missed_at(state, place) for place in rollout.passed]
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
@@ -105,23 +111,31 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
 
 
 def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
-    """Another that stands still may have to make room: it is undone first, in this decision."""
-    rollout = draft.state.rollout
-    if deploy.supersede and control.may_be_superseded(draft.state, deploy):
-        assert rollout is not None
-        version = deploy.release.version
-        _on_abort(
-            draft,
-            i.Abort(
-                request_id=f"{deploy.request_id}/supersede",
-                rollout=rollout.id,
-                requested_by=deploy.requested_by,
-                reason=f"superseded by version {version}",
-            ),
-        )
-        while draft.state.rollout is not None and _move(draft):
-            pass
+    _make_room(draft, deploy, f"superseded by version {deploy.release.version}")
     on_deploy(draft, deploy)
+
+
+def _on_rollback(draft: Draft, rollback: i.Rollback) -> None:
+    _make_room(draft, rollback, "superseded by a rollback")
+    on_rollback(draft, rollback)
+
+
+def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> None:
+    """Another that stands in the way may have to go: it is undone first, in this decision."""
+    rollout = draft.state.rollout
+    if rollout is None or not control.may_be_superseded(draft.state, request):
+        return
+    _on_abort(
+        draft,
+        i.Abort(
+            request_id=f"{request.request_id}/supersede",
+            rollout=rollout.id,
+            requested_by=request.requested_by,
+            reason=reason,
+        ),
+    )
+    while draft.state.rollout is not None and _move(draft):
+        pass
 
 
 def _on_abort(draft: Draft, abort: i.Abort) -> None:
@@ -141,7 +155,7 @@ def _on_abort(draft: Draft, abort: i.Abort) -> None:
 
 HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Deploy: _on_deploy,
-    i.Rollback: on_rollback,
+    i.Rollback: _on_rollback,
     i.Answer: _on_answer,
     i.Pause: control.on_pause,
     i.Resume: control.on_resume,
@@ -219,6 +233,8 @@ def _issue(draft: Draft, step: t.Step) -> bool:
         attempt = done.attempt + 1 if done else 1
         assert draft.rollout.entered_at is not None
         deadline = max(draft.rollout.entered_at, draft.now) + step.deadline_seconds
+        if work.verb == "route":
+            give_way(draft)
         draft.issue(step.id, index, work, deadline, attempt)
     return bool(ready)
 

@@ -126,7 +126,7 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
         release=target,
         nodes=nodes,
         spec=replace(state.spec, settings=target.settings),
-        members=tuple(member.node for member in request.members),
+        members=nodes,  # whoever goes back without the others does not count on them
         gone=i.gone_of(request.members),
         labels=i.labels_of(request.members),
     )

@@ -11,6 +11,7 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, place_of
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
+from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.works import is_void, work_now
 
 RETRY_SECONDS_MAX = 30.0
@@ -151,15 +152,53 @@ def fault_of(draft: Draft, step: t.Step) -> str:
         ]
         return "; ".join(errors[:3]) + (f" and {len(errors) - 3} more" if errors[3:] else "")
     for place in sorted(rollout.passed):
-        known = place_of(state, place)
-        if known.healthy is False or known.running is False:
-            return f"{place} had passed its checks and failed again{detail_of(draft, place)}"
+        if wrong := wrong_with(draft, place):
+            return wrong
     if is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
         last = "; ".join(done.error for done in bad.values()) or kept_back(state, step)
         away = "".join(f"; {node} is away" for node in sorted(state.away))
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
         return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
     return ""
+
+
+def wrong_with(draft: Draft, place: t.Place) -> str:
+    """Why a place that had passed keeps the step from succeeding; empty while it does not."""
+    known = place_of(draft.state, place)
+    if other := other_release_of(draft.state, place):
+        return other
+    if known.healthy is False or known.running is False:
+        return f"{place} had passed its checks and failed again{detail_of(draft, place)}"
+    if draft.now >= missed_at(draft.state, place):
+        return (
+            f"{place} had passed its checks; {place.node} went away and did not come back in time"
+        )
+    return ""
+
+
+def other_release_of(state: t.State, place: t.Place) -> str:
+    """What is wrong where a place that had passed came back with another release, whose health
+    says nothing of this one. Of nodes that the rollout is not about nobody says what they run."""
+    rollout, revision = state.rollout, place_of(state, place).revision
+    assert rollout is not None
+    if revision in (None, rollout.release.revision) or rollout.before.get(place):
+        return ""  # what served before may serve again in a rehearsal
+    if place.node not in rollout.nodes:
+        return ""
+    version = rollout.release.version
+    return (
+        f"{place} does not have {version} any more, as after a disk was put back to an earlier day"
+    )
+
+
+def missed_at(state: t.State, place: t.Place) -> float:
+    """Engine time at which a place that had passed is given up, since its node has gone. While a
+    person is asked, only one that has traffic: nothing else is urgent."""
+    rollout = state.rollout
+    assert rollout is not None
+    if rollout.waiting is not None and not state.settled.get(place):
+        return float("inf")
+    return state.away.get(place.node, float("inf"))
 
 
 def bad_works(rollout: t.Rollout, step: t.Step) -> dict[int, t.Done]:
@@ -235,7 +274,8 @@ def _may_come(draft: Draft, step: t.Step, index: int) -> bool:
     """Whether the work was never tried, and passing time will let it: else it is as good as
     failed."""
     never = index not in draft.rollout.done
-    return never and may_issue_at(draft.state, step, index) != float("inf")
+    soon = is_settling(draft.state, step.works[index].place)
+    return never and (soon or may_issue_at(draft.state, step, index) != float("inf"))
 
 
 def kept_back(state: t.State, step: t.Step) -> str:

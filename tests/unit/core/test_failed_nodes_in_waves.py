@@ -136,6 +136,14 @@ def test_a_node_that_is_away_counts_as_out_of_service() -> None:
         world.deploy("2")
 
 
+def test_a_node_that_is_away_keeps_its_traffic_where_the_floor_needs_it() -> None:
+    floor = Waves(min_in_service="60%")
+    world = World("abc", strategy="rolling", waves=floor, policy=ONE).deployed("1")
+    world.leave("a")
+    with pytest.raises(Refused, match="test has 2 nodes, of which min_in_service = 60% must stay"):
+        world.deploy("1", nodes=["a", "b"])
+
+
 def test_the_migration_that_runs_once_is_not_lost_with_its_node() -> None:
     """In a later wave than the first one there is nobody else who could run it any more."""
     world = World("abc", strategy="canary", waves=Waves(sizes=("1", "100%")), policy=TWO)

@@ -303,6 +303,7 @@ def test_when_all_is_well_again_what_nodes_owe_is_paid_in_time(
     life.heal()
     world = life.world
     life.to_the_end()
+    world.unlock(force=True)
     if not may_converge(world.state):
         return
     world.wait(BACKOFF_SECONDS_MAX)

@@ -118,6 +118,15 @@ def test_the_floor_makes_waves_smaller_than_max_parallel() -> None:
     assert serving(world, seen)[::2] == ["cdef", "ABef", "ABCDf", "ABCDE"]
 
 
+def test_a_node_that_has_crashed_is_treated_first_so_that_the_floor_holds() -> None:
+    world = rolling("1", waves=Waves(min_in_service="2"), nodes=("a", "b", "c"))
+    world.report("b/blue", running=False, healthy=False)
+    seen = len(world.log)
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    assert world.issued("start", seen) == ["b/green", "a/green", "c/green"]
+
+
 @pytest.mark.parametrize(
     ("waves", "nodes", "why"),
     [

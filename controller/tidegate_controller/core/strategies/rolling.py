@@ -1,10 +1,10 @@
 """Rolling, in place: a few nodes at a time are taken out of traffic, treated, and taken back.
 
 Of a node's two slots one runs at a time: the old release is stopped before the new one is started
-in the other slot, and stays on disk, so that an undo starts it again. Nodes that take no traffic,
-or are known to be unwell, come first, as that takes nothing from anybody; then zone by zone, in
-waves that leave the floor in service. Where nothing serves yet all nodes are brought up at once. To
-go back is done in waves too.
+in the other slot, and stays on disk, so that an undo starts it again. Nodes that serve nobody, or
+are unwell, come first, as that takes nothing from anybody; then zone by zone, in waves that leave
+the floor in service. Where nothing serves yet all nodes are brought up at once. To go back is done
+in waves too.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     targets = {node: parts.target_place(state, goal, node) for node in goal.nodes}
     every = list(targets.values())
     rest = [node for node, place in targets.items() if not state.settled.get(place)]
+    _refuse_to_lose_those_away(state, goal)
     if not rest or not any(state.settled.values()):
         return blue_green.at_once(state, goal, every)
     waves = _waves(state, goal, rest)
@@ -127,6 +128,19 @@ def _waves(state: t.State, goal: t.Goal, rest: list[str]) -> list[list[str]]:
             raise Refused(*_no_room(goal, zone, len(inside), len(gone.intersection(inside))))
     out_first = waves_in(goal.spec, zones, out, gone)
     return [*out_first, *waves_in(goal.spec, zones, busy, gone)]
+
+
+def _refuse_to_lose_those_away(state: t.State, goal: t.Goal) -> None:
+    """Nodes that are away lose their traffic to the end of a deployment. Raises `Refused` where the
+    others are too few without them."""
+    if goal.kind != "deploy":
+        return
+    zones, gone = zones_of(goal), missing(state, goal)
+    losing = {place.node for place, share in state.settled.items() if share} & gone
+    for zone in sorted({zones[node] for node in losing}):
+        if room_in(goal.spec, zones, zone, gone) < 0:
+            inside = [node for node, its in zones.items() if its == zone]
+            raise Refused(*_no_room(goal, zone, len(inside), len(gone.intersection(inside))))
 
 
 def _no_room(goal: t.Goal, zone: str, nodes: int, gone: int) -> tuple[str, str]:
