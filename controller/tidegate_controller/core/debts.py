@@ -88,6 +88,13 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
             debts[str(place)] = (
                 f"was stopped by {rollout.id}, which stopped itself; {place.node} takes no traffic"
             )
+    serving = {place.node for place, share in state.settled.items() if share}
+    for place, share in sorted(rollout.before.items()):
+        if share and place not in rollout.halted and place.node not in serving:
+            debts[str(place)] = (
+                f"was taken out of traffic by {rollout.id}, which stopped; it takes none until the "
+                "next deploy or rollback"
+            )
     for place, share in sorted(state.settled.items()):
         if share and state.current.get(place.node, place.slot) != place.slot:
             before = f"{debts[place]}; " if place in debts else ""

@@ -85,9 +85,7 @@ def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place,
 def _losing(state: t.State, weights: t.Weights) -> set[str]:
     """Nodes that take traffic, are not known to be unwell, and would take none any more."""
     serving = {
-        place.node
-        for place, share in state.settled.items()
-        if share and place_of(state, place).healthy is not False
+        place.node for place, share in state.settled.items() if share and may_serve(state, place)
     }
     return serving - {place.node for place, share in weights.items() if share}
 
@@ -96,6 +94,11 @@ def is_well(state: t.State, place: t.Place) -> bool:
     """Whether it would be in service, had it traffic."""
     known = place_of(state, place)
     return known.running is not False and known.healthy is True
+
+
+def may_serve(state: t.State, place: t.Place) -> bool:
+    """Whether it is not known to be unwell: to take its traffic away may take something."""
+    return place_of(state, place).healthy is not False
 
 
 def _floors(rollout: t.Rollout) -> list[tuple[set[str], int, str]]:
