@@ -74,17 +74,20 @@ def on_lift_freeze(draft: Draft, request: i.LiftFreeze) -> None:
 
 
 def on_read_calendar(draft: Draft, request: i.ReadCalendar) -> None:
-    """Nothing, where it says what is known, but for what clocks drift apart."""
-    state, calendar = draft.state, request.calendar
+    if not is_current(draft.state, request.calendar, draft.now):
+        draft.emit(ev.CalendarRead(calendar=request.calendar))
+
+
+def is_current(state: t.State, calendar: Calendar, now: float) -> bool:
+    """Whether it says what is known, but for what clocks drift apart."""
     hand = state.freeze
-    over = hand is not None and hand.ends <= draft.now
+    over = hand is not None and hand.ends <= now
     moved = (
         hand is not None
         and hand.unix_until == calendar.hand_until
         and abs(hand.ends - calendar.hand_ends) > DRIFT_SECONDS
     )
-    if over or moved or not are_alike(state.calendar.windows, calendar.windows):
-        draft.emit(ev.CalendarRead(calendar=calendar))
+    return not (over or moved) and are_alike(state.calendar.windows, calendar.windows)
 
 
 def held_up(plan: tuple[t.Step, ...], kind: t.Kind) -> tuple[t.Step, ...]:
