@@ -15,6 +15,7 @@ from tidegate_controller.cli.plans import (
     can_ask,
     choose_earlier,
     confirm,
+    confirm_queued,
     plan_id_option,
     plan_option,
     require_yes,
@@ -24,6 +25,7 @@ from tidegate_controller.cli.plans import (
 from tidegate_controller.cli.sending import artifact_option, digest_option, find, send
 from tidegate_controller.cli.terminal import config_file_option, json_option, with_controller
 from tidegate_controller.cli.words import a_name, a_version
+from tidegate_controller.errors import UsageError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 config_option = config_file_option("The app's configuration.")
@@ -64,6 +66,8 @@ message_option = click.option(
     is_flag=True,
     help="In place of a rollout that waits for a person and has moved no traffic.",
 )
+@click.option("--queue", is_flag=True, help="Where it cannot begin at once, it waits for its turn.")
+@click.option("--override-freeze", is_flag=True, help="Also in a freeze; say why with -m.")
 @detach_option
 @json_option
 @with_controller
@@ -80,6 +84,8 @@ def deploy(
     yes: bool,
     force: bool,
     supersede: bool,
+    queue: bool,
+    override_freeze: bool,
     detach: bool,
     as_json: bool,
 ) -> int:
@@ -96,6 +102,11 @@ def deploy(
       tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2 -e production
       tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2 -e production --plan
     """
+    _refuse_contradictions(
+        queue=queue, supersede=supersede, planned=only_plan or plan_id is not None
+    )
+    if override_freeze and not message:
+        raise UsageError("--override-freeze needs a reason", "say why: -m REASON")
     spec = config.load(config_path).environment(environment)
     with Asking(f"tidegate status {spec.app}") as asking:
         label = pb.ArtifactLabel(app=spec.app, added_by=requested_by())
@@ -112,13 +123,18 @@ def deploy(
             commit=commit_of(Path.cwd()),
             again=force,
             supersede=supersede,
+            queue=queue,
+            override_freeze=override_freeze,
             plan_id=plan_id or "",
         )
         if only_plan:
             show_plan(client.plan(pb.PlanRequest(deploy=request)), as_json=as_json)
             return 0
         asks = spec.protected and not yes
-        if asks or found.file:
+        if asks and queue:
+            require_yes(spec.environment, as_json=as_json)
+            confirm_queued(spec.environment)
+        elif not queue and (asks or found.file):
             _look_ahead(client, request, spec.environment if asks else None, as_json=as_json)
         send(client, found, label)
         reply = asking.ask(lambda: client.deploy(request))
@@ -136,6 +152,19 @@ def _look_ahead(
     if protected is not None and view.steps:
         confirm(view)
         request.plan_id = request.plan_id or view.plan_id
+
+
+def _refuse_contradictions(*, queue: bool, supersede: bool, planned: bool) -> None:
+    if queue and supersede:
+        raise UsageError(
+            "one deployment cannot both wait for another and take its place",
+            "choose one of --queue and --supersede",
+        )
+    if queue and planned:
+        raise UsageError(
+            "what a deployment that waits will do is seen when its turn comes",
+            "leave out --queue, or --plan and --plan-id",
+        )
 
 
 @click.command()

@@ -13,6 +13,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.floor import zones_of
+from tidegate_controller.core.freezes import covering
 from tidegate_controller.core.releases import active_release, quarantine_of
 
 TRIES_BY_ITSELF = 3  # for what is not the release's fault; then the node has to come back first
@@ -179,6 +180,8 @@ def converge_goal(state: t.State, request: i.Converge, now: float) -> t.Goal | N
     connected = {member.node for member in request.members if member.connected}
     nodes = tuple(n for n in request.nodes if n in connected and _is_due(state, n, now))
     if not nodes or not may_converge(state) or state.spec is None:
+        return None
+    if covering((*state.calendar.windows, state.freeze), now):
         return None
     release = state.committed[-1]
     spec = replace(state.spec, settings=release.settings)

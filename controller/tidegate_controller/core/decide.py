@@ -9,7 +9,7 @@ time in seconds, ids come with the input or from the stream's version. A wrong r
 from collections.abc import Callable
 from typing import Any
 
-from tidegate_controller.core import control, quarantine
+from tidegate_controller.core import control, freezing, quarantine, queueing
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -87,7 +87,9 @@ def next_deadline(state: t.State) -> float | None:
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
         times += open_until(state, rollout)
-        if rollout.waiting is None and not in_doubt(rollout, step):
+        if rollout.frozen is not None:
+            times.append(rollout.frozen.ends)
+        elif rollout.waiting is None and not in_doubt(rollout, step):
             times.append(step_ends_at(rollout, step))
         if step.hold_seconds and not stands_still(rollout):
             times.append(held_at(rollout, step))
@@ -115,7 +117,10 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
 
 def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
     _make_room(draft, deploy, f"superseded by version {deploy.release.version}")
-    on_deploy(draft, deploy)
+    if deploy.queue and queueing.has_to_wait(draft, deploy):
+        queueing.on_queue(draft, deploy)
+    else:
+        on_deploy(draft, deploy)
 
 
 def _on_rollback(draft: Draft, rollback: i.Rollback) -> None:
@@ -143,6 +148,8 @@ def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> Non
 
 def _on_abort(draft: Draft, abort: i.Abort) -> None:
     """It is undone as if the step had failed; or it ends here, and all stays as it is."""
+    if queueing.gave_up(draft, abort):
+        return
     if not control.on_abort(draft, abort):
         return
     rollout = draft.rollout
@@ -167,6 +174,10 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Unquarantine: quarantine.on_unquarantine,
     i.Lock: on_lock,
     i.Unlock: on_unlock,
+    i.Freeze: freezing.on_freeze,
+    i.LiftFreeze: freezing.on_lift_freeze,
+    i.ReadCalendar: freezing.on_read_calendar,
+    i.BeginQueued: queueing.on_begin_queued,
     i.Converge: on_converge,
     i.CleanUp: on_clean_up,
     i.Result: on_result,
@@ -206,7 +217,7 @@ def _move(draft: Draft) -> bool:
         return False
     if fault := fault_of(draft, step):
         return _meet(draft, step, fault)
-    if _issue(draft, step):
+    if freezing.meet_freeze(draft, step) or _issue(draft, step):
         return True
     before = rollout.waiting.why if rollout.waiting else ""
     asked = question(draft, step)

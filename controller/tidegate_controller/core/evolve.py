@@ -19,7 +19,7 @@ from tidegate_controller.core.changes import (
     without,
 )
 from tidegate_controller.core.commitment import commit
-from tidegate_controller.core.evolve_control import CONTROL
+from tidegate_controller.core.evolve_control import CONTROL, with_calendar, without_queued
 from tidegate_controller.core.facts import find_action, gaining, place_of
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.node_changes import (
@@ -78,6 +78,7 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
         log_id=event.log_id,
         chores_open=extend(state.chores_open),
     )
+    state = with_calendar(state, event.calendar)
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
         away = {node: until for node in rollout.nodes if node not in event.connected}
@@ -112,10 +113,11 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         zones=event.zones,
         requested_by=event.requested_by,
         message=event.message,
+        unfrozen_by=event.requested_by if event.override_freeze else "",
     )
     state = forget_health(state, lambda node: node not in event.gone)
     return replace(
-        state,
+        without_queued(with_calendar(state, event.calendar), event.rollout),
         rollout=rollout,
         journals={**state.journals, **event.journals},
         away={},
@@ -174,7 +176,7 @@ def _(event: ev.StepEnded, state: t.State, clock: float) -> t.State:
     if state.rollout is None or event.outcome != "ok":
         return state
     cursor = state.rollout.cursor + 1
-    return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None)
+    return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None, frozen=None)
 
 
 @_evolve.register
@@ -193,6 +195,7 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
         passed=frozenset(),
         waiting=None,
         paused=None,
+        frozen=None,
         undoing=True,
         reason=event.reason,
         blame=event.blame,

@@ -80,11 +80,13 @@ def is_repeated(state: t.State, request_id: str) -> bool:
 
 
 def waiting_for(rollout: t.Rollout) -> str:
-    """Whom or what it waits for, in words; "" where it goes on by itself."""
+    """Whom or what it waits for, in words; "" where it does not stand still."""
     if rollout.paused is not None:
         reason = f": {rollout.paused.reason}" if rollout.paused.reason else ""
         return f"{rollout.paused.by}, who paused it{reason}"
-    return rollout.waiting.why if rollout.waiting else ""
+    if rollout.waiting is not None:
+        return rollout.waiting.why
+    return f"the {rollout.frozen.named}" if rollout.frozen else ""
 
 
 def waiting_since(rollout: t.Rollout) -> float | None:

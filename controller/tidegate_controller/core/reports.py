@@ -93,5 +93,6 @@ def on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
             log_id=start.log_id,
             connected=start.connected,
             grace_seconds=start.grace_seconds,
+            calendar=start.calendar,
         )
     )

@@ -17,6 +17,7 @@ def after_restore(event: ev.Restored, state: t.State, clock: float) -> t.State:
         spec=spec,
         chores=(),
         chores_open={},
+        queue=(),
         reconciling=True,
     )
 

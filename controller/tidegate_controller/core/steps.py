@@ -257,9 +257,11 @@ def in_doubt(rollout: t.Rollout, step: t.Step) -> bool:
 
 
 def is_late(draft: Draft, step: t.Step) -> bool:
-    """Whether its time is over, and a person is neither asked nor to be."""
+    """Whether its time is over, and neither a person nor the end of a freeze is waited for."""
     rollout = draft.rollout
-    if rollout.waiting is not None or draft.now < step_ends_at(rollout, step):
+    if rollout.waiting is not None or rollout.frozen is not None:
+        return False
+    if draft.now < step_ends_at(rollout, step):
         return False
     return not in_doubt(rollout, step) and not is_satisfied(draft, step)
 

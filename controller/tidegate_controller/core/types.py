@@ -7,6 +7,7 @@ is made of it. Times are engine seconds (see `tidegate_controller.clock`) unless
 from collections.abc import Mapping
 from typing import Literal
 
+from tidegate_controller.core.freezes import Calendar, Window
 from tidegate_controller.core.spec import Keep, Pace, Policy, Settings, Spec, Struct, Traffic
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
@@ -55,34 +56,6 @@ class Revision(Struct, frozen=True, kw_only=True):
     config: str
 
 
-class Thing(Struct, frozen=True, kw_only=True):
-    """Something on a node's disk. `name`: a digest, or the path of a backup."""
-
-    kind: str  # "release", "copy" (a slot's own tree), "download", "backup"
-    name: str
-    bytes: int
-
-
-class Stayed(Struct, frozen=True, kw_only=True):
-    """So many things that a clean-up has left, and why, in words."""
-
-    kind: str
-    why: str
-    count: int
-    bytes: int
-
-
-class CleanedUp(Struct, frozen=True, kw_only=True):
-    """What a clean-up of a node has done. `removed` names the first of them, where they are very
-    many; `count` and `bytes` are of all. `made`: backups."""
-
-    removed: tuple[Thing, ...] = ()
-    count: int = 0
-    bytes: int = 0
-    made: tuple[Thing, ...] = ()
-    stayed: tuple[Stayed, ...] = ()
-
-
 class Release(Struct, frozen=True, kw_only=True):
     """A version of an app with what it takes to run it again, so that a rollback needs no file."""
 
@@ -106,7 +79,7 @@ class Known(Struct, frozen=True, kw_only=True):
 class Guard(Struct, frozen=True, kw_only=True):
     """A condition that must hold whenever an action of the step is issued."""
 
-    kind: Literal["no_traffic", "proven", "alone", "floor"]
+    kind: Literal["no_traffic", "proven", "alone", "floor", "unfrozen"]
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -260,6 +233,8 @@ class Rollout(Struct, frozen=True, kw_only=True):
     healthy_since: float | None = None  # all that passed have been healthy since then
     waiting: Wait | None = None
     paused: Pause | None = None
+    frozen: Window | None = None  # the freeze that it waits for the end of
+    unfrozen_by: str = ""  # who has said that it goes on in spite of any freeze
     approved: Mapping[str, str] = {}  # steps that a person has let pass -> who
     undoing: bool = False
     reason: str = ""
@@ -302,6 +277,22 @@ class Lock(Struct, frozen=True, kw_only=True):
     since: float
 
 
+class Queued(Struct, frozen=True, kw_only=True):
+    """A deployment that waits for its turn. `rollout`: its id, now and when it has begun. Which
+    nodes it is about is seen then. `since`: engine time."""
+
+    rollout: str
+    release: Release
+    spec: Spec
+    request_id: str
+    requested_by: str
+    since: float
+    message: str = ""
+    commit: str = ""
+    again: bool = False
+    override_freeze: bool = False
+
+
 class State(Struct, frozen=True, kw_only=True):
     """One stream, "app@environment": at most one rollout at a time, which is the lock."""
 
@@ -333,6 +324,9 @@ class State(Struct, frozen=True, kw_only=True):
     spec: Spec | None = None  # what was asked for when a deployment last succeeded
     members: tuple[str, ...] = ()  # nodes of the last deployment that succeeded
     lock: Lock | None = None
+    calendar: Calendar = Calendar()  # the freezes that its configuration asks for
+    freeze: Window | None = None  # that somebody has asked for by hand
+    queue: tuple[Queued, ...] = ()  # the first of them is the next
     quarantined: tuple[Quarantine, ...] = ()  # oldest first, the last so many
     requests: Mapping[str, str] = {}  # request id -> rollout, of the last ones
     reconciling: bool = False  # restored from a backup: a person decides first what counts

@@ -14,6 +14,7 @@ from pathlib import Path
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.cleaned import CleanedUp, Stayed, Thing
 from tidegate_controller.core.spec import (
     Health,
     Hooks,
@@ -127,12 +128,12 @@ STOP = t.Chore(
 CLEANUP = t.Chore(id="x/cleanup/b", work=t.Work(verb="cleanup", at="b"), not_before=1400.0)
 
 
-CLEANED = t.CleanedUp(
-    removed=(t.Thing(kind="release", name="sha256:" + "3" * 64, bytes=4096),),
+CLEANED = CleanedUp(
+    removed=(Thing(kind="release", name="sha256:" + "3" * 64, bytes=4096),),
     count=1,
     bytes=4096,
-    made=(t.Thing(kind="backup", name="/var/backups/shop/1.tar.gz", bytes=512),),
-    stayed=(t.Stayed(kind="release", why="held by a slot", count=2, bytes=8192),),
+    made=(Thing(kind="backup", name="/var/backups/shop/1.tar.gz", bytes=512),),
+    stayed=(Stayed(kind="release", why="held by a slot", count=2, bytes=8192),),
 )
 
 
