@@ -73,13 +73,12 @@ class Stayed(Struct, frozen=True, kw_only=True):
 
 
 class CleanedUp(Struct, frozen=True, kw_only=True):
-    """What a clean-up of a node has done. `removed` names the first of them, where they are very
-    many; `count` and `bytes` are of all. `made`: backups."""
+    """What a clean-up of a node has done. `removed`: the first so many; `count`, `bytes`: of all."""
 
     removed: tuple[Thing, ...] = ()
     count: int = 0
     bytes: int = 0
-    made: tuple[Thing, ...] = ()
+    made: tuple[Thing, ...] = ()  # backups
     stayed: tuple[Stayed, ...] = ()
 
 
@@ -135,7 +134,7 @@ class Step(Struct, frozen=True, kw_only=True):
     guards: tuple[Guard, ...] = ()
     parallel: int = 50
     failures_allowed: int = 0
-    retry_seconds: float | None = None  # a work that failed is tried again, until the deadline
+    retry_seconds: float | None = None  # a work that failed is tried again, without end
     hold_seconds: float = 0.0  # all places that passed must stay healthy this long
     gate: Literal["", "approval", "promotion"] = ""  # done only once a person has said so
     deadline_seconds: float
@@ -180,8 +179,8 @@ class Dropped(Struct, frozen=True, kw_only=True):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile. `id`:
-    the version of its event, by which an answer can say which question it is meant for."""
+    """A person is awaited: why, what may be answered, since when. Its step is not late meanwhile.
+    `id`: of its event, by which an answer can say which question it is meant for."""
 
     why: str
     answers: tuple[Answer, ...]
@@ -283,12 +282,11 @@ class Rollout(Struct, frozen=True, kw_only=True):
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):
-    """A release that is not brought to the environment, and why. `config`: with these settings;
-    empty: with any. What somebody rolled back from is kept from being deployed, which machines do;
-    a rollback, which a person asks for, may bring it back."""
+    """A release that is not brought to the environment, and why. What somebody rolled back from is
+    kept from being deployed, which machines do; a rollback may bring it back."""
 
     digest: str
-    config: str = ""
+    config: str = ""  # with these settings; empty: with any
     origin: Literal["failure", "rollback", "hand"]
     version: str  # empty where only the digest was ever known
     why: str
@@ -325,6 +323,7 @@ class State(Struct, frozen=True, kw_only=True):
     committed: tuple[Release, ...] = ()
     committed_on: tuple[tuple[str, ...], ...] = ()  # the nodes of each of these
     undone: tuple[Release, ...] = ()  # of rollouts that failed: what their slots ran
+    left: frozenset[Place] = frozenset()  # got traffic by rollouts that failed, and kept it
     rollout: Rollout | None = None
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}
