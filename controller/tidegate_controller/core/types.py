@@ -73,7 +73,7 @@ class Stayed(Struct, frozen=True, kw_only=True):
 
 
 class CleanedUp(Struct, frozen=True, kw_only=True):
-    """What a clean-up of a node has done. `removed`: the first so many; `count`, `bytes`: of all."""
+    """What a clean-up has done on a node. `removed`: the first of it; `count`, `bytes`: of all."""
 
     removed: tuple[Thing, ...] = ()
     count: int = 0
