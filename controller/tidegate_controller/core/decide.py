@@ -31,11 +31,13 @@ from tidegate_controller.core.debts import (
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused
 from tidegate_controller.core.failures import (
+    Culprits,
     blame_of,
     culprits,
     drop_nodes,
     may_be_dropped,
     question_of,
+    too_many_lost_at,
 )
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
@@ -95,6 +97,7 @@ def next_deadline(state: t.State) -> float | None:
             times.append(held_at(rollout, step))
         if not stands_still(rollout):
             times += [missed_at(state, place) for place in rollout.passed]
+        times.append(too_many_lost_at(state, step))
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
@@ -214,9 +217,9 @@ def _move(draft: Draft) -> bool:
         draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
     if stands_still(rollout):
-        return False
+        return _meet_more(draft, step)
     if fault := fault_of(draft, step):
-        return _meet(draft, step, fault)
+        return _meet(draft, step, fault, culprits(draft, step))
     if freezing.meet_freeze(draft, step) or _issue(draft, step):
         return True
     before = rollout.waiting.why if rollout.waiting else ""
@@ -252,10 +255,21 @@ def _issue(draft: Draft, step: t.Step) -> bool:
     return bool(ready)
 
 
-def _meet(draft: Draft, step: t.Step, fault: str) -> bool:
+def _meet_more(draft: Draft, step: t.Step) -> bool:
+    """Of nodes that were lost a person is asked. Where others fail meanwhile, and all together are
+    more than may, that follows which would have followed had they failed at once."""
+    wait = draft.rollout.waiting
+    assert wait is not None
+    found = {**wait.nodes, **culprits(draft, step)}
+    more = sorted(found.keys() - wait.nodes.keys())
+    if wait.kind != "lost" or not more or may_be_dropped(draft.state, step, found):
+        return False
+    return _meet(draft, step, "; ".join(found[node].why for node in more), found)
+
+
+def _meet(draft: Draft, step: t.Step, fault: str, found: Culprits) -> bool:
     """The step cannot succeed as it is: ask a person, go on without some nodes, or fail. False
     where that has to wait for a script, which the next command to its node would end."""
-    found = culprits(draft, step)
     if question := question_of(draft, step, fault, found):
         draft.emit(question)
     elif may_be_dropped(draft.state, step, found):

@@ -230,13 +230,16 @@ def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.Ended, state: t.State, clock: float) -> t.State:
-    rollout, undone = state.rollout, state.undone
+    rollout, undone, left = state.rollout, state.undone, state.left
     if rollout is not None and event.state != "succeeded" and rollout.kind != "converge":
         undone = (*undone, rollout.release)[-RELEASES_KEPT:]
+        moved = {p for p, share in state.settled.items() if share and not rollout.before.get(p)}
+        left = left.intersection(state.settled) | moved
     return replace(
         state,
         rollout=None,
         undone=undone,
+        left=left,
         away={},
         chores=(*state.chores, *event.chores),
         debts={**state.debts, **event.debts},

@@ -28,8 +28,9 @@ def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
 
 
 def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
-    """Works in doubt count as done, or as to be done again; their step has its time anew. Nodes
-    that it goes on without are dropped by the events that follow."""
+    """Works in doubt count as done, or as to be done again; their step has its time anew. Where it
+    goes on without some nodes, the events that follow drop these, and nothing counts as done: what
+    has failed elsewhere since the question was not meant by the answer."""
     rollout = state.rollout
     assert rollout is not None
     left_out = rollout.waiting.nodes if rollout.waiting and event.answer == "continue" else {}
@@ -44,7 +45,7 @@ def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
         state = in_rollout(state, below_floor=True)
     for index, done in rollout.done.items():
         work = work_now(state, step, index)
-        if done.outcome == "ok" or work is None or work.at in left_out:
+        if done.outcome == "ok" or work is None or left_out:
             continue
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":

@@ -179,9 +179,11 @@ def _nothing_earlier(state: t.State) -> Refused:
 
 def _off_course(state: t.State) -> bool:
     """Whether the last rollout ended half done, so that back is where all was before it: traffic
-    went nobody knows where, or stays where it was moved to."""
+    went nobody knows where, or stays where it was moved to. A node that the release was not brought
+    to, and that serves with another for that, has stayed where it was."""
     active = active_release(state)
-    serving = {place_of(state, place).revision for place, share in state.settled.items() if share}
+    left = [place for place in state.left if state.settled.get(place)]
+    serving = {place_of(state, place).revision for place in left}
     return state.weights is None or bool(active and serving - {active.revision, None})
 
 

@@ -3,6 +3,7 @@
 Only `decide` asks them, and acts on the answers.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tidegate_controller.core import events as ev
@@ -80,9 +81,9 @@ def question(draft: Draft, step: t.Step) -> Question | None:
     if rollout.undoing and is_late(draft, step):
         tried = "; ".join(done.error for done in rollout.done.values())
         tried = tried or kept_back(draft.state, step)
-        return Question(
-            f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
-        )
+        why = f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
+        seen = is_seen(step.works[index] for index in _undone(rollout))
+        return Question(why, answers=("retry", "abort") if seen else Question("").answers)
     return None
 
 
@@ -110,6 +111,18 @@ def left_at_work(rollout: t.Rollout) -> str:
         return ""
     nodes = ", ".join(sorted(action.work.at for action in left))
     return f"; {left[0].work.task}.sh may run on at {nodes}: the next deployment there would end it"
+
+
+def _undone(rollout: t.Rollout) -> list[int]:
+    """Works of the step that were begun and are not done."""
+    failed = [index for index, done in rollout.done.items() if done.outcome != "ok"]
+    return [*failed, *(action.index for action in rollout.open.values())]
+
+
+def is_seen(works: Iterable[t.Work]) -> bool:
+    """Whether one of these moves traffic at a balancer that says itself where it goes: then nobody
+    else's word counts, since slots are stopped by it."""
+    return any(work.verb == "route" and work.on_unknown == "observe" for work in works)
 
 
 def _gone(work: t.Work) -> str:

@@ -108,7 +108,7 @@ class Step(Struct, frozen=True, kw_only=True):
     guards: tuple[Guard, ...] = ()
     parallel: int = 50
     failures_allowed: int = 0
-    retry_seconds: float | None = None  # a work that failed is tried again, until the deadline
+    retry_seconds: float | None = None  # a work that failed is tried again, without end
     hold_seconds: float = 0.0  # all places that passed must stay healthy this long
     gate: Literal["", "approval", "promotion"] = ""  # done only once a person has said so
     deadline_seconds: float
@@ -153,8 +153,8 @@ class Dropped(Struct, frozen=True, kw_only=True):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile. `id`:
-    the version of its event, by which an answer can say which question it is meant for."""
+    """A person is awaited: why, what may be answered, since when. Its step is not late meanwhile.
+    `id`: of its event, by which an answer can say which question it is meant for."""
 
     why: str
     answers: tuple[Answer, ...]
@@ -258,12 +258,11 @@ class Rollout(Struct, frozen=True, kw_only=True):
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):
-    """A release that is not brought to the environment, and why. `config`: with these settings;
-    empty: with any. What somebody rolled back from is kept from being deployed, which machines do;
-    a rollback, which a person asks for, may bring it back."""
+    """A release that is not brought to the environment, and why. What somebody rolled back from is
+    kept from being deployed, which machines do; a rollback may bring it back."""
 
     digest: str
-    config: str = ""
+    config: str = ""  # with these settings; empty: with any
     origin: Literal["failure", "rollback", "hand"]
     version: str  # empty where only the digest was ever known
     why: str
@@ -316,6 +315,7 @@ class State(Struct, frozen=True, kw_only=True):
     committed: tuple[Release, ...] = ()
     committed_on: tuple[tuple[str, ...], ...] = ()  # the nodes of each of these
     undone: tuple[Release, ...] = ()  # of rollouts that failed: what their slots ran
+    left: frozenset[Place] = frozenset()  # got traffic by rollouts that failed, and kept it
     rollout: Rollout | None = None
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}

@@ -224,6 +224,8 @@ class World:
         rollout = self.state.rollout
         assert rollout is not None
         step, wait = rollout.plan[rollout.cursor], rollout.waiting
+        if wait is not None and wait.nodes:
+            return []  # the answer is about these nodes
         doubted = {index for index, done in rollout.done.items() if done.outcome != "ok"}
         if wait is not None and wait.kind == "question":
             doubted |= {action.index for action in rollout.open.values()}
