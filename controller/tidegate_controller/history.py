@@ -33,8 +33,8 @@ PART = "history"  # its name in a snapshot
 def find_rollout(
     path: Path, stream: str, started_version: int, heard: Callable[[str], str] = lambda _: ""
 ) -> RolloutView:
-    """The rollout that the stream's event of this version has started, or queued. `heard`: the end of what an
-    action's script was heard to write, where no result says it. Errors: `LogError`."""
+    """The rollout that the stream's event of this version has started, or queued. `heard`: the end
+    of what an action's script was heard to write, where no result says it. Errors: `LogError`."""
     version, rollout = started_version - 1, ""
     fold: Fold | None = None
     waits: RolloutView | None = None
@@ -251,7 +251,8 @@ class Fold:
                 self._take_of_nodes(event)
 
     def _take_of_nodes(self, event: ev.Event) -> None:
-        """A freeze holds it up or not any more; a node is left out; or those are back for which alone a person was asked."""
+        """A freeze holds it up, or not any more; a node is left out; or those are back for which
+        alone a person was asked."""
         match event:
             case ev.Frozen():
                 self._freeze = f"the {event.window.named}"
@@ -260,9 +261,8 @@ class Fold:
                 self._freeze = ""
                 self._asks(self._question, self._answers)
                 if event.by:
-                    self.view.notes.append(
-                        f"went on in spite of a freeze, says {event.by}: {event.reason}"
-                    )
+                    why = f"{event.by}: {event.reason}"
+                    self.view.notes.append(f"went on in spite of a freeze, says {why}")
             case ev.NodeDropped():
                 self.view.dropped[event.node] = event.why
             case ev.NodeReturned() if self._kind == "lost" and event.node in self._left_out:

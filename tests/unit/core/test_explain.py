@@ -8,7 +8,6 @@ from event_views import views
 
 from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.core import inputs as i
-from tidegate_controller.core import types as t
 from tidegate_controller.core.cleaned import CleanedUp, Thing
 
 BY_HAND = msgspec.structs.replace(TRAFFIC, adapter="none", directory="")

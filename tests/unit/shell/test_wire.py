@@ -4,8 +4,8 @@ import pytest
 from core_values import SETTINGS, SPEC, place, release
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.cleaned import Stayed
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.cleaned import Stayed
 from tidegate_controller.core.spec import Hooks, Keep, Service
 from tidegate_controller.wire import (
     ERROR_CHARS,
