@@ -1,8 +1,8 @@
 """Tells each stream when its freezes are, as the wall clock is now.
 
 Engine time stands still while no controller runs, and a wall clock may be stepped; so it is
-reckoned anew at a start, at each deployment, and from time to time. Started by `server`; `calendar_for` is
-called by whoever makes an input that needs one.
+reckoned anew at a start, at each deployment, and from time to time. Started by `server`;
+`calendar_for` is called by whoever makes an input that needs one.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ LOOK_SECONDS = 5.0  # between looks: so much later may a freeze be seen to follo
 
 
 def calendar_for(engine: Engine, state: t.State, spec: Spec) -> Calendar:
-    """Of a configuration that is asked for. Raises `UsageError` where a time zone is not known on this machine."""
+    """Of a configuration that is asked for. Raises `UsageError` where a time zone is not known on
+    this machine."""
     return calendar_of(spec.freeze, state.freeze, engine.outside.wall_seconds(), engine.now())
 
 

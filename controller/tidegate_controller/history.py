@@ -251,7 +251,7 @@ class Fold:
                 self._take_of_nodes(event)
 
     def _take_of_nodes(self, event: ev.Event) -> None:
-        """A freeze holds it up or not any more; a node is left out; or those are back for which
+        """A freeze holds it up, or not any more; a node is left out; or those are back for which
         alone a person was asked."""
         match event:
             case ev.Frozen():
@@ -261,9 +261,8 @@ class Fold:
                 self._freeze = ""
                 self._asks(self._question, self._answers)
                 if event.by:
-                    self.view.notes.append(
-                        f"went on in spite of a freeze, says {event.by}: {event.reason}"
-                    )
+                    why = f"{event.by}: {event.reason}"
+                    self.view.notes.append(f"went on in spite of a freeze, says {why}")
             case ev.NodeDropped():
                 self.view.dropped[event.node] = event.why
             case ev.NodeReturned() if self._kind == "lost" and event.node in self._left_out:
