@@ -59,8 +59,12 @@ class Balancer:
         }
 
     def write(self, weights: Mapping[str, int]) -> None:
-        self.late.clear()
+        self.take_note()
         self._do(dict(weights), late=False)
+
+    def take_note(self) -> None:
+        """It is told something else: what it was told before is over, or is done soon."""
+        self.late.clear()
         for told in self.overtaking:
             self._overtake(told, self.rng.uniform(0.5, OVERTAKES_SECONDS))
 
@@ -142,7 +146,7 @@ class Adapter:
         if mood == "slow":
             await asyncio.sleep(balancer.rng.uniform(1.0, 15.0))
         if mood == "lies":
-            balancer.late.clear()
+            balancer.take_note()
         else:
             balancer.write(wanted)
         await balancer.answer()
