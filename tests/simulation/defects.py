@@ -20,13 +20,13 @@ from tidegate_agent.journal import Journal
 from tidegate_agent.service import Service
 from tidegate_controller import effects, engine
 from tidegate_controller.clock import EngineClock, wall_now
-from tidegate_controller.core import decide, draft, evolve, guards, requests
+from tidegate_controller.core import decide, draft, evolve, guards, requests, works
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.strategies import parts
+from tidegate_controller.core.strategies import parts, rolling
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.nodes import Nodes
@@ -277,6 +277,71 @@ def in_place(patch: Patch) -> None:
     patch.setattr(parts, "target_place", lambda _, __, node: t.Place.of(node, "blue"))
 
 
+def no_floor(patch: Patch) -> None:
+    """All nodes are treated at once, whoever serves meanwhile."""
+    patch.setattr(rolling, "waves_in", lambda _, __, nodes, ___=(): [list(nodes)] if nodes else [])
+    patch.setitem(guards.GUARDS, "floor", lambda *_: guards.NOW)
+
+
+def both_slots(patch: Patch) -> None:
+    """In place, too, the new release is started beside the old one."""
+    patch.setattr(rolling, "in_place", lambda *_: [])
+    patch.setitem(guards.GUARDS, "alone", lambda *_: guards.NOW)
+
+
+def deaf_to_pause(patch: Patch) -> None:
+    """A rollout that is paused goes on."""
+    patch.setattr(decide, "is_paused", lambda _: False)
+
+
+def deaf_to_people(patch: Patch) -> None:
+    """Nobody is heard who answers."""
+    patch.setitem(decide.HANDLERS, i.Answer, lambda *_: None)
+
+
+def no_quarantine(patch: Patch) -> None:
+    """What was bad may come back."""
+    patch.setattr(requests, "refuse_quarantined", lambda *_: None)
+
+
+def no_locks(patch: Patch) -> None:
+    """Who holds a lock does not matter."""
+    patch.setattr(requests, "refuse_locked", lambda *_: None)
+
+
+def no_memory_of_requests(patch: Patch) -> None:
+    """A request that comes once more is a new one."""
+    patch.setattr(requests, "is_repeated", lambda *_: False)
+
+
+def greedy_converge(patch: Patch) -> None:
+    """Nodes that are brought what they owe take all traffic."""
+    patch.setattr(parts, "whole", lambda _, __, targets: dict.fromkeys(targets, parts.FULL))
+
+
+def nobody_dropped(patch: Patch) -> None:
+    """Nodes that a rollout goes on without get its traffic all the same."""
+    patch.setattr(works, "_without_dropped", lambda _, __, weights: weights)
+    patch.setitem(guards.GUARDS, "proven", lambda *_: guards.NOW)
+
+
+def always_undone(patch: Patch) -> None:
+    """A failure undoes a rollout that is to stop."""
+    usual = decide._fail
+
+    def undo(draft: Any, step: Any, fault: str, blame: Any = "", *, stops: bool = False) -> None:
+        del stops
+        usual(draft, step, fault, blame)
+
+    patch.setattr(decide, "_fail", undo)
+
+
+def nothing_owed(patch: Patch) -> None:
+    """Nodes that a rollout went on without are forgotten."""
+    patch.setattr(decide, "debts_after_commit", lambda _: {})
+    patch.setattr(decide, "debts_left", lambda *_: {})
+
+
 def real_time(patch: Patch) -> None:
     """Something in the log is of this world, not of the simulated one."""
     patch.setattr(engine.Engine, "_at", lambda _: wall_now())
@@ -325,6 +390,17 @@ DEFECTS = [
     Defect(stumbling, ("no_unforeseen_error_is_logged",)),
     Defect(unstarted, ("no_request_fails",)),
     Defect(in_place, ("a_good_release_gets_everywhere",)),
+    Defect(no_floor, ("enough_nodes_stay_in_service",)),
+    Defect(both_slots, ("one_release_runs_in_place",)),
+    Defect(deaf_to_pause, ("a_paused_rollout_begins_nothing",)),
+    Defect(deaf_to_people, ("every_rollout_ends",)),
+    Defect(no_quarantine, ("what_was_bad_does_not_come_back_by_itself",)),
+    Defect(no_locks, ("a_lock_is_respected",)),
+    Defect(no_memory_of_requests, ("a_request_begins_one_rollout",)),
+    Defect(greedy_converge, ("a_converge_takes_nothing_from_others",)),
+    Defect(nobody_dropped, ("a_dropped_node_gets_no_new_traffic",)),
+    Defect(always_undone, ("what_stops_is_not_undone",)),
+    Defect(nothing_owed, ("every_node_runs_what_it_should_or_owes_it",)),
     Defect(real_time, ("a_seed_gives_the_same_log",)),
 ]
 

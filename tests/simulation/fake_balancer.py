@@ -1,8 +1,8 @@
 """A fake load balancer, and the adapter that moves it. What it really does is `truth`.
 
 It refuses, hangs, takes its time, or does nothing and says that it did. What it was told and has
-not done yet may happen any time, but not once it was told something else; except in the last mood,
-which no seed draws.
+not done yet may happen any time: mostly not once it was told something else, but in one mood also a
+few seconds after that. The last mood, which no seed draws, is later than anybody reckons with.
 """
 
 import asyncio
@@ -15,9 +15,23 @@ from virtual_time import OUTSIDE, VirtualLoop
 from tidegate_controller.errors import TrafficError
 
 Mood = Literal[
-    "refuses", "hangs", "hangs and does it later", "lies", "slow", "hangs and does it in the end"
+    "refuses",
+    "hangs",
+    "hangs and does it later",
+    "hangs and does it after the next",
+    "lies",
+    "slow",
+    "hangs and does it in the end",
 ]
-MOODS: tuple[Mood, ...] = ("refuses", "hangs", "hangs and does it later", "lies", "slow")
+MOODS: tuple[Mood, ...] = (
+    "refuses",
+    "hangs",
+    "hangs and does it later",
+    "hangs and does it after the next",
+    "lies",
+    "slow",
+)
+OVERTAKES_SECONDS = 8.0  # so long after the next move one that came before it may still be done
 
 Weights = dict[str, int]
 
@@ -35,16 +49,39 @@ class Balancer:
         self.moods: list[Mood] = []  # of the next moves
         self.late: list[Weights] = []  # told, answered with an error, and perhaps done yet
         self.late_seconds = 60.0  # until what it does in the end is done
+        self.overtaking: list[Weights] = []  # likewise, and once it is told something else
         self.dead = False  # refuses everything
         self._on_change = on_change
 
     def may_serve(self) -> set[str]:
         """Addresses that get traffic, or may any moment."""
-        return {address for weights in (self.truth, *self.late) for address in weights}
+        return {
+            address for weights in (self.truth, *self.late, *self.overtaking) for address in weights
+        }
 
     def write(self, weights: Mapping[str, int]) -> None:
-        self.late.clear()
+        self.take_note()
         self._do(dict(weights), late=False)
+
+    def take_note(self) -> None:
+        """It is told something else: what it was told before is over, or is done soon."""
+        self.late.clear()
+        for told in self.overtaking:
+            self._overtake(told, self.rng.uniform(0.5, OVERTAKES_SECONDS))
+
+    def write_after_the_next(self, weights: Mapping[str, int]) -> None:
+        """Or in a while, where there is none."""
+        told = dict(weights)
+        self.overtaking.append(told)
+        self._overtake(told, self.rng.uniform(1.0, 60.0))
+
+    def _overtake(self, told: Weights, seconds: float) -> None:
+        def act() -> None:
+            if any(told is other for other in self.overtaking):
+                self.overtaking = [other for other in self.overtaking if other is not told]
+                self._do(told, late=True)
+
+        self.loop.call_later(seconds, act, context=OUTSIDE)
 
     def write_later(
         self, weights: Mapping[str, int], seconds: float, *, anyhow: bool = False
@@ -101,13 +138,16 @@ class Adapter:
         if mood == "hangs and does it later":
             balancer.write_later(wanted, balancer.rng.uniform(1.0, 60.0))
             await asyncio.sleep(3600.0)
+        if mood == "hangs and does it after the next":
+            balancer.write_after_the_next(wanted)
+            await asyncio.sleep(3600.0)
         if mood == "hangs and does it in the end":
             balancer.write_later(wanted, balancer.late_seconds, anyhow=True)
             await asyncio.sleep(3600.0)
         if mood == "slow":
             await asyncio.sleep(balancer.rng.uniform(1.0, 15.0))
         if mood == "lies":
-            balancer.late.clear()
+            balancer.take_note()
         else:
             balancer.write(wanted)
         await balancer.answer()

@@ -14,7 +14,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.inputs import Tick
-from tidegate_controller.core.releases import active_release, previous_release
+from tidegate_controller.core.releases import active_release, previous_release, quarantine_of
 from tidegate_controller.core.shares import rounded_up
 from tidegate_controller.log import Batch, Record
 from tidegate_controller.stream import Stream
@@ -398,10 +398,12 @@ def _names(link: Path, slot: str) -> bool:
 
 
 def what_to_go_back_to_is_known(world: "World", stream: str) -> None:
-    """After two deployments that succeeded there is one to go back to."""
+    """After two deployments that succeeded there is one to go back to, unless it is quarantined."""
     state = world.controller.engine.state(stream)
-    revisions = {release.revision for release in world.judge.past(stream).committed}
-    if len(revisions) > 1 and previous_release(state) is None:
+    revisions = {release.revision for release in world.judge.past(stream).committed[:-1]}
+    left = [r for r in revisions if quarantine_of(state, r, "rollback") is None]
+    last = world.judge.past(stream).committed[-1].revision
+    if any(revision != last for revision in left) and previous_release(state) is None:
         world.fail(what_to_go_back_to_is_known, stream)
 
 

@@ -384,7 +384,21 @@ async def test_a_controller_that_starts_with_a_clock_an_hour_back_fails_nothing(
     assert stage.serving == {"a": "2", "b": "2"}
 
 
-def test_a_move_that_times_out_and_is_done_after_the_next_one_is_not_noticed() -> None:
+@on_stage("a")
+async def test_a_move_that_times_out_and_is_done_after_the_next_one_hurts_nobody(
+    stage: Stage,
+) -> None:
+    """Nothing is stopped until traffic was written once more, and stays so."""
+    await stage.deployed("1")
+    stage.world.balancer(stage.app.stream).moods.append("hangs and does it after the next")
+    assert await stage.deploy("2") == "rolled_back"
+    await stage.sleep(60.0)
+    assert stage.serving == {"a": "1"}
+    await stage.settled()
+    assert stage.running("a") == ["1"]
+
+
+def test_a_move_that_times_out_and_is_done_long_after_the_next_one_is_not_noticed() -> None:
     """A limit that is known: the balancer says after the second move what it should, and does the
     first one later all the same. What was stopped by then gets its traffic."""
 

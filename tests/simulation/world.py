@@ -45,6 +45,7 @@ from tidegate_controller.core.spec import (
     Spec,
     Traffic,
 )
+from tidegate_controller.core.works import work_now
 from tidegate_controller.errors import CheckFailed
 from tidegate_controller.log import Batch, Record, read_log
 
@@ -187,12 +188,16 @@ class World:
             found = self.state(stream).rollout
             if found is None or found.id != rollout:
                 continue
-            for work in found.plan[found.cursor].works:
-                if work.verb == "route":
-                    shares = {p: share for p, share in (work.weights or {}).items() if share}
-                    self.balancer(stream).write(
-                        {self.address(stream, place): share for place, share in shares.items()}
-                    )
+            step = found.plan[found.cursor]
+            for index, done in found.done.items():
+                work = work_now(self.state(stream), step, index)
+                if work is None or work.verb != "route" or done.outcome == "ok":
+                    continue
+                self.judge.by_hand = True
+                shares = {p: share for p, share in (work.weights or {}).items() if share}
+                named = {self.address(stream, place): share for place, share in shares.items()}
+                self.balancer(stream).write({a: share for a, share in named.items() if a})
+                self.judge.by_hand = False
 
     def program(self, app: str, version: str, **behaviour: Any) -> Program:
         return self.programs.add(Program(app=app, version=version, **behaviour))
