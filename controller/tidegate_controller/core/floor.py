@@ -71,13 +71,14 @@ def breach(state: t.State, weights: t.Weights) -> str:
 
 
 def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place, int]:
-    """Of `more`, places that nobody can ask how they are and that may well serve: as many as it
-    takes, lest a move to these weights breaks the floor."""
+    """Of `more`, places that may well serve, on nodes that otherwise would not for certain: as many
+    as it takes, lest a move to these weights breaks the floor."""
+    serving = {place.node for place, share in weights.items() if share and is_well(state, place)}
     kept: dict[t.Place, int] = {}
     for place, share in more.items():
         known = place_of(state, place)
-        unsure = known.healthy is None and known.running is not False
-        if unsure and breach(state, {**weights, **kept}):
+        may_serve = known.healthy is not False and known.running is not False
+        if may_serve and place.node not in serving and breach(state, {**weights, **kept}):
             kept[place] = share
     return kept
 
