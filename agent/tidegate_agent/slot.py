@@ -338,8 +338,7 @@ class Slot:
         return Service(record, self.node, self.folder, self.output, self.host)
 
     def _hold(self, record: SlotRecord) -> None:
-        """Remember what runs, in the journal too if it can be written: it is found again by its
-        token in any case."""
+        """Remember what runs; in the journal if it can be written, as the token finds it too."""
         self.record = record
         try:
             self._journal.save_slot(record)

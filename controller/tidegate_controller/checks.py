@@ -7,6 +7,7 @@ its deadline, and then a person is. What a program is given and has to answer: d
 import asyncio
 import shlex
 import shutil
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
@@ -31,8 +32,20 @@ class NoVerdict(Exception):
         self.output_tail = output_tail
 
 
-async def run(stream: str, state: t.State, name: str) -> None:
-    """Return when the check has passed. Raises `CheckFailed`, or `AskPerson` without a verdict."""
+async def ask(check: Check, name: str, variables: Mapping[str, str]) -> None:
+    """Put the check once; return when it passes. Raises `CheckFailed` or `NoVerdict`."""
+    if check.http:
+        await _request(check, name)
+    else:
+        await _program(check, name, variables)
+
+
+Ask = Callable[[Check, str, Mapping[str, str]], Awaitable[None]]
+
+
+async def run(stream: str, state: t.State, name: str, put: Ask = ask) -> None:
+    """Return when the check has passed. Raises `CheckFailed`, or `AskPerson` without a verdict.
+    `put`: what asks once, as `ask` does."""
     rollout = state.rollout
     assert rollout is not None
     check = rollout.spec.checks[name]
@@ -40,7 +53,7 @@ async def run(stream: str, state: t.State, name: str) -> None:
     deadline = loop.time() + check.deadline_seconds
     while True:
         try:
-            await _ask(check, name, _variables(stream, rollout))
+            await put(check, name, _variables(stream, rollout))
         except NoVerdict as unsure:
             if loop.time() + check.every_seconds >= deadline:
                 raise AskPerson(f"the check {name} gave no verdict: {unsure}") from unsure
@@ -62,14 +75,7 @@ def _variables(stream: str, rollout: t.Rollout) -> dict[str, str]:
     }
 
 
-async def _ask(check: Check, name: str, variables: dict[str, str]) -> None:
-    if check.http:
-        await _request(check, name)
-    else:
-        await _program(check, name, variables)
-
-
-async def _program(check: Check, name: str, variables: dict[str, str]) -> None:
+async def _program(check: Check, name: str, variables: Mapping[str, str]) -> None:
     shown = shlex.join(check.command)[:SHOWN_CHARS]
     if shutil.which(check.command[0]) is None:
         raise NoVerdict(f"there is no program {check.command[0]!r} that may be run here")

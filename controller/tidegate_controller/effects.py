@@ -58,7 +58,7 @@ class Effects:
         error = output_tail = ""
         try:
             if action.work.verb == "check":
-                await checks.run(stream, state, action.work.check)
+                await checks.run(stream, state, action.work.check, self._outside.ask)
             else:
                 await self._perform(stream, state, action)
         except CheckFailed as failure:

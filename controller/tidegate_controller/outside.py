@@ -8,7 +8,7 @@ tests gives the engine another world; all else of the controller is the same the
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tidegate_controller import clock, proof
+from tidegate_controller import checks, clock, proof
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic as TrafficSpec
 from tidegate_controller.traffic import Traffic, adapter_of
@@ -20,6 +20,7 @@ class Outside:
 
     traffic: Callable[[TrafficSpec], Traffic] = adapter_of
     prove: Callable[[str, t.Release, t.Place, str], Awaitable[None]] = proof.prove
+    ask: checks.Ask = checks.ask
     boot_seconds: Callable[[], float] = clock.boot_seconds
     wall_seconds: Callable[[], float] = clock.wall_seconds
 

@@ -56,6 +56,22 @@ def test_a_clean_up_as_json_is_as_promised(desk: Desk) -> None:
     assert [node["state"] for node in answer.json["nodes"]] == ["ok"]
 
 
+def test_without_an_app_all_are_cleaned_up(desk: Desk) -> None:
+    for name in ("one", "two"):
+        app = desk.app(name, rollout=AT_ONCE)
+        app.deployed("1")
+        settled(app)
+    answer = desk.type("cleanup")
+    assert (answer.code, answer.err) == (0, "")
+    for name in ("one", "two"):
+        line = f"asked 1 of 1 nodes of {name}@test to remove what need not be kept"
+        assert line in answer.out.splitlines()
+    answer = desk.type("cleanup", "--json")
+    found = {each["app"]: each for each in answer.json["apps"]}
+    assert [misfits(found[name], shapes.CLEANUP) for name in ("one", "two")] == [[], []]
+    assert desk.type("cleanup", "-e", "test").code == 2
+
+
 def test_what_a_slot_held_is_backed_up_where_that_is_asked_for(desk: Desk) -> None:
     kept(desk, "kept", {"backups": 1})
     folder = desk.folder / "nodes" / "web-1" / "backups" / "kept"

@@ -21,19 +21,53 @@ if TYPE_CHECKING:
     from world import World
 
 RESTING = ("idle", "chores")
-STEPS = ("preflight", "settle", "prepare", "migrate", "start", "shift", "switch", "soak", "verify")
-PHASES = (*RESTING, *STEPS, "shift-back", "waiting")
+# Without the number of their wave; those of the way back as one, as are those of a rehearsal.
+STEPS = (
+    *("preflight", "settle", "prepare", "migrate", "start", "shift", "switch", "soak", "verify"),
+    *("check", "drain", "stop", "admit", "rehearsal", "back"),
+)
+WAITING = ("question", "approval", "promotion", "failure", "lost")
+PHASES = (*RESTING, *STEPS, *WAITING, "paused")
 # Requests that are refused, or change nothing, while a rollout runs.
-ONLY_AT_REST = ("Deploy", "Rollback", "CleanUp", "NodeRemoved")
+ONLY_AT_REST = ("Rollback", "CleanUp", "NodeRemoved", "Converge")
+# Inputs that lead to something but in these phases, beside "idle" and "chores".
+ONLY_IN = {
+    "Answer": (*WAITING, "soak"),
+    "Deploy": ("approval", "failure", "promotion", "question", "paused"),  # supersedes it
+    "Resume": ("paused",),
+    "Abort": (*STEPS, *WAITING, "paused"),
+    "Pause": (*STEPS, *WAITING),
+}
+NEVER_AT_REST = ("Answer", "Resume", "Abort", "Pause")
+# What leads to nothing where nothing is awaited, or where nothing is done but waiting.
+NOTHING = {
+    "Tick": ("idle", "approval", "promotion", "failure"),
+    "Result": ("idle", "soak", "approval", "promotion"),
+}
+ELSEWHERE = ("Restore", "Reconcile")  # of backups: other tests
 
 
 def phase_of(state: t.State | None) -> str:
     if state is None or state.rollout is None:
         return "chores" if state is not None and state.chores else "idle"
     rollout = state.rollout
+    if rollout.paused is not None:
+        return "paused"
     if rollout.waiting is not None:
-        return "waiting"
-    return rollout.plan[rollout.cursor].id if rollout.cursor < len(rollout.plan) else "idle"
+        return rollout.waiting.kind
+    if rollout.cursor >= len(rollout.plan):
+        return "idle"
+    step = rollout.plan[rollout.cursor].id.rstrip("0123456789").rstrip("-")
+    if step.startswith(("rehearse-", "return-")):
+        return "rehearsal"
+    return "back" if step.endswith("-back") else step.replace("approve", "approval")
+
+
+def strategy_of(state: t.State | None) -> str:
+    if state is None or state.rollout is None:
+        return ""
+    rollout = state.rollout
+    return "groups" if rollout.spec.slots else rollout.strategy
 
 
 def rows() -> list[tuple[str, str]]:
@@ -41,17 +75,35 @@ def rows() -> list[tuple[str, str]]:
     found = []
     for kind in HANDLERS:
         name = kind.__name__
+        if name in ELSEWHERE:
+            continue
         for phase in PHASES:
             at_rest = phase in RESTING
-            if name in ONLY_AT_REST and not at_rest:
+            if at_rest and name in NEVER_AT_REST:
                 continue
-            if name == "Answer" and phase != "waiting":
+            if not at_rest and (name in ONLY_AT_REST or phase not in ONLY_IN.get(name, PHASES)):
                 continue
-            if phase == "idle" and name in ("Tick", "Result"):
-                continue  # nothing is awaited
-            if (name, phase) == ("Result", "soak"):
-                continue  # a step without works
-            found.append((name, phase))
+            if phase not in NOTHING.get(name, ()):
+                found.append((name, phase))
+    return found
+
+
+def strategy_rows() -> list[tuple[str, str, str]]:
+    """Every (kind, strategy, step) that is to be met."""
+    usual = ("preflight", "prepare", "start", "switch", "soak", "verify")
+    moves = {"blue-green": "shift", "groups": "shift", "canary": "shift", "rolling": "admit"}
+    found = []
+    for strategy, move in moves.items():
+        steps = {
+            "deploy": (*usual, move, "settle", "migrate", "check", "approval", "back"),
+            "rollback": ("preflight", "prepare", "start", "switch", move, "settle", "back"),
+            "converge": (*usual, move, "back"),
+        }
+        if strategy in ("canary", "rolling"):
+            steps["deploy"] = (*steps["deploy"], "rehearsal", "promotion")
+        if strategy == "rolling":
+            steps = {kind: (*these, "stop", "drain") for kind, these in steps.items()}
+        found += [(kind, strategy, step) for kind, these in steps.items() for step in these]
     return found
 
 
@@ -60,6 +112,8 @@ class Covered:
     """A `judge.Seen` and `scenario.Notes`."""
 
     transitions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    # (kind, strategy, step, event)
+    strategies: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)  # (fault, phase)
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -71,6 +125,9 @@ class Covered:
         phase, name = phase_of(state), type(cause).__name__
         for event in events:
             self.transitions[name, phase, type(event).__name__] += 1
+            if state is not None and state.rollout is not None:
+                key = (state.rollout.kind, strategy_of(state), phase, type(event).__name__)
+                self.strategies[key] += 1
 
     def fault(self, name: str, world: "World") -> None:
         self.faults[name] += 1
@@ -81,6 +138,7 @@ class Covered:
 
     def add(self, other: "Covered") -> None:
         self.transitions += other.transitions
+        self.strategies += other.strategies
         self.pairs += other.pairs
         self.faults += other.faults
 
@@ -94,6 +152,10 @@ class Covered:
         all_pairs = [(name, phase) for name in FAULTS for phase in PHASES]
         never = [pair for pair in all_pairs if not self.pairs[pair]]
         seldom = [pair for pair in all_pairs if 0 < self.pairs[pair] < 50]
+        steps = Counter[tuple[str, str, str]]()
+        for (of, strategy, step, _), count in self.strategies.items():
+            steps[of, strategy, step] += count
+        unmet = [row for row in strategy_rows() if not steps[row]]
         return [
             f"faults       {sum(self.faults.values())}: "
             + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())),
@@ -101,12 +163,14 @@ class Covered:
             f"never: {_listed(missed)}",
             f"transitions  {len(self.transitions)} different (input, phase, event), "
             f"{sum(self.transitions.values())} in all; {len(kinds)} kinds of events",
+            f"strategies   {len(strategy_rows()) - len(unmet)} of {len(strategy_rows())} (kind, "
+            f"strategy, step); {len(self.strategies)} with what followed; never: {_listed(unmet)}",
             f"pairs        {len(all_pairs) - len(never)} of {len(all_pairs)} (fault, phase); "
             f"{len(seldom)} of them fewer than 50 times; never: {_listed(never)}",
         ]
 
 
-def _listed(pairs: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} in {phase}" for name, phase in pairs[:12]) + (
+def _listed(pairs: Sequence[tuple[str, ...]]) -> str:
+    return ", ".join(" in ".join(pair) for pair in pairs[:12]) + (
         f" and {len(pairs) - 12} more" if len(pairs) > 12 else "" if pairs else "none"
     )

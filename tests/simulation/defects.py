@@ -25,7 +25,8 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.strategies import blue_green
+from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.strategies import parts
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.nodes import Nodes
@@ -181,12 +182,12 @@ def moves_of_its_own(patch: Patch) -> None:
 
 def unproven(patch: Patch) -> None:
     """Slots whose start failed get traffic all the same."""
-    usual = blue_green._bring_up
+    usual = parts.start
 
     def lenient(state: Any, goal: Any, fresh: Any) -> Any:
-        return [replace(s, failures_allowed=99) for s in usual(state, goal, fresh)]
+        return replace(usual(state, goal, fresh), failures_allowed=99)
 
-    patch.setattr(blue_green, "_bring_up", lenient)
+    patch.setattr(parts, "start", lenient)
     patch.setitem(guards.GUARDS, "proven", lambda *_: guards.NOW)
     patch.setattr(ControllerLife, "_prove", _anything)
 
@@ -263,9 +264,9 @@ def unstarted(patch: Patch) -> None:
     """What a slot has run before it is taken to run still."""
 
     def runs(state: Any, release: Any, place: Any) -> bool:
-        return bool(blue_green.place_of(state, place).revision == release.revision)
+        return bool(place_of(state, place).revision == release.revision)
 
-    patch.setattr(blue_green, "runs", runs)
+    patch.setattr(parts, "runs", runs)
     patch.setattr(evolve, "gaining", lambda *_: [])  # it has not passed, so it cannot fail again
     patch.setitem(guards.GUARDS, "proven", lambda *_: guards.NOW)
     patch.setattr(ControllerLife, "_prove", _anything)
@@ -273,7 +274,7 @@ def unstarted(patch: Patch) -> None:
 
 def in_place(patch: Patch) -> None:
     """A release is to go where the present one serves, which nothing may touch."""
-    patch.setattr(blue_green, "target_place", lambda _, __, node: t.Place.of(node, "blue"))
+    patch.setattr(parts, "target_place", lambda _, __, node: t.Place.of(node, "blue"))
 
 
 def real_time(patch: Patch) -> None:

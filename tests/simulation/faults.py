@@ -8,6 +8,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from drawn import labels_of
 from fake_balancer import MOODS
 from virtual_time import OUTSIDE
 
@@ -145,7 +146,7 @@ def node_added(world: "World", rng: Random) -> str:
     name = f"n{len(world.machines) + 1}"
     if len(world.machines) >= 14:
         return "no room"
-    world.add_node(name)
+    world.add_node(name, labels_of(len(world.machines) + 1))
     app = rng.choice([world.apps[stream] for stream in sorted(world.apps)])
     app.nodes = [*app.nodes, name]
     return name
@@ -239,6 +240,12 @@ def balancer_dead(world: "World", rng: Random) -> str:
     return f"for {_for_a_while(world, rng, 90.0, over):.0f} s"
 
 
+def no_verdict(world: "World", rng: Random) -> str:
+    """The next checks cannot say."""
+    world.verdicts += [rng.choice(["hangs", "gave up"]) for _ in range(rng.choice([1, 3, 8]))]
+    return f"{len(world.verdicts)} times"
+
+
 def app_crash(world: "World", rng: Random) -> str:
     found = [(m, s) for m in world.machines.values() for s in m.services.values() if s.alive]
     if not found:
@@ -281,6 +288,7 @@ FAULTS: dict[str, tuple[Fault, float]] = {
     "no artifacts": (no_artifacts, 1.0),
     "balancer mood": (balancer_mood, 4.0),
     "balancer dead": (balancer_dead, 1.0),
+    "no verdict": (no_verdict, 0.7),
     "app crash": (app_crash, 2.0),
     "app flaps": (app_flaps, 2.0),
 }

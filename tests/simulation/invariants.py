@@ -15,6 +15,7 @@ from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.inputs import Tick
 from tidegate_controller.core.releases import active_release, previous_release
+from tidegate_controller.core.shares import rounded_up
 from tidegate_controller.log import Batch, Record
 from tidegate_controller.stream import Stream
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -47,6 +48,42 @@ def one_rollout_at_a_time(judge: "Judge", stream: str, past: "Past", event: ev.S
         judge.world.fail(one_rollout_at_a_time, f"{stream}: {event.rollout} in {past.rollout}")
 
 
+def a_request_begins_one_rollout(
+    judge: "Judge", stream: str, past: "Past", event: ev.Started
+) -> None:
+    """However often a request comes, it begins one rollout."""
+    if event.request_id and event.request_id in past.asked:
+        judge.world.fail(a_request_begins_one_rollout, f"{stream}: {event.request_id}")
+
+
+def what_was_bad_does_not_come_back_by_itself(
+    judge: "Judge", stream: str, past: "Past", event: ev.Started
+) -> None:
+    """A release that was rolled back from, or is quarantined, is not brought back but by a person
+    who rolls back to it, or has lifted that."""
+    revision = event.release.revision
+    barred = past.barred.intersection([(revision.digest, ""), (revision.digest, revision.config)])
+    if barred and event.kind != "rollback":
+        detail = f"{stream}: {event.rollout} {event.kind} {event.release.version}"
+        judge.world.fail(what_was_bad_does_not_come_back_by_itself, detail)
+
+
+def a_lock_is_respected(judge: "Judge", stream: str, past: "Past", event: ev.Started) -> None:
+    """While somebody holds the lock, nobody else begins a rollout, nor does the engine."""
+    if past.lock and event.requested_by != past.lock:
+        detail = f"{stream}: {event.rollout} by {event.requested_by}, locked by {past.lock}"
+        judge.world.fail(a_lock_is_respected, detail)
+
+
+def what_stops_is_not_undone(judge: "Judge", stream: str, past: "Past") -> None:
+    """Where a failure is to stop a rollout, nothing is undone, unless a person says so."""
+    started = past.started
+    if started is None or past.undoing or past.given_up or started.kind == "converge":
+        return
+    if started.spec.policy.on_failure == "stop":
+        judge.world.fail(what_stops_is_not_undone, f"{stream}: {started.rollout}")
+
+
 def fences_rise(judge: "Judge", stream: str, past: "Past", action: t.Action) -> None:
     """A later action has a higher fence, and an id of its own."""
     if action.fence <= past.fence or action.id in judge.issued:
@@ -70,8 +107,11 @@ def a_late_result_changes_nothing(
 def a_paused_rollout_begins_nothing(
     judge: "Judge", stream: str, past: "Past", action: t.Action
 ) -> None:
-    """A rollout that waits for a person issues nothing new; but moving traffic back goes on."""
+    """A rollout that is paused issues nothing new, nor does what is left of those before. One that
+    waits for a person does not either; but moving traffic back goes on."""
     chore = action.step.count("/") > 0
+    if past.paused:
+        judge.world.fail(a_paused_rollout_begins_nothing, f"{stream}: paused: {action.work.verb}")
     if past.waiting and not past.undoing and not chore:
         judge.world.fail(a_paused_rollout_begins_nothing, f"{stream}: {action.work.verb}")
 
@@ -89,7 +129,8 @@ def every_wait_has_an_end(judge: "Judge", stream: Stream) -> None:
     """Every wait has a deadline, and a timer for it, or waits for a person."""
     state = stream.state
     due = next_deadline(state)
-    if state.rollout is not None and state.rollout.waiting is None and due is None:
+    person = state.rollout is not None and (state.rollout.waiting or state.rollout.paused)
+    if state.rollout is not None and not person and due is None:
         judge.world.fail(every_wait_has_an_end, f"{stream.name}: no deadline in {state.rollout.id}")
     if due is not None and not stream.fault and (stream.timer is None or stream.timer.cancelled()):
         judge.world.fail(every_wait_has_an_end, f"{stream.name}: due at {due}, and no timer")
@@ -141,6 +182,17 @@ def a_slot_runs_one_process(judge: "Judge", machine: Machine, what: str) -> None
             judge.world.fail(a_slot_runs_one_process, f"{machine.name}: {what}")
 
 
+def one_release_runs_in_place(judge: "Judge", machine: Machine, stream: str, what: str) -> None:
+    """Where nodes are treated in place, never do both slots of one run."""
+    if not judge.past(stream).in_place:
+        return
+    app = stream.partition("@")[0]
+    for service in machine.services.values():
+        if service.alive and service.app == app and what != f"{app} in {service.slot}":
+            detail = f"{machine.name}: {what} while {service.slot} runs"
+            judge.world.fail(one_release_runs_in_place, detail)
+
+
 def nothing_needed_is_deleted(judge: "Judge", past: "Past", node: str) -> None:
     """A cleanup leaves what runs, what serves and what to go back to."""
     machine = judge.world.machines.get(node)
@@ -182,6 +234,67 @@ def no_traffic_to_what_did_not_pass(
     for address, share in after.items():
         if share and not before.get(address) and address not in passed:
             judge.world.fail(no_traffic_to_what_did_not_pass, f"{stream}: {address}")
+
+
+def a_dropped_node_gets_no_new_traffic(
+    judge: "Judge", stream: str, past: "Past", action: t.Action
+) -> None:
+    """A rollout that goes on without a node gives it no traffic that it did not have before."""
+    if action.work.verb != "route" or past.undoing:
+        return
+    for place, share in (action.work.weights or {}).items():
+        if share and place.node in past.dropped and not past.served.get(place):
+            judge.world.fail(a_dropped_node_gets_no_new_traffic, f"{stream}: {place}")
+
+
+def a_converge_takes_nothing_from_others(
+    judge: "Judge", stream: str, before: dict[str, int], after: dict[str, int]
+) -> None:
+    """While nodes are brought what they owe, the others keep their traffic."""
+    started = judge.past(stream).started
+    if started is None or started.kind != "converge":
+        return
+    for address in sorted(set(before).difference(after)):
+        node = address.partition(":")[0]
+        if node not in started.nodes and _serves(judge, address):
+            judge.world.fail(a_converge_takes_nothing_from_others, f"{stream}: {address}")
+
+
+def _serves(judge: "Judge", address: str) -> bool:
+    """Whether a request would be answered there."""
+    node, _, port = address.partition(":")
+    machine = judge.world.machines[node]
+    return machine.problem_of(machine.service_at(int(port))) is None
+
+
+def _was_left_to_serve(judge: "Judge", address: str) -> bool:
+    """Whether it serves, or would but for its own fault."""
+    node, _, port = address.partition(":")
+    service = judge.world.machines[node].service_at(int(port))
+    return service is not None and (service.alive or service.own_fault)
+
+
+def enough_nodes_stay_in_service(
+    judge: "Judge", stream: str, before: dict[str, int], after: dict[str, int]
+) -> None:
+    """Where nodes are treated in place, no move takes so many out of service that fewer are left
+    than the floor says, in any zone. What a node or an app loses by itself is another matter, and
+    so is what is known to be unwell."""
+    past = judge.past(stream)
+    if not past.in_place or past.continued or past.started is None:
+        return
+    zones, share = past.started.zones, past.started.spec.waves.min_in_service
+    known = judge.world.state(stream).places
+    unwell = {k.address for k in known.values() if k.healthy is False or k.running is False}
+    left = {a.partition(":")[0] for a in after if _was_left_to_serve(judge, a)}
+    taking = {a.partition(":")[0] for a in after}
+    losing = {a.partition(":")[0] for a in before if a not in unwell and _serves(judge, a)} - taking
+    for zone in set(zones.values()) if share is not None else {None}:
+        inside = {node for node, its in zones.items() if zone is None or its == zone}
+        least = 1 if share is None else rounded_up(share, len(inside))
+        if losing & inside and len(left & inside) < least:
+            detail = f"{stream}: {after} of {before}, zone {zone}, at least {least}"
+            judge.world.fail(enough_nodes_stay_in_service, detail)
 
 
 def no_slot_is_stopped_under_traffic(judge: "Judge", machine: Machine, service: Running) -> None:
@@ -238,6 +351,7 @@ def every_node_runs_what_the_log_says(world: "World", stream: str) -> None:
     state = world.controller.engine.state(stream)
     release = active_release(state)
     assert release is not None
+    grouped = bool(state.spec and state.spec.slots)  # the idle group runs nothing
     truth = {world.address(stream, place) for place in state.settled}
     if set(world.balancer(stream).truth) != truth:
         detail = f"{stream}: traffic goes to {world.balancer(stream).truth}, not to {truth}"
@@ -248,12 +362,35 @@ def every_node_runs_what_the_log_says(world: "World", stream: str) -> None:
         alive = [s for s in machine.services.values() if s.alive and s.app == app]
         runs = [(s.slot, s.version) for s in alive]
         expected = [(p.slot, release.version) for p in state.settled if p.node == node]
-        if runs != expected or len(runs) != 1:
+        if runs != expected or (len(runs) != 1 and not grouped):
             detail = f"{stream}: {node} runs {runs}, not {expected}"
             world.fail(every_node_runs_what_the_log_says, detail)
         current = machine.folder / "apps" / app / "current"
-        if not _names(current, expected[0][0] if expected else ""):
+        if expected and not _names(current, expected[0][0]):
             world.fail(every_node_runs_what_the_log_says, f"{stream}: `current` on {node}")
+
+
+def every_node_runs_what_it_should_or_owes_it(world: "World", stream: str) -> None:
+    """Whatever has happened: each node that takes traffic has what the log says, or is known to be
+    unwell; or it is listed as owing."""
+    state = world.controller.engine.state(stream)
+    release = active_release(state)
+    if release is None or t.CONTROLLER in state.debts:
+        return
+    owing = {t.Place(of).node for of in state.debts}
+    for node in sorted(set(state.members) - owing):
+        places = [place for place, share in state.settled.items() if share and place.node == node]
+        if not places and not (state.spec and state.spec.slots):
+            detail = f"{stream}: {node} takes no traffic, and owes nothing"
+            world.fail(every_node_runs_what_it_should_or_owes_it, detail)
+        for place in places:
+            known, address = state.places[place], world.address(stream, place)
+            service = world.machines[node].service_at(int(address.partition(":")[2] or 0))
+            runs = service.version if service is not None else "nothing"
+            bad = known.running is False or known.healthy is False
+            if runs != release.version and not bad:
+                detail = f"{stream}: {place} runs {runs}, not {release.version}, and owes nothing"
+                world.fail(every_node_runs_what_it_should_or_owes_it, detail)
 
 
 def _names(link: Path, slot: str) -> bool:

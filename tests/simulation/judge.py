@@ -34,9 +34,42 @@ class Past:
     undoing: bool = False
     committed: list[t.Release] = field(default_factory=list)
     release: t.Release | None = None  # of the rollout that runs
+    started: ev.Started | None = None  # of the rollout that runs
+    served: t.Weights = field(default_factory=dict)  # before it
+    dropped: set[str] = field(default_factory=set)  # nodes that it goes on without
+    paused: bool = False
+    given_up: bool = False  # by a person
+    continued: bool = False  # a person has said that it goes on all the same
+    barred: set[tuple[str, str]] = field(default_factory=set)  # (digest, config or "" for any)
+    lock: str = ""  # who holds it
+    asked: set[str] = field(default_factory=set)  # request ids of rollouts
     endings: list[str] = field(default_factory=list)
     proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
     prepared: set[tuple[str, str]] = field(default_factory=set)  # (node, digest) that are there
+
+    @property
+    def in_place(self) -> bool:
+        """A rollout runs that treats nodes that serve one after the other, where they are."""
+        rolling = self.started is not None and self.started.spec.strategy == "rolling"
+        return rolling and any(self.served.values())
+
+    def begin(self, event: ev.Started, served: t.Weights) -> None:
+        self.rollout, self.release, self.started = event.rollout, event.release, event
+        self.served, self.dropped = served, set()
+        self.undoing = self.paused = self.given_up = self.continued = False
+        self.asked.add(event.request_id)
+
+    def bar(self, event: ev.Committed) -> None:
+        """Who goes back from a release does not want it again, but by a rollback."""
+        started = self.started
+        if started is None or started.kind != "rollback" or started.previous is None:
+            return
+        self.lift(started.release.revision.digest)
+        if started.previous.revision.digest != started.release.revision.digest:
+            self.barred.add((started.previous.revision.digest, ""))
+
+    def lift(self, digest: str) -> None:
+        self.barred = {known for known in self.barred if known[0] != digest}
 
     def forget(self, node: str) -> None:
         """What was on its disk may be gone."""
@@ -61,6 +94,7 @@ class Judge:
         self.pasts: dict[str, Past] = {}
         self.issued: dict[str, tuple[str, t.Action]] = {}  # every action of the log
         self.acted: dict[tuple[str, str], tuple[int, int]] = {}  # (node, stream) -> highest fence
+        self.ended: list[str] = []  # rollouts
         self.scripts: dict[str, int] = {}  # command -> how often its migration began
         self.clock = 0.0
         self.seq = 0
@@ -94,25 +128,56 @@ class Judge:
         past.version += 1
         if isinstance(event, ev.Started):
             invariants.one_rollout_at_a_time(self, stream, past, event)
-            past.rollout, past.undoing, past.release = event.rollout, False, event.release
+            invariants.a_request_begins_one_rollout(self, stream, past, event)
+            invariants.what_was_bad_does_not_come_back_by_itself(self, stream, past, event)
+            invariants.a_lock_is_respected(self, stream, past, event)
+            past.begin(event, self.world.state(stream).settled)
         elif isinstance(event, ev.ActionIssued):
             invariants.fences_rise(self, stream, past, event.action)
             invariants.a_paused_rollout_begins_nothing(self, stream, past, event.action)
+            invariants.a_dropped_node_gets_no_new_traffic(self, stream, past, event.action)
             self._issued(stream, past, event.action)
         elif isinstance(event, ev.ActionEnded):
             invariants.a_late_result_changes_nothing(self, stream, past, event)
             self._ended(past, event)
         elif isinstance(event, ev.Replanned):
+            invariants.what_stops_is_not_undone(self, stream, past)
             past.undoing, past.waiting = True, False
         elif isinstance(event, ev.Waiting):
             past.waiting = True
-        elif isinstance(event, ev.Answered | ev.StepEnded):
+        elif isinstance(event, ev.Answered | ev.StepEnded | ev.Approved):
             past.waiting = False
+            if isinstance(event, ev.Answered):
+                past.given_up |= event.answer == "abort"
+                past.continued |= event.answer == "continue"
         elif isinstance(event, ev.Committed) and past.release is not None:
             past.committed.append(past.release)
+            past.bar(event)
         elif isinstance(event, ev.Ended):
             past.rollout, past.release, past.waiting = "", None, False
+            past.started, past.paused = None, False
             past.endings.append(event.state)
+            self.ended.append(event.rollout)
+        else:
+            self._take_control(past, event)
+
+    def _take_control(self, past: Past, event: ev.Event) -> None:
+        if isinstance(event, ev.Paused):
+            past.paused = True
+        elif isinstance(event, ev.Resumed):
+            past.paused = False
+        elif isinstance(event, ev.Aborted):
+            past.given_up, past.paused = True, False
+        elif isinstance(event, ev.NodeDropped):
+            past.dropped.add(event.node)
+        elif isinstance(event, ev.Quarantined):
+            past.barred.add((event.quarantine.digest, event.quarantine.config))
+        elif isinstance(event, ev.QuarantineLifted):
+            past.lift(event.digest)
+        elif isinstance(event, ev.Locked):
+            past.lock = event.by
+        elif isinstance(event, ev.Unlocked):
+            past.lock = ""
         elif isinstance(event, ev.JournalReplaced):
             past.forget(event.node)
         elif isinstance(event, ev.NodeForgotten):
@@ -172,6 +237,8 @@ class Judge:
             stream, action = self.issued[name]
             key = (machine.name, stream)
             self.acted[key] = max(self.acted.get(key, (0, 0)), action.fence)
+            if kind == "start":
+                invariants.one_release_runs_in_place(self, machine, stream, what)
             if kind == "script" and what.startswith("migrate"):
                 invariants.a_migration_runs_once(self, machine, name)
         if kind == "start":
@@ -202,3 +269,5 @@ class Judge:
         invariants.no_request_fails(self, stream, after)
         if not late:
             invariants.no_traffic_to_what_did_not_pass(self, stream, before, after)
+            invariants.enough_nodes_stay_in_service(self, stream, before, after)
+            invariants.a_converge_takes_nothing_from_others(self, stream, before, after)

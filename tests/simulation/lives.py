@@ -5,6 +5,7 @@ All code that runs in them is the real one, but for what carries messages.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -21,6 +22,7 @@ from tidegate_agent.link import Link
 from tidegate_agent.session import converse
 from tidegate_controller.agent_session import AgentSessions, TurnedAway
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.checks import Ask
 from tidegate_controller.control_requests import Control
 from tidegate_controller.convergence import Convergence
 from tidegate_controller.core import types as t
@@ -31,6 +33,8 @@ from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.outside import Outside
 from tidegate_controller.requests import Requests
+
+log = logging.getLogger("tidegate_controller.beside")
 
 FULL_PAGES = 1  # SQLite's limit for a database that must not grow
 MANY_PAGES = 1 << 30
@@ -153,6 +157,7 @@ class ControllerLife:
         network: Network,
         balancer_of: Callable[[str], Balancer],
         answers: Callable[[str], str | None],
+        check: Ask,
         on_append: Callable[[Batch, list[Record]], None],
     ) -> None:
         self.loop = loop
@@ -169,6 +174,7 @@ class ControllerLife:
         self.close: Callable[[], None] = lambda: None  # of its last log
         self._balancer_of = balancer_of
         self._answers = answers
+        self._check = check
         self._on_append = on_append
         network.controller = self
 
@@ -186,8 +192,9 @@ class ControllerLife:
         self.process.on_death.append(self._has_died)
         self.process.context.run(self._build)
         task = self.process.spawn(self.engine.run())
-        self.process.spawn(Convergence(self.engine).run())
         task.add_done_callback(self._has_ended, context=OUTSIDE)
+        beside = self.process.spawn(Convergence(self.engine).run())
+        beside.add_done_callback(self._beside_has_ended, context=OUTSIDE)
 
     def _build(self) -> None:
         """As `server.run` does."""
@@ -197,6 +204,7 @@ class ControllerLife:
         outside = Outside(
             traffic=lambda spec: Adapter(self._balancer_of(spec.command[0])),
             prove=self._prove,
+            ask=self._check,
             boot_seconds=lambda: self.loop.time() * self.drift,
             wall_seconds=lambda: EPOCH + self.loop.time() + self.wall_offset,
         )
@@ -227,6 +235,12 @@ class ControllerLife:
         self.ended_with = None if task.cancelled() else task.exception()
         if self.process is not None:
             self.process.kill()
+
+    def _beside_has_ended(self, task: "asyncio.Task[None]") -> None:
+        """It never should, as long as there is a log to write to."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, LogError):
+            log.error("what runs beside the engine has ended", exc_info=error)
 
     def _has_died(self) -> None:
         self.close()

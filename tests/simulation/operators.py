@@ -13,17 +13,27 @@ from tidegate_controller.log import encode
 from tidegate_protos.v1 import operator_pb2 as pb
 
 if TYPE_CHECKING:
+    from collections import Counter
     from random import Random
 
     from lives import ControllerLife
     from world import App, World
 
+    from tidegate_controller.core import types as t
+
 TRIES = 40  # of a request that the controller has not answered
+REMEMBERED = 10  # requests that may be sent once more
+PEOPLE = ("ada", "bob")
+TRIED = 3  # answers that somebody tries before giving a rollout up
 
 
-async def insist(world: "World", call: Callable[["ControllerLife"], Awaitable[Any]]) -> Any:
+Call = Callable[["ControllerLife"], Awaitable[Any]]
+
+
+async def insist(world: "World", call: Call) -> Any:
     """Ask until there is an answer, as the command line does with the same request id. An error is
     an answer; None where the controller never came back."""
+    world.asked = [*world.asked[-REMEMBERED:], call]
     for _ in range(TRIES):
         try:
             return await world.controller.ask(call)
@@ -40,20 +50,32 @@ def request_id(world: "World") -> str:
     return f"request-{world.requests}"
 
 
-async def deploy(world: "World", app: "App", program: Program, *, again: bool = False) -> Any:
+async def deploy(
+    world: "World",
+    app: "App",
+    program: Program,
+    *,
+    by: str = "ada",
+    again: bool = False,
+    supersede: bool = False,
+) -> Any:
     """A `RolloutReply`, or the error that was the answer."""
     world.tell(f"asked        deploy {app.stream} {program.version} ({program.fate})")
-    request = pb.DeployRequest(
+    request = deploy_request(world, app, program, by)
+    request.again, request.supersede = again, supersede
+    return await insist(world, lambda controller: controller.requests.deploy(request))
+
+
+def deploy_request(world: "World", app: "App", program: Program, by: str) -> pb.DeployRequest:
+    return pb.DeployRequest(
         request_id=request_id(world),
         version=program.version,
         digest=program.digest,
         spec=encode(app.spec()),
-        requested_by="ada",
-        again=again,
+        requested_by=by,
         url="http://artifacts/x",
         size_bytes=program.size_bytes,
     )
-    return await insist(world, lambda controller: controller.requests.deploy(request))
 
 
 async def rollback(
@@ -81,6 +103,67 @@ async def answer(world: "World", rollout: str, said: str) -> Any:
     return await insist(world, lambda controller: controller.control.answer(request))
 
 
+async def plan(world: "World", app: "App", program: Program) -> Any:
+    """What a deployment would do; nothing comes of it."""
+    request = pb.PlanRequest(deploy=deploy_request(world, app, program, "ada"))
+    return await insist(world, lambda controller: controller.requests.plan(request))
+
+
+async def pause(world: "World", rollout: str) -> Any:
+    request = _control(world, "pause", rollout)
+    return await insist(world, lambda controller: controller.control.pause(request))
+
+
+async def resume(world: "World", rollout: str) -> Any:
+    request = _control(world, "resume", rollout)
+    return await insist(world, lambda controller: controller.control.resume(request))
+
+
+async def abort(world: "World", rollout: str, *, no_rollback: bool = False) -> Any:
+    request = _control(world, "abort", rollout)
+    request.no_rollback = no_rollback
+    return await insist(world, lambda controller: controller.control.abort(request))
+
+
+def _control(world: "World", what: str, rollout: str) -> pb.ControlRequest:
+    world.tell(f"asked        {what} {rollout}")
+    return pb.ControlRequest(request_id=request_id(world), rollout=rollout, requested_by="ada")
+
+
+async def once_more(world: "World", rollout: str) -> Any:
+    """`retry` of a rollout that has ended."""
+    world.tell(f"asked        retry {rollout}, which has ended")
+    request = pb.AnswerRequest(
+        request_id=request_id(world), rollout=rollout, answer="retry", answered_by="ada"
+    )
+
+    async def call(controller: "ControllerLife") -> Any:
+        return await controller.requests.deploy(await controller.control.once_more(request))
+
+    return await insist(world, call)
+
+
+async def quarantine(world: "World", app: "App", release: str, *, lift: bool = False) -> Any:
+    """`release`: a version or a digest."""
+    world.tell(f"asked        {'unquarantine' if lift else 'quarantine'} {app.stream} {release}")
+    request = pb.QuarantineRequest(
+        request_id=request_id(world), release=release, requested_by="ada", lift=lift
+    )
+    stream = app.stream
+    return await insist(world, lambda controller: controller.control.quarantine(stream, request))
+
+
+async def lock(
+    world: "World", app: "App", by: str, *, unlock: bool = False, force: bool = False
+) -> Any:
+    world.tell(f"asked        {by}: {'unlock' if unlock else 'lock'} {app.stream}")
+    request = pb.LockRequest(
+        request_id=request_id(world), requested_by=by, unlock=unlock, force=force
+    )
+    stream = app.stream
+    return await insist(world, lambda controller: controller.control.lock(stream, request))
+
+
 async def clean_up(world: "World", app: "App") -> Any:
     world.tell(f"asked        cleanup {app.stream}")
     request = pb.CleanUpRequest(
@@ -98,39 +181,113 @@ async def remove_node(world: "World", node: str) -> Any:
     return await insist(world, lambda controller: controller.requests.remove_node(request))
 
 
-def waiting(world: "World") -> list[tuple[str, tuple[str, ...]]]:
-    """Rollouts that wait for a person, with what may be answered."""
+def under_way(world: "World") -> "list[t.Rollout]":
     if not world.controller.listens:
         return []
-    found = []
-    for stream in world.controller.engine.streams.values():
-        rollout = stream.state.rollout
-        if rollout is not None and rollout.waiting is not None:
-            found.append((rollout.id, rollout.waiting.answers))
-    return found
+    streams = world.controller.engine.streams.values()
+    return [stream.state.rollout for stream in streams if stream.state.rollout is not None]
+
+
+def waiting(world: "World") -> list[tuple[str, tuple[str, ...]]]:
+    """Rollouts that wait for a person, with what may be answered."""
+    return [(r.id, r.waiting.answers) for r in under_way(world) if r.waiting is not None]
+
+
+async def attend(world: "World", rng: "Random", said: "Counter[str]") -> None:
+    """People look after all rollouts: what is paused is resumed, what is asked is answered. After
+    some tries a rollout is given up. `said`: how often somebody has answered each."""
+    for rollout in under_way(world):
+        if rollout.paused is not None:
+            await (resume if rng.random() < 0.7 else abort)(world, rollout.id)
+        elif rollout.waiting is not None:
+            said[rollout.id] += not rollout.waiting.kind.startswith(("approval", "promotion"))
+            choices = [one for one in rollout.waiting.answers if one != "abort"]
+            give_up = said[rollout.id] > TRIED
+            await answer(world, rollout.id, "abort" if give_up else rng.choice(choices))
 
 
 # --- At random -----------------------------------------------------------------------------------
 
 
 async def some_deploy(world: "World", app: "App", rng: "Random") -> None:
-
-    old = [p for p in world.programs.by_digest.values() if p.app == app.name]
+    old = _known(world, app)
     if old and rng.random() < 0.2:
         program = rng.choice(old)
     else:
         version = str(len(old) + 1)
         program = world.programs.add(random_program(rng, app.name, version, list(app.nodes)))
-    await deploy(world, app, program, again=rng.random() < 0.2)
+    await deploy(
+        world,
+        app,
+        program,
+        by=rng.choice(PEOPLE),
+        again=rng.random() < 0.2,
+        supersede=rng.random() < 0.3,
+    )
+
+
+def _known(world: "World", app: "App") -> list[Program]:
+    return [p for p in world.programs.by_digest.values() if p.app == app.name]
 
 
 async def some_rollback(world: "World", app: "App", rng: "Random") -> None:
-    await rollback(world, app, without_absent=rng.random() < 0.5)
+    to = rng.choice(_known(world, app)).version if rng.random() < 0.2 else ""
+    await rollback(world, app, to=to, without_absent=rng.random() < 0.5)
 
 
 async def some_answer(world: "World", app: "App", rng: "Random") -> None:
     for rollout, answers in waiting(world):
-        await answer(world, rollout, rng.choice([*answers, "abort"]))
+        await answer(world, rollout, rng.choice([*answers, *answers, "abort"]))
+
+
+async def some_steering(world: "World", app: "App", rng: "Random") -> None:
+    """Mostly of what is under way; now and then of what it is too late for."""
+    rollouts = [rollout.id for rollout in under_way(world)]
+    if rng.random() < 0.1:
+        rollouts = list(world.judge.ended)[-2:]
+    for rollout in rollouts:
+        what = rng.choices(("pause", "resume", "abort", "drop it", "promote"), (3, 4, 1, 1, 2))[0]
+        if what == "pause":
+            await pause(world, rollout)
+        elif what == "resume":
+            await resume(world, rollout)
+        elif what == "promote":
+            await answer(world, rollout, "promote")
+        else:
+            await abort(world, rollout, no_rollback=what == "drop it")
+
+
+async def some_retry(world: "World", app: "App", rng: "Random") -> None:
+    if world.judge.ended:
+        await once_more(world, world.judge.ended[-1])
+
+
+async def some_quarantine(world: "World", app: "App", rng: "Random") -> None:
+    program = rng.choice(_known(world, app))
+    await quarantine(
+        world,
+        app,
+        rng.choice([program.version, program.digest]),
+        lift=rng.random() < 0.5,
+    )
+
+
+async def some_lock(world: "World", app: "App", rng: "Random") -> None:
+    """And a while later it is unlocked."""
+    holder = rng.choice(PEOPLE)
+    await lock(world, app, holder)
+    await asyncio.sleep(rng.choice([5.0, 30.0, 120.0]))
+    await lock(world, app, rng.choice(PEOPLE), unlock=True, force=rng.random() < 0.3)
+
+
+async def some_plan(world: "World", app: "App", rng: "Random") -> None:
+    await plan(world, app, rng.choice(_known(world, app)))
+
+
+async def some_repetition(world: "World", app: "App", rng: "Random") -> None:
+    """A request comes once more, as from somebody who did not hear the answer."""
+    world.tell("asked        once more what was asked before")
+    await insist(world, rng.choice(world.asked))
 
 
 async def some_clean_up(world: "World", app: "App", rng: "Random") -> None:
@@ -148,8 +305,14 @@ Ask = Callable[["World", "App", "Random"], Awaitable[None]]
 # Each with how often it is drawn, beside the others.
 REQUESTS: dict[str, tuple[Ask, float]] = {
     "deploy": (some_deploy, 8.0),
-    "rollback": (some_rollback, 3.0),
-    "answer": (some_answer, 4.0),
-    "clean up": (some_clean_up, 1.0),
+    "rollback": (some_rollback, 2.5),
+    "answer": (some_answer, 1.0),
+    "steer": (some_steering, 1.5),
+    "retry": (some_retry, 1.0),
+    "quarantine": (some_quarantine, 0.7),
+    "lock": (some_lock, 0.7),
+    "plan": (some_plan, 0.4),
+    "repeat": (some_repetition, 1.0),
+    "clean up": (some_clean_up, 0.7),
     "remove node": (some_removal, 0.5),
 }

@@ -31,6 +31,7 @@ class Program:
     scripts: frozenset[str] = frozenset()  # install.sh, migrate.sh
     script_seconds: float = 1.0
     failing: frozenset[str] = frozenset()  # scripts that fail
+    refused: bool = False  # by checks, though it is healthy
 
     @property
     def digest(self) -> str:
@@ -41,7 +42,7 @@ class Program:
 
     @property
     def is_good(self) -> bool:
-        return self.fate == "good" and not self.failing
+        return self.fate == "good" and not self.failing and not self.refused
 
 
 @dataclass
@@ -75,4 +76,5 @@ def random_program(rng: Random, app: str, version: str, nodes: list[str]) -> Pro
         scripts=frozenset(scripts),
         script_seconds=rng.choice([0.2, 2.0, 8.0]),
         failing=frozenset(failing),
+        refused=rng.random() < 0.08,
     )

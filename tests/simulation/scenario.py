@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, Protocol
 
+import drawn
 import invariants
 import operators
 from faults import FAULTS
@@ -16,10 +17,11 @@ from programs import random_program
 from virtual_time import OUTSIDE
 from world import App, World, finally_holds, settled
 
-from tidegate_controller.core.spec import Health, HttpProbe, Pace
+from tidegate_controller.core import changes
 
 FAULTS_LEAST, FAULTS_MOST = 20, 60
-QUIET_SECONDS = 900.0  # after all was healed: everything has ended by then
+DEPLOY_TRIES = 5
+QUIET_SECONDS = 1800.0  # after all was healed: everything has ended by then
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Plan:
 
     seed: int
     nodes: int
-    apps: tuple[tuple[float, ...], ...]  # the pace of each
+    apps: int
     happenings: tuple[Happening, ...]
 
     def without(self, left_out: "set[int]") -> "Plan":
@@ -56,19 +58,19 @@ class Notes(Protocol):
 def draw(seed: int) -> Plan:
     rng = Random(f"{seed} plan")
     nodes = 12 if rng.random() < 0.04 else rng.choice([1, 2, 2, 3, 3, 4, 5, 6])
-    apps = tuple(
-        (rng.choice([0.0, 5.0, 15.0]), rng.choice([0.0, 2.0]), rng.choice([5.0, 20.0]), 30.0)
-        for _ in range(2 if rng.random() < 0.15 else 1)
-    )
+    apps = 2 if rng.random() < 0.15 else 1
     count = rng.randint(FAULTS_LEAST, FAULTS_MOST)
-    asked = rng.randint(4, 8)
+    asked = rng.randint(4, 9)
     end = 60.0 * asked
-    happenings = [Happening(n, 2.0 + n, "request", "deploy", n) for n in range(len(apps))]
+    happenings = [Happening(n, 2.0 + n, "request", "deploy", n) for n in range(apps)]
     kinds = sorted(REQUESTS)
     weights = [REQUESTS[kind][1] for kind in kinds]
     for _ in range(asked):
-        name, app = rng.choices(kinds, weights)[0], rng.randrange(len(apps))
-        happenings.append(Happening(len(happenings), rng.uniform(15.0, end), "request", name, app))
+        name, app, at = rng.choices(kinds, weights)[0], rng.randrange(apps), rng.uniform(15.0, end)
+        happenings.append(Happening(len(happenings), at, "request", name, app))
+        for name in ("steer", "answer", "answer"):  # so that few rollouts wait for long
+            at += rng.uniform(2.0, 30.0)
+            happenings.append(Happening(len(happenings), at, "request", name, app))
     moments = [h.at for h in happenings]
     kinds = sorted(FAULTS)
     weights = [FAULTS[kind][1] for kind in kinds]
@@ -86,28 +88,12 @@ def draw(seed: int) -> Plan:
 
 def build(world: World, plan: Plan) -> list[App]:
     nodes = [f"n{number}" for number in range(1, plan.nodes + 1)]
-    for node in nodes:
-        world.add_node(node)
-    apps = []
-    for number, (soak, drain, keep, away) in enumerate(plan.apps):
-        pace = Pace(
-            prepare_seconds=60.0,
-            soak_seconds=soak,
-            drain_seconds=drain,
-            keep_old_seconds=keep,
-            away_seconds=away,
-        )
-        rng = Random(f"{plan.seed} app {number}")
-        health = Health(
-            probe=HttpProbe(url="http://127.0.0.1:{port}/health"),
-            every_seconds=rng.choice([2.0, 5.0]),
-            timeout_seconds=1.0,
-            failures=rng.choice([1, 2]),
-            healthy_after_seconds=rng.choice([0.0, 1.0, 4.0]),
-            deadline_seconds=20.0,
-        )
-        apps.append(world.add_app(App(["shop", "blog"][number], nodes, pace=pace, health=health)))
-    return apps
+    for number, node in enumerate(nodes, 1):
+        world.add_node(node, drawn.labels_of(number))
+    return [
+        world.add_app(drawn.app(Random(f"{plan.seed} app {number}"), number, nodes))
+        for number in range(plan.apps)
+    ]
 
 
 class Scenario:
@@ -147,13 +133,18 @@ class Scenario:
     async def _settle(self, world: World) -> None:
         """All is well now: people answer what they are asked, and everything comes to its end."""
         end = world.now + QUIET_SECONDS
+        rng = Random(f"{self.plan.seed} people")
+        said: Counter[str] = Counter()
+        for app in world.apps.values():
+            await operators.lock(world, app, "ada", unlock=True, force=True)
         while not (world.idle() and world.all_here()):
             if world.now > end:
                 break
-            for rollout, _ in operators.waiting(world):
-                await operators.answer(world, rollout, "abort")
+            await operators.attend(world, rng, said)
             await asyncio.sleep(2.0)
         settled(world)
+        for stream in sorted(world.apps):
+            invariants.every_node_runs_what_it_should_or_owes_it(world, stream)
 
     async def _last_deployment(self, world: World, app: App) -> None:
         """In a world that is well again, a good release gets everywhere."""
@@ -161,15 +152,26 @@ class Scenario:
             random_program(Random(0), app.name, "last", list(app.nodes)),
             fate="good",
             failing=frozenset(),
+            refused=False,
             up_seconds=1.0,
         )
         world.programs.add(program)
         registered = world.controller.engine.fleet.registered
         app.nodes = [node for node in app.nodes if node in registered]
-        reply = await operators.deploy(world, app, program)
+        if waves := app.more.get("waves"):  # what was before it may be no good to go back to
+            app.more["waves"] = changes.replace(waves, rehearse=False)
+        rng, said = Random(0), Counter[str]()
+        for _ in range(DEPLOY_TRIES):  # what is owed may just be paid
+            await world.until(world.idle, every=0.5)
+            reply = await operators.deploy(world, app, program)
+            if getattr(reply, "rollout", "") or world.idle():
+                break
         if not getattr(reply, "rollout", ""):
             world.fail("a_good_release_gets_everywhere", f"{app.stream}: {reply}")
-        await world.until(world.idle, every=0.5)
+        end = world.now + QUIET_SECONDS
+        while not world.idle() and world.now < end:
+            await operators.attend(world, rng, said)
+            await asyncio.sleep(1.0)
         endings = world.judge.past(app.stream).endings
         if endings[-1:] != ["succeeded"]:
             world.fail("a_good_release_gets_everywhere", f"{app.stream}: {endings[-3:]}")

@@ -94,6 +94,25 @@ def test_a_shift_that_times_out_and_is_done_late_is_undone_all_the_same(seed: in
     history()
 
 
+@on_stage("a", "b")
+async def test_a_shift_that_is_done_after_the_way_back_is_noticed_before_anything_stops(
+    stage: Stage,
+) -> None:
+    """By a balancer that says after the way back what it should, and then does the first move all
+    the same. What it leads to still runs: traffic moves back once more, and only then it stops."""
+    await stage.deployed("1")
+    balancer = stage.world.balancer(stage.app.stream)
+    balancer.moods.append("hangs and does it in the end")
+    balancer.late_seconds = 42.0
+    await stage.begin("2")
+    await stage.until(lambda: stage.serving == {"a": "2", "b": "2"})
+    assert stage.endings == ["succeeded", "rolled_back"]
+    await stage.until(lambda: stage.running("a") == stage.running("b") == ["1"])
+    await stage.settled()
+    assert stage.serving == {"a": "1", "b": "1"}
+    assert stage.moves == 4  # of 1, back, late, and back once more
+
+
 @pytest.mark.parametrize("moved", [False, True])
 @on_stage("a")
 async def test_a_controller_that_is_killed_while_a_balancer_script_runs_looks_and_moves_again(

@@ -12,7 +12,7 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from random import Random
 from typing import Any
 
 import invariants
+import operators
 from fake_balancer import Balancer
 from fake_machine import Machine
 from fake_network import Network
@@ -29,11 +30,13 @@ from programs import Program, Programs
 from telling import describe
 from virtual_time import OUTSIDE, VirtualLoop
 
+from tidegate_controller.checks import NoVerdict
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Input
 from tidegate_controller.core.spec import (
+    Check,
     Health,
     HttpProbe,
     Pace,
@@ -42,6 +45,7 @@ from tidegate_controller.core.spec import (
     Spec,
     Traffic,
 )
+from tidegate_controller.errors import CheckFailed
 from tidegate_controller.log import Batch, Record, read_log
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
@@ -139,9 +143,12 @@ class World:
             self.network,
             self.balancer,
             self._answers,
+            self._check,
             self._appended,
         )
         self.requests = 0
+        self.asked: list[operators.Call] = []  # the last requests, which may be sent once more
+        self.verdicts: list[str] = []  # of the next checks, where they are not what they should be
 
     def rng(self, name: str) -> Random:
         return Random(f"{self.seed} {name}")
@@ -196,6 +203,18 @@ class World:
         if node in self.network.parted:
             return "no route"
         return machine.problem_of(machine.service_at(int(port)))
+
+    async def _check(self, check: Check, name: str, variables: Mapping[str, str]) -> None:
+        """A check of the operator's: says no to what it is to say no to, else what it is told."""
+        await asyncio.sleep(0.05)
+        program = self.programs.by_digest[variables["TIDEGATE_DIGEST"]]
+        verdict = self.verdicts.pop(0) if self.verdicts else ""
+        if verdict == "hangs":
+            await asyncio.sleep(check.timeout_seconds)
+        if verdict:
+            raise NoVerdict(f"{name} {verdict}")
+        if program.refused:
+            raise CheckFailed(f"the check {name} failed: orders are lost")
 
     def _appended(self, batch: Batch, records: list[Record]) -> None:
         self.judge.look()
@@ -301,6 +320,7 @@ class World:
         for balancer in self._balancers.values():
             balancer.moods.clear()
             balancer.dead = False
+        self.verdicts.clear()
         for name, agent in self.agents.items():
             machine = self.machines[name]
             machine.wall_offset = 0.0

@@ -78,7 +78,7 @@ def mentions() -> Iterator[tuple[str, str, list[str]]]:
         text = page.read_text().replace("\\\n", " ")
         blocks = [block["text"] for block in BLOCK.finditer(text)]
         code = [line.strip() for block in blocks for line in block.split("\n")]
-        code += SPAN.findall(prose(page))
+        code += [span.replace("\\|", "|") for span in SPAN.findall(prose(page))]  # as in tables
         for line in code:
             for found in MENTION.finditer(line):
                 yield page.name, found["program"], found["rest"].split()
@@ -139,6 +139,14 @@ def test_every_file_that_is_named_is_there(page: Path) -> None:
 def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", prose(page))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_no_two_decisions_have_the_same_number() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    numbers = [page.name[:4] for page in pages]
+    assert len(numbers) > 5
+    assert len(set(numbers)) == len(numbers)
+    assert [page.read_text()[2:6] for page in pages] == numbers
 
 
 def test_every_extra_that_is_named_can_be_installed() -> None:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -24,12 +24,14 @@ from tidegate_controller.cli.terminal import (
 )
 from tidegate_controller.cli.words import a_name
 from tidegate_controller.documents import (
+    CleanupList,
     CleanupView,
     EventView,
     NodeCleanup,
     StayedView,
     ThingView,
 )
+from tidegate_controller.errors import Refused, UsageError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 WAIT_SECONDS = 600.0  # for the nodes; what they are at goes on
@@ -48,13 +50,15 @@ GOOD = ("ok", "owed", "removed", "cancelled")
 
 
 @click.command()
-@click.argument("app", callback=a_name, shell_complete=apps)
+@click.argument("app", required=False, callback=a_name, shell_complete=apps)
 @app_environment_option
 @click.option("--detach", is_flag=True, help="Do not wait for the nodes.")
 @json_option
 @with_controller
-def cleanup(client: Client, app: str, environment: str | None, detach: bool, as_json: bool) -> int:
-    """Remove from the nodes what need not be kept.
+def cleanup(
+    client: Client, app: str | None, environment: str | None, detach: bool, as_json: bool
+) -> int:
+    """Remove from the nodes what need not be kept: of an app, or of all.
 
     That is done after each rollout anyway, by what [retention] says in tidegate.toml. What serves,
     and the release to go back to, always stay. It waits for ten minutes at most, and says for each
@@ -64,32 +68,72 @@ def cleanup(client: Client, app: str, environment: str | None, detach: bool, as_
     Example:
       tidegate cleanup shop -e production
     """
+    if app is not None:
+        view = _clean_up(client, app, environment or "", detach=detach, quiet=as_json)
+        if view is not None and as_json:
+            print_json(view)
+        return _code([view])
+    if environment is not None:
+        raise UsageError("an environment is one of an app", "name it: tidegate cleanup APP -e ENV")
+    views: list[CleanupView | None] = []
+    for each in client.status("").apps:
+        try:
+            found = _clean_up(client, each.app, each.environment, detach=detach, quiet=as_json)
+        except Refused as refusal:  # the others are cleaned up all the same
+            where = f"{each.app}@{each.environment}"
+            found = CleanupView(message=f"{where}: {refusal.message}", refused=True)
+            if not as_json:
+                say(found.message)
+        views.append(found)
+        if found is None:
+            break
+        found.app, found.environment = each.app, each.environment
+    if as_json:
+        print_json(CleanupList(apps=[view for view in views if view is not None]))
+    elif not views:
+        say("nothing was ever deployed")
+    return _code(views)
+
+
+def _code(views: Sequence[CleanupView | None]) -> int:
+    """The exit code. None: nobody wanted to wait any longer."""
+    if None in views:
+        return INTERRUPTED
+    done = [view for view in views if view is not None]
+    if any(node.state not in GOOD for view in done for node in view.nodes):
+        return 1
+    return Refused.exit_code if any(view.refused for view in done) else 0
+
+
+def _clean_up(
+    client: Client, app: str, environment: str, *, detach: bool, quiet: bool
+) -> CleanupView | None:
+    """Ask, and tell what comes of it unless it is to be `quiet`. None where a person has stopped
+    waiting."""
     reply = client.clean_up(
         pb.CleanUpRequest(
             request_id=uuid.uuid4().hex,
             app=app,
-            environment=environment or "",
+            environment=environment,
             requested_by=requested_by(),
         )
     )
     view = CleanupView(message=reply.message)
     asked = len({*reply.open, *reply.waiting})
     try:
-        if not as_json:
+        if not quiet:
             say(reply.message)
         for node in () if detach else _heard(client, reply):
             view.nodes.append(node)
             view.removed_bytes += node.removed_bytes
-            if not as_json:
+            if not quiet:
                 say("\n".join(lines_of(node, in_short=asked > NODES_SHOWN)))
     except KeyboardInterrupt:
         announce("\nnot waited for the nodes; they go on\n  next: tidegate log")
-        return INTERRUPTED
-    if as_json:
-        print_json(view)
-    elif len(view.nodes) > 1:
+        return None
+    if len(view.nodes) > 1 and not quiet:
         say(f"{size(view.removed_bytes)} freed on {len(view.nodes)} nodes")
-    return 0 if all(node.state in GOOD for node in view.nodes) else 1
+    return view
 
 
 def _heard(client: Client, reply: pb.CleanUpReply) -> Iterator[NodeCleanup]:

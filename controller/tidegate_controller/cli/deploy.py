@@ -114,20 +114,28 @@ def deploy(
             supersede=supersede,
             plan_id=plan_id or "",
         )
-        asks = spec.protected and not (yes or only_plan)
-        if asks:
-            require_yes(spec.environment, as_json=as_json)
-        if only_plan or asks or found.file:  # what is refused anyway is not uploaded
-            view = client.plan(pb.PlanRequest(deploy=request))
-            if only_plan:
-                show_plan(view, as_json=as_json)
-                return 0
-            if asks and view.steps:
-                confirm(view)
-                request.plan_id = request.plan_id or view.plan_id
+        if only_plan:
+            show_plan(client.plan(pb.PlanRequest(deploy=request)), as_json=as_json)
+            return 0
+        asks = spec.protected and not yes
+        if asks or found.file:
+            _look_ahead(client, request, spec.environment if asks else None, as_json=as_json)
         send(client, found, label)
         reply = asking.ask(lambda: client.deploy(request))
         return follow(client, reply, detach=detach, as_json=as_json)
+
+
+def _look_ahead(
+    client: Client, request: pb.DeployRequest, protected: str | None, *, as_json: bool
+) -> None:
+    """Have refused now what is refused anyway, before it is uploaded; and ask whether it is meant
+    where `protected` names an environment that wants that."""
+    if protected is not None:
+        require_yes(protected, as_json=as_json)
+    view = client.plan(pb.PlanRequest(deploy=request))
+    if protected is not None and view.steps:
+        confirm(view)
+        request.plan_id = request.plan_id or view.plan_id
 
 
 @click.command()

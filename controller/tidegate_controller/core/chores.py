@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.facts import may_run
 from tidegate_controller.core.guards import opens_at
+from tidegate_controller.core.settling import REWRITE, WRITE_SECONDS, rewrite_now
 
 CHORE_SECONDS = 86_400.0  # a chore that could not be done by then becomes a debt
 
@@ -89,9 +91,11 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
             chores.append(_stop(rollout, place, now + state.pace.keep_old_seconds))
     stopped_by = drained + state.pace.drain_seconds
     # What was only prepared takes room as well: releases that fail again and again would fill it.
-    # A migration that goes on where another's has failed is not to be overtaken, which ends it.
+    # A migration that may go on, as after an abort, is not to be overtaken, which ends it.
     hooks = rollout.release.settings.hooks
-    if rollout.kind == "deploy" and hooks.migrate == "every-node" and not rollout.begun:
+    every = hooks.migrate == "every-node"
+    running = every or (hooks.migrate == "once" and not rollout.blame)  # nobody's fault: an abort
+    if rollout.kind == "deploy" and running and not rollout.begun:
         stopped_by += hooks.migrate_seconds
     prepared = [node for node in rollout.nodes if node in rollout.prepared]
     chores += cleanup_chores(state, rollout.id, prepared, stopped_by)
@@ -112,8 +116,20 @@ def chore_opens_at(state: t.State, chore: t.Chore) -> float:
 
 def issue_chores(draft: Draft) -> None:
     """Issue whatever is due, one a node at a time."""
+    rewrite = rewrite_now(draft.state)
+    if rewrite is not None and draft.state.rewrite_at <= draft.now:
+        seconds = WRITE_SECONDS + (rewrite.traffic.work_seconds if rewrite.traffic else 0.0)
+        draft.issue(REWRITE, 0, rewrite, draft.now + seconds)
     busy: set[str] = set()
     for chore in waiting_chores(draft.state):
         if chore.work.at not in busy and chore_opens_at(draft.state, chore) <= draft.now:
             busy.add(chore.work.at)
             draft.issue(chore.id, 0, chore.work, draft.now + CHORE_SECONDS)
+
+
+def give_way(draft: Draft) -> None:
+    """Traffic is moved elsewhere now: what was to be written once more is not, lest it comes
+    after."""
+    for action in list(draft.state.chores_open.values()):
+        if action.step == REWRITE:
+            draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled", error="it moves on"))

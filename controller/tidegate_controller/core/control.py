@@ -9,7 +9,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated
+from tidegate_controller.core.facts import is_repeated, scripts_at_work
 from tidegate_controller.errors import Refused
 
 
@@ -176,14 +176,19 @@ def on_abort(draft: Draft, request: i.Abort) -> bool:
     return True
 
 
-def may_be_superseded(state: t.State, request: i.Deploy) -> bool:
-    """Whether a rollout stands still here, for a person's sake, and has moved no traffic: what it
-    has begun is undone without any step."""
+def may_be_superseded(state: t.State, request: i.Deploy | i.Rollback) -> bool:
+    """Whether the rollout that is under way makes room. It has moved no traffic, so that what it
+    has begun is undone without any step, and runs no script, which the next one would end. It
+    stands still for a person's sake, and whoever deploys says so; or it only pays what is owed."""
     rollout = state.rollout
     if rollout is None or rollout.undoing or is_repeated(state, request.request_id):
         return False
+    if state.weights != rollout.before or scripts_at_work(rollout):
+        return False
+    if rollout.kind == "converge":
+        return True
     stands_still = rollout.paused is not None or rollout.waiting is not None
-    return stands_still and state.weights == rollout.before
+    return stands_still and isinstance(request, i.Deploy) and request.supersede
 
 
 def under_way(state: t.State, rollout: str) -> t.Rollout:

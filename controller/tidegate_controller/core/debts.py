@@ -95,6 +95,13 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
             debts[str(place)] = (
                 f"was stopped by {rollout.id}, which stopped itself; {place.node} takes no traffic"
             )
+    serving = {place.node for place, share in state.settled.items() if share}
+    for place, share in sorted(rollout.before.items()):
+        if share and place not in rollout.halted and place.node not in serving:
+            debts[str(place)] = (
+                f"was taken out of traffic by {rollout.id}, which stopped; it takes none until the "
+                "next deploy or rollback"
+            )
     for place, share in sorted(state.settled.items()):
         if share and state.current.get(place.node, place.slot) != place.slot:
             before = f"{debts[place]}; " if place in debts else ""
@@ -115,13 +122,23 @@ def owed_after(state: t.State, debts: dict[str, str], now: float) -> dict[str, t
     for node in (*debts, *rollout.absent):
         if t.Place(node).slot or node == t.CONTROLLER:
             continue
-        gone = node in state.away or node in rollout.absent
+        gone = node in state.away or node in rollout.absent or _is_back(state, node)
         unwell = t.Dropped(why="", blame="environment" if gone else rollout.blame, lost=gone)
         dropped = rollout.dropped.get(node, unwell)
         if rollout.kind == "converge":  # a node that goes each time is not tried again at once
             dropped = replace(dropped, lost=False)
         owed[node] = owed_for(dropped, now, state.owed.get(node))
     return owed
+
+
+def _is_back(state: t.State, node: str) -> bool:
+    """Whether an undo has moved traffic while nobody could ask the node, which is well after all:
+    nothing but that keeps its traffic from it."""
+    rollout = state.rollout
+    assert rollout is not None
+    theirs = [p for p, share in rollout.before.items() if share and p.node == node]
+    undone = rollout.undoing and rollout.kind != "converge"  # which has a try of its own
+    return undone and any(place_of(state, p).healthy is True for p in theirs)
 
 
 def debts_after_failed_converge(state: t.State, reason: str) -> dict[str, str]:
@@ -152,7 +169,7 @@ def may_converge(state: t.State) -> bool:
     release = active_release(state)
     if not (idle and known) or release is None or state.spec is None:
         return False
-    return not release.incomplete and quarantine_of(state, release.revision) is None
+    return not release.incomplete and quarantine_of(state, release.revision, "converge") is None
 
 
 def converge_at(state: t.State, node: str, *, returned: bool) -> float | None:

@@ -17,6 +17,7 @@ from tidegate_controller.core.chores import (
     chore_opens_at,
     chores_after_commit,
     chores_after_undo,
+    give_way,
     issue_chores,
     waiting_chores,
 )
@@ -46,14 +47,19 @@ from tidegate_controller.core.reports import (
     on_tick,
 )
 from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
+from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.core.steps import (
     fault_of,
     held_at,
     in_doubt,
+    is_held_by_scripts,
     is_satisfied,
+    left_at_work,
     may_issue_at,
+    missed_at,
     open_until,
     question,
+    question_of_scripts,
     room_of,
     stands_still,
     step_ends_at,
@@ -77,6 +83,7 @@ def next_deadline(state: t.State) -> float | None:
     if is_paused(state):
         return min(times, default=None)
     times += [chore_opens_at(state, chore) for chore in waiting_chores(state)]
+    times.append(rewrite_opens_at(state))
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
         times += open_until(state, rollout)
@@ -84,6 +91,8 @@ def next_deadline(state: t.State) -> float | None:
             times.append(step_ends_at(rollout, step))
         if step.hold_seconds and not stands_still(rollout):
             times.append(held_at(rollout, step))
+        if not stands_still(rollout):
+            times += [missed_at(state, place) for place in rollout.passed]
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
@@ -105,23 +114,31 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
 
 
 def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
-    """Another that stands still may have to make room: it is undone first, in this decision."""
-    rollout = draft.state.rollout
-    if deploy.supersede and control.may_be_superseded(draft.state, deploy):
-        assert rollout is not None
-        version = deploy.release.version
-        _on_abort(
-            draft,
-            i.Abort(
-                request_id=f"{deploy.request_id}/supersede",
-                rollout=rollout.id,
-                requested_by=deploy.requested_by,
-                reason=f"superseded by version {version}",
-            ),
-        )
-        while draft.state.rollout is not None and _move(draft):
-            pass
+    _make_room(draft, deploy, f"superseded by version {deploy.release.version}")
     on_deploy(draft, deploy)
+
+
+def _on_rollback(draft: Draft, rollback: i.Rollback) -> None:
+    _make_room(draft, rollback, "superseded by a rollback")
+    on_rollback(draft, rollback)
+
+
+def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> None:
+    """Another that stands in the way may have to go: it is undone first, in this decision."""
+    rollout = draft.state.rollout
+    if rollout is None or not control.may_be_superseded(draft.state, request):
+        return
+    _on_abort(
+        draft,
+        i.Abort(
+            request_id=f"{request.request_id}/supersede",
+            rollout=rollout.id,
+            requested_by=request.requested_by,
+            reason=reason,
+        ),
+    )
+    while draft.state.rollout is not None and _move(draft):
+        pass
 
 
 def _on_abort(draft: Draft, abort: i.Abort) -> None:
@@ -141,7 +158,7 @@ def _on_abort(draft: Draft, abort: i.Abort) -> None:
 
 HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Deploy: _on_deploy,
-    i.Rollback: on_rollback,
+    i.Rollback: _on_rollback,
     i.Answer: _on_answer,
     i.Pause: control.on_pause,
     i.Resume: control.on_resume,
@@ -188,8 +205,7 @@ def _move(draft: Draft) -> bool:
     if stands_still(rollout):
         return False
     if fault := fault_of(draft, step):
-        _meet(draft, step, fault)
-        return True
+        return _meet(draft, step, fault)
     if _issue(draft, step):
         return True
     before = rollout.waiting.why if rollout.waiting else ""
@@ -219,20 +235,29 @@ def _issue(draft: Draft, step: t.Step) -> bool:
         attempt = done.attempt + 1 if done else 1
         assert draft.rollout.entered_at is not None
         deadline = max(draft.rollout.entered_at, draft.now) + step.deadline_seconds
+        if work.verb == "route":
+            give_way(draft)
         draft.issue(step.id, index, work, deadline, attempt)
     return bool(ready)
 
 
-def _meet(draft: Draft, step: t.Step, fault: str) -> None:
-    """The step cannot succeed as it is: ask a person, go on without some nodes, or fail."""
+def _meet(draft: Draft, step: t.Step, fault: str) -> bool:
+    """The step cannot succeed as it is: ask a person, go on without some nodes, or fail. False
+    where that has to wait for a script, which the next command to its node would end."""
     found = culprits(draft, step)
     if question := question_of(draft, step, fault, found):
         draft.emit(question)
     elif may_be_dropped(draft.state, step, found):
         drop_nodes(draft, step, found)
+    elif is_held_by_scripts(draft.state):
+        asked = question_of_scripts(draft, fault)
+        if asked is None or (draft.rollout.waiting and draft.rollout.waiting.why == asked.why):
+            return False
+        draft.emit(ev.Waiting(rollout=draft.rollout.id, **asked._asdict()))
     else:
         stops = draft.rollout.policy.on_failure == "stop"
         _fail(draft, step, fault, blame_of(draft, step, found), stops=stops)
+    return True
 
 
 def _fail(
@@ -262,7 +287,7 @@ def _fail(
 def _give_up(draft: Draft, step: t.Step, fault: str) -> str:
     """Nothing is awaited of the step any more; why, in words."""
     rollout = draft.rollout
-    reason = f"{step.title} failed: {fault}"
+    reason = f"{step.title} failed: {fault}{left_at_work(rollout)}"
     for action_id in list(rollout.open):
         draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
     draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))

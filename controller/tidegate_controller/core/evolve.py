@@ -30,6 +30,7 @@ from tidegate_controller.core.node_changes import (
 )
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.restored import after_decision, after_restore
+from tidegate_controller.core.settling import REWRITE, after_rewrite
 
 
 def evolve(state: t.State, event: ev.Event, clock: float) -> t.State:
@@ -138,7 +139,10 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
     action = find_action(state, event.action)
     if action is None:
         return state
-    state = apply_outcome(state, action.work, event.outcome == "ok", event.known, clock)
+    ok = event.outcome == "ok"
+    state = apply_outcome(state, action.work, ok, event.known, clock)
+    if action.step == REWRITE:
+        state = after_rewrite(state, action.work, ok, clock)
     if action.id in state.chores_open:
         key = str(action.work.place or "")  # a node that could not be cleaned up owes nothing
         debts = without(state.debts, key)

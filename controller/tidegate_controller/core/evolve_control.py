@@ -35,6 +35,8 @@ def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
     too_few = breach_without(state, left_out)
     state = replace(state, requests=remembered(state, event.request_id, event.rollout))
     state = in_rollout(state, waiting=None, entered_at=clock)
+    if event.answer != "abort":
+        state = _waiting_anew(state, clock)
     step = rollout.plan[rollout.cursor]
     kept_back = len(rollout.done) < len(step.works) and t.Guard(kind="floor") in step.guards
     if too_few or (event.answer == "continue" and kept_back):
@@ -58,7 +60,14 @@ def _approved(event: ev.Approved, state: t.State, clock: float) -> t.State:
         return state
     state = replace(state, requests=remembered(state, event.request_id, event.rollout))
     approved = put(rollout.approved, event.step, event.by)
-    return in_rollout(state, approved=approved, waiting=None, entered_at=clock)
+    state = in_rollout(state, approved=approved, waiting=None, entered_at=clock)
+    return _waiting_anew(state, clock)
+
+
+def _waiting_anew(state: t.State, clock: float) -> t.State:
+    """Nodes that have gone are waited for once more, since a person has had it go on."""
+    least = clock + (state.rollout.pace.away_seconds if state.rollout else 0.0)
+    return replace(state, away={node: max(until, least) for node, until in state.away.items()})
 
 
 def _paused(event: ev.Paused, state: t.State, clock: float) -> t.State:

@@ -69,6 +69,11 @@ def is_paused(state: t.State) -> bool:
     return state.rollout is not None and state.rollout.paused is not None
 
 
+def scripts_at_work(rollout: t.Rollout) -> list[t.Action]:
+    """Scripts that run, as far as is known, and that the next command to their node would end."""
+    return [action for action in rollout.open.values() if action.work.verb == "task"]
+
+
 def is_repeated(state: t.State, request_id: str) -> bool:
     """The client did not hear the answer and asked again."""
     return bool(request_id) and request_id in state.requests

@@ -11,7 +11,14 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.shares import at_most
 from tidegate_controller.core.spec import Policy
-from tidegate_controller.core.steps import bad_works, detail_of, is_late, kept_back, where
+from tidegate_controller.core.steps import (
+    bad_works,
+    is_late,
+    kept_back,
+    other_release_of,
+    where,
+    wrong_with,
+)
 from tidegate_controller.core.works import (
     breach_without,
     is_for_all,
@@ -170,9 +177,8 @@ def culprits(draft: Draft, step: t.Step) -> Culprits:
         why = f"{where(work)}: {done.error}"
         found.setdefault(work.at, _failed_work(state, work, done, why))
     for place in sorted(rollout.passed):
-        known = place_of(state, place)
-        if known.healthy is False or known.running is False:
-            found.setdefault(place.node, _unwell(draft, place))
+        if wrong := wrong_with(draft, place):
+            found.setdefault(place.node, _unwell(draft, place, wrong))
     if is_late(draft, step):
         late = _late(draft, step)
         return {} if late is None else late | found
@@ -188,12 +194,13 @@ def _failed_work(state: t.State, work: t.Work, done: t.Done, why: str) -> t.Drop
     return t.Dropped(why=why, blame=blame)
 
 
-def _unwell(draft: Draft, place: t.Place) -> t.Dropped:
+def _unwell(draft: Draft, place: t.Place, why: str) -> t.Dropped:
     state = draft.state
     if place_of(state, place).revision is None:
         why = f"{place} is gone, as after a replaced disk"
         return t.Dropped(why=why, blame="environment", lost=True)
-    why = f"{place} had passed its checks and failed again{detail_of(draft, place)}"
+    if place.node in state.away or other_release_of(state, place):
+        return t.Dropped(why=why, blame="environment", lost=True)
     if fails_too(state, place.other):
         return t.Dropped(
             why=f"{why}; {place.other}, the release before, fails its checks too",

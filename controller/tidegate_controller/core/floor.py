@@ -9,7 +9,7 @@ for each zone where nodes have the label; without `min_in_service` one node of a
 from collections.abc import Collection, Iterable, Mapping
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import may_serve, place_of
 from tidegate_controller.core.shares import at_least_one, rounded_up
 from tidegate_controller.core.spec import Spec
 
@@ -76,9 +76,8 @@ def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place,
     serving = {place.node for place, share in weights.items() if share and is_well(state, place)}
     kept: dict[t.Place, int] = {}
     for place, share in more.items():
-        known = place_of(state, place)
-        may_serve = known.healthy is not False and known.running is not False
-        if may_serve and place.node not in serving and breach(state, {**weights, **kept}):
+        spared = may_serve(state, place) and place.node not in serving
+        if spared and breach(state, {**weights, **kept}):
             kept[place] = share
     return kept
 
@@ -86,9 +85,7 @@ def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place,
 def _losing(state: t.State, weights: t.Weights) -> set[str]:
     """Nodes that take traffic, are not known to be unwell, and would take none any more."""
     serving = {
-        place.node
-        for place, share in state.settled.items()
-        if share and place_of(state, place).healthy is not False
+        place.node for place, share in state.settled.items() if share and may_serve(state, place)
     }
     return serving - {place.node for place, share in weights.items() if share}
 
@@ -97,6 +94,11 @@ def is_well(state: t.State, place: t.Place) -> bool:
     """Whether it would be in service, had it traffic."""
     known = place_of(state, place)
     return known.running is not False and known.healthy is True
+
+
+def may_serve(state: t.State, place: t.Place) -> bool:
+    """Whether it is not known to be unwell: to take its traffic away may take something."""
+    return place_of(state, place).healthy is not False
 
 
 def _floors(rollout: t.Rollout) -> list[tuple[set[str], int, str]]:

@@ -16,10 +16,13 @@ def opens_at(state: t.State, guard: t.Guard, work: t.Work) -> float:
 
 
 def _no_traffic(state: t.State, work: t.Work) -> float:
-    """The place takes no traffic, certainly, and its last requests have had time to end."""
+    """The place takes no traffic, certainly, not even by a move that comes late, and its last
+    requests have had time to end."""
     if work.verb == "route":
         return NOW  # it takes traffic away from a node that was dropped
     if state.weights is None or work.place is None or state.weights.get(work.place):
+        return NEVER
+    if work.place in state.unsettled:
         return NEVER
     idle_since = state.idle_since.get(work.place)
     paces = [state.pace, *([state.rollout.pace] if state.rollout else [])]

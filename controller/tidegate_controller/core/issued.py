@@ -3,14 +3,16 @@
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, replace, without
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.settling import REWRITE
 
 
 def apply_issue(state: t.State, action: t.Action) -> t.State:
     """The action is open, and what it may change is unknown until it has ended."""
     work = action.work
-    if work.verb == "route":
+    if work.verb == "route" and action.step != REWRITE:
         taking = [place for place, share in (work.weights or {}).items() if share]
-        state = replace(state, weights=None, idle_since=without(state.idle_since, *taking))
+        state = replace(state, weights=None, rewrite=None)
+        state = replace(state, idle_since=without(state.idle_since, *taking))
     if work.verb == "switch":
         state = replace(state, current=put(state.current, work.at, None))
     if work.verb in ("start", "stop") and work.place is not None:

@@ -3,18 +3,21 @@
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, replace, without
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.settling import after_doubt, after_move
 
 
 def apply_outcome(
     state: t.State, work: t.Work, ok: bool, known: t.Known | None, clock: float
 ) -> t.State:
     """What the world is like now that the work has ended. `known`: the place, as reported."""
-    if work.verb == "route" and ok:
+    if work.verb == "route" and not ok:
+        return after_doubt(state, work)
+    if work.verb == "route":
         weights = {place: share for place, share in (work.weights or {}).items() if share}
         places = sorted({*state.places, *state.settled})
         idle = {p: state.idle_since.get(p, clock) for p in places if p not in weights}
         routed = {place: place_of(state, place).address or "" for place in weights}
-        return replace(
+        state = replace(
             state,
             weights=weights,
             settled=weights,
@@ -22,6 +25,7 @@ def apply_outcome(
             idle_since=idle,
             debts=without(state.debts, t.CONTROLLER),
         )
+        return after_move(state, work, clock)
     if work.verb == "switch" and ok and work.place is not None:
         return replace(state, current=put(state.current, work.at, work.place.slot))
     if work.verb == "query" and known is not None and work.place is not None:

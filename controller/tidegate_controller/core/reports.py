@@ -12,11 +12,10 @@ from tidegate_controller.core.steps import deadline_of, is_asked_about
 
 
 def on_result(draft: Draft, result: i.Result) -> None:
-    action = find_action(draft.state, result.action)
-    if action is None:
+    """A node that is away is so still: what it has said may be the last word of a connection that
+    is gone. One that has come back says Hello first."""
+    if find_action(draft.state, result.action) is None:
         return
-    if action.work.at in draft.state.away:
-        draft.emit(ev.NodeReturned(node=action.work.at))
     draft.emit(
         ev.ActionEnded(
             action=result.action,

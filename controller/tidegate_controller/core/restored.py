@@ -31,6 +31,8 @@ def after_decision(event: ev.Adopted, state: t.State, clock: float) -> t.State:
     return replace(
         state,
         reconciling=False,
+        unsettled=frozenset(),  # nor what was written last: a person has looked
+        rewrite=None,
         idle_since=dict.fromkeys(sorted(idle), clock),  # nobody knows since when: by now they are
         committed=committed,
         committed_on=on,

@@ -8,9 +8,10 @@ from typing import NamedTuple
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_paused, place_of
+from tidegate_controller.core.facts import is_paused, place_of, scripts_at_work
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
+from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.works import is_void, work_now
 
 RETRY_SECONDS_MAX = 30.0
@@ -85,6 +86,32 @@ def question(draft: Draft, step: t.Step) -> Question | None:
     return None
 
 
+def is_held_by_scripts(state: t.State) -> bool:
+    """Whether a step that has failed is to wait until scripts that run have ended. Not where the
+    release has traffic, which is urgent: nothing is sent to their nodes for it."""
+    rollout = state.rollout
+    assert rollout is not None
+    return bool(scripts_at_work(rollout)) and state.weights == rollout.before
+
+
+def question_of_scripts(draft: Draft, fault: str) -> Question | None:
+    """What a person is asked where only nodes that are away know of them; None while others run."""
+    scripts = scripts_at_work(draft.rollout)
+    if not all(is_asked_about(draft, action) for action in scripts):
+        return None
+    gone = "; ".join(_gone(action.work) for action in scripts)
+    return Question(f"{fault}; {gone}", answers=("abort",))
+
+
+def left_at_work(rollout: t.Rollout) -> str:
+    """What a rollout leaves running that is given up, in words."""
+    left = scripts_at_work(rollout)
+    if not left:
+        return ""
+    nodes = ", ".join(sorted(action.work.at for action in left))
+    return f"; {left[0].work.task}.sh may run on at {nodes}: the next deployment there would end it"
+
+
 def _gone(work: t.Work) -> str:
     doing = f" while it ran {work.task}.sh, which may have run half way," if work.task else ""
     return f"{work.at} went away{doing} and did not come back in time"
@@ -151,15 +178,53 @@ def fault_of(draft: Draft, step: t.Step) -> str:
         ]
         return "; ".join(errors[:3]) + (f" and {len(errors) - 3} more" if errors[3:] else "")
     for place in sorted(rollout.passed):
-        known = place_of(state, place)
-        if known.healthy is False or known.running is False:
-            return f"{place} had passed its checks and failed again{detail_of(draft, place)}"
+        if wrong := wrong_with(draft, place):
+            return wrong
     if is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
         last = "; ".join(done.error for done in bad.values()) or kept_back(state, step)
         away = "".join(f"; {node} is away" for node in sorted(state.away))
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
         return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
     return ""
+
+
+def wrong_with(draft: Draft, place: t.Place) -> str:
+    """Why a place that had passed keeps the step from succeeding; empty while it does not."""
+    known = place_of(draft.state, place)
+    if other := other_release_of(draft.state, place):
+        return other
+    if known.healthy is False or known.running is False:
+        return f"{place} had passed its checks and failed again{detail_of(draft, place)}"
+    if draft.now >= missed_at(draft.state, place):
+        return (
+            f"{place} had passed its checks; {place.node} went away and did not come back in time"
+        )
+    return ""
+
+
+def other_release_of(state: t.State, place: t.Place) -> str:
+    """What is wrong where a place that had passed came back with another release, whose health
+    says nothing of this one. Of nodes that the rollout is not about nobody says what they run."""
+    rollout, revision = state.rollout, place_of(state, place).revision
+    assert rollout is not None
+    if revision in (None, rollout.release.revision) or rollout.before.get(place):
+        return ""  # what served before may serve again in a rehearsal
+    if place.node not in rollout.nodes:
+        return ""
+    version = rollout.release.version
+    return (
+        f"{place} does not have {version} any more, as after a disk was put back to an earlier day"
+    )
+
+
+def missed_at(state: t.State, place: t.Place) -> float:
+    """Engine time at which a place that had passed is given up, since its node has gone. While a
+    person is asked, only one that has traffic: nothing else is urgent."""
+    rollout = state.rollout
+    assert rollout is not None
+    if rollout.waiting is not None and not state.settled.get(place):
+        return float("inf")
+    return state.away.get(place.node, float("inf"))
 
 
 def bad_works(rollout: t.Rollout, step: t.Step) -> dict[int, t.Done]:
@@ -235,7 +300,8 @@ def _may_come(draft: Draft, step: t.Step, index: int) -> bool:
     """Whether the work was never tried, and passing time will let it: else it is as good as
     failed."""
     never = index not in draft.rollout.done
-    return never and may_issue_at(draft.state, step, index) != float("inf")
+    soon = is_settling(draft.state, step.works[index].place)
+    return never and (soon or may_issue_at(draft.state, step, index) != float("inf"))
 
 
 def kept_back(state: t.State, step: t.Step) -> str:

@@ -314,6 +314,10 @@ class State(Struct, frozen=True, kw_only=True):
     settled: Weights = {}  # the last that read back as written
     routed: Mapping[Place, str] = {}  # the addresses that these led to
     idle_since: Mapping[Place, float] = {}  # when a place last lost its traffic
+    unsettled: frozenset[Place] = frozenset()  # a move of unknown outcome may send to these, late
+    rewrite: Work | None = None  # while there are any: what is written once more, see `settling`
+    rewrite_at: float = 0.0
+    rewrites: int = 0  # that have failed
     stopped: frozenset[Place] = frozenset()  # by command, so that nothing starts them again
     current: Mapping[str, str | None] = {}  # node -> slot that its `current` names
     journals: Mapping[str, str] = {}  # node -> journal id

@@ -6,6 +6,7 @@ away. Times are RFC 3339 in UTC.
 
 from tidegate_controller.documents.apps import (
     AppStatus,
+    CleanupList,
     CleanupView,
     ListedRelease,
     LockView,
@@ -56,6 +57,7 @@ from tidegate_controller.documents.rollouts import (
 __all__ = [
     "AppStatus",
     "ApprovalView",
+    "CleanupList",
     "CleanupView",
     "ControllerView",
     "Document",

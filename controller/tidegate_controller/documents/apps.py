@@ -131,8 +131,17 @@ class NodeCleanup(Document, kw_only=True):
 
 
 class CleanupView(Document, kw_only=True):
-    """`cleanup --json`."""
+    """`cleanup APP --json`. `app` and `environment` are given where it is one of all."""
 
     message: str
     removed_bytes: int = 0
     nodes: list[NodeCleanup] = []
+    app: str = ""
+    environment: str = ""
+    refused: bool = False  # nothing was asked of any node: `message` says why
+
+
+class CleanupList(Document, kw_only=True):
+    """`cleanup --json`, of all apps."""
+
+    apps: list[CleanupView]

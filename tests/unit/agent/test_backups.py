@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
@@ -242,7 +243,7 @@ async def test_a_release_goes_before_a_backup_where_the_disk_is_full(
     await replaced(node, install="true")
     with (node.slot.folder / node.slot.trees.formers.all()[0].held / "big").open("wb") as file:
         file.write(bytes(inspection.RESERVE_BYTES + 10_000_000))
-    monkeypatch.setattr(cleaning.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     looked = await node.do(inspect=pb.Inspect(slot="green", artifact_bytes=1000))
     assert looked.outcome == pb.OUTCOME_OK, looked.error
     await cleaning.make_way(node.app, 1000)

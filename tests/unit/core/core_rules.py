@@ -16,6 +16,7 @@ from tidegate_controller.core.decide import decide, next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.releases import quarantine_of
+from tidegate_controller.core.settling import REWRITE, SETTLE_SECONDS
 
 
 class Rules:
@@ -26,13 +27,17 @@ class Rules:
         self._is_well, self._runs = is_well, runs
         self._may_serve: set[t.Place] = set()  # places that the balancer may be sending to
         self._idle_since: dict[t.Place, float] = {}  # when one of them surely ceased to be
+        self._late: set[t.Place] = set()  # a move that nobody knows the end of sends to these
+        self._issued_at: dict[str, float] = {}  # of moves
+        self._written: tuple[float, t.Weights] | None = None  # since the last such move
 
     def see(self, state: t.State, event: ev.Event, now: float) -> None:
         """Check the event against the state before it."""
         if isinstance(event, ev.Started):
             assert state.lock is None or state.lock.by == event.requested_by, "locked"
+            active = state.committed[-1].revision if state.committed else None
             assert quarantine_of(state, event.release.revision, event.kind) is None or (
-                state.committed and event.release.revision == state.committed[-1].revision
+                event.release.revision == active and event.kind != "converge"
             ), "what is quarantined is brought"
             assert state.rollout is None, "two rollouts at a time"
         if isinstance(event, ev.ActionIssued):
@@ -40,10 +45,35 @@ class Rules:
         if isinstance(event, ev.Committed):
             unwell = [p for p in state.rollout.passed if not self._is_well(p)]
             assert unwell == [], "committed to what does not work"
-        if isinstance(event, ev.ActionEnded) and event.outcome == "ok":
+            self._see_committed(state)
+        if isinstance(event, ev.ActionEnded):
             action = next(a for a in pending(state) if a.id == event.action)
             if action.work.verb == "route":
+                self._see_settled(action, event.outcome == "ok", now)
+            if action.work.verb == "route" and event.outcome == "ok":
                 self._see_routed(state, action.work, now)
+
+    def _see_settled(self, action: t.Action, ok: bool, now: float) -> None:
+        """Written again and read back, long enough after the last time: nothing comes late."""
+        weights, since = dict(action.work.weights or {}), self._issued_at[action.id]
+        if not ok:
+            self._late |= {place for place, share in weights.items() if share}
+            if action.step != REWRITE:  # which would write the same once more
+                self._written = None
+            return
+        at, before = self._written or (math.inf, {})
+        if since >= at + SETTLE_SECONDS and set(weights) <= set(before):
+            self._idle_since |= dict.fromkeys(self._late - set(weights), now)
+            self._late = set()
+        self._written = (now, weights)
+
+    def _see_committed(self, state: t.State) -> None:
+        """What serves on the nodes that it was about is the release itself."""
+        rollout = state.rollout
+        assert rollout is not None
+        serving = [p for p, share in state.settled.items() if share and p.node in rollout.standing]
+        wrong = [p for p in serving if place_of(state, p).revision != rollout.release.revision]
+        assert wrong == [], "committed to another release"
 
     def _see_issued(self, state: t.State, action: t.Action, now: float) -> None:
         work, opened = action.work, pending(state)
@@ -60,6 +90,9 @@ class Rules:
         if work.verb == "start" and in_place(state):
             assert not self._runs(work.place.other), "two releases run on a node at once"
         if work.verb == "route":
+            self._issued_at[action.id] = now
+            others = [a for a in opened if a.work.verb == "route"]
+            assert others == [], "two moves at a time: which is the last?"
             shares = {p for p, share in work.weights.items() if share}
             if work.prove:
                 gaining = [p for p in shares if not state.settled.get(p)]
@@ -73,7 +106,8 @@ class Rules:
         """Nodes that were dropped get nothing that they had not before, and are well there; of the
         nodes that a converge is not about, none loses anything."""
         rollout = state.rollout
-        assert rollout is not None
+        if rollout is None:
+            return
         if not rollout.undoing:
             for here in shares:
                 if here.node in rollout.dropped:
@@ -91,6 +125,7 @@ class Rules:
         assert state.weights is not None, "traffic unknown"
         assert not state.weights.get(work.place), f"{work.verb} under traffic"
         assert work.place not in self._may_serve, f"{work.verb}: may still get traffic"
+        assert work.place not in self._late, f"{work.verb}: a move may come late"
         idle_since = self._idle_since.get(work.place, float("-inf"))
         paces = [state.pace, *([state.rollout.pace] if state.rollout else [])]
         drain_seconds = min(pace.drain_seconds for pace in paces)
@@ -117,9 +152,8 @@ class Rules:
 
     def _see_routed(self, state: t.State, work: t.Work, now: float) -> None:
         rollout = state.rollout
-        assert rollout is not None
         shares = {p for p, share in work.weights.items() if share}
-        if not rollout.undoing:
+        if rollout is not None and not rollout.undoing:
             gained = {p for p in shares if not rollout.before.get(p)}
             assert gained <= rollout.passed, "traffic went to a place that never passed"
         self._idle_since |= dict.fromkeys(self._may_serve - shares, now)
@@ -151,7 +185,7 @@ def check_rest(state: t.State, input_: i.Input, now: float) -> None:
     again = decide(state, i.Result(action="never-issued", outcome="failed"), now)
     assert again == (), f"a stale result did {[describe(event) for event in again]}"
     known = {chore.id for chore in state.chores}
-    assert {action.step for action in state.chores_open.values()} <= known
+    assert {action.step for action in state.chores_open.values()} <= {*known, REWRITE}
     assert len(known) == len(state.chores), "two chores of one name"
     if isinstance(input_, i.Tick):
         due = next_deadline(state)

@@ -449,7 +449,10 @@ class World:
 
     def rest(self) -> None:
         """Go on until the rollout and all chores are done."""
-        self.go(lambda: self.state.rollout is None and not self.state.chores)
+        self.go(self._is_at_rest)
+
+    def _is_at_rest(self) -> bool:
+        return not (self.state.rollout or self.state.chores or self.state.rewrite)
 
     def deployed(self, *versions: str) -> "World":
         """With these versions deployed one after the other, chores not yet done."""

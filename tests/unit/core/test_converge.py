@@ -6,6 +6,7 @@ from driver import World
 from test_failed_nodes import NODES, ONE, REST_NEW, TWO
 
 from tidegate_controller.core import events as ev
+from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.debts import (
@@ -14,6 +15,7 @@ from tidegate_controller.core.debts import (
     converge_at,
     owed_for,
 )
+from tidegate_controller.errors import Refused
 
 ALL_NEW = {"a/green": 100, **REST_NEW}
 
@@ -219,3 +221,74 @@ def test_a_node_that_goes_away_again_in_its_converge_ends_it_and_owes_on(step: s
     assert world.state.owed["a"].tries == 1
     assert set(world.traffic) == set(REST_NEW)
     assert place("a/green") not in world.state.settled
+
+
+def test_nothing_converges_while_somebody_holds_the_lock() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.lock(by="bob")
+    assert world.converge() == ()
+    assert converge_at(world.state, "a", returned=True) is None
+    world.unlock(by="bob")
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert world.traffic == ALL_NEW
+
+
+def test_a_release_that_somebody_has_quarantined_is_brought_to_no_more_nodes() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.quarantine("2", "loses orders")
+    assert world.converge() == ()
+    world.unquarantine("2")
+    world.converge()
+    assert world.finish() == "succeeded"
+
+
+def test_nothing_converges_until_a_person_has_decided_what_counts_after_a_restore() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.feed(i.Restore(log_id="restored", former="log"))
+    assert world.converge() == ()
+
+
+@pytest.mark.parametrize("ask", ["deploy", "rollback"])
+def test_a_converge_that_has_moved_no_traffic_makes_room_for_a_person(ask: str) -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge()
+    world.until("start")
+    if ask == "deploy":
+        world.deploy("3")
+    else:
+        world.rollback()
+    assert world.ending.reason.endswith(
+        "aborted by ada: superseded by " + ("version 3" if ask == "deploy" else "a rollback")
+    )
+    assert world.finish() == "succeeded"
+    assert world.state.debts == {}
+    world.rest()
+    assert set(world.running().values()) == {"3" if ask == "deploy" else "1"}
+
+
+def test_a_converge_that_moves_traffic_is_waited_for() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge()
+    world.until("shift")
+    before = world.state
+    with pytest.raises(Refused):
+        world.deploy("3")
+    assert world.state == before
+
+
+def test_a_converge_stays_where_the_deployment_is_refused() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge()
+    world.until("start")
+    world.lock(by="bob")
+    before = world.state
+    with pytest.raises(Refused):
+        world.deploy("3")
+    assert world.state == before

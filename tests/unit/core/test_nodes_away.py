@@ -1,21 +1,25 @@
 """A node goes away in the middle of a rollout: in time it goes on, too late it is undone."""
 
+import msgspec
 import pytest
-from core_values import PACE, place
+from core_values import PACE, WAVES, place
 from driver import World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.draft import pending
+from tidegate_controller.core.spec import Pace
 
+replace = msgspec.structs.replace
 BEFORE = {"a/blue": 100, "b/blue": 100}
 AFTER = {"a/green": 100, "b/green": 100}
 STEPS = ["preflight", "prepare", "start", "shift", "switch", "soak"]
 WAITING = ["preflight", "prepare", "start", "switch"]  # steps with works on nodes
 
 
-def at_step(step: str) -> World:
-    world = World().deployed("1")
+def at_step(step: str, pace: Pace = PACE) -> World:
+    world = World(pace=pace).deployed("1")
     world.deploy("2")
     world.until(step)
     return world
@@ -69,8 +73,11 @@ def test_an_absence_before_the_shift_ends_before_any_traffic_moves() -> None:
 def test_an_absence_during_the_soak_is_waited_for_and_then_undone() -> None:
     world = at_step("soak")
     world.leave("a")
+    since = world.now
+    world.go(lambda: world.state.rollout.undoing)
+    assert world.now - since == PACE.away_seconds
     assert world.finish() == "rolled_back"
-    assert "a is away" in world.ending.reason
+    assert "a went away and did not come back in time" in world.ending.reason
     assert world.traffic == {"b/blue": 100}
     assert world.owing() == {"a"}
 
@@ -240,3 +247,69 @@ def test_an_observation_that_says_nothing_new_makes_no_event() -> None:
     world = World().deployed("1")
     assert world.hello("a") == ()
     assert world.report("a/blue", healthy=True) == ()
+
+
+@pytest.mark.parametrize("soak_seconds", [0.0, 10.0])
+def test_a_place_that_comes_back_with_another_release_has_not_passed(soak_seconds: float) -> None:
+    """Its disk was put back to an earlier day: the agent's journal is the same, and all is well."""
+    world = at_step("switch", pace=replace(PACE, soak_seconds=soak_seconds))
+    here, old = place("b/green"), world.machines[place("b/blue")]
+    world.leave("b")
+    world.machines[here] = replace(world.machines[here], revision=old.revision)
+    world.come_back("b")
+    assert world.finish() == "rolled_back"
+    assert "b/green does not have 2 any more" in world.ending.reason
+
+
+def test_the_late_word_of_a_connection_that_is_gone_does_not_bring_its_node_back() -> None:
+    world = at_step("start")
+    (start,) = [action for action in pending(world.state) if action.work.at == "a"]
+    world.leave("a")
+    world.answer(start)
+    assert "a" in world.state.away
+    assert start not in pending(world.state)
+    world.come_back("a")
+    assert world.state.away == {}
+    assert world.finish() == "succeeded"
+
+
+def test_a_node_that_is_lost_while_a_promotion_is_awaited_does_not_keep_its_traffic() -> None:
+    world = World(
+        strategy="canary", waves=replace(WAVES, sizes=("1", "100%"), promote="manual")
+    ).deployed("1")
+    world.deploy("2")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.leave("a")
+    world.wait(PACE.away_seconds)
+    assert world.state.rollout.undoing
+
+
+def test_traffic_does_not_move_back_to_a_node_that_is_away_for_a_moment() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    world.wait(5.0)
+    world.report("b/green", healthy=False)  # long before a is given up
+    assert world.finish() == "rolled_back"
+    assert world.traffic == {"b/blue": 100}
+    assert world.owing() == {"a"}
+
+
+def test_a_node_that_was_away_when_traffic_moved_back_gets_its_own_as_soon_as_it_is_here() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    world.report("b/green", healthy=False)
+    world.until("shift-back")
+    world.come_back("a")  # too late for the move, which is under way
+    world.finish()
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert (world.traffic, world.owing()) == (BEFORE, set())
+
+
+def test_traffic_moves_back_to_nodes_that_are_away_where_no_other_is_left() -> None:
+    world = at_step("soak")
+    world.leave("a")
+    world.leave("b")
+    world.abort()
+    assert world.finish() == "rolled_back"
+    assert world.traffic == BEFORE

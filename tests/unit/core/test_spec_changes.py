@@ -146,16 +146,6 @@ def test_a_step_whose_works_cannot_run_all_at_once_may_take_longer() -> None:
     assert world.finish() == "succeeded"
 
 
-def test_a_node_that_answers_is_not_away_any_more() -> None:
-    world = World().deployed("1")
-    world.deploy("2")
-    actions = world.until("start")
-    world.feed(i.Observation(node="a", connected=False))
-    assert "a" in world.state.away
-    world.answer(next(action for action in actions if action.work.at == "a"))
-    assert world.state.away == {}
-
-
 def test_the_end_of_a_soak_needs_a_word_from_every_node() -> None:
     world = World().deployed("1")
     world.deploy("2")

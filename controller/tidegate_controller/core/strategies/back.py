@@ -34,9 +34,14 @@ def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
 
 def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
     """`before`, without places that are down, as long as any is left. Nor does traffic move to a
-    node that was waited for in vain; it stays with one, since its agent alone may be gone."""
+    node that nobody can ask, if only for a moment: it owes, and gets it back once it is here. It
+    stays with one, since its agent alone may be gone, unless that was waited for in vain."""
     moved = state.weights != before
-    given_up = _given_up(state, now)
+    gone = _given_up(state, now)
+    if moved:
+        gone |= {place.node for place in before if not _keeps(state, place)}.intersection(
+            state.away
+        )
 
     rollout = state.rollout
     own = rollout.nodes if rollout and rollout.kind == "converge" else None
@@ -45,12 +50,15 @@ def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
         if own is not None and place.node not in own:
             return False  # other nodes are no matter of it
         known = place_of(state, place)
-        return (
-            (moved and place.node in given_up) or known.running is False or known.healthy is False
-        )
+        return (moved and place.node in gone) or known.running is False or known.healthy is False
 
     alive = {place: share for place, share in before.items() if not lost(place)}
     return alive or before
+
+
+def _keeps(state: t.State, place: t.Place) -> bool:
+    """Whether the place has traffic now, for certain."""
+    return bool(state.weights and state.weights.get(place))
 
 
 def _given_up(state: t.State, now: float) -> set[str]:
@@ -71,7 +79,7 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
     old = {  # what is unwell when its turn comes gains nothing: see `works`
         place: share
         for place, share in parts.reachable(state, rollout.before).items()
-        if place not in stopped and (place.node not in given_up or state.settled.get(place))
+        if place not in stopped and (place.node not in state.away or state.settled.get(place))
     }
     later = _kept_for_now(state) if to_start else {}
     lent = needed(state, {**old, **later}, _new(state))  # to the floor, also in the end

@@ -7,12 +7,13 @@ between. Where either does not come up, the rollout is undone while only a few n
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.floor import may_serve
 from tidegate_controller.core.strategies import parts
 
 
 def wanted(state: t.State, goal: t.Goal, place: t.Place, waves: int) -> bool:
     """Whether there is something to rehearse at this place, which the first wave has treated."""
-    served = bool(state.settled.get(place.other))
+    served = bool(state.settled.get(place.other)) and may_serve(state, place.other)
     known = {release.revision for release in state.committed}
     returns = served and place_of(state, place.other).revision in known
     return goal.spec.waves.rehearse and goal.kind == "deploy" and waves > 1 and returns

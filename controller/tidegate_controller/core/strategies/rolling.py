@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import may_run, place_of
-from tidegate_controller.core.floor import missing, room_in, waves_in, zones_of
+from tidegate_controller.core.facts import may_run
+from tidegate_controller.core.floor import may_serve, missing, room_in, waves_in, zones_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
@@ -119,11 +119,7 @@ def _rehearsal(
 def _waves(state: t.State, goal: t.Goal, rest: list[str]) -> list[list[str]]:
     """Raises `Refused` where not one node can be taken out of service."""
     zones, gone = zones_of(goal), missing(state, goal)
-    serving = {
-        place.node
-        for place, share in state.settled.items()
-        if share and place_of(state, place).healthy is not False
-    }
+    serving = {p.node for p, share in state.settled.items() if share and may_serve(state, p)}
     out = [node for node in rest if node not in serving]
     busy = [node for node in rest if node in serving]
     for zone in sorted({zones[node] for node in busy}):

@@ -1,0 +1,69 @@
+"""A move of traffic whose outcome nobody knows may be applied late, after the way back was written.
+
+So the places that it sends to stay unsettled, and none of them is stopped or started, until the
+target was written once more, `SETTLE_SECONDS` after it was last, and reads back so: the rewrite,
+which belongs to no step, is tried until it succeeds, and gives way to whatever else moves traffic.
+A balancer that a person moves has no such moves. Called by `chores`, `steps` and `decide`, and by
+`evolve` and its parts.
+"""
+
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.facts import place_of
+
+REWRITE = "settle/traffic"  # what its action says for a step
+SETTLE_SECONDS = 10.0
+WRITE_SECONDS = 60.0
+DOUBLINGS_MAX = 6  # of the time until a rewrite that failed is tried again
+TRIES_AWAITED = 5  # on the way back, before a node is left as it is
+
+
+def after_doubt(state: t.State, work: t.Work) -> t.State:
+    """A move has ended, and may be applied all the same."""
+    if work.traffic is not None and work.traffic.adapter == "none":
+        return state
+    taking = {place for place, share in (work.weights or {}).items() if share}
+    return replace(state, unsettled=state.unsettled | taking)
+
+
+def after_move(state: t.State, work: t.Work, clock: float) -> t.State:
+    """The balancer was written, and reads back so: this is what is written again."""
+    if not state.unsettled:
+        return state
+    again = replace(work, prove=False, on_unknown="observe")
+    return replace(state, rewrite=again, rewrite_at=clock + SETTLE_SECONDS, rewrites=0)
+
+
+def after_rewrite(state: t.State, work: t.Work, ok: bool, clock: float) -> t.State:
+    """Whatever a late move has brought to a place is over now, and has to drain from now on."""
+    if ok:
+        late = {place: clock for place in state.unsettled if not (work.weights or {}).get(place)}
+        idle = {**state.idle_since, **dict(sorted(late.items()))}
+        return replace(state, idle_since=idle, unsettled=frozenset(), rewrite=None, rewrites=0)
+    pause = SETTLE_SECONDS * 2.0 ** min(state.rewrites + 1, DOUBLINGS_MAX)
+    state = after_doubt(state, work)
+    return replace(state, rewrite_at=clock + pause, rewrites=state.rewrites + 1)
+
+
+def rewrite_now(state: t.State) -> t.Work | None:
+    """What is to be written, without places that lead nowhere any more; None: nothing now, as while
+    another move is under way."""
+    if state.rewrite is None or state.weights is None or state.reconciling:
+        return None
+    opened = [*(state.rollout.open.values() if state.rollout else ()), *state.chores_open.values()]
+    if any(action.work.verb == "route" for action in opened):
+        return None
+    weights = state.rewrite.weights or {}
+    left = {place: share for place, share in weights.items() if place_of(state, place).address}
+    return replace(state.rewrite, weights=left or weights)
+
+
+def rewrite_opens_at(state: t.State) -> float:
+    """Engine time from which it is to be written, if nothing else changes."""
+    return float("inf") if rewrite_now(state) is None else state.rewrite_at
+
+
+def is_settling(state: t.State, place: t.Place | None) -> bool:
+    """Whether the place will be settled before long, as far as anybody can tell."""
+    awaited = state.rewrite is not None and state.rewrites < TRIES_AWAITED
+    return awaited and place in state.unsettled

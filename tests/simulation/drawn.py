@@ -1,0 +1,99 @@
+"""What an app of the simulation is asked to be: strategy, waves, gates, policy, checks, pace. Drawn
+from the seed, and such that a good release can get everywhere once all is well.
+"""
+
+from random import Random
+from typing import Any
+
+from world import App
+
+from tidegate_controller.core.spec import Check, Health, HttpProbe, Pace, Policy, Waves
+
+KINDS = {"blue-green": 0.3, "groups": 0.12, "canary": 0.28, "rolling": 0.3}
+NAMES = ("shop", "blog")
+GROUPS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
+CANARY_SIZES = (("1", "10%", "50%", "100%"), ("1", "100%"), ("50%", "100%"), ("1", "2", "100%"))
+NO_ZONE = "rack"  # a label that no node has
+
+
+def labels_of(number: int) -> dict[str, str]:
+    """Of the node with this number, from 1 on: two groups from two nodes on, two zones of two
+    nodes from four on."""
+    labels = {
+        "group": "blue" if number % 2 else "green",
+        "zone": "a" if number // 2 % 2 else "b",
+    }
+    if number % 3 == 1:
+        labels["canary"] = "yes"
+    return labels
+
+
+def app(rng: Random, number: int, nodes: list[str]) -> App:
+    kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+    if kind == "groups" and len(nodes) < 2:
+        kind = "canary"
+    more: dict[str, Any] = {"policy": _policy(rng), "approval": rng.random() < 0.15}
+    if kind == "groups":
+        more["slots"] = GROUPS
+    if kind in ("canary", "rolling"):
+        more["waves"] = _canary(rng) if kind == "canary" else _rolling(rng, len(nodes))
+    if rng.random() < 0.3:
+        check = Check(command=("ask",), timeout_seconds=2.0, every_seconds=2.0, deadline_seconds=9)
+        more["checks"] = {"orders": check}
+    return App(
+        NAMES[number],
+        nodes,
+        pace=_pace(rng),
+        health=_health(rng),
+        strategy="blue-green" if kind == "groups" else kind,
+        more=more,
+    )
+
+
+def _policy(rng: Random) -> Policy:
+    return Policy(
+        on_failure=rng.choices(("rollback", "pause", "stop"), (0.5, 0.25, 0.25))[0],
+        max_failed_nodes=rng.choice(["0", "0", "1", "25%", "50%"]),
+        of_at_least=rng.choice([1, 1, 3]),
+    )
+
+
+def _canary(rng: Random) -> Waves:
+    return Waves(
+        sizes=rng.choice(CANARY_SIZES),
+        canary={"canary": "yes"} if rng.random() < 0.2 else None,
+        promote="manual" if rng.random() < 0.2 else "auto",
+        rehearse=rng.random() < 0.25,
+    )
+
+
+def _rolling(rng: Random, nodes: int) -> Waves:
+    floor = rng.choice([None, "0", "1", "50%", "50%"]) if nodes > 1 else "0"
+    return Waves(
+        max_parallel=rng.choice(["1", "1", "50%", "100%"]),
+        min_in_service=floor,
+        zone="zone" if nodes >= 4 and rng.random() < 0.5 else NO_ZONE,
+        promote="manual" if rng.random() < 0.1 else "auto",
+        rehearse=rng.random() < 0.25,
+    )
+
+
+def _pace(rng: Random) -> Pace:
+    return Pace(
+        prepare_seconds=60.0,
+        soak_seconds=rng.choice([0.0, 5.0, 15.0]),
+        drain_seconds=rng.choice([0.0, 2.0]),
+        keep_old_seconds=rng.choice([5.0, 20.0]),
+        away_seconds=30.0,
+    )
+
+
+def _health(rng: Random) -> Health:
+    return Health(
+        probe=HttpProbe(url="http://127.0.0.1:{port}/health"),
+        every_seconds=rng.choice([2.0, 5.0]),
+        timeout_seconds=1.0,
+        failures=rng.choice([1, 2]),
+        healthy_after_seconds=rng.choice([0.0, 1.0, 4.0]),
+        deadline_seconds=20.0,
+    )
