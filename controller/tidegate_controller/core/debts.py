@@ -46,11 +46,18 @@ def debts_after_commit(state: t.State) -> dict[str, str]:
 
 
 def debts_after_undo(state: t.State) -> dict[str, str]:
-    """Nodes that took traffic before the rollout and could not get it back; of a converge also
-    those that it was for."""
+    """Nodes that took traffic before the rollout and could not get it back, and those that serve
+    with its release still; of a converge also those that it was for."""
     rollout = state.rollout
     assert rollout is not None
     debts = {}
+    for place, share in sorted(state.settled.items()):
+        began = place in rollout.begun and not rollout.before.get(place)
+        if share and began and rollout.previous != rollout.release:
+            debts[place.node] = (
+                f"{place} serves with {rollout.release.version} still, as too little of what "
+                "served before could be brought back"
+            )
     for place, share in sorted(rollout.before.items()):
         if share and not state.settled.get(place):
             debts[place.node] = (

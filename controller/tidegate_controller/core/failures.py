@@ -159,11 +159,14 @@ def _reroute(state: t.State, step: t.Step, found: set[str]) -> t.Work | None:
     taking = [place for place, share in state.settled.items() if share and place.node in found]
     if all(is_kept(state, place) for place in taking):
         return None
+    weights = weights_without(state, found)
+    if weights == state.weights:
+        return None  # the floor needs them where they are
     traffic = rollout.spec.traffic
     return t.Work(
         verb="route",
         at=t.CONTROLLER,
-        weights=weights_without(state, found),
+        weights=weights,
         traffic=traffic,
         on_unknown="ask" if traffic.adapter == "none" else "observe",
     )

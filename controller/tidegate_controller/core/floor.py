@@ -9,7 +9,7 @@ for each zone where nodes have the label; without `min_in_service` one node of a
 from collections.abc import Collection, Iterable, Mapping
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import may_serve, place_of
 from tidegate_controller.core.shares import at_least_one, rounded_up
 from tidegate_controller.core.spec import Spec
 
@@ -71,13 +71,13 @@ def breach(state: t.State, weights: t.Weights) -> str:
 
 
 def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place, int]:
-    """Of `more`, places that nobody can ask how they are and that may well serve: as many as it
-    takes, lest a move to these weights breaks the floor."""
+    """Of `more`, places that may well serve, on nodes that otherwise would not for certain: as many
+    as it takes, lest a move to these weights breaks the floor."""
+    serving = {place.node for place, share in weights.items() if share and is_well(state, place)}
     kept: dict[t.Place, int] = {}
     for place, share in more.items():
-        known = place_of(state, place)
-        unsure = known.healthy is None and known.running is not False
-        if unsure and breach(state, {**weights, **kept}):
+        spared = may_serve(state, place) and place.node not in serving
+        if spared and breach(state, {**weights, **kept}):
             kept[place] = share
     return kept
 
