@@ -113,11 +113,13 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         requested_by=event.requested_by,
         message=event.message,
     )
+    state = forget_health(state, lambda node: node not in event.absent)
+    until = clock + event.spec.pace.away_seconds
     return replace(
         state,
         rollout=rollout,
         journals={**state.journals, **event.journals},
-        away={},
+        away=dict.fromkeys(event.absent, until),
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
         requests=remembered(state, event.request_id, event.rollout),
     )

@@ -25,7 +25,10 @@ def zones_of(goal: t.Goal) -> dict[str, str]:
 
 
 def missing(state: t.State, goal: t.Goal) -> set[str]:
-    """Members that are not treated and not in service either, such as those that are away."""
+    """Members that are not treated and not in service either, such as those that are away: what was
+    known of them is not. Only a converge leaves out nodes that are here."""
+    if goal.kind != "converge":
+        return set(goal.members).difference(goal.nodes)
     well = {place.node for place, share in state.settled.items() if share and is_well(state, place)}
     return set(goal.members).difference(goal.nodes, well)
 
