@@ -115,12 +115,13 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         message=event.message,
         unfrozen_by=event.requested_by if event.override_freeze else "",
     )
-    state = forget_health(state, lambda node: node not in event.gone)
+    gone = dict.fromkeys((*event.absent, *event.gone), clock + event.spec.pace.away_seconds)
+    state = forget_health(state, lambda node: node not in gone)
     return replace(
         without_queued(with_calendar(state, event.calendar), event.rollout),
         rollout=rollout,
         journals={**state.journals, **event.journals},
-        away={},
+        away=gone,
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
         requests=remembered(state, event.request_id, event.rollout),
     )

@@ -25,7 +25,10 @@ def zones_of(goal: t.Goal) -> dict[str, str]:
 
 
 def missing(state: t.State, goal: t.Goal) -> set[str]:
-    """Members that are not treated and not in service either, such as those that are away."""
+    """Members that are not treated and not in service either, such as those that are away: what was
+    known of them is not. Only a converge leaves out nodes that are here."""
+    if goal.kind != "converge":
+        return set(goal.members).difference(goal.nodes)
     well = {place.node for place, share in state.settled.items() if share and is_well(state, place)}
     return set(goal.members).difference(goal.nodes, well.difference(goal.gone))
 
@@ -94,11 +97,6 @@ def is_well(state: t.State, place: t.Place) -> bool:
     """Whether it would be in service, had it traffic."""
     known = place_of(state, place)
     return known.running is not False and known.healthy is True
-
-
-def may_serve(state: t.State, place: t.Place) -> bool:
-    """Whether it is not known to be unwell: to take its traffic away may take something."""
-    return place_of(state, place).healthy is not False
 
 
 def _floors(rollout: t.Rollout) -> list[tuple[set[str], int, str]]:

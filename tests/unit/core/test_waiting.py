@@ -128,8 +128,7 @@ def test_where_another_has_failed_a_person_may_only_give_it_up() -> None:
     assert wait is not None
     assert wait.answers == ("abort",)
     world.reply("abort")
-    assert world.finish() == "rolled_back"
-    assert not [e for _, e in world.log if isinstance(e, ev.Waiting)]
+    assert world.ending.state == "rolled_back"
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["its node has just left", "mute"])

@@ -6,8 +6,7 @@ between. Where either does not come up, the rollout is undone while only a few n
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.floor import may_serve
+from tidegate_controller.core.facts import may_serve, place_of
 from tidegate_controller.core.strategies import parts
 
 

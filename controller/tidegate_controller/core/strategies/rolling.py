@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import may_run
-from tidegate_controller.core.floor import may_serve, missing, room_in, waves_in, zones_of
+from tidegate_controller.core.facts import may_run, may_serve
+from tidegate_controller.core.floor import missing, room_in, waves_in, zones_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
