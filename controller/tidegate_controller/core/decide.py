@@ -9,7 +9,7 @@ time in seconds, ids come with the input or from the stream's version. A wrong r
 from collections.abc import Callable
 from typing import Any
 
-from tidegate_controller.core import control, freezing, quarantine, queueing
+from tidegate_controller.core import control, failures, freezing, quarantine, queueing, reports
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -30,24 +30,8 @@ from tidegate_controller.core.debts import (
 )
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused
-from tidegate_controller.core.failures import (
-    Culprits,
-    blame_of,
-    culprits,
-    drop_nodes,
-    may_be_dropped,
-    question_of,
-    too_many_lost_at,
-)
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
-from tidegate_controller.core.reports import (
-    on_controller_start,
-    on_node_removed,
-    on_observation,
-    on_result,
-    on_tick,
-)
 from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.core.steps import (
@@ -97,7 +81,7 @@ def next_deadline(state: t.State) -> float | None:
             times.append(held_at(rollout, step))
         if not stands_still(rollout):
             times += [missed_at(state, place) for place in rollout.passed]
-        times.append(too_many_lost_at(state, step))
+        times.append(failures.too_many_lost_at(state, step))
         times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
@@ -115,7 +99,7 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
     if answer.answer == "abort":
         _fail(draft, step, f"aborted by {answer.answered_by}: {before.waiting.why}")
     elif answer.answer == "continue" and before.waiting.nodes:
-        drop_nodes(draft, step, before.waiting.nodes)
+        failures.drop_nodes(draft, step, before.waiting.nodes)
 
 
 def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
@@ -183,11 +167,11 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.BeginQueued: queueing.on_begin_queued,
     i.Converge: on_converge,
     i.CleanUp: on_clean_up,
-    i.Result: on_result,
-    i.Observation: on_observation,
-    i.NodeRemoved: on_node_removed,
-    i.Tick: on_tick,
-    i.ControllerStart: on_controller_start,
+    i.Result: reports.on_result,
+    i.Observation: reports.on_observation,
+    i.NodeRemoved: reports.on_node_removed,
+    i.Tick: reports.on_tick,
+    i.ControllerStart: reports.on_controller_start,
     i.Restore: on_restore,
     i.Reconcile: on_reconcile,
 }
@@ -219,7 +203,7 @@ def _move(draft: Draft) -> bool:
     if stands_still(rollout):
         return _meet_more(draft, step)
     if fault := fault_of(draft, step):
-        return _meet(draft, step, fault, culprits(draft, step))
+        return _meet(draft, step, fault, failures.culprits(draft, step))
     if freezing.meet_freeze(draft, step) or _issue(draft, step):
         return True
     before = rollout.waiting.why if rollout.waiting else ""
@@ -260,20 +244,20 @@ def _meet_more(draft: Draft, step: t.Step) -> bool:
     more than may, that follows which would have followed had they failed at once."""
     wait = draft.rollout.waiting
     assert wait is not None
-    found = {**wait.nodes, **culprits(draft, step)}
+    found = {**wait.nodes, **failures.culprits(draft, step)}
     more = sorted(found.keys() - wait.nodes.keys())
-    if wait.kind != "lost" or not more or may_be_dropped(draft.state, step, found):
+    if wait.kind != "lost" or not more or failures.may_be_dropped(draft.state, step, found):
         return False
     return _meet(draft, step, "; ".join(found[node].why for node in more), found)
 
 
-def _meet(draft: Draft, step: t.Step, fault: str, found: Culprits) -> bool:
+def _meet(draft: Draft, step: t.Step, fault: str, found: failures.Culprits) -> bool:
     """The step cannot succeed as it is: ask a person, go on without some nodes, or fail. False
     where that has to wait for a script, which the next command to its node would end."""
-    if question := question_of(draft, step, fault, found):
+    if question := failures.question_of(draft, step, fault, found):
         draft.emit(question)
-    elif may_be_dropped(draft.state, step, found):
-        drop_nodes(draft, step, found)
+    elif failures.may_be_dropped(draft.state, step, found):
+        failures.drop_nodes(draft, step, found)
     elif is_held_by_scripts(draft.state):
         asked = question_of_scripts(draft, fault)
         if asked is None or (draft.rollout.waiting and draft.rollout.waiting.why == asked.why):
@@ -281,7 +265,7 @@ def _meet(draft: Draft, step: t.Step, fault: str, found: Culprits) -> bool:
         draft.emit(ev.Waiting(rollout=draft.rollout.id, **asked._asdict()))
     else:
         stops = draft.rollout.policy.on_failure == "stop"
-        _fail(draft, step, fault, blame_of(draft, step, found), stops=stops)
+        _fail(draft, step, fault, failures.blame_of(draft, step, found), stops=stops)
     return True
 
 
