@@ -80,7 +80,8 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
     )
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
-        away = {node: until for node in rollout.nodes if node not in event.connected}
+        gone = {node: at for node, at in state.away.items() if node not in event.connected}
+        away = gone | {node: until for node in rollout.nodes if node not in event.connected}
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
         pause = rollout.paused and replace(rollout.paused, counted_from=clock)
@@ -114,11 +115,13 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         message=event.message,
     )
     state = forget_health(state, lambda node: node not in event.gone)
+    serving = {place.node for place in state.settled}
     return replace(
         state,
         rollout=rollout,
         journals={**state.journals, **event.journals},
-        away={},
+        # Nobody waits for them; but traffic that is taken from them does not move back unasked.
+        away={node: clock for node in event.gone if node in serving},
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
         requests=remembered(state, event.request_id, event.rollout),
     )
@@ -148,9 +151,10 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
         debts = without(state.debts, key)
         if key and event.outcome not in ("ok", "cancelled"):
             debts = put(debts, key, f"{action.work.verb} {key}: {event.error}")
+        over = event.outcome != "expired"  # else it is owed, and asked for again
         return replace(
             state,
-            chores=tuple(chore for chore in state.chores if chore.id != action.step),
+            chores=tuple(c for c in state.chores if not (over and c.id == action.step)),
             chores_open=without(state.chores_open, action.id),
             debts=debts,
         )
