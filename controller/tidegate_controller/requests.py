@@ -229,7 +229,7 @@ class Requests:
     def _goal(self, stream: str, input_: Deploy | Rollback) -> t.Goal:
         state = self._engine.state(stream)
         if isinstance(input_, Deploy):
-            if input_.supersede and may_be_superseded(state, input_):
+            if input_.supersede and may_be_superseded(state, input_, self._engine.now()):
                 state = msgspec.structs.replace(state, rollout=None)  # it will have made room
             return deploy_goal(state, input_, self._engine.now())
         return rollback_goal(state, input_)

@@ -9,7 +9,7 @@ from tidegate_controller.core.facts import may_run
 from tidegate_controller.core.guards import opens_at
 from tidegate_controller.core.settling import REWRITE, WRITE_SECONDS, rewrite_now
 
-CHORE_SECONDS = 86_400.0  # a chore that could not be done by then becomes a debt
+CHORE_SECONDS = 86_400.0  # a chore that was not done by then is a debt, and is asked for again
 
 
 def _stop(rollout: t.Rollout, place: t.Place, not_before: float) -> t.Chore:
@@ -58,6 +58,7 @@ def _name_again(state: t.State, serving: list[t.Place], now: float) -> tuple[t.C
     """Make `current` name these places again where it may name another."""
     rollout = state.rollout
     assert rollout is not None
+    waiting = {chore.work.place for chore in state.chores if chore.work.verb == "switch"}
     return tuple(
         t.Chore(
             id=f"{rollout.id}/switch/{place}",
@@ -65,7 +66,7 @@ def _name_again(state: t.State, serving: list[t.Place], now: float) -> tuple[t.C
             not_before=now,
         )
         for place in serving
-        if state.current.get(place.node, place.slot) != place.slot
+        if state.current.get(place.node, place.slot) != place.slot and place not in waiting
     )
 
 

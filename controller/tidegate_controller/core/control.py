@@ -11,6 +11,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, scripts_at_work
 from tidegate_controller.core.freezes import Window
+from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.errors import Refused
 
 
@@ -198,19 +199,28 @@ def on_abort(draft: Draft, request: i.Abort) -> bool:
     return True
 
 
-def may_be_superseded(state: t.State, request: i.Deploy | i.Rollback) -> bool:
+def may_be_superseded(state: t.State, request: i.Deploy | i.Rollback, now: float) -> bool:
     """Whether the rollout that is under way makes room. It has moved no traffic, so that what it
     has begun is undone without any step, and runs no script, which the next one would end. It
-    stands still, and whoever deploys says so; or it only pays what is owed."""
+    stands still, and whoever deploys says so; or it only pays what is owed.
+    Raises `Refused` where somebody says so, and it cannot make room."""
     rollout = state.rollout
     if rollout is None or rollout.undoing or is_repeated(state, request.request_id):
         return False
-    if state.weights != rollout.before or scripts_at_work(rollout):
-        return False
+    moved = state.weights != rollout.before or bool(plan_back(state, now))
+    in_place = not (moved or scripts_at_work(rollout))
     if rollout.kind == "converge":
-        return True
+        return in_place
     stands_still = bool(rollout.paused or rollout.waiting or rollout.frozen)
-    return stands_still and isinstance(request, i.Deploy) and request.supersede
+    if not (stands_still and isinstance(request, i.Deploy) and request.supersede):
+        return False
+    if not in_place:
+        why = "undoing it moves traffic" if moved else "it runs a script, which would be ended"
+        raise Refused(
+            f"rollout {rollout.id} cannot be superseded: {why}",
+            f"give it up first: tidegate rollout abort {rollout.id}; then deploy again",
+        )
+    return True
 
 
 def under_way(state: t.State, rollout: str) -> t.Rollout:

@@ -116,11 +116,11 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
 
 
 def owed_after(state: t.State, debts: dict[str, str], now: float) -> dict[str, t.Owed]:
-    """For each node with one of these debts, when it pays."""
+    """For each node with one of these debts, when it pays. That of others stays as it is."""
     rollout = state.rollout
     assert rollout is not None
     owed = {}
-    for node in (*debts, *rollout.absent):
+    for node in debts:
         if t.Place(node).slot or node == t.CONTROLLER:
             continue
         gone = node in state.away or node in rollout.absent or _is_back(state, node)

@@ -77,7 +77,7 @@ def next_deadline(state: t.State) -> float | None:
             times.append(rollout.frozen.ends)
         elif rollout.waiting is None and not in_doubt(rollout, step):
             times.append(step_ends_at(rollout, step))
-        if step.hold_seconds and not stands_still(rollout):
+        if step.hold_seconds and not (rollout.open or rollout.waiting or to_issue(rollout, step)):
             times.append(held_at(rollout, step))
         if not stands_still(rollout):
             times += [missed_at(state, place) for place in rollout.passed]
@@ -118,7 +118,7 @@ def _on_rollback(draft: Draft, rollback: i.Rollback) -> None:
 def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> None:
     """Another that stands in the way may have to go: it is undone first, in this decision."""
     rollout = draft.state.rollout
-    if rollout is None or not control.may_be_superseded(draft.state, request):
+    if rollout is None or not control.may_be_superseded(draft.state, request, draft.now):
         return
     _on_abort(
         draft,
@@ -307,7 +307,7 @@ def _finish(draft: Draft) -> None:
     rollout, state = draft.rollout, draft.state
     if not rollout.undoing:
         debts = debts_after_commit(state)
-        owed = owed_after(state, debts, draft.now)
+        owed = owed_after(state, {**debts, **rollout.absent}, draft.now)
         draft.emit(ev.Committed(rollout=rollout.id))
         quarantine.quarantine_rolled_back(draft)
         chores = chores_after_commit(draft.state, draft.now)

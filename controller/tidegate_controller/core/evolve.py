@@ -81,7 +81,8 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
     state = with_calendar(state, event.calendar)
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
-        away = {node: until for node in rollout.nodes if node not in event.connected}
+        gone = {node: at for node, at in state.away.items() if node not in event.connected}
+        away = gone | {node: until for node in rollout.nodes if node not in event.connected}
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
         pause = rollout.paused and replace(rollout.paused, counted_from=clock)
@@ -115,13 +116,15 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         message=event.message,
         unfrozen_by=event.requested_by if event.override_freeze else "",
     )
-    gone = dict.fromkeys((*event.absent, *event.gone), clock + event.spec.pace.away_seconds)
+    gone = {*event.absent, *event.gone}
     state = forget_health(state, lambda node: node not in gone)
+    serving = sorted({place.node for place in state.settled})
     return replace(
         without_queued(with_calendar(state, event.calendar), event.rollout),
         rollout=rollout,
         journals={**state.journals, **event.journals},
-        away=gone,
+        # Nobody waits for them; but traffic that is taken from them does not move back unasked.
+        away={node: clock for node in serving if node in gone},
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
         requests=remembered(state, event.request_id, event.rollout),
     )
@@ -151,9 +154,10 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
         debts = without(state.debts, key)
         if key and event.outcome not in ("ok", "cancelled"):
             debts = put(debts, key, f"{action.work.verb} {key}: {event.error}")
+        over = event.outcome != "expired"  # else it is owed, and asked for again
         return replace(
             state,
-            chores=tuple(chore for chore in state.chores if chore.id != action.step),
+            chores=tuple(c for c in state.chores if not (over and c.id == action.step)),
             chores_open=without(state.chores_open, action.id),
             debts=debts,
         )

@@ -311,3 +311,16 @@ def test_silence_of_one_node_in_the_last_step_does_not_revert_the_others() -> No
     assert world.finish(**{"verify@a": SILENCE}) == "succeeded"
     assert list(dropped(world)) == ["a"]
     assert world.owing() == {"a"}
+
+
+def test_what_a_node_owes_counts_on_when_a_rollout_without_it_has_failed() -> None:
+    world = deploying(TWO, "start")
+    for action in world.open():
+        world.answer(action, "failed" if action.work.at == "a" else "ok", "environment")
+    world.finish()
+    owed = world.state.owed["a"]
+    assert owed.tries == 1
+    world.leave("a")
+    world.deploy("3")
+    assert world.finish(start="failed") == "rolled_back"
+    assert world.state.owed["a"] == owed
