@@ -218,5 +218,5 @@ def kill_agent_after_every_entry(stage: Stage, scene: Scene, witness: str) -> in
 def _named(stage: Stage, witness: str) -> str:
     if witness not in ("idle", "serving"):
         return witness
-    serves = witness == "serving"
-    return next(n.node for n in stage.status().nodes if bool(n.active_slot) is serves)
+    serving = {node.node for node in stage.status().nodes if node.active_slot}
+    return next(n for n in stage.fleet.nodes if (n in serving) is (witness == "serving"))

@@ -62,8 +62,8 @@ def tortured(name: str, scene: Scene, victim: str) -> Row:
         except Exception:  # whatever it is, the other scenes go on
             problem = traceback.format_exc()
         count = stage.load.count()
-        if count.failed:
-            problem += f"lost requests: {stage.load.load.failures}"
+        if count.failed and not problem:  # after an error nothing may have served any more
+            problem = f"lost requests: {stage.load.load.failures}"
     seconds = time.monotonic() - begun
     return Row(name, victim, points, seconds, count.served, count.failed, problem)
 
