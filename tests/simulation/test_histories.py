@@ -354,6 +354,25 @@ async def test_a_canary_that_vanishes_is_asked_about_where_one_may_fail(stage: S
 
 
 @on_stage("a", "b")
+async def test_where_the_database_of_both_slots_dies_nothing_moves_and_a_person_is_asked(
+    stage: Stage,
+) -> None:
+    await stage.deployed("1")
+    await stage.begin("2")
+    await stage.at("soak")
+    moves = stage.moves
+    stage.fail_all_checks(600.0)
+    assert "the release before fails its checks there too" in (await stage.asked()).why
+    await stage.sleep(900.0)
+    assert stage.moves == moves
+    assert stage.quarantined == []
+    await stage.answer("retry")
+    assert await stage.ended() == "succeeded"
+    await stage.settled()
+    assert stage.serving == {"a": "2", "b": "2"}
+
+
+@on_stage("a", "b")
 async def test_an_abort_does_not_wait_for_the_end_of_a_five_minute_start(stage: Stage) -> None:
     stage.app.health = replace(HEALTH, deadline_seconds=400.0)
     await stage.deployed("1")
