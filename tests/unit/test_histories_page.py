@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs/histories.md").read_text()
 TOLD = re.compile(r"^\|[^|]*\| `(test_\w+)`(?: in `([\w/.]+)`)? \|", re.MULTILINE)
 
 
-def tests_in(file: str) -> set[str]:
+def named_in(file: str) -> set[str]:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     top = ast.parse((ROOT / file).read_text()).body
     return {node.name for node in top if isinstance(node, kinds) and node.name[:5] == "test_"}
@@ -22,5 +22,5 @@ def test_all_histories_and_scenarios_are_told(kind: str) -> None:
     _, section = re.split(rf"^## {kind}.*$", PAGE, flags=re.MULTILINE)
     rows = TOLD.findall(section.partition("\n## ")[0])
     own = f"tests/simulation/test_{kind.lower()}.py"
-    assert {name for name, elsewhere in rows if not elsewhere} == tests_in(own)
-    assert all(name in tests_in(elsewhere) for name, elsewhere in rows if elsewhere)
+    assert {name for name, elsewhere in rows if not elsewhere} == named_in(own)
+    assert all(name in named_in(elsewhere) for name, elsewhere in rows if elsewhere)
