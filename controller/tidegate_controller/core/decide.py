@@ -39,6 +39,7 @@ from tidegate_controller.core.failures import (
     question_of,
     too_many_lost_at,
 )
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
 from tidegate_controller.core.reports import (
@@ -51,6 +52,7 @@ from tidegate_controller.core.reports import (
 from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.core.steps import (
+    ERRORS_TOLD,
     fault_of,
     held_at,
     in_doubt,
@@ -251,7 +253,7 @@ def _meet_more(draft: Draft, step: t.Step) -> bool:
     more = sorted(found.keys() - wait.nodes.keys())
     if wait.kind != "lost" or not more or may_be_dropped(draft.state, step, found):
         return False
-    _meet(draft, step, "; ".join(found[node].why for node in more), found)
+    _meet(draft, step, first_few((found[node].why for node in more), ERRORS_TOLD, "; "), found)
     return True
 
 
