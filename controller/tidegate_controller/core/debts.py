@@ -14,11 +14,13 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.floor import zones_of
 from tidegate_controller.core.freezes import covering
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.releases import active_release, quarantine_of
 
 TRIES_BY_ITSELF = 3  # for what is not the release's fault; then the node has to come back first
 BACKOFF_SECONDS = 60.0  # before another try, doubled each time
 BACKOFF_SECONDS_MAX = 3600.0
+NODES_TOLD = 10  # with what they owe, in the message of a converge
 TRAFFIC_UNKNOWN = "nobody knows where traffic goes; the next deploy or rollback settles that first"
 
 
@@ -234,7 +236,7 @@ def pay(draft: Draft, request: i.Converge, goal: t.Goal, plan: tuple[t.Step, ...
             spec=goal.spec,
             request_id="",
             requested_by="tidegate",
-            message="; ".join(f"{node} {state.debts[node]}" for node in goal.nodes),
+            message=first_few((f"{n} {state.debts[n]}" for n in goal.nodes), NODES_TOLD, "; "),
             zones=zones_of(goal),
             gone=goal.gone,
         )

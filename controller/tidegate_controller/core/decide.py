@@ -9,7 +9,15 @@ time in seconds, ids come with the input or from the stream's version. A wrong r
 from collections.abc import Callable
 from typing import Any
 
-from tidegate_controller.core import control, failures, freezing, quarantine, queueing, reports
+from tidegate_controller.core import (
+    control,
+    failures,
+    freezing,
+    quarantine,
+    queueing,
+    reports,
+    steps,
+)
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -30,27 +38,11 @@ from tidegate_controller.core.debts import (
 )
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
 from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.settling import rewrite_opens_at
-from tidegate_controller.core.steps import (
-    fault_of,
-    held_at,
-    in_doubt,
-    is_held_by_scripts,
-    is_satisfied,
-    left_at_work,
-    may_issue_at,
-    missed_at,
-    open_until,
-    question,
-    question_of_scripts,
-    room_of,
-    stands_still,
-    step_ends_at,
-    to_issue,
-)
 from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.core.works import work_now
 
@@ -72,17 +64,17 @@ def next_deadline(state: t.State) -> float | None:
     times.append(rewrite_opens_at(state))
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
-        times += open_until(state, rollout)
+        times += steps.open_until(state, rollout)
         if rollout.frozen is not None:
             times.append(rollout.frozen.ends)
-        elif rollout.waiting is None and not in_doubt(rollout, step):
-            times.append(step_ends_at(rollout, step))
-        if step.hold_seconds and not (rollout.open or rollout.waiting or to_issue(rollout, step)):
-            times.append(held_at(rollout, step))
-        if not stands_still(rollout):
-            times += [missed_at(state, place) for place in rollout.passed]
+        elif rollout.waiting is None and not steps.in_doubt(rollout, step):
+            times.append(steps.step_ends_at(rollout, step))
+        if step.hold_seconds and not (rollout.open or rollout.waiting or steps.to_issue(rollout, step)):
+            times.append(steps.held_at(rollout, step))
+        if not steps.stands_still(rollout):
+            times += [steps.missed_at(state, place) for place in rollout.passed]
         times.append(failures.too_many_lost_at(state, step))
-        times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
+        times += [steps.may_issue_at(state, step, index) for index in steps.to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
 
@@ -200,18 +192,18 @@ def _move(draft: Draft) -> bool:
     if rollout.entered_at is None:
         draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
-    if stands_still(rollout):
+    if steps.stands_still(rollout):
         return _meet_more(draft, step)
-    if fault := fault_of(draft, step):
+    if fault := steps.fault_of(draft, step):
         return _meet(draft, step, fault, failures.culprits(draft, step))
     if freezing.meet_freeze(draft, step) or _issue(draft, step):
         return True
     before = rollout.waiting.why if rollout.waiting else ""
-    asked = question(draft, step)
+    asked = steps.question(draft, step)
     if asked and asked.why != before:  # more may be known than when it was asked
         draft.emit(ev.Waiting(rollout=rollout.id, **asked._asdict()))
         return True
-    if is_satisfied(draft, step):
+    if steps.is_satisfied(draft, step):
         draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="ok"))
         return True
     return False
@@ -220,12 +212,12 @@ def _move(draft: Draft) -> bool:
 def _issue(draft: Draft, step: t.Step) -> bool:
     ready = [
         index
-        for index in to_issue(draft.rollout, step)
-        if may_issue_at(draft.state, step, index) <= draft.now
+        for index in steps.to_issue(draft.rollout, step)
+        if steps.may_issue_at(draft.state, step, index) <= draft.now
     ]
     ours = [index for index in ready if step.works[index].at == t.CONTROLLER]
     others = [index for index in ready if index not in ours]
-    ready = sorted(ours + others[: room_of(draft.rollout, step)])
+    ready = sorted(ours + others[: steps.room_of(draft.rollout, step)])
     for index in ready:
         work = work_now(draft.state, step, index)
         assert work is not None, "it is not to be done any more"
@@ -248,18 +240,19 @@ def _meet_more(draft: Draft, step: t.Step) -> bool:
     more = sorted(found.keys() - wait.nodes.keys())
     if wait.kind != "lost" or not more or failures.may_be_dropped(draft.state, step, found):
         return False
-    return _meet(draft, step, "; ".join(found[node].why for node in more), found)
+    fault = first_few((found[node].why for node in more), steps.ERRORS_TOLD, "; ")
+    return _meet(draft, step, fault, found)
 
 
 def _meet(draft: Draft, step: t.Step, fault: str, found: failures.Culprits) -> bool:
     """The step cannot succeed as it is: ask a person, go on without some nodes, or fail. False
     where that has to wait for a script, which the next command to its node would end."""
-    if question := failures.question_of(draft, step, fault, found):
-        draft.emit(question)
+    if steps.question := failures.question_of(draft, step, fault, found):
+        draft.emit(steps.question)
     elif failures.may_be_dropped(draft.state, step, found):
         failures.drop_nodes(draft, step, found)
-    elif is_held_by_scripts(draft.state):
-        asked = question_of_scripts(draft, fault)
+    elif steps.is_held_by_scripts(draft.state):
+        asked = steps.question_of_scripts(draft, fault)
         if asked is None or (draft.rollout.waiting and draft.rollout.waiting.why == asked.why):
             return False
         draft.emit(ev.Waiting(rollout=draft.rollout.id, **asked._asdict()))
@@ -296,7 +289,7 @@ def _fail(
 def _give_up(draft: Draft, step: t.Step, fault: str) -> str:
     """Nothing is awaited of the step any more; why, in words."""
     rollout = draft.rollout
-    reason = f"{step.title} failed: {fault}{left_at_work(rollout)}"
+    reason = f"{step.title} failed: {fault}{steps.left_at_work(rollout)}"
     for action_id in list(rollout.open):
         draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
     draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))

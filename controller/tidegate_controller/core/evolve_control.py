@@ -109,16 +109,14 @@ def _aborted(event: ev.Aborted, state: t.State, clock: float) -> t.State:
 def _quarantined(event: ev.Quarantined, state: t.State, clock: float) -> t.State:
     new = event.quarantine
     others = [q for q in state.quarantined if (q.digest, q.config) != (new.digest, new.config)]
-    if event.request_id:
-        state = replace(state, requests=remembered(state, event.request_id, ""))
-    return replace(state, quarantined=(*others, new)[-QUARANTINED_KEPT:])
+    requests = remembered(state, event.request_id, "")
+    return replace(state, quarantined=(*others, new)[-QUARANTINED_KEPT:], requests=requests)
 
 
 def _quarantine_lifted(event: ev.QuarantineLifted, state: t.State, clock: float) -> t.State:
     others = tuple(one for one in state.quarantined if one.digest != event.digest)
-    if event.request_id:
-        state = replace(state, requests=remembered(state, event.request_id, ""))
-    return replace(state, quarantined=others)
+    requests = remembered(state, event.request_id, "")
+    return replace(state, quarantined=others, requests=requests)
 
 
 def _locked(event: ev.Locked, state: t.State, clock: float) -> t.State:

@@ -9,9 +9,11 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.shares import at_most
 from tidegate_controller.core.spec import Policy
 from tidegate_controller.core.steps import (
+    NODES_TOLD,
     bad_works,
     is_late,
     is_seen,
@@ -122,7 +124,7 @@ def drop_nodes(draft: Draft, step: t.Step, found: Culprits) -> None:
     rollout = draft.rollout
     for action in list(rollout.open.values()):
         if action.work.at in found or action.work.verb == "route":  # it goes out again without them
-            error = f"{', '.join(sorted(found))} failed"
+            error = f"{first_few(sorted(found), NODES_TOLD)} failed"
             draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled", error=error))
     for index, (node, culprit) in enumerate(sorted(found.items())):
         last = index == len(found) - 1

@@ -11,7 +11,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.requests import on_rollback
@@ -43,7 +43,7 @@ def on_restore(draft: Draft, restore: i.Restore) -> None:
 
 def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     state = draft.state
-    if request.request_id in state.requests:
+    if is_repeated(state, request.request_id):
         return
     if not state.reconciling:
         raise Refused(f"there is nothing to decide about {state.stream}", "see: tidegate status")

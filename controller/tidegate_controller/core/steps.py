@@ -12,10 +12,13 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, place_of, scripts_at_work
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.works import is_void, work_now
 
 RETRY_SECONDS_MAX = 30.0
+ERRORS_TOLD = 3  # of those that are alike, as of a release that fails everywhere
+NODES_TOLD = 10
 
 
 def to_issue(rollout: t.Rollout, step: t.Step) -> list[int]:
@@ -77,9 +80,9 @@ def question(draft: Draft, step: t.Step) -> Question | None:
     silent = [action for action in rollout.open.values() if is_asked_about(draft, action)]
     asked += [_gone(action.work) for action in silent]
     if asked and len(silent) == len(rollout.open):
-        return Question("; ".join(asked))
+        return Question(first_few(asked, NODES_TOLD, "; "))
     if rollout.undoing and is_late(draft, step):
-        tried = "; ".join(done.error for done in rollout.done.values())
+        tried = _told(rollout.done.values())
         tried = tried or kept_back(draft.state, step)
         why = f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
         seen = is_seen(step.works[index] for index in _undone(rollout))
@@ -111,6 +114,10 @@ def left_at_work(rollout: t.Rollout) -> str:
         return ""
     nodes = ", ".join(sorted(action.work.at for action in left))
     return f"; {left[0].work.task}.sh may run on at {nodes}: the next deployment there would end it"
+
+
+def _told(works: Iterable[t.Done]) -> str:
+    return first_few((done.error for done in works), ERRORS_TOLD, "; ")
 
 
 def _undone(rollout: t.Rollout) -> list[int]:
@@ -189,13 +196,13 @@ def fault_of(draft: Draft, step: t.Step) -> str:
         errors = [
             f"{where(step.works[index])}: {done.error}" for index, done in sorted(bad.items())
         ]
-        return "; ".join(errors[:3]) + (f" and {len(errors) - 3} more" if errors[3:] else "")
+        return first_few(errors, ERRORS_TOLD, "; ")
     for place in sorted(rollout.passed):
         if wrong := wrong_with(draft, place):
             return wrong
     if is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
-        last = "; ".join(done.error for done in bad.values()) or kept_back(state, step)
-        away = "".join(f"; {node} is away" for node in sorted(state.away))
+        last = _told(bad.values()) or kept_back(state, step)
+        away = first_few((f"; {node} is away" for node in sorted(state.away)), NODES_TOLD, "")
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
         return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
     return ""

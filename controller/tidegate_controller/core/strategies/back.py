@@ -14,7 +14,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run, place_of
 from tidegate_controller.core.floor import needed, waves_in
 from tidegate_controller.core.strategies import parts
-from tidegate_controller.core.strategies.rolling import ALONE, FLOOR, without_nodes
+from tidegate_controller.core.strategies.rolling import without_nodes
 
 RETRY_SECONDS = 1.0
 
@@ -135,7 +135,7 @@ def _wave(
     plan = []
     if drained != weights:
         step = _move("drain-back", "Drain back", drained, rollout)
-        plan.append(replace(step, guards=(FLOOR,)))
+        plan.append(replace(step, guards=(parts.FLOOR,)))
     others = [place.other for place in places if place.other in state.places]
     running = [place for place in others if may_run(state, place)]
     if running:
@@ -161,7 +161,7 @@ def _start(state: t.State, rollout: t.Rollout, places: Sequence[t.Place]) -> t.S
             )
             for place in places
         ),
-        guards=(t.Guard(kind="no_traffic"), ALONE),
+        guards=(t.Guard(kind="no_traffic"), parts.ALONE),
         deadline_seconds=max(
             each.health.deadline_seconds
             + 2 * (each.service.stop_grace_seconds + parts.ANSWER_SECONDS)

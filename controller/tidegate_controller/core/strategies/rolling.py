@@ -19,9 +19,6 @@ from tidegate_controller.core.strategies.approval import approval, promotion
 from tidegate_controller.core.strategies.gates import Wave, between
 from tidegate_controller.errors import Refused
 
-FLOOR = t.Guard(kind="floor")
-ALONE = t.Guard(kind="alone")
-
 
 def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
@@ -81,7 +78,7 @@ def in_place(
     plan = []
     if before != after:
         drain = parts.route_step("drain", "Drain", after, spec)
-        plan.append(replace(drain, guards=(FLOOR,)))
+        plan.append(replace(drain, guards=(parts.FLOOR,)))
     running = [place for place in others if place in before or _runs(state, place)]
     if running:
         plan.append(parts.stop(state, spec, running))
@@ -105,7 +102,7 @@ def _before(goal: t.Goal, places: list[t.Place], *, begun: bool) -> list[t.Step]
 
 def _start(state: t.State, goal: t.Goal, places: list[t.Place]) -> t.Step:
     step = parts.start(state, goal, places)
-    return replace(step, guards=(*step.guards, ALONE))
+    return replace(step, guards=(*step.guards, parts.ALONE))
 
 
 def _rehearsal(
