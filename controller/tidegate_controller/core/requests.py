@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.failures import allowed_failures
-from tidegate_controller.core.floor import zones_of
 from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
 from tidegate_controller.core.reach import reach_notes
@@ -27,11 +27,11 @@ from tidegate_controller.errors import Refused
 
 def on_deploy(draft: Draft, request: i.Deploy) -> None:
     if not is_repeated(draft.state, request.request_id):
-        _meet(draft, request.members)
+        _take_note(draft, request.members)
         _start(draft, request, deploy_goal(draft.state, request))
 
 
-def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
+def _take_note(draft: Draft, members: tuple[i.Member, ...]) -> None:
     """A stream without a past takes note of what its nodes hold of the app already."""
     if draft.state.committed or draft.state.places:
         return
@@ -191,39 +191,22 @@ def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
     if not plan:
         _configure(draft, request, goal.spec)
         return
-    treated = {work.at for step in plan for work in step.works}
-    for action in state.chores_open.values():
-        if action.work.at in treated:
-            draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
     absent = {
         member.node: f"away when {goal.release.version} came; takes no traffic until it has it"
         for member in request.members
         if not member.connected
     }
-    draft.emit(
-        ev.Started(
-            rollout=request.rollout,
-            kind=goal.kind,
-            strategy=goal.spec.strategy,
-            release=goal.release,
-            previous=active_release(state),
-            nodes=goal.nodes,
-            journals={member.node: member.journal_id for member in request.members},
-            plan=plan,
-            spec=goal.spec,
-            request_id=request.request_id,
-            requested_by=request.requested_by,
-            message=request.message,
-            commit=request.commit if isinstance(request, i.Deploy) else "",
-            absent=absent,
-            notes=(
-                *reach_notes(state, goal, absent),
-                *room_notes(goal.release, request.members),
-            ),
-            zones=zones_of(goal),
-            gone=goal.gone,
-        )
+    asked = Asked(
+        rollout=request.rollout,
+        members=request.members,
+        by=request.requested_by,
+        message=request.message,
+        request_id=request.request_id,
+        commit=request.commit if isinstance(request, i.Deploy) else "",
+        absent=absent,
+        notes=(*reach_notes(state, goal, absent), *room_notes(goal.release, request.members)),
     )
+    begin(draft, asked, goal, plan)
 
 
 def _configure(draft: Draft, request: i.Deploy | i.Rollback, spec: Spec) -> None:
