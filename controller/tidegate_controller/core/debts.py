@@ -9,10 +9,10 @@ Called by `decide`, and by `convergence`, which knows who is connected.
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.floor import zones_of
 from tidegate_controller.core.freezes import covering
 from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.releases import active_release, quarantine_of
@@ -216,28 +216,10 @@ def pay(draft: Draft, request: i.Converge, goal: t.Goal, plan: tuple[t.Step, ...
     if not plan:
         draft.emit(ev.DebtsPaid(nodes=goal.nodes))
         return
-    for action in state.chores_open.values():
-        if action.work.at in goal.nodes:
-            draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
-    draft.emit(
-        ev.Started(
-            rollout=request.rollout,
-            kind=goal.kind,
-            strategy=goal.spec.strategy,
-            release=goal.release,
-            previous=goal.release,
-            nodes=goal.nodes,
-            journals={
-                member.node: member.journal_id
-                for member in request.members
-                if member.node in goal.nodes
-            },
-            plan=plan,
-            spec=goal.spec,
-            request_id="",
-            requested_by="tidegate",
-            message=first_few((f"{n} {state.debts[n]}" for n in goal.nodes), NODES_TOLD, "; "),
-            zones=zones_of(goal),
-            gone=goal.gone,
-        )
+    asked = Asked(
+        rollout=request.rollout,
+        members=tuple(member for member in request.members if member.node in goal.nodes),
+        by="tidegate",
+        message=first_few((f"{n} {state.debts[n]}" for n in goal.nodes), NODES_TOLD, "; "),
     )
+    begin(draft, asked, goal, plan)

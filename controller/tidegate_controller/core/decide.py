@@ -69,7 +69,8 @@ def next_deadline(state: t.State) -> float | None:
             times.append(rollout.frozen.ends)
         elif rollout.waiting is None and not steps.in_doubt(rollout, step):
             times.append(steps.step_ends_at(rollout, step))
-        if step.hold_seconds and not (rollout.open or rollout.waiting or steps.to_issue(rollout, step)):
+        idle = not (rollout.open or rollout.waiting or steps.to_issue(rollout, step))
+        if step.hold_seconds and idle:
             times.append(steps.held_at(rollout, step))
         if not steps.stands_still(rollout):
             times += [steps.missed_at(state, place) for place in rollout.passed]
@@ -247,8 +248,8 @@ def _meet_more(draft: Draft, step: t.Step) -> bool:
 def _meet(draft: Draft, step: t.Step, fault: str, found: failures.Culprits) -> bool:
     """The step cannot succeed as it is: ask a person, go on without some nodes, or fail. False
     where that has to wait for a script, which the next command to its node would end."""
-    if steps.question := failures.question_of(draft, step, fault, found):
-        draft.emit(steps.question)
+    if question := failures.question_of(draft, step, fault, found):
+        draft.emit(question)
     elif failures.may_be_dropped(draft.state, step, found):
         failures.drop_nodes(draft, step, found)
     elif steps.is_held_by_scripts(draft.state):

@@ -9,7 +9,7 @@ for each zone where nodes have the label; without `min_in_service` one node of a
 from collections.abc import Collection, Iterable, Mapping
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import may_serve, place_of
 from tidegate_controller.core.shares import at_least_one, rounded_up
 from tidegate_controller.core.spec import Spec
 

@@ -14,7 +14,7 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated
 from tidegate_controller.core.freezes import Calendar
 from tidegate_controller.core.freezing import freeze_at
-from tidegate_controller.core.requests import deploy_goal, meet, refuse_unfit, start
+from tidegate_controller.core.requests import deploy_goal, refuse_unfit, start, take_note
 from tidegate_controller.errors import Refused
 
 QUEUE_MAX = 5
@@ -99,7 +99,7 @@ def on_begin_queued(draft: Draft, request: i.BeginQueued) -> None:
     )
     try:
         goal = deploy_goal(state, deploy, draft.now)
-        meet(draft, deploy.members)
+        take_note(draft, deploy.members)
         start(draft, deploy, goal)
     except Refused as refusal:
         _drop(draft, "failed", refusal.message)

@@ -48,7 +48,7 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     if not state.reconciling:
         raise Refused(f"there is nothing to decide about {state.stream}", "see: tidegate status")
     _refuse_absent(request)
-    _meet(draft, request.members)
+    _take_note(draft, request.members)
     state = draft.state
     weights = _weights(request)
     release = _serving(state, request, weights)
@@ -86,7 +86,7 @@ def _refuse_absent(request: i.Reconcile) -> None:
         )
 
 
-def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
+def _take_note(draft: Draft, members: tuple[i.Member, ...]) -> None:
     """Take note of what the nodes say that is not in the state yet."""
     for member in members:
         for slot in t.SLOTS if member.connected else ():

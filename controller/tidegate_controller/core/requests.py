@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.busy import refuse_if_busy
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
@@ -15,7 +16,6 @@ from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.failures import allowed_failures
-from tidegate_controller.core.floor import zones_of
 from tidegate_controller.core.freezing import freeze_at, held_up, refuse_frozen
 from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
@@ -29,11 +29,11 @@ from tidegate_controller.errors import Refused
 
 def on_deploy(draft: Draft, request: i.Deploy) -> None:
     if not is_repeated(draft.state, request.request_id):
-        meet(draft, request.members)
+        take_note(draft, request.members)
         start(draft, request, deploy_goal(draft.state, request, draft.now))
 
 
-def meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
+def take_note(draft: Draft, members: tuple[i.Member, ...]) -> None:
     """A stream without a past takes note of what its nodes hold of the app already."""
     if draft.state.committed or draft.state.places:
         return
@@ -199,42 +199,28 @@ def start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
     if not plan:
         _configure(draft, request, goal.spec)
         return
-    treated = {work.at for step in plan for work in step.works}
-    for action in state.chores_open.values():
-        if action.work.at in treated:
-            draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
     absent = {
         member.node: f"away when {goal.release.version} came; takes no traffic until it has it"
         for member in request.members
         if not member.connected
     }
-    draft.emit(
-        ev.Started(
-            rollout=request.rollout,
-            kind=goal.kind,
-            strategy=goal.spec.strategy,
-            release=goal.release,
-            previous=active_release(state),
-            nodes=goal.nodes,
-            journals={member.node: member.journal_id for member in request.members},
-            plan=plan,
-            spec=goal.spec,
-            request_id=request.request_id,
-            requested_by=request.requested_by,
-            message=request.message,
-            commit=request.commit if isinstance(request, i.Deploy) else "",
-            calendar=request.calendar if isinstance(request, i.Deploy) else None,
-            override_freeze=isinstance(request, i.Deploy) and request.override_freeze,
-            absent=absent,
-            notes=(
-                *_freeze_notes(draft, request),
-                *reach_notes(state, goal, absent),
-                *room_notes(goal.release, request.members),
-            ),
-            zones=zones_of(goal),
-            gone=goal.gone,
-        )
+    asked = Asked(
+        rollout=request.rollout,
+        members=request.members,
+        by=request.requested_by,
+        message=request.message,
+        request_id=request.request_id,
+        commit=request.commit if isinstance(request, i.Deploy) else "",
+        calendar=request.calendar if isinstance(request, i.Deploy) else None,
+        override_freeze=isinstance(request, i.Deploy) and request.override_freeze,
+        absent=absent,
+        notes=(
+            *_freeze_notes(draft, request),
+            *reach_notes(state, goal, absent),
+            *room_notes(goal.release, request.members),
+        ),
     )
+    begin(draft, asked, goal, plan)
 
 
 def _freeze_notes(draft: Draft, request: i.Deploy | i.Rollback) -> tuple[str, ...]:
