@@ -194,13 +194,17 @@ def test_a_debt_is_not_paid_by_a_deploy_that_was_undone() -> None:
     assert "b" in world.owing()
 
 
-def test_a_rollback_that_was_undone_leaves_absent_nodes_no_debt() -> None:
+def test_a_rollback_that_was_undone_gives_absent_nodes_their_traffic_once_they_are_here() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
     world.rollback(without_absent=True)
     assert world.finish(switch="failed") == "rolled_back"
-    assert world.traffic == NEW
-    assert world.state.debts == {}
+    assert world.traffic == {"a/green": 100}
+    assert world.owing() == {"b"}
+    world.come_back("b")
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert (world.traffic, world.state.debts) == (NEW, {})
 
 
 def test_both_slots_of_a_node_that_was_away_are_stopped_when_it_is_back() -> None:
