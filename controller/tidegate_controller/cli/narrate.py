@@ -53,8 +53,8 @@ class Narrator:
     def lines(self, event: EventView) -> list[str]:
         """What to say about the event; often nothing."""
         tell = self._tellers.get(event.kind)
-        begun = self._picture.begun or event.kind in ("Queued", "Unqueued")
-        return tell(event) if tell and begun else []
+        before = event.kind in ("Queued", "Unqueued")  # once it has begun, they are others'
+        return tell(event) if tell and before != self._picture.begun else []
 
     def heard(self, doing: Doing, news: ProgressView) -> list[str]:
         """What a script says, and what keeps a command from getting on; the rest is told from time
