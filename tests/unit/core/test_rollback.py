@@ -194,6 +194,15 @@ def test_a_debt_is_not_paid_by_a_deploy_that_was_undone() -> None:
     assert "b" in world.owing()
 
 
+def test_a_rollback_that_was_undone_before_traffic_moved_leaves_absent_nodes_no_debt() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback(without_absent=True)
+    assert world.finish(preflight="failed") == "rolled_back"
+    assert world.traffic == NEW
+    assert world.state.debts == {}
+
+
 def test_a_rollback_that_was_undone_gives_absent_nodes_their_traffic_once_they_are_here() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
