@@ -211,8 +211,8 @@ async def attend(world: "World", rng: "Random", said: "Counter[str]") -> None:
 
 async def some_deploy(world: "World", app: "App", rng: "Random") -> None:
     old = _known(world, app)
-    if old and rng.random() < 0.2:
-        program = rng.choice(old)
+    if old and rng.random() < 0.3:
+        program = rng.choice(old[-3:])  # which may have been undone, or rolled back from
     else:
         version = str(len(old) + 1)
         program = world.programs.add(random_program(rng, app.name, version, list(app.nodes)))
@@ -273,9 +273,11 @@ async def some_quarantine(world: "World", app: "App", rng: "Random") -> None:
 
 
 async def some_lock(world: "World", app: "App", rng: "Random") -> None:
-    """And a while later it is unlocked."""
+    """And a while later it is unlocked; meanwhile somebody may deploy."""
     holder = rng.choice(PEOPLE)
     await lock(world, app, holder)
+    if rng.random() < 0.5:
+        await some_deploy(world, app, rng)
     await asyncio.sleep(rng.choice([5.0, 30.0, 120.0]))
     await lock(world, app, rng.choice(PEOPLE), unlock=True, force=rng.random() < 0.3)
 
@@ -309,10 +311,10 @@ REQUESTS: dict[str, tuple[Ask, float]] = {
     "answer": (some_answer, 1.0),
     "steer": (some_steering, 1.5),
     "retry": (some_retry, 1.0),
-    "quarantine": (some_quarantine, 0.7),
-    "lock": (some_lock, 0.7),
+    "quarantine": (some_quarantine, 1.0),
+    "lock": (some_lock, 1.0),
     "plan": (some_plan, 0.4),
-    "repeat": (some_repetition, 1.0),
+    "repeat": (some_repetition, 1.5),
     "clean up": (some_clean_up, 0.7),
     "remove node": (some_removal, 0.5),
 }

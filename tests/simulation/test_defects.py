@@ -13,6 +13,8 @@ SOON = (
     "careless_stops",
     "nothing_retired",
     "two_truths",
+    "both_slots",
+    "deaf_to_pause",
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 from simulate import play_seed
 
 HERE = Path(__file__).parent
-CHUNKS, SEEDS = 20, 10
+CHUNKS, SEEDS = 32, 20
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
