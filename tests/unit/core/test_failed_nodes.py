@@ -84,6 +84,16 @@ def test_another_failure_within_what_may_fail_waits_for_the_answer_about_a_lost_
     assert world.state.rollout.waiting == question
 
 
+def test_where_a_person_is_to_be_asked_first_the_question_about_a_lost_node_grows() -> None:
+    world = asked_about_a_lost_node(Policy(max_failed_nodes="1", on_failure="pause"))
+    world.report("b/green", healthy=False)
+    question = world.state.rollout.waiting
+    assert (question.kind, sorted(question.nodes)) == ("failure", ["a", "b"])
+    world.reply("continue")
+    assert sorted(dropped(world)) == ["a", "b"]
+    assert world.finish() == "succeeded"
+
+
 def test_more_nodes_lost_than_may_undo_the_rollout_although_a_person_is_asked_about_one() -> None:
     world = asked_about_a_lost_node()
     world.leave("b")
