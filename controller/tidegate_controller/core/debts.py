@@ -12,6 +12,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.few import few
 from tidegate_controller.core.floor import zones_of
 from tidegate_controller.core.freezes import covering
 from tidegate_controller.core.releases import active_release, quarantine_of
@@ -234,7 +235,7 @@ def pay(draft: Draft, request: i.Converge, goal: t.Goal, plan: tuple[t.Step, ...
             spec=goal.spec,
             request_id="",
             requested_by="tidegate",
-            message="; ".join(f"{node} {state.debts[node]}" for node in goal.nodes),
+            message=few(f"{node} {state.debts[node]}" for node in goal.nodes),
             zones=zones_of(goal),
             gone=goal.gone,
         )

@@ -10,6 +10,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, place_of, scripts_at_work
+from tidegate_controller.core.few import few
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
 from tidegate_controller.core.settling import is_settling
@@ -77,9 +78,9 @@ def question(draft: Draft, step: t.Step) -> Question | None:
     silent = [action for action in rollout.open.values() if is_asked_about(draft, action)]
     asked += [_gone(action.work) for action in silent]
     if asked and len(silent) == len(rollout.open):
-        return Question("; ".join(asked))
+        return Question(few(asked))
     if rollout.undoing and is_late(draft, step):
-        tried = "; ".join(done.error for done in rollout.done.values())
+        tried = few(done.error for done in rollout.done.values() if done.error)
         tried = tried or kept_back(draft.state, step)
         why = f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
         seen = is_seen(step.works[index] for index in _undone(rollout))
@@ -100,7 +101,7 @@ def question_of_scripts(draft: Draft, fault: str) -> Question | None:
     scripts = scripts_at_work(draft.rollout)
     if not all(is_asked_about(draft, action) for action in scripts):
         return None
-    gone = "; ".join(_gone(action.work) for action in scripts)
+    gone = few(_gone(action.work) for action in scripts)
     return Question(f"{fault}; {gone}", answers=("abort",))
 
 
@@ -109,7 +110,7 @@ def left_at_work(rollout: t.Rollout) -> str:
     left = scripts_at_work(rollout)
     if not left:
         return ""
-    nodes = ", ".join(sorted(action.work.at for action in left))
+    nodes = few(sorted(action.work.at for action in left), between=", ")
     return f"; {left[0].work.task}.sh may run on at {nodes}: the next deployment there would end it"
 
 
@@ -186,18 +187,17 @@ def fault_of(draft: Draft, step: t.Step) -> str:
     state, rollout = draft.state, draft.rollout
     bad = bad_works(rollout, step)
     if len(bad) > step.failures_allowed and step.retry_seconds is None:
-        errors = [
+        return few(
             f"{where(step.works[index])}: {done.error}" for index, done in sorted(bad.items())
-        ]
-        return "; ".join(errors[:3]) + (f" and {len(errors) - 3} more" if errors[3:] else "")
+        )
     for place in sorted(rollout.passed):
         if wrong := wrong_with(draft, place):
             return wrong
     if is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
-        last = "; ".join(done.error for done in bad.values()) or kept_back(state, step)
-        away = "".join(f"; {node} is away" for node in sorted(state.away))
+        last = few(done.error for done in bad.values()) or kept_back(state, step)
+        away = few(f"{node} is away" for node in sorted(state.away))
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
-        return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
+        return f"not done within {seconds:.0f} s" + (away and f"; {away}") + (last and f": {last}")
     return ""
 
 
