@@ -5,8 +5,10 @@ from collections.abc import Mapping
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import chore_opens_at
+from tidegate_controller.core.debts import debtors
 from tidegate_controller.core.facts import astray, strays
 from tidegate_controller.engine import Engine
+from tidegate_controller.unpaid import why_unpaid
 
 # Chores of a slot, where its agent is away: what is to be done first when it is back.
 OVERDUE: dict[t.Verb, str] = {
@@ -30,6 +32,8 @@ def owed_by_node(engine: Engine, state: t.State) -> Mapping[str, list[str]]:
         owed[place.node].append(
             f"`current` does not name {place.slot}, which serves; the next deployment mends that"
         )
+    owing, kept = debtors(state), why_unpaid(state) if state.rollout is None else ""
     for key, debt in sorted(state.debts.items()):
-        owed[t.Place(key).node].append(debt)
+        why = f"; {kept}" if kept and key in owing else ""
+        owed[t.Place(key).node].append(debt + why)
     return owed
