@@ -4,6 +4,7 @@ Called by `operator_service`. Nothing here is stored: a view is made anew whenev
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -130,14 +131,14 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         if (since := waiting_since(state.rollout)) is not None:
             reference.waiting_seconds = round(engine.seconds_since(since), 1)
     nodes = sorted({place.node for place in (*state.places, *state.settled)})
-    owed = owed_by_node(engine, state)
+    owed, under_way = owed_by_node(engine, state), _under_way(state)
     return AppStatus(
         app=app,
         environment=environment,
         version=release.version if release else None,
         digest=release.revision.digest if release else None,
         rollout=reference,
-        nodes=[_node_status(engine, state, node, owed.get(node, [])) for node in nodes],
+        nodes=[_node_status(engine, state, node, owed.get(node, []), under_way) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
         stands_still=stream.broken().message if stream.fault else None,
         locked_by=state.lock.by if state.lock else None,
@@ -186,7 +187,13 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
     )
 
 
-def _node_status(engine: Engine, state: t.State, node: str, debts: list[str]) -> NodeStatus:
+def _node_status(
+    engine: Engine,
+    state: t.State,
+    node: str,
+    debts: list[str],
+    under_way: Mapping[t.Place, str],
+) -> NodeStatus:
     places = [t.Place.of(node, slot) for slot in t.SLOTS]
     active = [place.slot for place in places if state.settled.get(place)]
     if active and node not in engine.fleet.registered:
@@ -195,27 +202,34 @@ def _node_status(engine: Engine, state: t.State, node: str, debts: list[str]) ->
         node=node,
         connected=node in engine.fleet.sessions,
         active_slot=active[0] if active else None,
-        slots={place.slot: _slot_view(state, place) for place in places if place in state.places},
+        slots={
+            place.slot: _slot_view(state, place, under_way)
+            for place in places
+            if place in state.places
+        },
         debt="; ".join(debts) or None,
         disk_free_bytes=engine.fleet.disk_free_bytes(node),
     )
 
 
-def _slot_view(state: t.State, place: t.Place) -> SlotView:
+def _under_way(state: t.State) -> dict[t.Place, str]:
+    """What is being done to slots now, in a word each."""
+    works = [action.work for action in reversed(pending(state))]
+    return {
+        work.place: UNDER_WAY[work.verb] for work in works if work.place and work.verb in UNDER_WAY
+    }
+
+
+def _slot_view(state: t.State, place: t.Place, under_way: Mapping[t.Place, str]) -> SlotView:
     known = place_of(state, place)
     release = release_of(state, known.revision)
-    open_here = [
-        action
-        for action in pending(state)
-        if action.work.place == place and action.work.verb in UNDER_WAY
-    ]
     return SlotView(
         version=release.version if release else None,
         digest=known.revision.digest if known.revision else None,
         running=known.running,
         healthy=known.healthy,
         address=known.address,
-        under_way=next((UNDER_WAY.get(action.work.verb) for action in open_here), None),
+        under_way=under_way.get(place),
     )
 
 
@@ -289,9 +303,10 @@ def node_detail(engine: Engine, name: str, changes: list[NodeChange]) -> NodeDet
 
 def _slots_of(stream: Stream, node: str) -> list[NodeSlotView]:
     app, environment = split_stream(stream.name)
+    under_way = _under_way(stream.state)
     return [
         NodeSlotView(
-            **msgspec.structs.asdict(_slot_view(stream.state, place)),
+            **msgspec.structs.asdict(_slot_view(stream.state, place, under_way)),
             app=app,
             environment=environment,
             slot=place.slot,

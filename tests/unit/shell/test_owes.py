@@ -32,12 +32,13 @@ async def test_a_fleet_is_looked_through_once_however_many_nodes_it_has(
     for name in NODES:
         await desk.node(name)
     await desk.deployed("1", nodes=NODES)
-    looks: list[t.State] = []
-    strays = owes.strays
-    monkeypatch.setattr(owes, "strays", lambda state: looks.append(state) or strays(state))
+    looks: list[str] = []
+    strays, pending = owes.strays, views.pending
+    monkeypatch.setattr(owes, "strays", lambda state: looks.append("owed") or strays(state))
+    monkeypatch.setattr(views, "pending", lambda state: looks.append("open") or pending(state))
     (app,) = views.status(desk.engine, "").apps
     assert [node.node for node in app.nodes] == list(NODES)
-    assert len(looks) == 1
+    assert sorted(looks) == ["open", "owed"]
 
 
 async def test_a_debt_that_cannot_be_paid_says_what_keeps_it(desk: Desk) -> None:
