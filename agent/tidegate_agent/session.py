@@ -43,6 +43,7 @@ async def converse(agent: Agent, wire: Wire, on_welcome: Callable[[], None]) -> 
     with agent.reporting_to(send):  # before the Hello is made, or what changes meanwhile is lost
         hello = pb.Report(hello=await agent.hello())
         sender = asyncio.create_task(_send_all(hello, reports, wire))
+        sender.add_done_callback(lambda task: _hang_up(task, wire))
         beating: asyncio.Task[None] | None = None
         try:
             async for instruction in wire:
@@ -50,6 +51,8 @@ async def converse(agent: Agent, wire: Wire, on_welcome: Callable[[], None]) -> 
                     on_welcome()
                     agent.welcomed(instruction.welcome)
                     every = instruction.welcome.heartbeat_seconds or HEARTBEAT_SECONDS
+                    if beating is not None:
+                        beating.cancel()
                     beating = asyncio.create_task(_beat(agent, every))
                 else:
                     agent.take(instruction)
@@ -57,6 +60,14 @@ async def converse(agent: Agent, wire: Wire, on_welcome: Callable[[], None]) -> 
             for task in (sender, beating):
                 if task is not None:
                     task.cancel()
+
+
+def _hang_up(sender: "asyncio.Task[None]", wire: Wire) -> None:
+    """A connection that takes no reports is none, though instructions may still come."""
+    if sender.cancelled():
+        return
+    log.info("the link takes no reports any more: %s", sender.exception())
+    wire.cancel()
 
 
 async def _beat(agent: Agent, every: float) -> None:

@@ -97,10 +97,10 @@ async def reconcile(
     state = engine.state(stream)
     await gathered_by_name(engine, rollback_nodes(engine, state))
     says = await _balancer_says(engine, state)
-    members = _members(engine, stream, engine.state(stream))
     versions = _versions(engine)
     sizes = await asyncio.to_thread(_sizes, store, versions)
     async with engine.admission:
+        members = _members(engine, stream, engine.state(stream))
         converge = engine.next_rollout_id() if request.decision == "converge" else ""
         if converge:
             refuse_shared(engine, stream, [member.node for member in members], None)

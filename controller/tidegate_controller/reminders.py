@@ -1,6 +1,7 @@
-"""Who waits for a person is said again from time to time, in the controller's own log.
+"""What waits for a person is said again from time to time, in the controller's own log.
 
-Started by `engine`. What is written once is soon forgotten; a rollout that nobody answers is not.
+Started by `engine`. What is written once is soon forgotten; a rollout that nobody answers is not,
+nor is a stream that stands still, or a debt that nobody lets a node pay.
 """
 
 import asyncio
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping
 
 from tidegate_controller.core.facts import waiting_for, waiting_since
 from tidegate_controller.stream import Stream
+from tidegate_controller.unpaid import unpaid
+from tidegate_controller.wire import split_stream
 from tidegate_protos import logs
 
 log = logging.getLogger(__name__)
@@ -30,10 +33,19 @@ async def remind(
 
 def reminder(stream: Stream, now: float) -> str:
     """Who waits for whom, since when, and where to look; "" where nobody does."""
-    rollout = stream.state.rollout
+    state, rollout = stream.state, stream.state.rollout
+    if stream.fault:
+        return stream.broken().message
+    if state.reconciling:
+        app, environment = split_stream(stream.name)
+        return (
+            f"{stream.name} was restored and waits for a person to decide what counts; "
+            f"tidegate controller reconcile {app} -e {environment}"
+        )
     since = waiting_since(rollout) if rollout else None
     if rollout is None or since is None:
-        return ""
+        kept = unpaid(state)
+        return kept and f"{kept}; tidegate status"
     minutes = (now - since) / 60.0
     return (
         f"{rollout.id} of {stream.name} has waited for a person for {minutes:.0f} min: "

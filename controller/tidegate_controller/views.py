@@ -4,6 +4,7 @@ Called by `operator_service`. Nothing here is stored: a view is made anew whenev
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -11,9 +12,8 @@ from tidegate_controller.balancer_look import balancer_trouble
 from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import astray, place_of, strays, waiting_for, waiting_since
+from tidegate_controller.core.facts import place_of, waiting_for, waiting_since
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.queueing import waits_for
 from tidegate_controller.core.releases import active_release
@@ -38,16 +38,12 @@ from tidegate_controller.documents import (
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import UsageError
 from tidegate_controller.log import Record
+from tidegate_controller.owes import owed_by_node
 from tidegate_controller.stream import Stream
 from tidegate_controller.wire import release_of, split_stream
 from tidegate_protos import VERSION
 
 UNDER_WAY: dict[t.Verb, str] = {"start": "starting", "stop": "stopping"}
-# Chores of a slot, where its agent is away: what is to be done first when it is back.
-OVERDUE: dict[t.Verb, str] = {
-    "stop": "{} is to be stopped, once the agent is back",
-    "switch": "`current` is to name {}, once the agent is back",
-}
 
 
 def release_view(release: t.Release) -> ReleaseView:
@@ -135,13 +131,14 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         if (since := waiting_since(state.rollout)) is not None:
             reference.waiting_seconds = round(engine.seconds_since(since), 1)
     nodes = sorted({place.node for place in (*state.places, *state.settled)})
+    owed, under_way = owed_by_node(engine, state), _under_way(state)
     return AppStatus(
         app=app,
         environment=environment,
         version=release.version if release else None,
         digest=release.revision.digest if release else None,
         rollout=reference,
-        nodes=[_node_status(engine, state, node) for node in nodes],
+        nodes=[_node_status(engine, state, node, owed.get(node, []), under_way) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
         stands_still=stream.broken().message if stream.fault else None,
         locked_by=state.lock.by if state.lock else None,
@@ -190,59 +187,49 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
     )
 
 
-def _node_status(engine: Engine, state: t.State, node: str) -> NodeStatus:
+def _node_status(
+    engine: Engine,
+    state: t.State,
+    node: str,
+    debts: list[str],
+    under_way: Mapping[t.Place, str],
+) -> NodeStatus:
     places = [t.Place.of(node, slot) for slot in t.SLOTS]
-    debts = _debts(engine, state, node)
     active = [place.slot for place in places if state.settled.get(place)]
     if active and node not in engine.fleet.registered:
-        debts.append("was removed; the next deployment takes its traffic away")
+        debts = [*debts, "was removed; the next deployment takes its traffic away"]
     return NodeStatus(
         node=node,
         connected=node in engine.fleet.sessions,
         active_slot=active[0] if active else None,
-        slots={place.slot: _slot_view(state, place) for place in places if place in state.places},
+        slots={
+            place.slot: _slot_view(state, place, under_way)
+            for place in places
+            if place in state.places
+        },
         debt="; ".join(debts) or None,
         disk_free_bytes=engine.fleet.disk_free_bytes(node),
     )
 
 
-def _debts(engine: Engine, state: t.State, node: str) -> list[str]:
-    debts = [
-        f"{place.slot} runs without traffic; the next deployment stops it"
-        for place in strays(state)
-        if place.node == node
-    ]
-    if node not in engine.fleet.sessions:
-        debts += [
-            OVERDUE[chore.work.verb].format(chore.work.place.slot)
-            for chore in state.chores
-            if chore.work.at == node
-            and chore.work.place is not None
-            and chore_opens_at(state, chore) <= engine.now()
-        ]
-    debts += [
-        f"`current` does not name {place.slot}, which serves; the next deployment mends that"
-        for place in astray(state)
-        if place.node == node
-    ]
-    return debts + [debt for key, debt in sorted(state.debts.items()) if t.Place(key).node == node]
+def _under_way(state: t.State) -> dict[t.Place, str]:
+    """What is being done to slots now, in a word each."""
+    works = [action.work for action in reversed(pending(state))]
+    return {
+        work.place: UNDER_WAY[work.verb] for work in works if work.place and work.verb in UNDER_WAY
+    }
 
 
-def _slot_view(state: t.State, place: t.Place) -> SlotView:
+def _slot_view(state: t.State, place: t.Place, under_way: Mapping[t.Place, str]) -> SlotView:
     known = place_of(state, place)
     release = release_of(state, known.revision)
-    open_here = [
-        action
-        for action in pending(state)
-        if action.work.place == place and action.work.verb in UNDER_WAY
-    ]
     return SlotView(
         version=release.version if release else None,
         digest=known.revision.digest if known.revision else None,
         running=known.running,
         healthy=known.healthy,
         address=known.address,
-        under_way=next((UNDER_WAY.get(action.work.verb) for action in open_here), None),
+        under_way=under_way.get(place),
     )
 
 
@@ -309,15 +296,17 @@ def node_detail(engine: Engine, name: str, changes: list[NodeChange]) -> NodeDet
     for stream in sorted(engine.streams.values(), key=lambda stream: stream.name):
         detail.slots += _slots_of(stream, name)
         app = split_stream(stream.name)[0]
-        detail.debts += [f"{app}: {debt}" for debt in _debts(engine, stream.state, name)]
+        owed = owed_by_node(engine, stream.state).get(name, [])
+        detail.debts += [f"{app}: {debt}" for debt in owed]
     return detail
 
 
 def _slots_of(stream: Stream, node: str) -> list[NodeSlotView]:
     app, environment = split_stream(stream.name)
+    under_way = _under_way(stream.state)
     return [
         NodeSlotView(
-            **msgspec.structs.asdict(_slot_view(stream.state, place)),
+            **msgspec.structs.asdict(_slot_view(stream.state, place, under_way)),
             app=app,
             environment=environment,
             slot=place.slot,

@@ -103,7 +103,7 @@ def question_of_scripts(draft: Draft, fault: str) -> Question | None:
     scripts = scripts_at_work(draft.rollout)
     if not all(is_asked_about(draft, action) for action in scripts):
         return None
-    gone = "; ".join(_gone(action.work) for action in scripts)
+    gone = first_few((_gone(action.work) for action in scripts), NODES_TOLD, "; ")
     return Question(f"{fault}; {gone}", answers=("abort",))
 
 
@@ -112,7 +112,7 @@ def left_at_work(rollout: t.Rollout) -> str:
     left = scripts_at_work(rollout)
     if not left:
         return ""
-    nodes = ", ".join(sorted(action.work.at for action in left))
+    nodes = first_few(sorted(action.work.at for action in left), NODES_TOLD)
     return f"; {left[0].work.task}.sh may run on at {nodes}: the next deployment there would end it"
 
 
@@ -202,9 +202,9 @@ def fault_of(draft: Draft, step: t.Step) -> str:
             return wrong
     if is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
         last = _told(bad.values()) or kept_back(state, step)
-        away = first_few((f"; {node} is away" for node in sorted(state.away)), NODES_TOLD, "")
+        away = first_few((f"{node} is away" for node in sorted(state.away)), NODES_TOLD, "; ")
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
-        return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
+        return f"not done within {seconds:.0f} s" + (away and f"; {away}") + (last and f": {last}")
     return ""
 
 

@@ -11,11 +11,14 @@ from without_doors import SILENT, Desk
 from tidegate_controller import reconciliation, views
 from tidegate_controller.backup import backup
 from tidegate_controller.cli.reconcile import reconcile_lines
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
 from tidegate_controller.doctor.fleet import judge
 from tidegate_controller.errors import Refused
 from tidegate_controller.log_check import check
 from tidegate_controller.replay import replay_file
 from tidegate_controller.restore import restore
+from tidegate_controller.stream import Stream
 from tidegate_protos.v1 import operator_pb2 as op
 
 
@@ -293,6 +296,28 @@ async def test_converged_the_fleet_is_back_at_what_the_log_has(desk: Desk) -> No
     assert desk.lead_to() == {desk.agents[n].address("shop@prod", "blue") for n in "ab"}
     assert [release.version for release in desk.state().committed] == ["1", "2", "1"]
     assert not desk.state().reconciling
+
+
+async def test_a_converge_is_refused_where_another_environment_has_just_taken_its_nodes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tuesday(desk, "a")
+    await restored(desk)
+
+    class Admission:
+        """Where this request waited for its turn, another one came first."""
+
+        async def __aenter__(self) -> None:
+            other = desk.engine.streams.setdefault("shop@staging", Stream("shop@staging"))
+            other.state = replace(other.state, settled={t.Place("a/blue"): 100})
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(desk.engine, "admission", Admission())
+    with pytest.raises(Refused, match="a already serves shop in staging"):
+        await decided(desk, "converge")
+    assert desk.state().reconciling
 
 
 async def test_where_the_fleet_is_at_it_already_there_is_no_rollout(desk: Desk) -> None:

@@ -1,0 +1,88 @@
+"""What nodes owe, as status says it."""
+
+from typing import Any
+
+import pytest
+from without_doors import SETTINGS, Desk
+
+from tidegate_controller import owes, views
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
+from tidegate_controller.core.debts import may_converge
+from tidegate_controller.core.spec import Policy, Spec, Traffic
+from tidegate_controller.reminders import reminder
+from tidegate_controller.unpaid import why_unpaid
+
+NODES = ("a", "b", "c")
+SPEC = Spec(
+    app="shop", environment="prod", nodes=("a",), settings=SETTINGS, traffic=Traffic(adapter="none")
+)
+SERVES = t.Release(
+    version="1",
+    revision=t.Revision(digest="sha256:1", config=""),
+    size_bytes=1,
+    settings=SETTINGS,
+)
+BAD = t.Quarantine(digest="sha256:1", origin="hand", version="1", why="loses orders")
+
+
+async def test_a_fleet_is_looked_through_once_however_many_nodes_it_has(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in NODES:
+        await desk.node(name)
+    await desk.deployed("1", nodes=NODES)
+    looks: list[str] = []
+    strays, pending = owes.strays, views.pending
+    monkeypatch.setattr(owes, "strays", lambda state: looks.append("owed") or strays(state))
+    monkeypatch.setattr(views, "pending", lambda state: looks.append("open") or pending(state))
+    (app,) = views.status(desk.engine, "").apps
+    assert [node.node for node in app.nodes] == list(NODES)
+    assert sorted(looks) == ["open", "owed"]
+
+
+async def test_a_debt_that_cannot_be_paid_says_what_keeps_it(desk: Desk) -> None:
+    for name in NODES:
+        await desk.node(name)
+    desk.long_up()
+    one = Policy(max_failed_nodes="1")
+    await desk.deployed("1", nodes=NODES, policy=one)
+    await desk.agents["c"].leave()
+    await desk.deployed("2", nodes=NODES, policy=one)
+    stream = desk.stream()
+    assert reminder(stream, 0.0) == ""
+    stream.state = replace(stream.state, lock=t.Lock(by="eve", reason="", since=0.0))
+    assert reminder(stream, 0.0) == (
+        "c owes a release of shop@prod, not paid while eve holds the lock; tidegate status"
+    )
+    (app,) = views.status(desk.engine, "").apps
+    owed = {node.node: node.debt for node in app.nodes if node.debt}
+    assert set(owed) == {"c"}
+    assert owed["c"].endswith("; not paid while eve holds the lock")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"reconciling": True}, "until it is decided what counts after the restore"),
+        ({"weights": None}, "while nobody knows where traffic goes"),
+        ({}, ""),
+        ({"committed": (replace(SERVES, incomplete=True),)}, "before 1 is deployed from its"),
+        ({"quarantined": (BAD,)}, "while 1 is quarantined"),
+    ],
+)
+def test_what_keeps_a_debt_from_being_paid_is_named(changes: dict[str, Any], said: str) -> None:
+    state = replace(t.State(stream="shop@prod", committed=(SERVES,), spec=SPEC), **changes)
+    assert may_converge(state) is (not said)
+    assert said in why_unpaid(state)
+    assert bool(why_unpaid(state)) is bool(said)
+
+
+async def test_a_stream_that_stands_still_or_waits_for_a_decision_is_recalled(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    stream = desk.stream()
+    stream.state = replace(stream.state, reconciling=True)
+    assert reminder(stream, 0.0).endswith("tidegate controller reconcile shop -e prod")
+    stream.fault = "KeyError"
+    assert "shop@prod stands still" in reminder(stream, 0.0)
