@@ -3,6 +3,7 @@
 # make test    everything that must hold before a change goes in (ARGS=... goes to pytest)
 # make lint    the part of it that runs nothing
 # make sweep   an agent killed, or given an error, at each of its file operations (two minutes)
+# make torture  controller and agents killed at every point of every kind of rollout (hours; SCENE=...)
 # make simulate  whole fleets in virtual time, from SEEDS=1000 seeds; FIRST=... the first, SEED=... one
 # make simulate-defects  that the simulation notices what is wrong
 # make protos  the generated code, after a change of a .proto
@@ -25,6 +26,10 @@ test: lint tools
 .PHONY: sweep
 sweep: .venv/.dev tools
 	PYTHONPATH=tests/unit/agent $(BIN)/python tests/integration/file_operations.py
+
+.PHONY: torture
+torture: .venv/.dev
+	$(BIN)/python tests/integration/torture.py $(if $(SCENE),--scene "$(SCENE)")
 
 SEEDS ?= 1000
 FIRST ?= 1

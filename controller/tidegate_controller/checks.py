@@ -15,12 +15,12 @@ from tidegate_controller import leashed
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Check
 from tidegate_controller.errors import AskPerson, CheckFailed
+from tidegate_controller.proof import beginning
 from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import status_range
 
 PASS, FAIL = 0, 1  # exit codes of a program; any other is no verdict
 NOT_NOW = (408, 425, 429, 502, 503, 504)  # answers of one who cannot say at the moment
-BODY_BYTES = 64 * 1024
 SHOWN_CHARS = 200
 
 
@@ -103,7 +103,7 @@ async def _request(check: Check, name: str) -> None:
             aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
             session.get(check.http, allow_redirects=False) as answer,
         ):
-            body = (await answer.content.read(BODY_BYTES)).decode(errors="replace")
+            body = (await beginning(answer)).decode(errors="replace")
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         why = str(error) or type(error).__name__
         raise NoVerdict(f"{check.http} did not answer: {why[:SHOWN_CHARS]}") from error

@@ -21,6 +21,7 @@ from tidegate_controller.config_checks import (
     nodes,
     table,
 )
+from tidegate_controller.config_freeze import freezes
 from tidegate_controller.config_gates import checks
 from tidegate_controller.config_health import EXAMPLE, health
 from tidegate_controller.config_service import EXAMPLES, service
@@ -76,6 +77,12 @@ ENVIRONMENT = {
         boolean,
         "whoever deploys here is asked whether it is meant; and whoever rolls back, since the last "
         "deployment that had it so",
+    ),
+    "freeze": Key(
+        "freeze",
+        Check("tables", freezes),
+        "when nothing is deployed, in tables `[[environments.NAME.freeze]]`: "
+        "[freezes](../operating.md#freezes)",
     ),
     **WAVES,
 }

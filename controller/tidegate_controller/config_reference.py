@@ -10,6 +10,7 @@ from typing import Any, get_args
 import msgspec
 
 from tidegate_controller.config_checks import Key, Keys
+from tidegate_controller.config_freeze import FREEZE
 from tidegate_controller.config_gates import CHECK
 from tidegate_controller.config_health import HEALTH, PROBES, WAITS
 from tidegate_controller.config_keys import (
@@ -27,6 +28,7 @@ from tidegate_controller.config_traffic import ADAPTERS, NEEDED, TRAFFIC
 from tidegate_controller.config_waves import STRATEGY_KEYS, WAVES
 from tidegate_controller.core.spec import (
     Check,
+    Freeze,
     Health,
     Hooks,
     Keep,
@@ -149,6 +151,7 @@ def _sections() -> Iterator[str]:
     yield _table(rows({"app": FRAME["app"]}, Spec))
     yield f"## `[environments.NAME]`\n\n{FRAME['environments'].meaning}\n"
     yield _table(rows({k: key for k, key in ENVIRONMENT.items() if k not in WAVES}, Spec))
+    yield f"### Each `[[environments.NAME.freeze]]`\n\n{_table(rows(FREEZE, Freeze))}"
     for strategy, found in strategy_rows():
         if found:
             yield f"### With the strategy `{strategy}`\n\n{_table(found)}"

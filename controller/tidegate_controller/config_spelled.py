@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tidegate_controller.config_checks import Keys
+from tidegate_controller.config_freeze import FREEZE
 from tidegate_controller.config_gates import CHECK
 from tidegate_controller.config_health import PROBES, WAITS
 from tidegate_controller.config_keys import (
@@ -52,7 +53,9 @@ def _environment(spec: Spec) -> dict[str, object]:
     own = {name: WAVES[name] for name in STRATEGY_KEYS[spec.strategy]}
     of_waves = {n: key for n, key in own.items() if key.field in Waves.__struct_fields__}
     of_spec = {name: key for name, key in own.items() if name not in of_waves}
-    return _given(spec, whole) | _given(spec, of_spec) | _given(spec.waves, of_waves)
+    freezes = [_given(freeze, FREEZE) for freeze in spec.freeze]
+    given = _given(spec, whole) | {"freeze": freezes}
+    return given | _given(spec, of_spec) | _given(spec.waves, of_waves)
 
 
 def _sections(spec: Spec) -> Iterable[tuple[str, list[str]]]:

@@ -6,11 +6,16 @@ Every request is checked here again, since a client may be of any version. Calle
 
 import asyncio
 
+from tidegate_controller.calendars import said
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.freezes import Window
+from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.inputs import (
     Abort,
     Answer,
+    Freeze,
+    LiftFreeze,
     Lock,
     Pause,
     Quarantine,
@@ -18,7 +23,7 @@ from tidegate_controller.core.inputs import (
     Unlock,
     Unquarantine,
 )
-from tidegate_controller.documents import LockView, QuarantineView
+from tidegate_controller.documents import FreezeView, LockView, QuarantineView
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.history import find_rollout
@@ -29,6 +34,7 @@ from tidegate_protos.v1 import operator_pb2 as pb
 
 WHO_CHARS = 200  # of whoever asks
 MESSAGE_CHARS = 1000
+FREEZE_SECONDS_MAX = 2 * 366 * 86_400.0
 ANSWERS: dict[str, t.Answer] = {
     "retry": "retry",
     "continue": "continue",
@@ -190,6 +196,39 @@ class Control:
             changed=lock != before,
         )
 
+    async def freeze(self, stream: str, request: pb.FreezeRequest) -> FreezeView:
+        """Freeze it, or lift that."""
+        engine = self._engine
+        by, reason = request.requested_by[:WHO_CHARS], request.reason[:MESSAGE_CHARS]
+        before = engine.state(stream).freeze
+        asked: Freeze | LiftFreeze = LiftFreeze(
+            request_id=request.request_id, requested_by=by, reason=reason
+        )
+        if not request.lift:
+            now, engine_now = engine.outside.wall_seconds(), engine.now()
+            until = _frozen_until(request, now)
+            window = Window(
+                begins=engine_now,
+                ends=engine_now + until - now,
+                until=said(until),
+                reason=reason,
+                by=by,
+                unix_until=until,
+            )
+            asked = Freeze(request_id=request.request_id, window=window)
+        state = await engine.submit(stream, asked)
+        found = freeze_at(state, engine.now())
+        app, environment = split_stream(stream)
+        return FreezeView(
+            app=app,
+            environment=environment,
+            frozen=found is not None,
+            until=found.until if found else None,
+            by=(found.by or None) if found else None,
+            reason=found.reason if found else None,
+            changed=state.freeze != before,
+        )
+
     async def _ask(
         self, request: pb.ControlRequest, input_: Pause | Resume | Abort, nothing: str
     ) -> pb.RolloutReply:
@@ -202,6 +241,16 @@ class Control:
         return reply_to(self._engine, state, request.request_id, stream, message)
 
 
+def _frozen_until(request: pb.FreezeRequest, now: float) -> float:
+    """Unix time. Raises `UsageError`."""
+    until = request.unix_until or now + request.seconds
+    if not now < until < now + FREEZE_SECONDS_MAX:
+        raise UsageError(
+            "a freeze has to end in the future, within two years", "such as --for 4h, or --until"
+        )
+    return until
+
+
 def reply_to(
     engine: Engine, state: t.State, request_id: str, stream: str, nothing: str
 ) -> pb.RolloutReply:
@@ -210,4 +259,5 @@ def reply_to(
     if not rollout:
         return pb.RolloutReply(stream=stream, message=nothing)
     seq = engine.place_of(rollout).seq - 1
-    return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq)
+    queued = any(entry.rollout == rollout for entry in state.queue)
+    return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq, queued=queued)

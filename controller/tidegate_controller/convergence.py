@@ -8,11 +8,13 @@ import asyncio
 import logging
 
 from tidegate_controller.admission import refuse_shared
+from tidegate_controller.core import events as ev
 from tidegate_controller.core.debts import converge_at, debtors
 from tidegate_controller.core.inputs import Converge
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import Session
+from tidegate_controller.requests import PLANNED
 from tidegate_controller.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ class Convergence:
         self._engine = engine
         # The session of each debtor when it was last tried, or first seen to owe.
         self._tried: dict[tuple[str, str], Session | None] = {}
+        # Why each that was refused last was, and the engine time at which it is asked about again.
+        self._refused: dict[tuple[str, str], tuple[str, float]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -56,18 +60,48 @@ class Convergence:
         if not due:
             return max(LEAST_SECONDS, min(times.values()) - now) if times else None
         async with self._engine.admission:
-            try:
-                refuse_shared(self._engine, stream.name, due, None)
-                members = self._engine.fleet.members(stream.state.members, stream.name)
-                rollout = self._engine.next_rollout_id()
-                converge = Converge(rollout=rollout, nodes=tuple(due), members=members)
-                await self._engine.submit(stream.name, converge)
-            except Refused as refusal:
-                log.warning("%s cannot converge: %s", ", ".join(due), refusal.message)
+            nodes = self._admitted(stream, due)
+            if not nodes:
                 return AGAIN_SECONDS
-        for node in due:
+            rollout = self._engine.next_rollout_id()
+            try:
+                await self._engine.submit(stream.name, self._converge(stream, nodes, rollout))
+            except Refused as refusal:  # since it was asked, something else has changed
+                log.warning("%s cannot converge: %s", ", ".join(nodes), refusal.message)
+                return AGAIN_SECONDS
+        for node in nodes:
             self._tried[stream.name, node] = here[node]
         return None
+
+    def _admitted(self, stream: Stream, nodes: list[str]) -> list[str]:
+        """Those of the nodes that may be brought to what they owe together: one that may not keeps
+        no other from it. Of them it is logged why, once. Empty as well while there is nothing to be
+        done, as in a freeze."""
+        try:
+            refuse_shared(self._engine, stream.name, nodes, None)
+            planned = self._converge(stream, nodes, PLANNED)
+            follows, _ = self._engine.foresee(stream.name, planned)
+        except Refused as refusal:
+            if len(nodes) == 1:
+                self._refuse(stream, nodes[0], refusal)
+                return []
+            half = len(nodes) // 2  # the fewer are refused, the fewer questions it takes
+            return self._admitted(stream, nodes[:half]) + self._admitted(stream, nodes[half:])
+        for node in nodes:
+            self._refused.pop((stream.name, node), None)
+        begins = any(isinstance(event, ev.Started | ev.DebtsPaid) for event in follows)
+        return nodes if begins else []
+
+    def _refuse(self, stream: Stream, node: str, refusal: Refused) -> None:
+        before, _ = self._refused.get((stream.name, node), ("", 0.0))
+        if refusal.message != before:
+            log.warning("%s cannot converge: %s", node, refusal.message)
+        again = self._engine.now() + AGAIN_SECONDS
+        self._refused[stream.name, node] = (refusal.message, again)
+
+    def _converge(self, stream: Stream, nodes: list[str], rollout: str) -> Converge:
+        members = self._engine.fleet.members(stream.state.members, stream.name)
+        return Converge(rollout=rollout, nodes=tuple(nodes), members=members)
 
     def _here(self, stream: Stream) -> list[str]:
         """Nodes that owe a release and have said how they are."""
@@ -79,9 +113,12 @@ class Convergence:
             self._tried.setdefault((stream.name, node), sessions.get(node))
         for key in [k for k in self._tried if k[0] == stream.name and k[1] not in owing]:
             del self._tried[key]
+            self._refused.pop(key, None)
         return [node for node in owing if node in sessions and sessions[node].observed]
 
     def _at(self, stream: Stream, node: str) -> float | None:
         before = self._tried[stream.name, node]
         returned = self._engine.fleet.sessions[node] is not before
-        return converge_at(stream.state, node, returned=returned)
+        at = converge_at(stream.state, node, returned=returned)
+        _, again = self._refused.get((stream.name, node), ("", 0.0))
+        return None if at is None else max(at, again)

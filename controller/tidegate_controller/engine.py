@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from tidegate_controller.calendars import calendar_in_force
 from tidegate_controller.clock import EngineClock, wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -151,12 +152,17 @@ class Engine:
                     self.dispatch(stream, action)
 
     def _start_of(self, stream: Stream) -> ControllerStart:
+        calendar = None  # where time zones are not known any more; `freeze_clock` says so
+        with contextlib.suppress(UsageError):
+            now = self.outside.wall_seconds()
+            calendar = calendar_in_force(stream.state, now, self.now())
         return ControllerStart(
             stream=stream.name,
             epoch=self.epoch,
             log_id=self.log.log_id,
             connected=self.fleet.connected(),
             grace_seconds=RECONNECT_GRACE_SECONDS,
+            calendar=calendar,
         )
 
     def _at(self) -> str:
@@ -268,7 +274,7 @@ class Engine:
         return records
 
     def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:
-        if isinstance(event, ev.Started):
+        if isinstance(event, ev.Started | ev.Queued):
             self.rollouts[event.rollout] = rollout_place(event, record)
         elif isinstance(event, ev.Committed):
             self.committed.set()

@@ -124,6 +124,39 @@ def _unlocked(event: ev.Unlocked) -> Note:
     return logging.INFO, f"unlocked by {event.by}"
 
 
+def _freeze_set(event: ev.FreezeSet) -> Note:
+    return logging.INFO, f"{event.window.named[:REASON_CHARS]}"
+
+
+def _freeze_lifted(event: ev.FreezeLifted) -> Note:
+    reason = f": {event.reason[:REASON_CHARS]}" if event.reason else ""
+    return logging.INFO, f"the freeze was lifted by {event.by}{reason}"
+
+
+def _frozen(event: ev.Frozen) -> Note:
+    return logging.INFO, f"{event.rollout} waits for the end of the {event.window.named}"
+
+
+def _thawed(event: ev.Thawed) -> Note:
+    if event.by:
+        return logging.WARNING, (
+            f"{event.rollout} goes on in spite of a freeze, says {event.by}: "
+            f"{event.reason[:REASON_CHARS]}"
+        )
+    return logging.INFO, f"{event.rollout} goes on: the freeze is over"
+
+
+def _queued(event: ev.Queued) -> Note:
+    asked = event.deployment
+    what = f"deployment of {asked.release.version}, by {asked.requested_by}"
+    return logging.INFO, f"{event.rollout} waits for its turn: {what}"
+
+
+def _unqueued(event: ev.Unqueued) -> Note:
+    level = logging.INFO if event.by or event.state == "succeeded" else logging.WARNING
+    return level, f"{event.rollout} was not begun: {event.reason[:REASON_CHARS]}"
+
+
 def _ended(event: ev.Ended) -> Note:
     if event.state == "succeeded":
         return logging.INFO, f"{event.rollout} succeeded"
@@ -167,6 +200,12 @@ NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Locked: _locked,
     ev.Unlocked: _unlocked,
     ev.QuarantineLifted: _lifted,
+    ev.FreezeSet: _freeze_set,
+    ev.FreezeLifted: _freeze_lifted,
+    ev.Frozen: _frozen,
+    ev.Thawed: _thawed,
+    ev.Queued: _queued,
+    ev.Unqueued: _unqueued,
     ev.Ended: _ended,
     ev.ActionEnded: _action_ended,
     ev.NodeRemoved: _removed,

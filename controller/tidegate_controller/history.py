@@ -20,10 +20,12 @@ from tidegate_controller.documents import (
 )
 from tidegate_controller.log import Record, encode, read_log, read_stream
 from tidegate_controller.node_history import NodeHistory, NodesPast
+from tidegate_controller.queue_history import not_begun, queued_view
 from tidegate_controller.views import release_view, waiting_state
 from tidegate_controller.wire import split_stream
 
 PAUSED_ANSWERS = ("resume", "abort")  # what can be said to a rollout that somebody has paused
+FROZEN_ANSWERS = ("promote", "abort")  # and to one that waits for the end of a freeze
 CHUNK = 500  # records read from the log at a time
 PART = "history"  # its name in a snapshot
 
@@ -31,21 +33,30 @@ PART = "history"  # its name in a snapshot
 def find_rollout(
     path: Path, stream: str, started_version: int, heard: Callable[[str], str] = lambda _: ""
 ) -> RolloutView:
-    """The rollout that the stream's event of this version has started. `heard`: the end of what an
-    action's script was heard to write, where no result says it. Errors: `LogError`."""
-    version = started_version - 1
+    """The rollout that the stream's event of this version has started, or queued. `heard`: the end
+    of what an action's script was heard to write, where no result says it. Errors: `LogError`."""
+    version, rollout = started_version - 1, ""
     fold: Fold | None = None
+    waits: RolloutView | None = None
     while records := read_stream(path, stream, version, CHUNK):
         for record in records:
             event = record.event
+            rollout = rollout or getattr(event, "rollout", "")
             if fold is not None:
                 fold.take(record)
-            elif isinstance(event, ev.Started):
+            elif isinstance(event, ev.Started) and event.rollout == rollout:
                 fold = Fold(record, event)
+            elif isinstance(event, ev.Queued) and event.rollout == rollout:
+                waits = queued_view(record, event)
+            elif isinstance(event, ev.Unqueued) and event.rollout == rollout and waits:
+                not_begun(waits, event.state, event.reason, record.at)
+                return waits
             if fold is not None and fold.ended:
                 return fold.view
         version = records[-1].version
-    assert fold is not None, "no rollout was started there"
+    if fold is None:
+        assert waits is not None, "no rollout was started there"
+        return waits
     fold.fill_in(heard)
     return fold.view
 
@@ -128,11 +139,24 @@ class History:
         if isinstance(event, ev.Started):
             fold = self._open[record.stream] = Fold(record, event)
             self._summaries[event.rollout] = summary(fold.view)
+        elif isinstance(event, ev.Queued):
+            self._summaries[event.rollout] = summary(queued_view(record, event))
+        elif isinstance(event, ev.Unqueued):
+            not_begun(self._summaries[event.rollout], event.state, event.reason, record.at)
+        elif isinstance(event, ev.Restored):
+            self._forget_queue(record)
         elif fold_open := self._open.get(record.stream):
             fold_open.take(record)
             if fold_open.ended:
                 view = self._open.pop(record.stream).view
                 self._summaries[view.rollout] = summary(view)
+
+    def _forget_queue(self, record: Record) -> None:
+        """What waited when a backup was made does not begin after it was restored."""
+        for each in self._summaries.values():
+            if each.state == "queued" and f"{each.app}@{each.environment}" == record.stream:
+                why = "it waited for its turn when the backup was made that was restored"
+                not_begun(each, "interrupted", why, record.at)
 
 
 def summary(view: RolloutView) -> RolloutSummary:
@@ -161,6 +185,7 @@ class Fold:
         self._answers: tuple[str, ...] = ()
         self._left_out: set[str] = set()  # nodes that `continue` goes on without
         self._holder = ""  # who has paused it, and why
+        self._freeze = ""  # whose end it waits for
         self.view = RolloutView(
             rollout=event.rollout,
             app=app,
@@ -208,16 +233,17 @@ class Fold:
                 step = self._steps[event.step]
                 step.state, step.ended_at = event.outcome, at
                 step.seconds = round(clock - self._entered, 3)
+                self._freeze = ""
                 self._asks("", ())  # a node may have come back before a person answered
             case ev.Replanned():
-                self._undoing, self._holder = True, ""
+                self._undoing, self._holder, self._freeze = True, "", ""
                 self.view.reason = event.reason
                 self._asks("", ())
                 self._plan(event.plan)
             case ev.Waiting() | ev.Answered() | ev.Approved() | ev.Paused() | ev.Resumed():
                 self._take_person(event, record)
             case ev.Ended():
-                self.ended, self._holder = True, ""
+                self.ended, self._holder, self._freeze = True, "", ""
                 self._asks("", ())
                 self.view.state, self.view.ended_at = event.state, at
                 self.view.reason, self.view.debts = event.reason, dict(event.debts)
@@ -225,8 +251,18 @@ class Fold:
                 self._take_of_nodes(event)
 
     def _take_of_nodes(self, event: ev.Event) -> None:
-        """A node is left out; or those are back for which alone a person was asked."""
+        """A freeze holds it up, or not any more; a node is left out; or those are back for which
+        alone a person was asked."""
         match event:
+            case ev.Frozen():
+                self._freeze = f"the {event.window.named}"
+                self._asks(self._question, self._answers)
+            case ev.Thawed():
+                self._freeze = ""
+                self._asks(self._question, self._answers)
+                if event.by:
+                    why = f"{event.by}: {event.reason}"
+                    self.view.notes.append(f"went on in spite of a freeze, says {why}")
             case ev.NodeDropped():
                 self.view.dropped[event.node] = event.why
             case ev.NodeReturned() if self._kind == "lost" and event.node in self._left_out:
@@ -277,12 +313,14 @@ class Fold:
     def _asks(self, question: str, answers: tuple[str, ...]) -> None:
         """What a person is asked from now on; while one has paused it, nothing else counts."""
         self._question, self._answers = question, answers
-        self.view.waiting_for = self._holder or question or None
+        self.view.waiting_for = self._holder or question or self._freeze or None
+        if self._freeze and not question:
+            answers = FROZEN_ANSWERS
         self.view.answers = list(PAUSED_ANSWERS if self._holder else answers)
         self.view.state = "rolling_back" if self._undoing else "running"
         self.view.question = self._version if question and not self._holder else None
         if self.view.waiting_for:
-            self.view.state = waiting_state("" if self._holder else self._kind)
+            self.view.state = waiting_state(self._kind if question and not self._holder else "")
 
     def _settle(self, answered: ev.Answered) -> None:
         """What was in doubt counts as done, if that is the answer."""

@@ -63,7 +63,7 @@ class LogIndex:
         else:
             state = self.states.get(record.stream, t.State())
             self.states[record.stream] = evolve(state, event, record.clock)
-            if isinstance(event, ev.Started):
+            if isinstance(event, ev.Started | ev.Queued):
                 self.index.rollouts[event.rollout] = rollout_place(event, record)
 
     def _fold_own(self, event: ev.Event) -> None:
@@ -79,13 +79,15 @@ class LogIndex:
             index.registered.pop(event.node, None)
 
 
-def rollout_place(started: ev.Started, record: Record) -> RolloutPlace:
-    """Where the rollout is in the log that this record of it stands in."""
+def rollout_place(event: ev.Started | ev.Queued, record: Record) -> RolloutPlace:
+    """Where the rollout is in the log that this record of it stands in: where it has begun, and
+    until then where it was told to wait."""
+    asked = event.deployment if isinstance(event, ev.Queued) else event
     return RolloutPlace(
         record.stream,
         record.version,
         record.seq,
         record.at,
-        started.requested_by,
-        started.message,
+        asked.requested_by,
+        asked.message,
     )

@@ -168,6 +168,11 @@ class OperatorService(OperatorServicer):
         return _document(await self._control.lock(stream, request))
 
     @_answering
+    async def Freeze(self, request: pb.FreezeRequest) -> pb.Document:
+        stream = self._requests.find_stream(request.app, request.environment)
+        return _document(await self._control.freeze(stream, request))
+
+    @_answering
     async def CleanUp(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:
         return await self._requests.clean_up(request)
 
@@ -309,18 +314,20 @@ class OperatorService(OperatorServicer):
                 await self.engine.wait_for_append(cursor)
 
     async def _of_rollout(self, request: pb.ReadLogRequest) -> AsyncIterator[Record]:
-        """From its Started to its Ended, and what else happened in its stream meanwhile."""
+        """From its Started to its Ended, and what else happened in its stream meanwhile. While it
+        waits for its turn that is nothing of others."""
         place = self.engine.place_of(request.rollout)
-        path, version = self.engine.log.path, place.version - 1
+        path, version, begun = self.engine.log.path, place.version - 1, False
         while True:
             last_seq = self.engine.log.last_seq
             records = await asyncio.to_thread(read_stream, path, place.stream, version, READ_CHUNK)
             for record in records:
-                version = record.version
-                if record.seq > request.after_seq:
+                version, event = record.version, record.event
+                about = getattr(event, "rollout", "") == request.rollout
+                begun = begun or (about and isinstance(event, ev.Started))
+                if record.seq > request.after_seq and (begun or about):
                     yield record
-                event = record.event
-                if isinstance(event, ev.Ended) and event.rollout == request.rollout:
+                if about and isinstance(event, ev.Ended | ev.Unqueued):
                     return
             if not records:
                 if not request.follow:

@@ -1,8 +1,8 @@
 """The proof that a place answers where the balancer would send to, before traffic moves there.
 
-Called by `effects`. What the agent asks on its node is asked again from here: for `http` and `grpc`
-the same question, sent to the node's address; for the other kinds, which only the node can ask, the
-slot's port has to accept a connection.
+Called by `effects`; `checks` reads its answers in the same way. What the agent asks on its node is
+asked again from here: for `http` and `grpc` the same question, sent to the node's address; for the
+other kinds, which only the node can ask, the slot's port has to accept a connection.
 """
 
 import asyncio
@@ -117,7 +117,7 @@ class _Http:
                     server_hostname=asked.hostname if secure else None,
                 ) as answer,
             ):
-                return self._judged(answer.status, await _beginning(answer))
+                return self._judged(answer.status, await beginning(answer))
         except TimeoutError:
             return f"no answer within {timeout_seconds:g} s"
         except (aiohttp.ClientError, OSError) as error:
@@ -229,8 +229,8 @@ def _context(ca_file: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file)
 
 
-async def _beginning(answer: aiohttp.ClientResponse) -> bytes:
-    """The body, as far as it is looked at."""
+async def beginning(answer: aiohttp.ClientResponse) -> bytes:
+    """The body, as far as it is looked at, in however many pieces it comes."""
     body = bytearray()
     while len(body) < ANSWER_BYTES and (
         chunk := await answer.content.read(ANSWER_BYTES - len(body))

@@ -98,22 +98,24 @@ async def reconcile(
     await gathered_by_name(engine, rollback_nodes(engine, state))
     says = await _balancer_says(engine, state)
     members = _members(engine, stream, engine.state(stream))
-    converge = engine.next_rollout_id() if request.decision == "converge" else ""
-    if converge:
-        refuse_shared(engine, stream, [member.node for member in members], None)
     versions = _versions(engine)
-    decision = Reconcile(
-        request_id=request.request_id,
-        members=members,
-        requested_by=request.requested_by[:WHO_CHARS],
-        message=request.message[:MESSAGE_CHARS],
-        balancer=says,
-        versions=versions,
-        sizes=await asyncio.to_thread(_sizes, store, versions),
-        without_absent=request.without_absent,
-        converge=converge,
-    )
-    after = await to_the_end(engine.submit(stream, decision))
+    sizes = await asyncio.to_thread(_sizes, store, versions)
+    async with engine.admission:
+        converge = engine.next_rollout_id() if request.decision == "converge" else ""
+        if converge:
+            refuse_shared(engine, stream, [member.node for member in members], None)
+        decision = Reconcile(
+            request_id=request.request_id,
+            members=members,
+            requested_by=request.requested_by[:WHO_CHARS],
+            message=request.message[:MESSAGE_CHARS],
+            balancer=says,
+            versions=versions,
+            sizes=sizes,
+            without_absent=request.without_absent,
+            converge=converge,
+        )
+        after = await to_the_end(engine.submit(stream, decision))
     release = active_release(after)
     what = f"version {release.version}" if release else "nothing"
     nodes = {place.node for place, share in after.settled.items() if share}

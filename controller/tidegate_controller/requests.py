@@ -19,6 +19,7 @@ from tidegate_controller.config_checks import VERSION_FORM
 from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS, reply_to
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.control import may_be_superseded
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.requests import deploy_goal, rollback_goal
@@ -26,6 +27,7 @@ from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TrafficError, UsageError
+from tidegate_controller.freeze_clock import calendar_for
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
@@ -158,6 +160,7 @@ class Requests:
     ) -> tuple[str, Deploy]:
         """`planned`: nothing is begun, so the artifact need not be here yet."""
         spec = _checked_spec(request.spec)
+        _refuse_contradictions(request, planned=planned)
         if not VERSION.fullmatch(request.version):
             raise UsageError(
                 f"the version {request.version[:80]!r} is not of the form: {VERSION_FORM}"
@@ -188,6 +191,9 @@ class Requests:
             again=request.again,
             balancer=balancer,
             supersede=request.supersede,
+            calendar=calendar_for(self._engine, self._engine.state(stream), spec),
+            override_freeze=request.override_freeze,
+            queue=request.queue,
         )
         return stream, deploy
 
@@ -223,7 +229,9 @@ class Requests:
     def _goal(self, stream: str, input_: Deploy | Rollback) -> t.Goal:
         state = self._engine.state(stream)
         if isinstance(input_, Deploy):
-            return deploy_goal(state, input_)
+            if input_.supersede and may_be_superseded(state, input_, self._engine.now()):
+                state = msgspec.structs.replace(state, rollout=None)  # it will have made room
+            return deploy_goal(state, input_, self._engine.now())
         return rollback_goal(state, input_)
 
     def _foreseen(
@@ -267,6 +275,21 @@ class Requests:
             why = f" ({place.message})" if place.message else ""
             holder = f"asked for by {place.requested_by} at {place.at}{why}"
             raise Refused(f"{refusal.message}; {holder}", refusal.hint) from refusal
+
+
+def _refuse_contradictions(request: pb.DeployRequest, *, planned: bool) -> None:
+    if request.queue and request.supersede:
+        raise UsageError(
+            "one deployment cannot both wait for another and take its place",
+            "choose one of --queue and --supersede",
+        )
+    if request.queue and (planned or request.plan_id):
+        raise UsageError(
+            "what a deployment that waits will do is seen when its turn comes",
+            "leave out --queue, or --plan and --plan-id",
+        )
+    if request.override_freeze and not request.message:
+        raise UsageError("--override-freeze needs a reason", "say why: -m REASON")
 
 
 def _checked_spec(data: bytes) -> Spec:

@@ -20,12 +20,14 @@ from tidegate_controller.convergence import Convergence
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import TidegateError
 from tidegate_controller.fleet import Fleet
+from tidegate_controller.freeze_clock import FreezeClock
 from tidegate_controller.log import EventLog
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.operator_service import OperatorService
 from tidegate_controller.options import Options
 from tidegate_controller.snapshot_keeper import STOP_EVENTS
 from tidegate_controller.store_pruning import prune_after_commits
+from tidegate_controller.turns import Turns
 from tidegate_protos.notify import Systemd
 from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
 from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
@@ -76,6 +78,8 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
                 asyncio.create_task(systemd.stay_alive()),
                 asyncio.create_task(prune_after_commits(engine, store)),
                 asyncio.create_task(Convergence(engine).run()),
+                asyncio.create_task(FreezeClock(engine).run()),
+                asyncio.create_task(Turns(engine).run()),
             ]
             await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
             systemd.stopping()

@@ -51,6 +51,7 @@ def referenced(states: Iterable[t.State]) -> set[str]:
 
 def _digests(state: t.State) -> set[str]:
     releases = [*state.committed, *state.undone[-UNDONE_KEPT:]]
+    releases += [entry.release for entry in state.queue]
     works = [chore.work for chore in state.chores]
     if state.rollout is not None:
         releases += [state.rollout.release, *filter(None, [state.rollout.previous])]

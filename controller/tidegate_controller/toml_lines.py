@@ -31,7 +31,7 @@ _TOKEN = re.compile(
 def find_lines(text: str) -> dict[KeyPath, int]:
     """Path -> line (from 1) of every table, key and array item; `text` is valid TOML.
 
-    Keys below an array of tables (`[[x]]`) are given without its index.
+    The tables of an array (`[[x]]`) have their index.
     """
     walk = _Walk(text)
     walk.document()
@@ -50,6 +50,7 @@ class _Walk:
 
     def __init__(self, text: str) -> None:
         self.lines: dict[KeyPath, int] = {}
+        self._last: dict[KeyPath, int] = {}  # array of tables -> index of its last one
         self._text = text
         self._ends = [found.start() for found in re.finditer("\n", text)]
         self._tokens = deque(
@@ -60,24 +61,43 @@ class _Walk:
         table: KeyPath = ()
         while self._tokens:
             if self._take("["):
-                self._take("[")
-                table = self._key((), "]")
-                self._take("]")
+                table = self._head(of_array=self._take("["))
             else:
                 self._value(self._key(table, "="))
 
+    def _head(self, *, of_array: bool) -> KeyPath:
+        """The table that a head names; of an array it is another one, or in the last one."""
+        parts, line = self._written("]")
+        if of_array:
+            self._take("]")
+        path: KeyPath = ()
+        for number, part in enumerate(parts, 1):
+            path = (*path, part)
+            self.lines.setdefault(path, line)
+            if number == len(parts) and of_array:
+                self._last[path] = self._last.get(path, -1) + 1
+            if path in self._last:
+                path = (*path, self._last[path])
+        self.lines[path] = line
+        return path
+
     def _key(self, inside: KeyPath, end: str) -> KeyPath:
         """A key, dotted or not, up to and with the mark after it."""
+        parts, line = self._written(end)
+        path = inside
+        for part in parts:
+            path = (*path, part)
+            self.lines.setdefault(path, line)
+        self.lines[path] = line
+        return path
+
+    def _written(self, end: str) -> tuple[list[str], int]:
+        """The parts of a key up to and with the mark after it, and its line."""
         start = self._tokens[0][1]
         while self._tokens[0][0] != end:
             self._tokens.popleft()
         written = self._text[start : self._tokens.popleft()[1]]
-        path = inside
-        for part in _parts(written):
-            path = (*path, part)
-            self.lines.setdefault(path, self._line(start))
-        self.lines[path] = self._line(start)
-        return path
+        return _parts(written), self._line(start)
 
     def _value(self, path: KeyPath) -> None:
         if self._take("["):

@@ -14,6 +14,8 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import astray, place_of, strays, waiting_for, waiting_since
+from tidegate_controller.core.freezing import freeze_at
+from tidegate_controller.core.queueing import waits_for
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import (
     AppStatus,
@@ -25,6 +27,7 @@ from tidegate_controller.documents import (
     NodeSlotView,
     NodeStatus,
     NodeView,
+    QueuedRef,
     RefusedAgent,
     ReleaseView,
     RolloutRef,
@@ -82,8 +85,8 @@ def waiting_state(kind: str) -> str:
 
 
 def ever_deployed(state: t.State) -> bool:
-    """Whether a rollout ever began."""
-    return bool(state.rollout or state.committed or state.undone)
+    """Whether a rollout ever began, or is to."""
+    return bool(state.rollout or state.committed or state.undone or state.queue)
 
 
 def refuse_unknown(engine: Engine, app: str) -> None:
@@ -125,7 +128,7 @@ async def status_with_balancers(engine: Engine, app: str) -> Status:
 def _app_status(engine: Engine, stream: Stream) -> AppStatus:
     state = stream.state
     app, environment = split_stream(stream.name)
-    release = active_release(state)
+    release, frozen = active_release(state), freeze_at(state, engine.now())
     reference = None
     if state.rollout:
         reference = _rollout_ref(state.rollout)
@@ -144,7 +147,26 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         locked_by=state.lock.by if state.lock else None,
         lock_reason=state.lock.reason if state.lock else None,
         notes=_notes(state, app, environment),
+        frozen_until=frozen.until if frozen else None,
+        freeze=frozen.named if frozen else None,
+        queue=_queue(engine, state),
     )
+
+
+def _queue(engine: Engine, state: t.State) -> list[QueuedRef]:
+    refs = [
+        QueuedRef(
+            id=entry.rollout,
+            version=entry.release.version,
+            requested_by=entry.requested_by,
+            message=entry.message,
+            waiting_seconds=round(engine.seconds_since(entry.since), 1),
+        )
+        for entry in state.queue
+    ]
+    if refs:
+        refs[0].waiting_for = waits_for(state, engine.now(), None) or None
+    return refs
 
 
 def _notes(state: t.State, app: str, environment: str) -> list[str]:

@@ -8,6 +8,7 @@ import msgspec
 
 from tidegate_controller.clock import wall_seconds
 from tidegate_controller.core import types as t
+from tidegate_controller.core.cleaned import CleanedUp, Stayed, Thing
 from tidegate_controller.core.facts import place_of, seconds_left
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
 from tidegate_controller.core.releases import active_release, previous_release
@@ -283,22 +284,22 @@ def to_result(finished: pb.Finished, address: str) -> Result:
     )
 
 
-def to_cleaned(cleaned: pb.CleanedUp) -> t.CleanedUp:
+def to_cleaned(cleaned: pb.CleanedUp) -> CleanedUp:
     """What an agent says it has removed; no more of it than has room in an event."""
 
-    def things(sent: Iterable[pb.Thing]) -> tuple[t.Thing, ...]:
+    def things(sent: Iterable[pb.Thing]) -> tuple[Thing, ...]:
         return tuple(
-            t.Thing(kind=thing.kind[:WORD_CHARS], name=thing.name[:NAME_CHARS], bytes=thing.bytes)
+            Thing(kind=thing.kind[:WORD_CHARS], name=thing.name[:NAME_CHARS], bytes=thing.bytes)
             for thing in islice(sent, THINGS_MAX)
         )
 
-    return t.CleanedUp(
+    return CleanedUp(
         removed=things(cleaned.removed),
         count=cleaned.removed_count,
         bytes=cleaned.removed_bytes,
         made=things(cleaned.made),
         stayed=tuple(
-            t.Stayed(
+            Stayed(
                 kind=each.kind[:WORD_CHARS],
                 why=each.why[:NAME_CHARS],
                 count=each.count,

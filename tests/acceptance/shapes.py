@@ -66,6 +66,7 @@ ROLLOUT = SUMMARY | {
     "question": Either([None, int]),
     "approvals": Many(list, {"step": str, "by": str, "comment": str, "at": TIME}),
     "debts": Many(dict, str),
+    "dropped": Many(dict, str),
     "notes": Many(list, str),
 }
 SLOT = {

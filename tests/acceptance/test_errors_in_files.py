@@ -84,7 +84,7 @@ def test_a_missing_configuration_is_said_with_the_option_that_names_it(app: AppF
     words = app.words("1")
     said = error(app, *words, "-c", "elsewhere.toml")
     assert "elsewhere.toml: no such file" in said
-    assert "  next: name the file with -c PATH" in said
+    assert "  next: make one: tidegate init; or name another with -c PATH" in said
 
 
 def test_an_unknown_environment_is_said_with_those_that_are_known(app: AppFolder) -> None:

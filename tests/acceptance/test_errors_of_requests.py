@@ -82,7 +82,6 @@ def test_a_version_never_comes_with_another_artifact(shop: AppFolder) -> None:
     same = (shop.folder / "shop-1.tar.gz").read_bytes()
     other.write_bytes(same + gzip.compress(b""))  # as gzip may be continued, with nothing more
     answer = shop.desk.type(*shop.words("1", artifact=other), "--json", cwd=shop.folder)
-    assert answer.err.startswith("uploading ")
     message = "version 1 was deployed before with another artifact"
     assert_refused(answer, 4, message, "give the new artifact a version of its own")
     assert shop.events() == before
@@ -159,7 +158,7 @@ def test_what_is_said_to_nobody_breaks_nothing(shop: AppFolder) -> None:
     assert log.stdout is not None
     assert json.loads(log.stdout.readline())["seq"] == 1
     log.stdout.close()
-    assert log.wait(PATIENCE_SECONDS) in (0, 1)
+    assert log.wait(PATIENCE_SECONDS) in (0, 141)  # it may have said all by then
     assert log.stderr is not None
     with log.stderr:
         assert log.stderr.read() == ""

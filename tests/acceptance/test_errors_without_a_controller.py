@@ -29,6 +29,7 @@ WORDS = {  # what to type after the name of each command that asks a controller
     "release list": [],
     "lock": ["shop"],
     "unlock": ["shop"],
+    "freeze": ["shop", "--lift"],
     "release quarantine": ["shop", "1"],
     "release unquarantine": ["shop", "1"],
     "release push": ["--artifact"],

@@ -29,6 +29,8 @@ CRASHING_AGENT = (sys.executable, str(HERE / "crashing_agent.py"))
 SETTLE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LINGERS = "LINGER_SECONDS = 0.5"
+EXITS = 'if release.get("exits_at_once"):'
+EXITS_ON = 'if "exits_at_once" in release or release.get("exits_on") == os.environ["NODE"]:'
 
 CONFIG = """
 app = "hello"
@@ -71,11 +73,15 @@ class Stage:
         self.app.mkdir()
         serve = (example_app() / "serve.py").read_text()
         assert LINGERS in serve
-        (self.app / "serve.py").write_text(serve.replace(LINGERS, "LINGER_SECONDS = 0.05"))
+        assert EXITS in serve
+        serve = serve.replace(LINGERS, "LINGER_SECONDS = 0.05").replace(EXITS, EXITS_ON)
+        (self.app / "serve.py").write_text(serve)
         (self.app / "tidegate.toml").write_text(CONFIG.replace("{soak}", soak))
         self.spec = chosen(config.load(self.app / "tidegate.toml").environment())
         self.load = BackgroundLoad(self.fleet.url, 50, 4)
+        self.active = ""  # the version that is to serve
         self._closing = threading.Event()
+        self._looking = threading.Lock()  # held by who sees what has ended, or ends something
         self._supervisor = threading.Thread(target=self._supervise)
 
     @contextmanager
@@ -85,11 +91,12 @@ class Stage:
         try:
             fleet.start_controller(CRASHING_CONTROLLER)
             for node in fleet.nodes:
-                self._start_agent(node)
+                self._start(node)
             fleet.start_balancer(self.spec.traffic)
             fleet.wait_connected()
             self._supervisor.start()
             assert self.deploy("first").state == "succeeded"
+            self.active = "first"
             self.load.start()
             yield self
             self.load.stop()
@@ -101,18 +108,28 @@ class Stage:
     def _supervise(self) -> None:
         """What systemd does on a real node: start again what has ended."""
         while not self._closing.wait(POLL_SECONDS):
-            for name, process in list(self.fleet.processes.items()):
-                if process.poll() is None:
-                    continue
-                if name == "controller":
-                    self.fleet.start_controller(CRASHING_CONTROLLER)
-                elif name != "caddy":
-                    self._start_agent(name)
+            with self._looking:
+                for name, process in list(self.fleet.processes.items()):
+                    if process.poll() is not None and name != "caddy":
+                        self._start(name)
 
-    def _start_agent(self, node: str) -> None:
+    def _start(self, name: str) -> None:
         """Every other node is of one group, the rest of another."""
-        group = "odd" if int(node.rpartition("-")[2]) % 2 else "even"
-        self.fleet.start_agent(node, CRASHING_AGENT, [f"group={group}"])
+        if name == "controller":
+            self.fleet.start_controller(CRASHING_CONTROLLER)
+        else:
+            group = "odd" if int(name.rpartition("-")[2]) % 2 else "even"
+            self.fleet.start_agent(name, CRASHING_AGENT, [f"group={group}"])
+
+    @contextmanager
+    def down(self, *names: str) -> Iterator[None]:
+        """These parts are killed, and started again after the block."""
+        with self._looking:
+            for name in names:
+                self.fleet.kill(name)
+        yield
+        for name in names:
+            self._start(name)
 
     def deploy(
         self,
@@ -122,6 +139,17 @@ class Stage:
     ) -> RolloutView:
         """Deploy, follow to the end, wait until the chores are done too. `then`: is called with
         the rollout when it has begun."""
+        rollout = self.deploy_alone(version, then, **behaviour)
+        self.settle()
+        return rollout
+
+    def deploy_alone(
+        self,
+        version: str,
+        then: Callable[[Client, str], None] = lambda client, rollout: None,
+        **behaviour: object,
+    ) -> RolloutView:
+        """Likewise, whatever is left to do afterwards."""
         artifact = build(self.app, Act("", version, "", behaviour))
         with Client(self.fleet.address).expect() as client:
             reply = self._ask(client, artifact, version)
@@ -134,13 +162,14 @@ class Stage:
             request = pb.RollbackRequest(
                 request_id=uuid.uuid4().hex, app="hello", requested_by="test"
             )
-            return self._followed(client, client.rollback(request))
+            rollout = self._followed(client, client.rollback(request))
+        self.settle()
+        return rollout
 
     def _followed(self, client: Client, reply: pb.RolloutReply) -> RolloutView:
         assert reply.rollout, reply.message
         for _ in client.events(reply.seq, reply.rollout, follow=True):
             pass
-        self.settle()
         return client.rollout(reply.rollout)
 
     def _ask(self, client: Client, artifact: Path, version: str) -> pb.RolloutReply:
@@ -159,11 +188,13 @@ class Stage:
 
     def settle(self) -> None:
         """Wait until no action is open, no chore left, and all agents are back."""
+        self.wait_for(
+            lambda status: not status.unfinished and all(node.connected for node in status.nodes)
+        )
+
+    def wait_for(self, holds: Callable[[AppStatus], bool]) -> None:
         give_up = time.monotonic() + SETTLE_SECONDS
-        while True:
-            status = self.status()
-            if not status.unfinished and all(node.connected for node in status.nodes):
-                return
+        while not holds(status := self.status()):
             assert time.monotonic() < give_up, status
             time.sleep(POLL_SECONDS)
 

@@ -43,16 +43,17 @@ def stage(tmp_path: Path, strategy: str) -> Iterator[Stage]:
         yield stage
 
 
-def wave_begins(number: int) -> Callable[[Client, str], None]:
-    """Waits until a step of this wave has begun."""
+def wave_begins(number: int, step_id: str = "") -> Callable[[Client, str], None]:
+    """Waits until a step of this wave has begun, or this one."""
 
     def waiting(client: Client, rollout: str) -> None:
         give_up = time.monotonic() + SECONDS_MAX
-        while not any(
-            step.wave == number and step.state != "pending"
-            for step in client.rollout(rollout).steps
-        ):
-            assert time.monotonic() < give_up
+        while True:
+            view = client.rollout(rollout)
+            steps = [s for s in view.steps if s.wave == number and s.id.startswith(step_id)]
+            if any(step.state != "pending" for step in steps):
+                return
+            assert time.monotonic() < give_up, view
             time.sleep(0.02)
 
     return waiting

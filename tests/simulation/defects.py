@@ -44,7 +44,7 @@ async def _anything(*_: object) -> None:
 
 def two_rollouts(patch: Patch) -> None:
     """A request is taken while a rollout runs."""
-    patch.setattr(requests, "_refuse_if_busy", lambda _: None)
+    patch.setattr(requests, "refuse_if_busy", lambda _: None)
 
 
 def low_fences(patch: Patch) -> None:

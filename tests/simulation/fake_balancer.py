@@ -48,6 +48,7 @@ class Balancer:
         self.moves = 0  # done so far
         self.moods: list[Mood] = []  # of the next moves
         self.late: list[Weights] = []  # told, answered with an error, and perhaps done yet
+        self.late_seconds = 60.0  # until what it does in the end is done
         self.overtaking: list[Weights] = []  # likewise, and once it is told something else
         self.dead = False  # refuses everything
         self._on_change = on_change
@@ -141,7 +142,7 @@ class Adapter:
             balancer.write_after_the_next(wanted)
             await asyncio.sleep(3600.0)
         if mood == "hangs and does it in the end":
-            balancer.write_later(wanted, 60.0, anyhow=True)
+            balancer.write_later(wanted, balancer.late_seconds, anyhow=True)
             await asyncio.sleep(3600.0)
         if mood == "slow":
             await asyncio.sleep(balancer.rng.uniform(1.0, 15.0))

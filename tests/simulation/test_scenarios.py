@@ -66,6 +66,7 @@ async def test_an_agent_that_is_killed_in_a_hook_says_so_when_it_is_back(stage: 
     assert stage.world.now < began + 60.0
     await stage.answer("abort")
     assert await stage.ended() == "rolled_back"
+    await stage.sleep(2000.0)  # as long as a script that runs on may take, nothing is cleaned up
     await stage.settled()
     assert stage.serving == {"a": "1"}
 

@@ -21,10 +21,12 @@ def answer_of(body: str, status: str = "200 OK") -> bytes:
 
 
 class Server:
-    """Sends `data` after the request's headers, then closes or, if `hold`, keeps it open."""
+    """Sends `data` after the request's headers, then closes or, if `hold`, keeps it open. `later`:
+    what comes after it, once there was time to read that alone."""
 
-    def __init__(self, data: bytes = OK, hold: bool = False) -> None:
+    def __init__(self, data: bytes = OK, hold: bool = False, later: bytes = b"") -> None:
         self.data = data
+        self.later = later
         self.hold = hold
         self.requests: list[bytes] = []
         self.port = 0
@@ -35,6 +37,10 @@ class Server:
             self.requests.append(await reader.readuntil(b"\r\n\r\n"))
             writer.write(self.data)
             await writer.drain()
+            if self.later:
+                await asyncio.sleep(0.1)
+                writer.write(self.later)
+                await writer.drain()
             if self.hold:
                 await reader.read()
         writer.close()

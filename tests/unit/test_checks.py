@@ -152,6 +152,12 @@ async def test_an_answer_without_what_it_has_to_hold_is_a_fail() -> None:
     assert raised.value.output_tail == "maintenance"
 
 
+async def test_what_an_answer_has_to_hold_may_come_in_a_later_piece_of_it() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nall \r\n"
+    async with Server(head, later=b"7\r\nis well\r\n0\r\n\r\n").running() as server:
+        await put(http=server.url, body="is well")
+
+
 @pytest.mark.parametrize("status", ["500 Oh", "404 Not Found", "302 Found"])
 async def test_an_answer_that_is_not_wanted_is_a_fail(status: str) -> None:
     async with Server(answer_of("", status)).running() as server:

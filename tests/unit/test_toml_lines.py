@@ -23,6 +23,10 @@ x = """
 "\u0061\"" = "\\"
 [[list]]
 y = 1
+[list.of]
+u = 1
+[[list]]
+v = 2
 [ t ]
 z = {}
 '''.lstrip()
@@ -44,9 +48,12 @@ def test_the_line_of_every_key_is_found() -> None:
         ("t", "u v"): 10,
         ("t", "u v", "w", "x"): 11,
         ("t", "u v", "w", 'a"'): 13,
-        ("list", "y"): 15,
-        ("t",): 16,
-        ("t", "z"): 17,
+        ("list", 0, "y"): 15,
+        ("list", 0, "of", "u"): 17,
+        ("list", 1): 18,
+        ("list", 1, "v"): 19,
+        ("t",): 20,
+        ("t", "z"): 21,
     }
     assert {path: lines.get(path) for path in expected} == expected
     assert not {path for path in lines if "no" in path or "not" in path}

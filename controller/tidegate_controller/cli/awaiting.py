@@ -2,7 +2,7 @@
 
 from tidegate_controller.cli.phrases import amount, listed, natural, span
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.works import Doing, Stage
+from tidegate_controller.cli.works import Doing, Stage, whom
 
 
 def time_left(picture: Picture, stage: Stage, now: float) -> str:
@@ -21,7 +21,7 @@ def time_left(picture: Picture, stage: Stage, now: float) -> str:
 def awaited(picture: Picture, stage: Stage, now: float) -> str:
     """Whom or what it waits for: open works, unhealthy places, works that may not begin yet."""
     if picture.waiting:
-        return f"a person: {picture.waiting}"
+        return whom(picture.waiting)
     if stage.open:
         return listed([doing_words(picture, doing, now) for doing in stage.open])
     if picture.unwell:

@@ -117,6 +117,9 @@ class Client:
     def lock(self, request: pb.LockRequest) -> documents.LockView:
         return self._read(self._stub.Lock, request, documents.LockView)
 
+    def freeze(self, request: pb.FreezeRequest) -> documents.FreezeView:
+        return self._read(self._stub.Freeze, request, documents.FreezeView)
+
     def remove_node(self, request: pb.RemoveNodeRequest) -> str:
         return self._call(self._stub.RemoveNode, request).message
 

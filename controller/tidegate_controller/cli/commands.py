@@ -31,6 +31,7 @@ COMMANDS = MappingProxyType(
         "rollout": "rollouts",
         "lock": "locks",
         "unlock": "locks",
+        "freeze": "freeze",
         "explain": "events",
         "release": "releases",
         "node": "nodes",

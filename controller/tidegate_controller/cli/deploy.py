@@ -15,15 +15,18 @@ from tidegate_controller.cli.plans import (
     can_ask,
     choose_earlier,
     confirm,
+    confirm_queued,
     plan_id_option,
     plan_option,
     require_yes,
     show_plan,
     yes_option,
 )
-from tidegate_controller.cli.sending import artifact_option, digest_option, find, send
+from tidegate_controller.cli.sending import Artifact, artifact_option, digest_option, find, send
 from tidegate_controller.cli.terminal import config_file_option, json_option, with_controller
 from tidegate_controller.cli.words import a_name, a_version
+from tidegate_controller.core.spec import Spec
+from tidegate_controller.errors import UsageError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 config_option = config_file_option("The app's configuration.")
@@ -64,6 +67,8 @@ message_option = click.option(
     is_flag=True,
     help="In place of a rollout that waits for a person and has moved no traffic.",
 )
+@click.option("--queue", is_flag=True, help="Where it cannot begin at once, it waits for its turn.")
+@click.option("--override-freeze", is_flag=True, help="Also in a freeze; say why with -m.")
 @detach_option
 @json_option
 @with_controller
@@ -80,6 +85,8 @@ def deploy(
     yes: bool,
     force: bool,
     supersede: bool,
+    queue: bool,
+    override_freeze: bool,
     detach: bool,
     as_json: bool,
 ) -> int:
@@ -96,6 +103,8 @@ def deploy(
       tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2 -e production
       tidegate deploy --artifact build/shop-1.4.2.tar.gz --version 1.4.2 -e production --plan
     """
+    _refuse_contradictions(queue=queue, supersede=supersede, planned=only_plan or bool(plan_id))
+    _refuse_unexplained(message, override_freeze=override_freeze)
     spec = config.load(config_path).environment(environment)
     with Asking(f"tidegate status {spec.app}") as asking:
         label = pb.ArtifactLabel(app=spec.app, added_by=requested_by())
@@ -112,30 +121,63 @@ def deploy(
             commit=commit_of(Path.cwd()),
             again=force,
             supersede=supersede,
+            queue=queue,
+            override_freeze=override_freeze,
             plan_id=plan_id or "",
         )
-        if only_plan:
-            show_plan(client.plan(pb.PlanRequest(deploy=request)), as_json=as_json)
+        asks = spec.protected and not (yes or only_plan)
+        if not _look_first(client, request, found, asks=asks, plan=only_plan, as_json=as_json):
             return 0
-        asks = spec.protected and not yes
-        if asks or found.file:
-            _look_ahead(client, request, spec.environment if asks else None, as_json=as_json)
         send(client, found, label)
         reply = asking.ask(lambda: client.deploy(request))
         return follow(client, reply, detach=detach, as_json=as_json)
 
 
-def _look_ahead(
-    client: Client, request: pb.DeployRequest, protected: str | None, *, as_json: bool
-) -> None:
-    """Have refused now what is refused anyway, before it is uploaded; and ask whether it is meant
-    where `protected` names an environment that wants that."""
-    if protected is not None:
-        require_yes(protected, as_json=as_json)
-    view = client.plan(pb.PlanRequest(deploy=request))
-    if protected is not None and view.steps:
-        confirm(view)
-        request.plan_id = request.plan_id or view.plan_id
+def _look_first(
+    client: Client,
+    request: pb.DeployRequest,
+    found: Artifact,
+    *,
+    asks: bool,
+    plan: bool,
+    as_json: bool,
+) -> bool:
+    """Show the plan, or ask whether it is meant; whether it is to be begun. What is refused anyway
+    is not uploaded. `plan`: nothing but that is wanted."""
+    environment = msgspec.json.decode(request.spec, type=Spec).environment
+    if asks:
+        require_yes(environment, as_json=as_json)
+    if request.queue:
+        if asks:
+            confirm_queued(environment)
+        return True
+    if plan or asks or found.file:
+        view = client.plan(pb.PlanRequest(deploy=request))
+        if plan:
+            show_plan(view, as_json=as_json)
+            return False
+        if asks and view.steps:
+            confirm(view)
+            request.plan_id = request.plan_id or view.plan_id
+    return True
+
+
+def _refuse_unexplained(message: str, *, override_freeze: bool) -> None:
+    if override_freeze and not message:
+        raise UsageError("--override-freeze needs a reason", "say why: -m REASON")
+
+
+def _refuse_contradictions(*, queue: bool, supersede: bool, planned: bool) -> None:
+    if queue and supersede:
+        raise UsageError(
+            "one deployment cannot both wait for another and take its place",
+            "choose one of --queue and --supersede",
+        )
+    if queue and planned:
+        raise UsageError(
+            "what a deployment that waits will do is seen when its turn comes",
+            "leave out --queue, or --plan and --plan-id",
+        )
 
 
 @click.command()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate_controller.cli.phrases import listed
+from tidegate_controller.cli.works import freeze_words
 
 Data = Mapping[str, Any]
 
@@ -69,6 +70,26 @@ def _who(data: Data, why: str = "reason") -> str:
     return str(data["by"]) + (f" ({data[why]})" if data[why] else "")
 
 
+def _frozen(data: Data) -> str:
+    named = freeze_words(data["window"])
+    return (
+        f"There was a freeze, so nothing more was started and no traffic moved: the {named}. What "
+        "was under way could end, and the step's time stood still."
+    )
+
+
+def _thawed(data: Data) -> str:
+    if data["by"]:
+        return f"{_who(data)} had it go on in spite of the freeze."
+    return "The freeze was over, so it went on by itself, and the step had its time anew."
+
+
+def _freeze_set(data: Data) -> str:
+    window = data["window"]
+    reason = f" ({window['reason']})" if window["reason"] else ""
+    return f"{window['by']}{reason} asked that nothing be deployed until {window['until']}."
+
+
 PEOPLE: dict[str, Callable[[Data], str]] = {
     "Waiting": _waiting,
     "Answered": _answered,
@@ -78,4 +99,10 @@ PEOPLE: dict[str, Callable[[Data], str]] = {
     "Aborted": _aborted,
     "Quarantined": _quarantined,
     "QuarantineLifted": _lifted,
+    "Locked": lambda data: f"{_who(data)} locked it: nobody else was to begin another rollout.",
+    "Unlocked": lambda data: f"{_who(data)} unlocked it.",
+    "FreezeSet": _freeze_set,
+    "FreezeLifted": lambda data: f"{_who(data)} lifted the freeze.",
+    "Frozen": _frozen,
+    "Thawed": _thawed,
 }

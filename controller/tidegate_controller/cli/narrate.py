@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tidegate_controller.cli.awaiting import awaited, time_left
 from tidegate_controller.cli.phrases import amount, span, tail
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.works import BALANCER, Doing, answer_lines, called
+from tidegate_controller.cli.works import BALANCER, Doing, answer_lines, called, freeze_words
 from tidegate_controller.documents import EventView, ProgressView
 
 TAIL_LINES = 20  # of a failure's output that are told; `rollout show` has more
@@ -34,6 +34,14 @@ class Narrator:
             "Quarantined": self._quarantined,
             "Resumed": lambda e: [f"resumed by {_who_and_why(e)}"],
             "Aborted": lambda e: [f"aborted by {_who_and_why(e)}"],
+            "Locked": lambda e: [f"locked by {_who_and_why(e)}: nobody else begins anything"],
+            "Unlocked": lambda e: [f"unlocked by {_who_and_why(e)}"],
+            "FreezeSet": lambda e: [freeze_words(e.data["window"])],
+            "FreezeLifted": lambda e: [f"the freeze was lifted by {_who_and_why(e)}"],
+            "Frozen": self._frozen,
+            "Thawed": self._thawed,
+            "Queued": self._queued,
+            "Unqueued": lambda e: [f"not begun: {e.data['reason']}"],
             "NodeLeft": lambda e: [f"  {e.data['node']} is away; waiting for its agent"],
             "NodeReturned": lambda e: [f"  {e.data['node']} is back"],
             "JournalReplaced": lambda e: [f"  {e.data['node']} came back with an empty journal"],
@@ -45,7 +53,8 @@ class Narrator:
     def lines(self, event: EventView) -> list[str]:
         """What to say about the event; often nothing."""
         tell = self._tellers.get(event.kind)
-        return tell(event) if tell and self._picture.begun else []
+        before = event.kind in ("Queued", "Unqueued")  # once it has begun, they are others'
+        return tell(event) if tell and before != self._picture.begun else []
 
     def heard(self, doing: Doing, news: ProgressView) -> list[str]:
         """What a script says, and what keeps a command from getting on; the rest is told from time
@@ -146,6 +155,25 @@ class Narrator:
         return [
             f"paused by {_who_and_why(event)}; what is under way ends, nothing new begins",
             f"  next: tidegate rollout resume {rollout}",
+        ]
+
+    def _frozen(self, event: EventView) -> list[str]:
+        return [
+            f"waiting for the end of the {freeze_words(event.data['window'])}",
+            f"  next: it goes on by itself; at once: tidegate rollout promote "
+            f"{event.data['rollout']} -m REASON",
+        ]
+
+    def _thawed(self, event: EventView) -> list[str]:
+        if event.data["by"]:
+            return [f"going on in spite of the freeze, says {_who_and_why(event)}"]
+        return ["the freeze is over"]
+
+    def _queued(self, event: EventView) -> list[str]:
+        rollout, version = event.data["rollout"], event.data["deployment"]["release"]["version"]
+        return [
+            f"rollout {rollout} to version {version} waits for its turn",
+            f"  next: it begins by itself; not at all: tidegate rollout abort {rollout}",
         ]
 
     def _observed(self, event: EventView) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tidegate_controller.cli.phrases import natural, seconds_of
-from tidegate_controller.cli.works import Doing, Stage, called
+from tidegate_controller.cli.works import Doing, Stage, called, freeze_words
 from tidegate_controller.documents import EventView, ProgressView
 
 
@@ -58,6 +58,8 @@ class Picture:
             "Approved": self._approved,
             "Paused": self._paused,
             "Resumed": self._resumed,
+            "Frozen": self._frozen,
+            "Thawed": self._thawed,
             "Observed": self._observed,
             "NodeLeft": self._node_left,
             "NodeReturned": self._node_returned,
@@ -204,6 +206,13 @@ class Picture:
         self._held = None
         if stage := self.stage:
             stage.counted_from += at - self._stood_since
+
+    def _frozen(self, data: dict[str, Any], at: float) -> None:
+        self.waiting, self.answers = f"the {freeze_words(data['window'])}", ["promote", "abort"]
+
+    def _thawed(self, data: dict[str, Any], at: float) -> None:
+        self.waiting, self.answers = "", []
+        self._count_anew(at)
 
     def _node_left(self, data: dict[str, Any], at: float) -> None:
         self.away[data["node"]] = at

@@ -85,6 +85,13 @@ def confirm(view: PlanView) -> None:
         raise TidegateError("it was not meant, so nothing was begun")
 
 
+def confirm_queued(environment: str) -> None:
+    """Ask about one that waits for its turn, whose plan nobody knows yet."""
+    say(f"{environment} is protected.")
+    if not click.confirm("Is this meant, when its turn comes?", default=False):
+        raise TidegateError("it was not meant, so nothing was begun")
+
+
 def choose_earlier(client: Client, view: PlanView) -> str:
     """Ask which release to go back to: its version, or "" for the one before."""
     releases = {release.version: release for release in reversed(view.earlier)}

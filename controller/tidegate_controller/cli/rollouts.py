@@ -19,7 +19,7 @@ from tidegate_controller.cli.terminal import (
     with_controller,
 )
 from tidegate_controller.cli.words import a_name, a_rollout
-from tidegate_controller.cli.works import answer_lines, called
+from tidegate_controller.cli.works import answer_lines, called, whom
 from tidegate_controller.documents import RolloutSummary, RolloutView, StepView
 
 
@@ -104,7 +104,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
     previous = view.previous.version if view.previous else "nothing"
     state = view.state.replace("_", " ") + (f": {view.reason}" if view.reason else "")
     if view.waiting_for:
-        state = f"waits for a person: {view.waiting_for}"
+        state = f"waits for {whom(view.waiting_for)}"
     until = f" to {local_time(view.ended_at)}" if view.ended_at else ", not ended"
     lines = [
         f"rollout {view.rollout}: {view.kind} {view.app} in {view.environment}, "

@@ -25,6 +25,7 @@ from tidegate_controller.cli.terminal import (
     yes_no,
 )
 from tidegate_controller.cli.words import a_name
+from tidegate_controller.cli.works import whom
 from tidegate_controller.documents import AppStatus, NodeStatus, RolloutRef, SlotView, Status
 from tidegate_controller.errors import NotReachable
 from tidegate_protos.findings import GIB
@@ -144,6 +145,13 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
     if app.locked_by:
         why = f": {app.lock_reason}" if app.lock_reason else ""
         told.append(f"locked by {app.locked_by}{why}: nobody else can deploy or roll back")
+    if app.freeze:
+        told.append(f"{app.freeze}; nothing is deployed meanwhile")
+    for each in app.queue:
+        then = f", after {each.waiting_for}" if each.waiting_for else ""
+        told.append(
+            f"rollout {each.id} to {each.version} waits for its turn{then}, by {each.requested_by}"
+        )
     told += [app.stands_still] if app.stands_still else []
     for line in (*told, *app.notes):
         lines += sentence(line, width)
@@ -193,10 +201,10 @@ def _room_lines(app: AppStatus) -> list[str]:
 def _rollout_lines(rollout: RolloutRef) -> list[str]:
     to = f" to {rollout.version}" if rollout.version else ""
     if rollout.waiting_for:
-        seconds = rollout.waiting_seconds
+        seconds, waits = rollout.waiting_seconds, whom(rollout.waiting_for)
         so_far = f" ({span(seconds)} so far)" if seconds and seconds >= 60.0 else ""
         return [
-            f"rollout {rollout.id}{to} waits for a person{so_far}: {rollout.waiting_for}",
+            f"rollout {rollout.id}{to} waits for {waits.replace(': ', f'{so_far}: ', 1)}",
             f"  next: tidegate rollout show {rollout.id}",
         ]
     at = f", at {rollout.step}" if rollout.step else ""

@@ -12,7 +12,7 @@ from tidegate_controller.cli.awaiting import away_words, time_left
 from tidegate_controller.cli.phrases import amount, listed, natural, span
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.terminal import clean, wrap
-from tidegate_controller.cli.works import BALANCER, Doing, Stage, answer_lines
+from tidegate_controller.cli.works import BALANCER, Doing, Stage, answer_lines, whom
 
 NODES_MAX = 20  # beneath a step; more are condensed to totals and a few by name
 NAMED_MAX = 5  # failures, and nodes that are slowest, in the condensed view
@@ -225,7 +225,7 @@ class Tree:
         if not picture.waiting:
             return []
         answers = [f"    {line}" for line in answer_lines(picture.rollout, picture.answers)]
-        why = f"{self._marks.warning} waits for a person: {picture.waiting}"
+        why = f"{self._marks.warning} waits for {whom(picture.waiting)}"
         return [*self._sentence("warning", why, width), *map(Text, answers)]
 
     def _sentence(self, state: str, text: str, width: int) -> list[Text]:

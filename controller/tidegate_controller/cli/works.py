@@ -1,7 +1,8 @@
 """Steps and works of a rollout as far as they have got: what a `Picture` is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tidegate_controller.cli.phrases import listed, natural, size
 from tidegate_controller.documents import ProgressView
@@ -25,6 +26,7 @@ ANSWERS = {  # of a person, and what each means
     "resume": "Go on where it was.",
     "abort": "Give up, and go back to where it was.",
 }
+FREEZE = "the freeze until "  # how a wait for the end of one begins
 BALANCER = "balancer"  # what people call what the controller itself does
 UNHURT = ("ok", "cancelled", "superseded")  # ends of a work that are nobody's failure
 
@@ -32,6 +34,18 @@ UNHURT = ("ok", "cancelled", "superseded")  # ends of a work that are nobody's f
 def called(at: str) -> str:
     """Where a work is done, as people call it."""
     return BALANCER if at == "controller" else at
+
+
+def freeze_words(window: Mapping[str, Any]) -> str:
+    """A freeze as an event has it, for people, after "the"."""
+    by = f", by {window['by']}" if window["by"] else ""
+    reason = f": {window['reason']}" if window["reason"] else ""
+    return f"freeze until {window['until']}{by}{reason}"
+
+
+def whom(waiting_for: str) -> str:
+    """Whom or what a rollout waits for: a freeze ends by itself, all else needs a person."""
+    return waiting_for if waiting_for.startswith(FREEZE) else f"a person: {waiting_for}"
 
 
 def answer_lines(rollout: str, answers: Sequence[str]) -> list[str]:

@@ -20,7 +20,8 @@ def put(mapping: Mapping[K, V], key: K, value: V) -> dict[K, V]:
 
 
 def without(mapping: Mapping[K, V], *keys: K) -> dict[K, V]:
-    return {key: value for key, value in mapping.items() if key not in keys}
+    left_out = set(keys)
+    return {key: value for key, value in mapping.items() if key not in left_out}
 
 
 def remembered(state: t.State, request_id: str, rollout: str) -> Mapping[str, str]:

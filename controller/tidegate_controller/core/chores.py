@@ -9,7 +9,7 @@ from tidegate_controller.core.facts import may_run
 from tidegate_controller.core.guards import opens_at
 from tidegate_controller.core.settling import REWRITE, WRITE_SECONDS, rewrite_now
 
-CHORE_SECONDS = 86_400.0  # a chore that could not be done by then becomes a debt
+CHORE_SECONDS = 86_400.0  # a chore that was not done by then is a debt, and is asked for again
 
 
 def _stop(rollout: t.Rollout, place: t.Place, not_before: float) -> t.Chore:
@@ -58,6 +58,7 @@ def _name_again(state: t.State, serving: list[t.Place], now: float) -> tuple[t.C
     """Make `current` name these places again where it may name another."""
     rollout = state.rollout
     assert rollout is not None
+    waiting = {chore.work.place for chore in state.chores if chore.work.verb == "switch"}
     return tuple(
         t.Chore(
             id=f"{rollout.id}/switch/{place}",
@@ -65,7 +66,7 @@ def _name_again(state: t.State, serving: list[t.Place], now: float) -> tuple[t.C
             not_before=now,
         )
         for place in serving
-        if state.current.get(place.node, place.slot) != place.slot
+        if state.current.get(place.node, place.slot) != place.slot and place not in waiting
     )
 
 
@@ -91,9 +92,11 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
             chores.append(_stop(rollout, place, now + state.pace.keep_old_seconds))
     stopped_by = drained + state.pace.drain_seconds
     # What was only prepared takes room as well: releases that fail again and again would fill it.
-    # A migration that goes on where another's has failed is not to be overtaken, which ends it.
+    # A migration that may go on, as after an abort, is not to be overtaken, which ends it.
     hooks = rollout.release.settings.hooks
-    if rollout.kind == "deploy" and hooks.migrate == "every-node" and not rollout.begun:
+    every = hooks.migrate == "every-node"
+    running = every or (hooks.migrate == "once" and not rollout.blame)  # nobody's fault: an abort
+    if rollout.kind == "deploy" and running and not rollout.begun:
         stopped_by += hooks.migrate_seconds
     prepared = [node for node in rollout.nodes if node in rollout.prepared]
     chores += cleanup_chores(state, rollout.id, prepared, stopped_by)

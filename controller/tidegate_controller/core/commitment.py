@@ -17,6 +17,7 @@ def commit(state: t.State, rollout: t.Rollout) -> t.State:
         members=members,
         committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
         committed_on=(*state.committed_on, rollout.standing)[-RELEASES_KEPT:],
+        left=frozenset(),
         debts={**unpaid, **rollout.absent},
         owed={node: owed for node, owed in state.owed.items() if node in unpaid},
         spec=rollout.spec,

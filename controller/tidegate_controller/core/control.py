@@ -10,6 +10,8 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, scripts_at_work
+from tidegate_controller.core.freezes import Window
+from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.errors import Refused
 
 
@@ -65,6 +67,9 @@ def _let_pass(draft: Draft, request: i.Answer) -> None:
 def _promote(draft: Draft, request: i.Answer) -> None:
     """Cut the soak short that it is in. What has passed must be healthy all the same."""
     rollout = draft.rollout
+    if rollout.frozen is not None:
+        _go_on_in_freeze(draft, request, rollout.frozen)
+        return
     step = rollout.plan[rollout.cursor]
     if rollout.undoing or not step.hold_seconds or step.id in rollout.approved:
         doing = "being undone" if rollout.undoing else f"at {step.title}"
@@ -74,6 +79,24 @@ def _promote(draft: Draft, request: i.Answer) -> None:
             f"rollout show {rollout.id} --watch",
         )
     _let_pass(draft, request)
+
+
+def _go_on_in_freeze(draft: Draft, request: i.Answer, window: Window) -> None:
+    """Not for this step alone: what has been begun is brought to its end."""
+    if not request.comment:
+        raise Refused(
+            f"rollout {request.rollout} waits for the end of the {window.named}",
+            f"to go on in spite of it, say why: tidegate rollout promote {request.rollout} -m "
+            "REASON",
+        )
+    draft.emit(
+        ev.Thawed(
+            rollout=request.rollout,
+            by=request.answered_by,
+            reason=request.comment,
+            request_id=request.request_id,
+        )
+    )
 
 
 def _refuse_if_late(rollout: t.Rollout, request: i.Answer) -> None:
@@ -176,23 +199,37 @@ def on_abort(draft: Draft, request: i.Abort) -> bool:
     return True
 
 
-def may_be_superseded(state: t.State, request: i.Deploy | i.Rollback) -> bool:
+def may_be_superseded(state: t.State, request: i.Deploy | i.Rollback, now: float) -> bool:
     """Whether the rollout that is under way makes room. It has moved no traffic, so that what it
     has begun is undone without any step, and runs no script, which the next one would end. It
-    stands still for a person's sake, and whoever deploys says so; or it only pays what is owed."""
+    stands still, and whoever deploys says so; or it only pays what is owed.
+    Raises `Refused` where somebody says so, and it cannot make room."""
     rollout = state.rollout
     if rollout is None or rollout.undoing or is_repeated(state, request.request_id):
         return False
-    if state.weights != rollout.before or scripts_at_work(rollout):
-        return False
+    moved = state.weights != rollout.before or bool(plan_back(state, now))
+    in_place = not (moved or scripts_at_work(rollout))
     if rollout.kind == "converge":
-        return True
-    stands_still = rollout.paused is not None or rollout.waiting is not None
-    return stands_still and isinstance(request, i.Deploy) and request.supersede
+        return in_place
+    stands_still = bool(rollout.paused or rollout.waiting or rollout.frozen)
+    if not (stands_still and isinstance(request, i.Deploy) and request.supersede):
+        return False
+    if not in_place:
+        why = "undoing it moves traffic" if moved else "it runs a script, which would be ended"
+        raise Refused(
+            f"rollout {rollout.id} cannot be superseded: {why}",
+            f"give it up first: tidegate rollout abort {rollout.id}; then deploy again",
+        )
+    return True
 
 
 def under_way(state: t.State, rollout: str) -> t.Rollout:
-    """The rollout of this id. Raises `Refused` where it has ended."""
+    """The rollout of this id. Raises `Refused` where it has ended, or not begun."""
+    if any(entry.rollout == rollout for entry in state.queue):
+        raise Refused(
+            f"rollout {rollout} has not begun: it waits for its turn",
+            f"give it up: tidegate rollout abort {rollout}; see: tidegate rollout list",
+        )
     if state.rollout is None or state.rollout.id != rollout:
         app, _, environment = state.stream.partition("@")
         raise Refused(

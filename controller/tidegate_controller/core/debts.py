@@ -9,15 +9,18 @@ Called by `decide`, and by `convergence`, which knows who is connected.
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.floor import zones_of
+from tidegate_controller.core.freezes import covering
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.releases import active_release, quarantine_of
 
 TRIES_BY_ITSELF = 3  # for what is not the release's fault; then the node has to come back first
 BACKOFF_SECONDS = 60.0  # before another try, doubled each time
 BACKOFF_SECONDS_MAX = 3600.0
+NODES_TOLD = 10  # with what they owe, in the message of a converge
 TRAFFIC_UNKNOWN = "nobody knows where traffic goes; the next deploy or rollback settles that first"
 
 
@@ -45,11 +48,18 @@ def debts_after_commit(state: t.State) -> dict[str, str]:
 
 
 def debts_after_undo(state: t.State) -> dict[str, str]:
-    """Nodes that took traffic before the rollout and could not get it back; of a converge also
-    those that it was for."""
+    """Nodes that took traffic before the rollout and could not get it back, and those that serve
+    with its release still; of a converge also those that it was for."""
     rollout = state.rollout
     assert rollout is not None
     debts = {}
+    for place, share in sorted(state.settled.items()):
+        began = place in rollout.begun and not rollout.before.get(place)
+        if share and began and rollout.previous != rollout.release:
+            debts[place.node] = (
+                f"{place} serves with {rollout.release.version} still, as too little of what "
+                "served before could be brought back"
+            )
     for place, share in sorted(rollout.before.items()):
         if share and not state.settled.get(place):
             debts[place.node] = (
@@ -108,11 +118,11 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
 
 
 def owed_after(state: t.State, debts: dict[str, str], now: float) -> dict[str, t.Owed]:
-    """For each node with one of these debts, when it pays."""
+    """For each node with one of these debts, when it pays. That of others stays as it is."""
     rollout = state.rollout
     assert rollout is not None
     owed = {}
-    for node in (*debts, *rollout.absent):
+    for node in debts:
         if t.Place(node).slot or node == t.CONTROLLER:
             continue
         gone = node in state.away or node in rollout.absent or _is_back(state, node)
@@ -180,6 +190,8 @@ def converge_goal(state: t.State, request: i.Converge, now: float) -> t.Goal | N
     nodes = tuple(n for n in request.nodes if n in connected and _is_due(state, n, now))
     if not nodes or not may_converge(state) or state.spec is None:
         return None
+    if covering((*state.calendar.windows, state.freeze), now):
+        return None
     release = state.committed[-1]
     spec = replace(state.spec, settings=release.settings)
     return t.Goal(
@@ -204,28 +216,10 @@ def pay(draft: Draft, request: i.Converge, goal: t.Goal, plan: tuple[t.Step, ...
     if not plan:
         draft.emit(ev.DebtsPaid(nodes=goal.nodes))
         return
-    for action in state.chores_open.values():
-        if action.work.at in goal.nodes:
-            draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
-    draft.emit(
-        ev.Started(
-            rollout=request.rollout,
-            kind=goal.kind,
-            strategy=goal.spec.strategy,
-            release=goal.release,
-            previous=goal.release,
-            nodes=goal.nodes,
-            journals={
-                member.node: member.journal_id
-                for member in request.members
-                if member.node in goal.nodes
-            },
-            plan=plan,
-            spec=goal.spec,
-            request_id="",
-            requested_by="tidegate",
-            message="; ".join(f"{node} {state.debts[node]}" for node in goal.nodes),
-            zones=zones_of(goal),
-            gone=goal.gone,
-        )
+    asked = Asked(
+        rollout=request.rollout,
+        members=tuple(member for member in request.members if member.node in goal.nodes),
+        by="tidegate",
+        message=first_few((f"{n} {state.debts[n]}" for n in goal.nodes), NODES_TOLD, "; "),
     )
+    begin(draft, asked, goal, plan)

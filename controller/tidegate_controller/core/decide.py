@@ -9,7 +9,15 @@ time in seconds, ids come with the input or from the stream's version. A wrong r
 from collections.abc import Callable
 from typing import Any
 
-from tidegate_controller.core import control, quarantine
+from tidegate_controller.core import (
+    control,
+    failures,
+    freezing,
+    quarantine,
+    queueing,
+    reports,
+    steps,
+)
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -30,38 +38,11 @@ from tidegate_controller.core.debts import (
 )
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused
-from tidegate_controller.core.failures import (
-    blame_of,
-    culprits,
-    drop_nodes,
-    may_be_dropped,
-    question_of,
-)
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
-from tidegate_controller.core.reports import (
-    on_controller_start,
-    on_node_removed,
-    on_observation,
-    on_result,
-    on_tick,
-)
 from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.settling import rewrite_opens_at
-from tidegate_controller.core.steps import (
-    fault_of,
-    held_at,
-    in_doubt,
-    is_satisfied,
-    may_issue_at,
-    missed_at,
-    open_until,
-    question,
-    room_of,
-    stands_still,
-    step_ends_at,
-    to_issue,
-)
 from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.core.works import work_now
 
@@ -83,14 +64,18 @@ def next_deadline(state: t.State) -> float | None:
     times.append(rewrite_opens_at(state))
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
-        times += open_until(state, rollout)
-        if rollout.waiting is None and not in_doubt(rollout, step):
-            times.append(step_ends_at(rollout, step))
-        if step.hold_seconds and not stands_still(rollout):
-            times.append(held_at(rollout, step))
-        if not stands_still(rollout):
-            times += [missed_at(state, place) for place in rollout.passed]
-        times += [may_issue_at(state, step, index) for index in to_issue(rollout, step)]
+        times += steps.open_until(state, rollout)
+        if rollout.frozen is not None:
+            times.append(rollout.frozen.ends)
+        elif rollout.waiting is None and not steps.in_doubt(rollout, step):
+            times.append(steps.step_ends_at(rollout, step))
+        idle = not (rollout.open or rollout.waiting or steps.to_issue(rollout, step))
+        if step.hold_seconds and idle:
+            times.append(steps.held_at(rollout, step))
+        if not steps.stands_still(rollout):
+            times += [steps.missed_at(state, place) for place in rollout.passed]
+        times.append(failures.too_many_lost_at(state, step))
+        times += [steps.may_issue_at(state, step, index) for index in steps.to_issue(rollout, step)]
     return min((time for time in times if time != float("inf")), default=None)
 
 
@@ -107,12 +92,15 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
     if answer.answer == "abort":
         _fail(draft, step, f"aborted by {answer.answered_by}: {before.waiting.why}")
     elif answer.answer == "continue" and before.waiting.nodes:
-        drop_nodes(draft, step, before.waiting.nodes)
+        failures.drop_nodes(draft, step, before.waiting.nodes)
 
 
 def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
     _make_room(draft, deploy, f"superseded by version {deploy.release.version}")
-    on_deploy(draft, deploy)
+    if deploy.queue and queueing.has_to_wait(draft, deploy):
+        queueing.on_queue(draft, deploy)
+    else:
+        on_deploy(draft, deploy)
 
 
 def _on_rollback(draft: Draft, rollback: i.Rollback) -> None:
@@ -123,7 +111,7 @@ def _on_rollback(draft: Draft, rollback: i.Rollback) -> None:
 def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> None:
     """Another that stands in the way may have to go: it is undone first, in this decision."""
     rollout = draft.state.rollout
-    if rollout is None or not control.may_be_superseded(draft.state, request):
+    if rollout is None or not control.may_be_superseded(draft.state, request, draft.now):
         return
     _on_abort(
         draft,
@@ -140,6 +128,8 @@ def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> Non
 
 def _on_abort(draft: Draft, abort: i.Abort) -> None:
     """It is undone as if the step had failed; or it ends here, and all stays as it is."""
+    if queueing.gave_up(draft, abort):
+        return
     if not control.on_abort(draft, abort):
         return
     rollout = draft.rollout
@@ -164,13 +154,17 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Unquarantine: quarantine.on_unquarantine,
     i.Lock: on_lock,
     i.Unlock: on_unlock,
+    i.Freeze: freezing.on_freeze,
+    i.LiftFreeze: freezing.on_lift_freeze,
+    i.ReadCalendar: freezing.on_read_calendar,
+    i.BeginQueued: queueing.on_begin_queued,
     i.Converge: on_converge,
     i.CleanUp: on_clean_up,
-    i.Result: on_result,
-    i.Observation: on_observation,
-    i.NodeRemoved: on_node_removed,
-    i.Tick: on_tick,
-    i.ControllerStart: on_controller_start,
+    i.Result: reports.on_result,
+    i.Observation: reports.on_observation,
+    i.NodeRemoved: reports.on_node_removed,
+    i.Tick: reports.on_tick,
+    i.ControllerStart: reports.on_controller_start,
     i.Restore: on_restore,
     i.Reconcile: on_reconcile,
 }
@@ -199,19 +193,18 @@ def _move(draft: Draft) -> bool:
     if rollout.entered_at is None:
         draft.emit(ev.StepEntered(rollout=rollout.id, step=step.id))
         return True
-    if stands_still(rollout):
-        return False
-    if fault := fault_of(draft, step):
-        _meet(draft, step, fault)
-        return True
-    if _issue(draft, step):
+    if steps.stands_still(rollout):
+        return _meet_more(draft, step)
+    if fault := steps.fault_of(draft, step):
+        return _meet(draft, step, fault, failures.culprits(draft, step))
+    if freezing.meet_freeze(draft, step) or _issue(draft, step):
         return True
     before = rollout.waiting.why if rollout.waiting else ""
-    asked = question(draft, step)
+    asked = steps.question(draft, step)
     if asked and asked.why != before:  # more may be known than when it was asked
         draft.emit(ev.Waiting(rollout=rollout.id, **asked._asdict()))
         return True
-    if is_satisfied(draft, step):
+    if steps.is_satisfied(draft, step):
         draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="ok"))
         return True
     return False
@@ -220,12 +213,12 @@ def _move(draft: Draft) -> bool:
 def _issue(draft: Draft, step: t.Step) -> bool:
     ready = [
         index
-        for index in to_issue(draft.rollout, step)
-        if may_issue_at(draft.state, step, index) <= draft.now
+        for index in steps.to_issue(draft.rollout, step)
+        if steps.may_issue_at(draft.state, step, index) <= draft.now
     ]
     ours = [index for index in ready if step.works[index].at == t.CONTROLLER]
     others = [index for index in ready if index not in ours]
-    ready = sorted(ours + others[: room_of(draft.rollout, step)])
+    ready = sorted(ours + others[: steps.room_of(draft.rollout, step)])
     for index in ready:
         work = work_now(draft.state, step, index)
         assert work is not None, "it is not to be done any more"
@@ -239,16 +232,35 @@ def _issue(draft: Draft, step: t.Step) -> bool:
     return bool(ready)
 
 
-def _meet(draft: Draft, step: t.Step, fault: str) -> None:
-    """The step cannot succeed as it is: ask a person, go on without some nodes, or fail."""
-    found = culprits(draft, step)
-    if question := question_of(draft, step, fault, found):
+def _meet_more(draft: Draft, step: t.Step) -> bool:
+    """Of nodes that were lost a person is asked. Where others fail meanwhile, and all together are
+    more than may, that follows which would have followed had they failed at once."""
+    wait = draft.rollout.waiting
+    assert wait is not None
+    found = {**wait.nodes, **failures.culprits(draft, step)}
+    more = sorted(found.keys() - wait.nodes.keys())
+    if wait.kind != "lost" or not more or failures.may_be_dropped(draft.state, step, found):
+        return False
+    fault = first_few((found[node].why for node in more), steps.ERRORS_TOLD, "; ")
+    return _meet(draft, step, fault, found)
+
+
+def _meet(draft: Draft, step: t.Step, fault: str, found: failures.Culprits) -> bool:
+    """The step cannot succeed as it is: ask a person, go on without some nodes, or fail. False
+    where that has to wait for a script, which the next command to its node would end."""
+    if question := failures.question_of(draft, step, fault, found):
         draft.emit(question)
-    elif may_be_dropped(draft.state, step, found):
-        drop_nodes(draft, step, found)
+    elif failures.may_be_dropped(draft.state, step, found):
+        failures.drop_nodes(draft, step, found)
+    elif steps.is_held_by_scripts(draft.state):
+        asked = steps.question_of_scripts(draft, fault)
+        if asked is None or (draft.rollout.waiting and draft.rollout.waiting.why == asked.why):
+            return False
+        draft.emit(ev.Waiting(rollout=draft.rollout.id, **asked._asdict()))
     else:
         stops = draft.rollout.policy.on_failure == "stop"
-        _fail(draft, step, fault, blame_of(draft, step, found), stops=stops)
+        _fail(draft, step, fault, failures.blame_of(draft, step, found), stops=stops)
+    return True
 
 
 def _fail(
@@ -278,7 +290,7 @@ def _fail(
 def _give_up(draft: Draft, step: t.Step, fault: str) -> str:
     """Nothing is awaited of the step any more; why, in words."""
     rollout = draft.rollout
-    reason = f"{step.title} failed: {fault}"
+    reason = f"{step.title} failed: {fault}{steps.left_at_work(rollout)}"
     for action_id in list(rollout.open):
         draft.emit(ev.ActionEnded(action=action_id, outcome="cancelled", error=reason))
     draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="failed", reason=fault))
@@ -289,7 +301,7 @@ def _finish(draft: Draft) -> None:
     rollout, state = draft.rollout, draft.state
     if not rollout.undoing:
         debts = debts_after_commit(state)
-        owed = owed_after(state, debts, draft.now)
+        owed = owed_after(state, {**debts, **rollout.absent}, draft.now)
         draft.emit(ev.Committed(rollout=rollout.id))
         quarantine.quarantine_rolled_back(draft)
         chores = chores_after_commit(draft.state, draft.now)

@@ -7,11 +7,43 @@ from collections.abc import Mapping
 from typing import Literal
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Spec, Struct
-
-
-class Event(Struct, frozen=True, kw_only=True, tag=True):
-    """Base of all events; the tag is the class's name and the `kind` column of the log."""
+from tidegate_controller.core.app_events import (
+    CalendarRead as CalendarRead,
+)
+from tidegate_controller.core.app_events import (
+    FreezeLifted as FreezeLifted,
+)
+from tidegate_controller.core.app_events import (
+    FreezeSet as FreezeSet,
+)
+from tidegate_controller.core.app_events import (
+    Frozen as Frozen,
+)
+from tidegate_controller.core.app_events import (
+    Locked as Locked,
+)
+from tidegate_controller.core.app_events import (
+    Quarantined as Quarantined,
+)
+from tidegate_controller.core.app_events import (
+    QuarantineLifted as QuarantineLifted,
+)
+from tidegate_controller.core.app_events import (
+    Queued as Queued,
+)
+from tidegate_controller.core.app_events import (
+    Thawed as Thawed,
+)
+from tidegate_controller.core.app_events import (
+    Unlocked as Unlocked,
+)
+from tidegate_controller.core.app_events import (
+    Unqueued as Unqueued,
+)
+from tidegate_controller.core.cleaned import CleanedUp
+from tidegate_controller.core.event import Event as Event
+from tidegate_controller.core.freezes import Calendar
+from tidegate_controller.core.spec import Spec
 
 
 class ControllerStarted(Event, frozen=True, kw_only=True):
@@ -22,6 +54,7 @@ class ControllerStarted(Event, frozen=True, kw_only=True):
     log_id: str
     connected: tuple[str, ...]
     grace_seconds: float
+    calendar: Calendar | None = None
 
 
 class Started(Event, frozen=True, kw_only=True):
@@ -42,6 +75,8 @@ class Started(Event, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()  # what whoever asked may not have meant, in words
     zones: Mapping[str, str] = {}  # of each member, where the strategy has a floor
     gone: tuple[str, ...] = ()  # members that are away: nobody knows how they are
+    calendar: Calendar | None = None
+    override_freeze: bool = False  # whoever asked has said that no freeze holds it up
 
 
 class StepEntered(Event, frozen=True, kw_only=True):
@@ -60,7 +95,7 @@ class ActionEnded(Event, frozen=True, kw_only=True):
     output_tail: str = ""
     blame: t.Blame = ""
     known: t.Known | None = None  # of the action's place, as reported with the result
-    cleaned: t.CleanedUp | None = None  # of a clean-up
+    cleaned: CleanedUp | None = None  # of a clean-up
 
 
 class StepEnded(Event, frozen=True, kw_only=True):
@@ -145,41 +180,6 @@ class Aborted(Event, frozen=True, kw_only=True):
     by: str
     reason: str
     undo: bool
-    request_id: str
-
-
-class Quarantined(Event, frozen=True, kw_only=True):
-    """A release is not to be brought here again. `by`: who said so; empty: the engine itself."""
-
-    quarantine: t.Quarantine
-    by: str = ""
-    rollout: str = ""
-    request_id: str = ""
-
-
-class QuarantineLifted(Event, frozen=True, kw_only=True):
-    """A person lets it be brought here again."""
-
-    digest: str
-    version: str
-    by: str
-    reason: str
-    request_id: str = ""
-
-
-class Locked(Event, frozen=True, kw_only=True):
-    """Nobody else begins a rollout until it is unlocked."""
-
-    by: str
-    reason: str
-    request_id: str
-
-
-class Unlocked(Event, frozen=True, kw_only=True):
-    """Anybody may begin one again."""
-
-    by: str
-    reason: str
     request_id: str
 
 
@@ -316,6 +316,13 @@ AnyEvent = (
     | QuarantineLifted
     | Locked
     | Unlocked
+    | CalendarRead
+    | FreezeSet
+    | FreezeLifted
+    | Frozen
+    | Thawed
+    | Queued
+    | Unqueued
     | ChoresAdded
     | Configured
     | NodeForgotten

@@ -19,7 +19,7 @@ from tidegate_controller.core.changes import (
     without,
 )
 from tidegate_controller.core.commitment import commit
-from tidegate_controller.core.evolve_control import CONTROL
+from tidegate_controller.core.evolve_control import CONTROL, with_calendar, without_queued
 from tidegate_controller.core.facts import find_action, gaining, place_of
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.node_changes import (
@@ -79,9 +79,11 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
         log_id=event.log_id,
         chores_open=extend(state.chores_open),
     )
+    state = with_calendar(state, event.calendar)
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
-        away = {node: until for node in rollout.nodes if node not in event.connected}
+        gone = {node: at for node, at in state.away.items() if node not in event.connected}
+        away = gone | {node: until for node in rollout.nodes if node not in event.connected}
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
         pause = rollout.paused and replace(rollout.paused, counted_from=clock)
@@ -113,13 +115,17 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
         zones=event.zones,
         requested_by=event.requested_by,
         message=event.message,
+        unfrozen_by=event.requested_by if event.override_freeze else "",
     )
-    state = forget_health(state, lambda node: node not in event.gone)
+    gone = {*event.absent, *event.gone}
+    state = forget_health(state, lambda node: node not in gone)
+    serving = sorted({place.node for place in state.settled})
     return replace(
-        state,
+        without_queued(with_calendar(state, event.calendar), event.rollout),
         rollout=rollout,
         journals={**state.journals, **event.journals},
-        away={},
+        # Nobody waits for them; but traffic that is taken from them does not move back unasked.
+        away={node: clock for node in serving if node in gone},
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
         requests=remembered(state, event.request_id, event.rollout),
     )
@@ -151,9 +157,10 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
             debts = without(debts, key)
         if key and event.outcome not in ("ok", "cancelled"):
             debts = put(debts, key, f"{action.work.verb} {key}: {event.error}")
+        over = event.outcome != "expired"  # else it is owed, and asked for again
         return replace(
             state,
-            chores=tuple(chore for chore in state.chores if chore.id != action.step),
+            chores=tuple(c for c in state.chores if not (over and c.id == action.step)),
             chores_open=without(state.chores_open, action.id),
             debts=debts,
         )
@@ -185,7 +192,7 @@ def _(event: ev.StepEnded, state: t.State, clock: float) -> t.State:
     if state.rollout is None or event.outcome != "ok":
         return state
     cursor = state.rollout.cursor + 1
-    return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None)
+    return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None, frozen=None)
 
 
 @_evolve.register
@@ -204,6 +211,7 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
         passed=frozenset(),
         waiting=None,
         paused=None,
+        frozen=None,
         undoing=True,
         reason=event.reason,
         blame=event.blame,
@@ -238,13 +246,16 @@ def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
 
 @_evolve.register
 def _(event: ev.Ended, state: t.State, clock: float) -> t.State:
-    rollout, undone = state.rollout, state.undone
+    rollout, undone, left = state.rollout, state.undone, state.left
     if rollout is not None and event.state != "succeeded" and rollout.kind != "converge":
         undone = (*undone, rollout.release)[-RELEASES_KEPT:]
+        moved = {p for p, share in state.settled.items() if share and not rollout.before.get(p)}
+        left = left.intersection(state.settled) | moved
     return replace(
         state,
         rollout=None,
         undone=undone,
+        left=left,
         away={},
         chores=(*state.chores, *event.chores),
         debts={**state.debts, **event.debts},

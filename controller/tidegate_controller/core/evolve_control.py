@@ -6,6 +6,7 @@ from typing import Any
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, remembered, replace
+from tidegate_controller.core.freezes import Calendar
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.works import breach_without, work_now
 
@@ -27,8 +28,9 @@ def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
 
 
 def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
-    """Works in doubt count as done, or as to be done again; their step has its time anew. Nodes
-    that it goes on without are dropped by the events that follow."""
+    """Works in doubt count as done, or as to be done again; their step has its time anew. Where it
+    goes on without some nodes, the events that follow drop these, and nothing counts as done: what
+    has failed elsewhere since the question was not meant by the answer."""
     rollout = state.rollout
     assert rollout is not None
     left_out = rollout.waiting.nodes if rollout.waiting and event.answer == "continue" else {}
@@ -43,7 +45,7 @@ def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
         state = in_rollout(state, below_floor=True)
     for index, done in rollout.done.items():
         work = work_now(state, step, index)
-        if done.outcome == "ok" or work is None or work.at in left_out:
+        if done.outcome == "ok" or work is None or left_out:
             continue
         if left_out:  # it goes on without these: of what else has failed nobody has said anything
             continue
@@ -109,16 +111,14 @@ def _aborted(event: ev.Aborted, state: t.State, clock: float) -> t.State:
 def _quarantined(event: ev.Quarantined, state: t.State, clock: float) -> t.State:
     new = event.quarantine
     others = [q for q in state.quarantined if (q.digest, q.config) != (new.digest, new.config)]
-    if event.request_id:
-        state = replace(state, requests=remembered(state, event.request_id, ""))
-    return replace(state, quarantined=(*others, new)[-QUARANTINED_KEPT:])
+    requests = remembered(state, event.request_id, "")
+    return replace(state, quarantined=(*others, new)[-QUARANTINED_KEPT:], requests=requests)
 
 
 def _quarantine_lifted(event: ev.QuarantineLifted, state: t.State, clock: float) -> t.State:
     others = tuple(one for one in state.quarantined if one.digest != event.digest)
-    if event.request_id:
-        state = replace(state, requests=remembered(state, event.request_id, ""))
-    return replace(state, quarantined=others)
+    requests = remembered(state, event.request_id, "")
+    return replace(state, quarantined=others, requests=requests)
 
 
 def _locked(event: ev.Locked, state: t.State, clock: float) -> t.State:
@@ -128,6 +128,66 @@ def _locked(event: ev.Locked, state: t.State, clock: float) -> t.State:
 
 def _unlocked(event: ev.Unlocked, state: t.State, clock: float) -> t.State:
     return replace(state, lock=None, requests=remembered(state, event.request_id, ""))
+
+
+def with_calendar(state: t.State, calendar: Calendar | None) -> t.State:
+    """When freezes are; a freeze by hand ends when its time has come by the wall clock."""
+    if calendar is None:
+        return state
+    freeze = state.freeze
+    if freeze is not None and freeze.unix_until == calendar.hand_until:
+        freeze = replace(freeze, ends=calendar.hand_ends)
+    return replace(state, calendar=calendar, freeze=freeze)
+
+
+def _calendar_read(event: ev.CalendarRead, state: t.State, clock: float) -> t.State:
+    state = with_calendar(state, event.calendar)
+    over = state.freeze is not None and state.freeze.ends <= clock
+    return replace(state, freeze=None) if over else state
+
+
+def _freeze_set(event: ev.FreezeSet, state: t.State, clock: float) -> t.State:
+    requests = remembered(state, event.request_id, "")
+    return replace(state, freeze=event.window, requests=requests)
+
+
+def _freeze_lifted(event: ev.FreezeLifted, state: t.State, clock: float) -> t.State:
+    return replace(state, freeze=None, requests=remembered(state, event.request_id, ""))
+
+
+def _frozen(event: ev.Frozen, state: t.State, clock: float) -> t.State:
+    return in_rollout(state, frozen=event.window)
+
+
+def _thawed(event: ev.Thawed, state: t.State, clock: float) -> t.State:
+    """Its step has its time anew, and so have nodes that went away meanwhile."""
+    rollout = state.rollout
+    if rollout is None:
+        return state
+    if event.request_id:
+        state = replace(state, requests=remembered(state, event.request_id, event.rollout))
+    until = clock + rollout.pace.away_seconds
+    state = replace(state, away=dict.fromkeys(state.away, until))
+    by = event.by or rollout.unfrozen_by
+    return in_rollout(state, frozen=None, unfrozen_by=by, entered_at=clock)
+
+
+def _queued(event: ev.Queued, state: t.State, clock: float) -> t.State:
+    entry = event.deployment
+    requests = remembered(state, entry.request_id, entry.rollout)
+    return replace(state, queue=(*state.queue, entry), requests=requests)
+
+
+def without_queued(state: t.State, rollout: str) -> t.State:
+    """It does not wait any more."""
+    queue = tuple(entry for entry in state.queue if entry.rollout != rollout)
+    return replace(state, queue=queue)
+
+
+def _unqueued(event: ev.Unqueued, state: t.State, clock: float) -> t.State:
+    if event.request_id:
+        state = replace(state, requests=remembered(state, event.request_id, event.rollout))
+    return without_queued(state, event.rollout)
 
 
 CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
@@ -141,4 +201,11 @@ CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
     ev.QuarantineLifted: _quarantine_lifted,
     ev.Locked: _locked,
     ev.Unlocked: _unlocked,
+    ev.CalendarRead: _calendar_read,
+    ev.FreezeSet: _freeze_set,
+    ev.FreezeLifted: _freeze_lifted,
+    ev.Frozen: _frozen,
+    ev.Thawed: _thawed,
+    ev.Queued: _queued,
+    ev.Unqueued: _unqueued,
 }

@@ -16,6 +16,11 @@ def may_run(state: t.State, place: t.Place) -> bool:
     return known.running is True or place not in state.stopped
 
 
+def may_serve(state: t.State, place: t.Place) -> bool:
+    """Whether it is not known to be unwell: to take its traffic away may take something."""
+    return place_of(state, place).healthy is not False
+
+
 def known_nodes(state: t.State) -> set[str]:
     """Nodes that the stream knows anything about."""
     places = {place.node for place in (*state.places, *state.settled)}
@@ -80,11 +85,13 @@ def is_repeated(state: t.State, request_id: str) -> bool:
 
 
 def waiting_for(rollout: t.Rollout) -> str:
-    """Whom or what it waits for, in words; "" where it goes on by itself."""
+    """Whom or what it waits for, in words; "" where it does not stand still."""
     if rollout.paused is not None:
         reason = f": {rollout.paused.reason}" if rollout.paused.reason else ""
         return f"{rollout.paused.by}, who paused it{reason}"
-    return rollout.waiting.why if rollout.waiting else ""
+    if rollout.waiting is not None:
+        return rollout.waiting.why
+    return f"the {rollout.frozen.named}" if rollout.frozen else ""
 
 
 def waiting_since(rollout: t.Rollout) -> float | None:

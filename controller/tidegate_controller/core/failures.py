@@ -9,12 +9,16 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.shares import at_most
 from tidegate_controller.core.spec import Policy
 from tidegate_controller.core.steps import (
+    NODES_TOLD,
     bad_works,
     is_late,
+    is_seen,
     kept_back,
+    missed_at,
     other_release_of,
     where,
     wrong_with,
@@ -51,6 +55,19 @@ def may_be_dropped(state: t.State, step: t.Step, found: Culprits) -> bool:
     return len(failed) <= allowed_failures(rollout.policy, total)
 
 
+def too_many_lost_at(state: t.State, step: t.Step) -> float:
+    """Engine time at which, while a person is asked about nodes that were lost, so many others are
+    given up for lost that together they are more than may."""
+    rollout = state.rollout
+    if rollout is None or rollout.waiting is None or rollout.waiting.kind != "lost":
+        return float("inf")
+    asked = rollout.waiting.nodes
+    times = {p.node: missed_at(state, p) for p in rollout.passed if p.node not in asked}
+    gone = {node: at for node, at in times.items() if at != float("inf")}
+    found = {**asked, **dict.fromkeys(gone, t.Dropped(why=""))}
+    return max(gone.values()) if gone and not may_be_dropped(state, step, found) else float("inf")
+
+
 def question_of(draft: Draft, step: t.Step, fault: str, found: Culprits) -> ev.Waiting | None:
     """What a person is asked before anything follows from the fault; None where nobody is."""
     rollout = draft.rollout
@@ -78,12 +95,15 @@ def question_of(draft: Draft, step: t.Step, fault: str, found: Culprits) -> ev.W
 
 def _may_continue(state: t.State, step: t.Step, found: Culprits) -> bool:
     """Whether a person may say that it goes on all the same: without these nodes, or where it is
-    no matter of single ones, as if what has failed were done, or with less than the floor."""
+    no matter of single ones, as if what has failed were done, or with less than the floor. Where
+    traffic goes, a balancer says that can be asked: nobody else."""
     rollout = state.rollout
     assert rollout is not None
     if found:
         left = is_anything_left(rollout, step, found)
         return left and not is_stranded_without(state, found)
+    if is_seen(step.works[index] for index in bad_works(rollout, step)):
+        return False
     return bool(bad_works(rollout, step) or kept_back(state, step))
 
 
@@ -104,7 +124,7 @@ def drop_nodes(draft: Draft, step: t.Step, found: Culprits) -> None:
     rollout = draft.rollout
     for action in list(rollout.open.values()):
         if action.work.at in found or action.work.verb == "route":  # it goes out again without them
-            error = f"{', '.join(sorted(found))} failed"
+            error = f"{first_few(sorted(found), NODES_TOLD)} failed"
             draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled", error=error))
     for index, (node, culprit) in enumerate(sorted(found.items())):
         last = index == len(found) - 1
@@ -141,11 +161,14 @@ def _reroute(state: t.State, step: t.Step, found: set[str]) -> t.Work | None:
     taking = [place for place, share in state.settled.items() if share and place.node in found]
     if all(is_kept(state, place) for place in taking):
         return None
+    weights = weights_without(state, found)
+    if weights == state.weights:
+        return None  # the floor needs them where they are
     traffic = rollout.spec.traffic
     return t.Work(
         verb="route",
         at=t.CONTROLLER,
-        weights=weights_without(state, found),
+        weights=weights,
         traffic=traffic,
         on_unknown="ask" if traffic.adapter == "none" else "observe",
     )

@@ -9,11 +9,12 @@ for each zone where nodes have the label; without `min_in_service` one node of a
 from collections.abc import Collection, Iterable, Mapping
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import may_serve, place_of
 from tidegate_controller.core.shares import at_least_one, rounded_up
 from tidegate_controller.core.spec import Spec
 
 Zones = Mapping[str, str]  # node -> its zone; "" where it has no such label
+Floors = list[tuple[set[str], int, str]]  # nodes, how many must be in service, where, in words
 
 
 def zones_of(goal: t.Goal) -> dict[str, str]:
@@ -25,7 +26,10 @@ def zones_of(goal: t.Goal) -> dict[str, str]:
 
 
 def missing(state: t.State, goal: t.Goal) -> set[str]:
-    """Members that are not treated and not in service either, such as those that are away."""
+    """Members that are not treated and not in service either, such as those that are away: what was
+    known of them is not. Only a converge leaves out nodes that are here."""
+    if goal.kind != "converge":
+        return set(goal.members).difference(goal.nodes)
     well = {place.node for place, share in state.settled.items() if share and is_well(state, place)}
     return set(goal.members).difference(goal.nodes, well.difference(goal.gone))
 
@@ -58,11 +62,14 @@ def breach(state: t.State, weights: t.Weights) -> str:
     rollout = state.rollout
     if rollout is None or rollout.below_floor:
         return ""
-    losing = _losing(state, weights)
+    return _breach(state, weights, _losing(state, weights), _floors(rollout))
+
+
+def _breach(state: t.State, weights: t.Weights, losing: set[str], floors: Floors) -> str:
     if not losing:
         return ""
     serving = {place.node for place, share in weights.items() if share and is_well(state, place)}
-    for inside, least, where in _floors(rollout):
+    for inside, least, where in floors:
         left = len(serving & inside)
         if losing & inside and left < least:
             names = ", ".join(sorted(losing & inside))
@@ -71,13 +78,17 @@ def breach(state: t.State, weights: t.Weights) -> str:
 
 
 def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place, int]:
-    """Of `more`, places that nobody can ask how they are and that may well serve: as many as it
-    takes, lest a move to these weights breaks the floor."""
-    kept: dict[t.Place, int] = {}
+    """Of `more`, places that may well serve, on nodes that otherwise would not for certain: as many
+    as it takes, lest a move to these weights breaks the floor."""
+    rollout, kept = state.rollout, dict[t.Place, int]()
+    if rollout is None or rollout.below_floor:
+        return kept
+    floors = _floors(rollout)
+    serving = {place.node for place, share in weights.items() if share and is_well(state, place)}
     for place, share in more.items():
-        known = place_of(state, place)
-        unsure = known.healthy is None and known.running is not False
-        if unsure and breach(state, {**weights, **kept}):
+        moved = {**weights, **kept}
+        spared = may_serve(state, place) and place.node not in serving
+        if spared and _breach(state, moved, _losing(state, moved), floors):
             kept[place] = share
     return kept
 
@@ -96,17 +107,11 @@ def is_well(state: t.State, place: t.Place) -> bool:
     return known.running is not False and known.healthy is True
 
 
-def may_serve(state: t.State, place: t.Place) -> bool:
-    """Whether it is not known to be unwell: to take its traffic away may take something."""
-    return place_of(state, place).healthy is not False
-
-
-def _floors(rollout: t.Rollout) -> list[tuple[set[str], int, str]]:
-    """Nodes, how many of them must be in service, and where that is, in words."""
+def _floors(rollout: t.Rollout) -> Floors:
     zones, share = rollout.zones, rollout.spec.waves.min_in_service
     if share is None:
         return [(set(zones), 1, "")] if zones else []
-    floors: list[tuple[set[str], int, str]] = []
+    floors: Floors = []
     for zone in sorted(set(zones.values())):
         inside = {node for node, its in zones.items() if its == zone}
         where = f" in {zone}" if zone else ""

@@ -49,9 +49,16 @@ def _floor(state: t.State, work: t.Work) -> float:
     return NEVER if breach(state, work.weights or {}) else NOW
 
 
+def _unfrozen(state: t.State, work: t.Work) -> float:
+    """No freeze holds the rollout up; see `core.freezing`."""
+    frozen = state.rollout.frozen if state.rollout else None
+    return frozen.ends if frozen else NOW
+
+
 GUARDS: dict[str, Callable[[t.State, t.Work], float]] = {
     "no_traffic": _no_traffic,
     "proven": _proven,
     "alone": _alone,
     "floor": _floor,
+    "unfrozen": _unfrozen,
 }

@@ -6,6 +6,8 @@ Each is recorded as the `cause` of the events that it led to, so that decisions 
 from collections.abc import Mapping
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.cleaned import CleanedUp
+from tidegate_controller.core.freezes import Calendar, Window
 from tidegate_controller.core.spec import Spec, Struct
 
 
@@ -55,6 +57,20 @@ class Deploy(Input, frozen=True, kw_only=True):
     again: bool = False  # also where the release is active already
     supersede: bool = False  # also in place of a rollout that stands still and has moved nothing
     balancer: Mapping[str, int] | None = None  # address -> share, as it says itself; None: unasked
+    calendar: Calendar | None = None  # of the configuration that is asked for
+    override_freeze: bool = False  # also while it is frozen; then `message` says why
+    queue: bool = False  # it waits for its turn where it cannot begin at once
+
+
+class BeginQueued(Input, frozen=True, kw_only=True):
+    """It may be the turn of a deployment that waits: here are its nodes as they are now. `refused`:
+    why it cannot be begun, as the shell has found."""
+
+    rollout: str
+    members: tuple[Member, ...] = ()
+    balancer: Mapping[str, int] | None = None
+    calendar: Calendar | None = None
+    refused: str = ""
 
 
 class Rollback(Input, frozen=True, kw_only=True):
@@ -144,6 +160,27 @@ class Unlock(Input, frozen=True, kw_only=True):
     force: bool = False
 
 
+class Freeze(Input, frozen=True, kw_only=True):
+    """Nothing is to change for those who use the app. `window`: by hand, with who asks and why."""
+
+    request_id: str
+    window: Window
+
+
+class LiftFreeze(Input, frozen=True, kw_only=True):
+    """The freeze by hand is over."""
+
+    request_id: str
+    requested_by: str
+    reason: str = ""
+
+
+class ReadCalendar(Input, frozen=True, kw_only=True):
+    """When freezes are, as the wall clock is now."""
+
+    calendar: Calendar
+
+
 class Converge(Input, frozen=True, kw_only=True):
     """Nodes that owe a release are here: bring them to it, if they still do and it is time.
     `members`: all nodes of the environment."""
@@ -170,7 +207,7 @@ class Result(Input, frozen=True, kw_only=True):
     output_tail: str = ""
     blame: t.Blame = ""
     known: t.Known | None = None
-    cleaned: t.CleanedUp | None = None
+    cleaned: CleanedUp | None = None
 
 
 class Observation(Input, frozen=True, kw_only=True):
@@ -201,6 +238,7 @@ class ControllerStart(Input, frozen=True, kw_only=True):
     log_id: str
     connected: tuple[str, ...]
     grace_seconds: float
+    calendar: Calendar | None = None
 
 
 class Restore(Input, frozen=True, kw_only=True):
@@ -236,6 +274,10 @@ AnyInput = (
     | Unquarantine
     | Lock
     | Unlock
+    | Freeze
+    | LiftFreeze
+    | ReadCalendar
+    | BeginQueued
     | Converge
     | CleanUp
     | Result

@@ -81,6 +81,8 @@ def forget_node(state: t.State, node: str) -> t.State:
     def of_others(mapping: Mapping[t.Place, V]) -> dict[t.Place, V]:
         return {place: value for place, value in mapping.items() if place.node != node}
 
+    if rollout := state.rollout:
+        state = in_rollout(state, absent=without(rollout.absent, node))
     return replace(
         state,
         places=of_others(state.places),

@@ -44,7 +44,7 @@ def on_quarantine(draft: Draft, request: i.Quarantine) -> None:
             f"rollout {rollout.id} brings version {version} just now",
             f"give that up first: tidegate rollout abort {rollout.id}",
         )
-    if any(known.digest == digest and not known.config for known in state.quarantined):
+    if _is_by_hand(state, digest):
         return  # as it is to be
     reason = f": {request.reason}" if request.reason else ""
     draft.emit(
@@ -59,6 +59,11 @@ def on_quarantine(draft: Draft, request: i.Quarantine) -> None:
             request_id=request.request_id,
         )
     )
+
+
+def _is_by_hand(state: t.State, digest: str) -> bool:
+    """Whether a person has put it there, which keeps rollbacks from it as well."""
+    return any(one.digest == digest and one.origin == "hand" for one in state.quarantined)
 
 
 def on_unquarantine(draft: Draft, request: i.Unquarantine) -> None:
@@ -124,7 +129,9 @@ def quarantine_rolled_back(draft: Draft) -> None:
                 reason=f"went back to it in {rollout.id}",
             )
         )
-    if left.revision.digest == kept.revision.digest:
+    if left.revision.digest == kept.revision.digest or _is_by_hand(
+        draft.state, left.revision.digest
+    ):
         return
     reason = f": {rollout.message}" if rollout.message else ""
     draft.emit(

@@ -7,6 +7,7 @@ narrowed by mistake looks like any other. Called by `requests` and `plan_view`.
 from collections.abc import Collection
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.strategies.groups import group_notes
 
 NODES_NAMED = 10
@@ -38,5 +39,4 @@ def _stood_on(state: t.State, release: t.Release) -> tuple[str, ...]:
 
 
 def _listed(nodes: list[str]) -> str:
-    rest = len(nodes) - NODES_NAMED
-    return ", ".join(nodes[:NODES_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return first_few(nodes, NODES_NAMED)

@@ -11,7 +11,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.requests import on_rollback
@@ -43,12 +43,12 @@ def on_restore(draft: Draft, restore: i.Restore) -> None:
 
 def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     state = draft.state
-    if request.request_id in state.requests:
+    if is_repeated(state, request.request_id):
         return
     if not state.reconciling:
         raise Refused(f"there is nothing to decide about {state.stream}", "see: tidegate status")
     _refuse_absent(request)
-    _meet(draft, request.members)
+    _take_note(draft, request.members)
     state = draft.state
     weights = _weights(request)
     release = _serving(state, request, weights)
@@ -86,7 +86,7 @@ def _refuse_absent(request: i.Reconcile) -> None:
         )
 
 
-def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
+def _take_note(draft: Draft, members: tuple[i.Member, ...]) -> None:
     """Take note of what the nodes say that is not in the state yet."""
     for member in members:
         for slot in t.SLOTS if member.connected else ():

@@ -51,6 +51,7 @@ def on_observation(draft: Draft, seen: i.Observation) -> None:
 def _observe_slots(draft: Draft, seen: i.Observation) -> None:
     changing = ("start", "stop")  # their results will tell
     busy = {a.work.place for a in pending(draft.state) if a.work.verb in changing}
+    naming = {a.work.at for a in pending(draft.state) if a.work.verb == "switch"}
     for slot in t.SLOTS:
         place = t.Place.of(seen.node, slot)
         report = seen.slots.get(slot)
@@ -58,7 +59,9 @@ def _observe_slots(draft: Draft, seen: i.Observation) -> None:
             if not seen.complete or place not in draft.state.places:
                 continue
             report = i.SlotReport(known=t.Known(running=False, healthy=False), current=False)
-        if place not in busy and report.known != place_of(draft.state, place):
+        named = report.current and draft.state.current.get(seen.node) != slot
+        news = report.known != place_of(draft.state, place) or (named and seen.node not in naming)
+        if place not in busy and news:
             draft.emit(
                 ev.Observed(
                     place=place, known=report.known, current=report.current, detail=report.detail
@@ -93,5 +96,6 @@ def on_controller_start(draft: Draft, start: i.ControllerStart) -> None:
             log_id=start.log_id,
             connected=start.connected,
             grace_seconds=start.grace_seconds,
+            calendar=start.calendar,
         )
     )

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.begin import Asked, begin
+from tidegate_controller.core.busy import refuse_if_busy
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.failures import allowed_failures
-from tidegate_controller.core.floor import zones_of
+from tidegate_controller.core.freezing import freeze_at, held_up, refuse_frozen
 from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
 from tidegate_controller.core.reach import reach_notes
@@ -27,11 +29,11 @@ from tidegate_controller.errors import Refused
 
 def on_deploy(draft: Draft, request: i.Deploy) -> None:
     if not is_repeated(draft.state, request.request_id):
-        _meet(draft, request.members)
-        _start(draft, request, deploy_goal(draft.state, request))
+        take_note(draft, request.members)
+        start(draft, request, deploy_goal(draft.state, request, draft.now))
 
 
-def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
+def take_note(draft: Draft, members: tuple[i.Member, ...]) -> None:
     """A stream without a past takes note of what its nodes hold of the app already."""
     if draft.state.committed or draft.state.places:
         return
@@ -43,7 +45,7 @@ def _meet(draft: Draft, members: tuple[i.Member, ...]) -> None:
 
 def on_rollback(draft: Draft, request: i.Rollback) -> None:
     if not is_repeated(draft.state, request.request_id):
-        _start(draft, request, rollback_goal(draft.state, request))
+        start(draft, request, rollback_goal(draft.state, request))
 
 
 def on_converge(draft: Draft, request: i.Converge) -> None:
@@ -56,7 +58,7 @@ def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
     state = draft.state
     if is_repeated(state, request.request_id):
         return
-    _refuse_if_busy(state)
+    refuse_if_busy(state)
     nodes = [member.node for member in request.members]  # one that is away does so once it is back
     chores = cleanup_chores(state, request.request_id, nodes, draft.now)
     if chores:
@@ -67,14 +69,11 @@ def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
         )
 
 
-def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
+def deploy_goal(state: t.State, request: i.Deploy, now: float) -> t.Goal:
     """What the request asks for. Raises `Refused` where it may not be begun now."""
-    _refuse_if_busy(state)
-    refuse_locked(state, request.requested_by)
-    if not request.members:
-        raise Refused("the environment has no node", "see: tidegate node list")
-    _refuse_another_artifact(state, request.release)
-    refuse_quarantined(state, request.release, "deploy")
+    refuse_if_busy(state)
+    refuse_unfit(state, request)
+    refuse_frozen(state, request, now)
     _refuse_another_version(state, request)
     _refuse_another_balancer(state, request.spec.traffic)
     away = [member.node for member in request.members if not member.connected]
@@ -97,6 +96,15 @@ def deploy_goal(state: t.State, request: i.Deploy) -> t.Goal:
     )
 
 
+def refuse_unfit(state: t.State, request: i.Deploy) -> None:
+    """Raises `Refused` for what could not be deployed either if nothing else were under way."""
+    refuse_locked(state, request.requested_by)
+    if not request.members:
+        raise Refused("the environment has no node", "see: tidegate node list")
+    _refuse_another_artifact(state, request.release)
+    refuse_quarantined(state, request.release, "deploy")
+
+
 def _may_be_away(request: i.Deploy) -> int:
     """Of its nodes; all of them never."""
     total = len(request.members)
@@ -105,7 +113,7 @@ def _may_be_away(request: i.Deploy) -> int:
 
 def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
-    _refuse_if_busy(state)
+    refuse_if_busy(state)
     refuse_locked(state, request.requested_by)
     target = _release_to(state, request.to)
     _refuse_incomplete(target)
@@ -171,57 +179,54 @@ def _nothing_earlier(state: t.State) -> Refused:
 
 def _off_course(state: t.State) -> bool:
     """Whether the last rollout ended half done, so that back is where all was before it: traffic
-    went nobody knows where, or stays where it was moved to."""
+    went nobody knows where, or stays where it was moved to. A node that the release was not brought
+    to, and that serves with another for that, has stayed where it was."""
     active = active_release(state)
-    serving = {place_of(state, place).revision for place, share in state.settled.items() if share}
+    left = [place for place in state.left if state.settled.get(place)]
+    serving = {place_of(state, place).revision for place in left}
     return state.weights is None or bool(active and serving - {active.revision, None})
 
 
 def plan_of(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The steps to the goal; none when every node has and serves the release already."""
-    return STRATEGIES[goal.spec.strategy](state, goal)
+    return held_up(STRATEGIES[goal.spec.strategy](state, goal), goal.kind)
 
 
-def _start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
+def start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
     """Begin a rollout; no event at all when there is nothing to do."""
     state = draft.state
     plan = plan_of(state, goal)
     if not plan:
         _configure(draft, request, goal.spec)
         return
-    treated = {work.at for step in plan for work in step.works}
-    for action in state.chores_open.values():
-        if action.work.at in treated:
-            draft.emit(ev.ActionEnded(action=action.id, outcome="cancelled"))
     absent = {
         member.node: f"away when {goal.release.version} came; takes no traffic until it has it"
         for member in request.members
         if not member.connected
     }
-    draft.emit(
-        ev.Started(
-            rollout=request.rollout,
-            kind=goal.kind,
-            strategy=goal.spec.strategy,
-            release=goal.release,
-            previous=active_release(state),
-            nodes=goal.nodes,
-            journals={member.node: member.journal_id for member in request.members},
-            plan=plan,
-            spec=goal.spec,
-            request_id=request.request_id,
-            requested_by=request.requested_by,
-            message=request.message,
-            commit=request.commit if isinstance(request, i.Deploy) else "",
-            absent=absent,
-            notes=(
-                *reach_notes(state, goal, absent),
-                *room_notes(goal.release, request.members),
-            ),
-            zones=zones_of(goal),
-            gone=goal.gone,
-        )
+    asked = Asked(
+        rollout=request.rollout,
+        members=request.members,
+        by=request.requested_by,
+        message=request.message,
+        request_id=request.request_id,
+        commit=request.commit if isinstance(request, i.Deploy) else "",
+        calendar=request.calendar if isinstance(request, i.Deploy) else None,
+        override_freeze=isinstance(request, i.Deploy) and request.override_freeze,
+        absent=absent,
+        notes=(
+            *_freeze_notes(draft, request),
+            *reach_notes(state, goal, absent),
+            *room_notes(goal.release, request.members),
+        ),
     )
+    begin(draft, asked, goal, plan)
+
+
+def _freeze_notes(draft: Draft, request: i.Deploy | i.Rollback) -> tuple[str, ...]:
+    calendar = request.calendar if isinstance(request, i.Deploy) else None
+    window = freeze_at(draft.state, draft.now, calendar)
+    return (f"in spite of the {window.named}",) if window else ()
 
 
 def _configure(draft: Draft, request: i.Deploy | i.Rollback, spec: Spec) -> None:
@@ -231,40 +236,6 @@ def _configure(draft: Draft, request: i.Deploy | i.Rollback, spec: Spec) -> None
             ev.Configured(
                 spec=spec, request_id=request.request_id, requested_by=request.requested_by
             )
-        )
-
-
-def _refuse_if_busy(state: t.State) -> None:
-    if state.reconciling:
-        app, _, environment = state.stream.partition("@")
-        raise Refused(
-            f"the log was restored from a backup, and nobody has decided yet what counts for {app} "
-            f"in {environment}: what it says, or what runs",
-            f"see what differs: tidegate controller reconcile; then say it: tidegate controller "
-            f"reconcile {app} -e {environment} --adopt, or --converge",
-        )
-    if (rollout := state.rollout) and (pause := rollout.paused):
-        reason = f": {pause.reason}" if pause.reason else ""
-        raise Refused(
-            f"rollout {rollout.id} to version {rollout.release.version} is paused by {pause.by}"
-            f"{reason}; one at a time for an app and environment",
-            f"go on with it: tidegate rollout resume {rollout.id}; or give it up: tidegate "
-            f"rollout abort {rollout.id}",
-        )
-    if rollout and (wait := rollout.waiting):
-        answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
-        raise Refused(
-            f"rollout {rollout.id} to version {rollout.release.version} waits for a person: "
-            f"{wait.why}; one at a time for an app and environment",
-            f"look at it: tidegate rollout show {rollout.id}; then answer it, with one of: "
-            f"{', '.join(answers)}",
-        )
-    if rollout:
-        doing = "being undone" if rollout.undoing else "running"
-        raise Refused(
-            f"rollout {rollout.id} to version {rollout.release.version} is {doing}; "
-            "one at a time for an app and environment",
-            f"follow it: tidegate rollout show {rollout.id} --watch",
         )
 
 

@@ -17,6 +17,7 @@ def after_restore(event: ev.Restored, state: t.State, clock: float) -> t.State:
         spec=spec,
         chores=(),
         chores_open={},
+        queue=(),
         reconciling=True,
     )
 
@@ -33,6 +34,7 @@ def after_decision(event: ev.Adopted, state: t.State, clock: float) -> t.State:
         reconciling=False,
         unsettled=frozenset(),  # nor what was written last: a person has looked
         rewrite=None,
+        left=frozenset(),
         idle_since=dict.fromkeys(sorted(idle), clock),  # nobody knows since when: by now they are
         committed=committed,
         committed_on=on,

@@ -188,6 +188,16 @@ class Policy(Struct, frozen=True, kw_only=True):
     of_at_least: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1  # of fewer none may fail
 
 
+class Freeze(Struct, frozen=True, kw_only=True):
+    """A window in which nothing is deployed: each week from "Fri 16:00" until "Mon 08:00", or once
+    from "2026-12-20 00:00" until "2027-01-02 00:00", by the clocks of the time zone."""
+
+    begin: str
+    until: str
+    time_zone: str = "UTC"
+    reason: str = ""
+
+
 class Spec(Struct, frozen=True, kw_only=True):
     """One environment of one app, as `tidegate deploy` sends it."""
 
@@ -206,3 +216,4 @@ class Spec(Struct, frozen=True, kw_only=True):
     keep: Keep = Keep()
     policy: Policy = Policy()
     checks: Mapping[str, Check] = {}  # by name, after the soak
+    freeze: tuple[Freeze, ...] = ()

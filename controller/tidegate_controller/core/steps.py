@@ -3,18 +3,22 @@
 Only `decide` asks them, and acts on the answers.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_paused, place_of
+from tidegate_controller.core.facts import is_paused, place_of, scripts_at_work
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import opens_at
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.works import is_void, work_now
 
 RETRY_SECONDS_MAX = 30.0
+ERRORS_TOLD = 3  # of those that are alike, as of a release that fails everywhere
+NODES_TOLD = 10
 
 
 def to_issue(rollout: t.Rollout, step: t.Step) -> list[int]:
@@ -76,14 +80,56 @@ def question(draft: Draft, step: t.Step) -> Question | None:
     silent = [action for action in rollout.open.values() if is_asked_about(draft, action)]
     asked += [_gone(action.work) for action in silent]
     if asked and len(silent) == len(rollout.open):
-        return Question("; ".join(asked))
+        return Question(first_few(asked, NODES_TOLD, "; "))
     if rollout.undoing and is_late(draft, step):
-        tried = "; ".join(done.error for done in rollout.done.values())
+        tried = _told(rollout.done.values())
         tried = tried or kept_back(draft.state, step)
-        return Question(
-            f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
-        )
+        why = f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
+        seen = is_seen(step.works[index] for index in _undone(rollout))
+        return Question(why, answers=("retry", "abort") if seen else Question("").answers)
     return None
+
+
+def is_held_by_scripts(state: t.State) -> bool:
+    """Whether a step that has failed is to wait until scripts that run have ended. Not where the
+    release has traffic, which is urgent: nothing is sent to their nodes for it."""
+    rollout = state.rollout
+    assert rollout is not None
+    return bool(scripts_at_work(rollout)) and state.weights == rollout.before
+
+
+def question_of_scripts(draft: Draft, fault: str) -> Question | None:
+    """What a person is asked where only nodes that are away know of them; None while others run."""
+    scripts = scripts_at_work(draft.rollout)
+    if not all(is_asked_about(draft, action) for action in scripts):
+        return None
+    gone = "; ".join(_gone(action.work) for action in scripts)
+    return Question(f"{fault}; {gone}", answers=("abort",))
+
+
+def left_at_work(rollout: t.Rollout) -> str:
+    """What a rollout leaves running that is given up, in words."""
+    left = scripts_at_work(rollout)
+    if not left:
+        return ""
+    nodes = ", ".join(sorted(action.work.at for action in left))
+    return f"; {left[0].work.task}.sh may run on at {nodes}: the next deployment there would end it"
+
+
+def _told(works: Iterable[t.Done]) -> str:
+    return first_few((done.error for done in works), ERRORS_TOLD, "; ")
+
+
+def _undone(rollout: t.Rollout) -> list[int]:
+    """Works of the step that were begun and are not done."""
+    failed = [index for index, done in rollout.done.items() if done.outcome != "ok"]
+    return [*failed, *(action.index for action in rollout.open.values())]
+
+
+def is_seen(works: Iterable[t.Work]) -> bool:
+    """Whether one of these moves traffic at a balancer that says itself where it goes: then nobody
+    else's word counts, since slots are stopped by it."""
+    return any(work.verb == "route" and work.on_unknown == "observe" for work in works)
 
 
 def _gone(work: t.Work) -> str:
@@ -150,13 +196,13 @@ def fault_of(draft: Draft, step: t.Step) -> str:
         errors = [
             f"{where(step.works[index])}: {done.error}" for index, done in sorted(bad.items())
         ]
-        return "; ".join(errors[:3]) + (f" and {len(errors) - 3} more" if errors[3:] else "")
+        return first_few(errors, ERRORS_TOLD, "; ")
     for place in sorted(rollout.passed):
         if wrong := wrong_with(draft, place):
             return wrong
     if is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
-        last = "; ".join(done.error for done in bad.values()) or kept_back(state, step)
-        away = "".join(f"; {node} is away" for node in sorted(state.away))
+        last = _told(bad.values()) or kept_back(state, step)
+        away = first_few((f"; {node} is away" for node in sorted(state.away)), NODES_TOLD, "")
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
         return f"not done within {seconds:.0f} s{away}" + (last and f": {last}")
     return ""
@@ -231,9 +277,11 @@ def in_doubt(rollout: t.Rollout, step: t.Step) -> bool:
 
 
 def is_late(draft: Draft, step: t.Step) -> bool:
-    """Whether its time is over, and a person is neither asked nor to be."""
+    """Whether its time is over, and neither a person nor the end of a freeze is waited for."""
     rollout = draft.rollout
-    if rollout.waiting is not None or draft.now < step_ends_at(rollout, step):
+    if rollout.waiting is not None or rollout.frozen is not None:
+        return False
+    if draft.now < step_ends_at(rollout, step):
         return False
     return not in_doubt(rollout, step) and not is_satisfied(draft, step)
 

@@ -7,6 +7,7 @@ is made of it. Times are engine seconds (see `tidegate_controller.clock`) unless
 from collections.abc import Mapping
 from typing import Literal
 
+from tidegate_controller.core.freezes import Calendar, Window
 from tidegate_controller.core.spec import Keep, Pace, Policy, Settings, Spec, Struct, Traffic
 
 Outcome = Literal["ok", "failed", "refused", "superseded", "cancelled", "expired", "unknown"]
@@ -55,34 +56,6 @@ class Revision(Struct, frozen=True, kw_only=True):
     config: str
 
 
-class Thing(Struct, frozen=True, kw_only=True):
-    """Something on a node's disk. `name`: a digest, or the path of a backup."""
-
-    kind: str  # "release", "copy" (a slot's own tree), "download", "backup"
-    name: str
-    bytes: int
-
-
-class Stayed(Struct, frozen=True, kw_only=True):
-    """So many things that a clean-up has left, and why, in words."""
-
-    kind: str
-    why: str
-    count: int
-    bytes: int
-
-
-class CleanedUp(Struct, frozen=True, kw_only=True):
-    """What a clean-up of a node has done. `removed` names the first of them, where they are very
-    many; `count` and `bytes` are of all. `made`: backups."""
-
-    removed: tuple[Thing, ...] = ()
-    count: int = 0
-    bytes: int = 0
-    made: tuple[Thing, ...] = ()
-    stayed: tuple[Stayed, ...] = ()
-
-
 class Release(Struct, frozen=True, kw_only=True):
     """A version of an app with what it takes to run it again, so that a rollback needs no file."""
 
@@ -106,7 +79,7 @@ class Known(Struct, frozen=True, kw_only=True):
 class Guard(Struct, frozen=True, kw_only=True):
     """A condition that must hold whenever an action of the step is issued."""
 
-    kind: Literal["no_traffic", "proven", "alone", "floor"]
+    kind: Literal["no_traffic", "proven", "alone", "floor", "unfrozen"]
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -135,7 +108,7 @@ class Step(Struct, frozen=True, kw_only=True):
     guards: tuple[Guard, ...] = ()
     parallel: int = 50
     failures_allowed: int = 0
-    retry_seconds: float | None = None  # a work that failed is tried again, until the deadline
+    retry_seconds: float | None = None  # a work that failed is tried again, without end
     hold_seconds: float = 0.0  # all places that passed must stay healthy this long
     gate: Literal["", "approval", "promotion"] = ""  # done only once a person has said so
     deadline_seconds: float
@@ -180,8 +153,8 @@ class Dropped(Struct, frozen=True, kw_only=True):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """A person is awaited: why, what may be answered, since when. Nothing is due meanwhile. `id`:
-    the version of its event, by which an answer can say which question it is meant for."""
+    """A person is awaited: why, what may be answered, since when. Its step is not late meanwhile.
+    `id`: of its event, by which an answer can say which question it is meant for."""
 
     why: str
     answers: tuple[Answer, ...]
@@ -260,6 +233,8 @@ class Rollout(Struct, frozen=True, kw_only=True):
     healthy_since: float | None = None  # all that passed have been healthy since then
     waiting: Wait | None = None
     paused: Pause | None = None
+    frozen: Window | None = None  # the freeze that it waits for the end of
+    unfrozen_by: str = ""  # who has said that it goes on in spite of any freeze
     approved: Mapping[str, str] = {}  # steps that a person has let pass -> who
     undoing: bool = False
     reason: str = ""
@@ -283,12 +258,11 @@ class Rollout(Struct, frozen=True, kw_only=True):
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):
-    """A release that is not brought to the environment, and why. `config`: with these settings;
-    empty: with any. What somebody rolled back from is kept from being deployed, which machines do;
-    a rollback, which a person asks for, may bring it back."""
+    """A release that is not brought to the environment, and why. What somebody rolled back from is
+    kept from being deployed, which machines do; a rollback may bring it back."""
 
     digest: str
-    config: str = ""
+    config: str = ""  # with these settings; empty: with any
     origin: Literal["failure", "rollback", "hand"]
     version: str  # empty where only the digest was ever known
     why: str
@@ -300,6 +274,22 @@ class Lock(Struct, frozen=True, kw_only=True):
     by: str
     reason: str
     since: float
+
+
+class Queued(Struct, frozen=True, kw_only=True):
+    """A deployment that waits for its turn. `rollout`: its id, now and when it has begun. Which
+    nodes it is about is seen then. `since`: engine time."""
+
+    rollout: str
+    release: Release
+    spec: Spec
+    request_id: str
+    requested_by: str
+    since: float
+    message: str = ""
+    commit: str = ""
+    again: bool = False
+    override_freeze: bool = False
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -325,6 +315,7 @@ class State(Struct, frozen=True, kw_only=True):
     committed: tuple[Release, ...] = ()
     committed_on: tuple[tuple[str, ...], ...] = ()  # the nodes of each of these
     undone: tuple[Release, ...] = ()  # of rollouts that failed: what their slots ran
+    left: frozenset[Place] = frozenset()  # got traffic by rollouts that failed, and kept it
     rollout: Rollout | None = None
     chores: tuple[Chore, ...] = ()
     chores_open: Mapping[str, Action] = {}
@@ -333,6 +324,9 @@ class State(Struct, frozen=True, kw_only=True):
     spec: Spec | None = None  # what was asked for when a deployment last succeeded
     members: tuple[str, ...] = ()  # nodes of the last deployment that succeeded
     lock: Lock | None = None
+    calendar: Calendar = Calendar()  # the freezes that its configuration asks for
+    freeze: Window | None = None  # that somebody has asked for by hand
+    queue: tuple[Queued, ...] = ()  # the first of them is the next
     quarantined: tuple[Quarantine, ...] = ()  # oldest first, the last so many
     requests: Mapping[str, str] = {}  # request id -> rollout, of the last ones
     reconciling: bool = False  # restored from a backup: a person decides first what counts

@@ -30,6 +30,17 @@ class RolloutRef(Document, kw_only=True):
     waiting_seconds: float | None = None  # for how long already
 
 
+class QueuedRef(Document, kw_only=True):
+    """A deployment that waits for its turn."""
+
+    id: str
+    version: str
+    requested_by: str
+    message: str
+    waiting_seconds: float
+    waiting_for: str | None = None  # of the next one
+
+
 class TrafficTrouble(Document, kw_only=True):
     """Why requests do not go where they were moved to, and how to mend it."""
 
@@ -46,6 +57,9 @@ class AppStatus(Document, kw_only=True):
     nodes: list[NodeStatus]
     unfinished: int  # actions and chores still to be done
     stands_still: str | None = None  # that an error of the controller's own has stopped it
+    frozen_until: str | None = None  # for people
+    freeze: str | None = None  # in words: until when, by whom, why
+    queue: list["QueuedRef"] = []  # deployments that wait for their turn, the next one first
     notes: list[str] = []  # what nobody would see from the rest, a line each
     locked_by: str | None = None
     lock_reason: str | None = None
@@ -73,6 +87,18 @@ class LockView(Document, kw_only=True):
     environment: str
     locked: bool
     by: str | None
+    reason: str | None
+    changed: bool  # False: it was so before
+
+
+class FreezeView(Document, kw_only=True):
+    """What came of a request about the freeze of an app in an environment."""
+
+    app: str
+    environment: str
+    frozen: bool
+    until: str | None  # for people
+    by: str | None  # None: the configuration
     reason: str | None
     changed: bool  # False: it was so before
 

@@ -63,7 +63,7 @@ class FetchRequest(_message.Message):
     def __init__(self, url: _Optional[str] = ..., digest: _Optional[str] = ..., label: _Optional[_Union[ArtifactLabel, _Mapping]] = ...) -> None: ...
 
 class DeployRequest(_message.Message):
-    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "again", "plan_id", "url", "size_bytes", "message", "commit", "supersede")
+    __slots__ = ("request_id", "version", "digest", "spec", "requested_by", "again", "plan_id", "url", "size_bytes", "message", "commit", "supersede", "queue", "override_freeze")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,8 @@ class DeployRequest(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDE_FREEZE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     version: str
     digest: str
@@ -88,7 +90,9 @@ class DeployRequest(_message.Message):
     message: str
     commit: str
     supersede: bool
-    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., again: _Optional[bool] = ..., plan_id: _Optional[str] = ..., url: _Optional[str] = ..., size_bytes: _Optional[int] = ..., message: _Optional[str] = ..., commit: _Optional[str] = ..., supersede: _Optional[bool] = ...) -> None: ...
+    queue: bool
+    override_freeze: bool
+    def __init__(self, request_id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., spec: _Optional[bytes] = ..., requested_by: _Optional[str] = ..., again: _Optional[bool] = ..., plan_id: _Optional[str] = ..., url: _Optional[str] = ..., size_bytes: _Optional[int] = ..., message: _Optional[str] = ..., commit: _Optional[str] = ..., supersede: _Optional[bool] = ..., queue: _Optional[bool] = ..., override_freeze: _Optional[bool] = ...) -> None: ...
 
 class RollbackRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "requested_by", "without_absent", "plan_id", "message", "to")
@@ -186,6 +190,26 @@ class LockRequest(_message.Message):
     force: bool
     def __init__(self, request_id: _Optional[str] = ..., app: _Optional[str] = ..., environment: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., unlock: _Optional[bool] = ..., force: _Optional[bool] = ...) -> None: ...
 
+class FreezeRequest(_message.Message):
+    __slots__ = ("request_id", "app", "environment", "requested_by", "reason", "seconds", "unix_until", "lift")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    UNIX_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    LIFT_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    app: str
+    environment: str
+    requested_by: str
+    reason: str
+    seconds: float
+    unix_until: float
+    lift: bool
+    def __init__(self, request_id: _Optional[str] = ..., app: _Optional[str] = ..., environment: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., seconds: _Optional[float] = ..., unix_until: _Optional[float] = ..., lift: _Optional[bool] = ...) -> None: ...
+
 class CleanUpRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "requested_by")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
@@ -272,16 +296,18 @@ class FollowRequest(_message.Message):
     def __init__(self, rollout: _Optional[str] = ..., after_seq: _Optional[int] = ...) -> None: ...
 
 class RolloutReply(_message.Message):
-    __slots__ = ("rollout", "stream", "seq", "message")
+    __slots__ = ("rollout", "stream", "seq", "message", "queued")
     ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
     rollout: str
     stream: str
     seq: int
     message: str
-    def __init__(self, rollout: _Optional[str] = ..., stream: _Optional[str] = ..., seq: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    queued: bool
+    def __init__(self, rollout: _Optional[str] = ..., stream: _Optional[str] = ..., seq: _Optional[int] = ..., message: _Optional[str] = ..., queued: _Optional[bool] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ("app", "balancers")

@@ -134,6 +134,11 @@ class OperatorStub:
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.SerializeToString,
                 response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
                 _registered_method=True)
+        self.Freeze = channel.unary_unary(
+                '/tidegate.v1.Operator/Freeze',
+                request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.FreezeRequest.SerializeToString,
+                response_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+                _registered_method=True)
         self.CleanUp = channel.unary_unary(
                 '/tidegate.v1.Operator/CleanUp',
                 request_serializer=tidegate__protos_dot_v1_dot_operator__pb2.CleanUpRequest.SerializeToString,
@@ -289,6 +294,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Freeze(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CleanUp(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -426,6 +437,11 @@ def add_OperatorServicer_to_server(servicer, server):
             'Lock': grpc.unary_unary_rpc_method_handler(
                     servicer.Lock,
                     request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.FromString,
+                    response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
+            ),
+            'Freeze': grpc.unary_unary_rpc_method_handler(
+                    servicer.Freeze,
+                    request_deserializer=tidegate__protos_dot_v1_dot_operator__pb2.FreezeRequest.FromString,
                     response_serializer=tidegate__protos_dot_v1_dot_operator__pb2.Document.SerializeToString,
             ),
             'CleanUp': grpc.unary_unary_rpc_method_handler(
@@ -998,6 +1014,33 @@ class Operator:
             target,
             '/tidegate.v1.Operator/Lock',
             tidegate__protos_dot_v1_dot_operator__pb2.LockRequest.SerializeToString,
+            tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Freeze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Operator/Freeze',
+            tidegate__protos_dot_v1_dot_operator__pb2.FreezeRequest.SerializeToString,
             tidegate__protos_dot_v1_dot_operator__pb2.Document.FromString,
             options,
             channel_credentials,

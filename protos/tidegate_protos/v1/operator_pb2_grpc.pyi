@@ -55,6 +55,7 @@ class OperatorStub:
     Abort: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]
     Quarantine: _grpc.UnaryUnaryMultiCallable[_operator_pb2.QuarantineRequest, _operator_pb2.Document]
     Lock: _grpc.UnaryUnaryMultiCallable[_operator_pb2.LockRequest, _operator_pb2.Document]
+    Freeze: _grpc.UnaryUnaryMultiCallable[_operator_pb2.FreezeRequest, _operator_pb2.Document]
     CleanUp: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.CleanUpReply]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]
     GetController: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]
@@ -85,6 +86,7 @@ class OperatorAsyncStub(OperatorStub):
     Abort: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControlRequest, _operator_pb2.RolloutReply]  # type: ignore[assignment]
     Quarantine: _aio.UnaryUnaryMultiCallable[_operator_pb2.QuarantineRequest, _operator_pb2.Document]  # type: ignore[assignment]
     Lock: _aio.UnaryUnaryMultiCallable[_operator_pb2.LockRequest, _operator_pb2.Document]  # type: ignore[assignment]
+    Freeze: _aio.UnaryUnaryMultiCallable[_operator_pb2.FreezeRequest, _operator_pb2.Document]  # type: ignore[assignment]
     CleanUp: _aio.UnaryUnaryMultiCallable[_operator_pb2.CleanUpRequest, _operator_pb2.CleanUpReply]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveNodeRequest, _operator_pb2.Done]  # type: ignore[assignment]
     GetController: _aio.UnaryUnaryMultiCallable[_operator_pb2.ControllerRequest, _operator_pb2.Document]  # type: ignore[assignment]
@@ -230,6 +232,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     def Lock(
         self,
         request: _operator_pb2.LockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
+
+    @_abc_1.abstractmethod
+    def Freeze(
+        self,
+        request: _operator_pb2.FreezeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Document, _abc.Awaitable[_operator_pb2.Document]]: ...
 

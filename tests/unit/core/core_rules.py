@@ -77,6 +77,7 @@ class Rules:
 
     def _see_issued(self, state: t.State, action: t.Action, now: float) -> None:
         work, opened = action.work, pending(state)
+        self._see_unfrozen(state, action, now)
         rollout = state.rollout
         assert rollout is None or rollout.paused is None, "issued while paused"
         if rollout is not None and rollout.waiting is not None and "/" not in action.step:
@@ -101,6 +102,19 @@ class Rules:
                 self._see_floor(state, work)
             self._see_spared(state, shares)
             self._may_serve |= shares
+
+    def _see_unfrozen(self, state: t.State, action: t.Action, now: float) -> None:
+        """In a freeze nothing is started, unless nodes are out of service until it is, and no
+        traffic moves, but on the way back."""
+        rollout = state.rollout
+        if rollout is None or rollout.undoing or rollout.kind == "rollback" or rollout.unfrozen_by:
+            return
+        step = rollout.plan[rollout.cursor] if rollout.cursor < len(rollout.plan) else None
+        if step is None or step.id != action.step or action.work.verb not in ("start", "route"):
+            return
+        windows = [*state.calendar.windows, *([state.freeze] if state.freeze else [])]
+        frozen = any(window.begins <= now < window.ends for window in windows)
+        assert not frozen or step.id == "settle" or in_place(state), "moved in a freeze"
 
     def _see_spared(self, state: t.State, shares: set[t.Place]) -> None:
         """Nodes that were dropped get nothing that they had not before, and are well there; of the

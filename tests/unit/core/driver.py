@@ -30,6 +30,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
+from tidegate_controller.core.freezes import Calendar, Window
 from tidegate_controller.core.spec import Check, Pace, Policy, Settings, Spec, Traffic, Waves
 from tidegate_controller.core.works import work_now
 
@@ -60,6 +61,7 @@ class World:
         checks: Mapping[str, Check] = NO_CHECKS,
     ) -> None:
         self.slots = slots
+        self.windows: tuple[Window, ...] = ()
         self.nodes = list(nodes)
         self.strategy, self.waves, self.labels = strategy, waves, labels or {}
         self.policy, self.checks = policy, checks
@@ -135,6 +137,8 @@ class World:
         balancer: dict[str, int] | None = None,
         message: str = "",
         supersede: bool = False,
+        queue: bool = False,
+        override_freeze: bool = False,
     ) -> tuple[ev.Event, ...]:
         chosen = tuple(self.nodes if nodes is None else nodes)
         rollout = self._next_rollout()
@@ -163,6 +167,9 @@ class World:
             supersede=supersede,
             balancer=balancer,
             message=message,
+            calendar=Calendar(windows=self.windows),
+            queue=queue,
+            override_freeze=override_freeze,
         )
         return self.feed(self.last_deploy)
 
@@ -224,6 +231,8 @@ class World:
         rollout = self.state.rollout
         assert rollout is not None
         step, wait = rollout.plan[rollout.cursor], rollout.waiting
+        if wait is not None and wait.nodes:
+            return []  # the answer is about these nodes
         doubted = {index for index, done in rollout.done.items() if done.outcome != "ok"}
         if wait is not None and wait.kind == "question":
             doubted |= {action.index for action in rollout.open.values()}
@@ -260,6 +269,34 @@ class World:
     def unlock(self, by: str = "ada", force: bool = False) -> tuple[ev.Event, ...]:
         request_id = self._asking({})["request_id"]
         return self.feed(i.Unlock(request_id=request_id, requested_by=by, force=force))
+
+    def freeze(self, seconds: float, by: str = "ada", reason: str = "") -> tuple[ev.Event, ...]:
+        window = Window(
+            begins=self.now, ends=self.now + seconds, until="then", by=by, reason=reason
+        )
+        return self.feed(i.Freeze(request_id=self._asking({})["request_id"], window=window))
+
+    def lift_freeze(self, by: str = "ada") -> tuple[ev.Event, ...]:
+        request_id = self._asking({})["request_id"]
+        return self.feed(i.LiftFreeze(request_id=request_id, requested_by=by))
+
+    def read_calendar(self, *windows: Window) -> tuple[ev.Event, ...]:
+        """The shell says when the freezes of the configuration are."""
+        self.windows = windows
+        return self.feed(i.ReadCalendar(calendar=Calendar(windows=windows)))
+
+    def begin_queued(self, refused: str = "") -> tuple[ev.Event, ...]:
+        """The shell says that it may be the turn of the first that waits."""
+        if not self.state.queue:
+            return ()
+        return self.feed(
+            i.BeginQueued(
+                rollout=self.state.queue[0].rollout,
+                members=self.members(),
+                calendar=Calendar(windows=self.windows),
+                refused=refused,
+            )
+        )
 
     def _asking(self, given: dict[str, str]) -> dict[str, str]:
         """Id and rollout of a request about the present one, unless they are given."""

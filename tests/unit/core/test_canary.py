@@ -210,3 +210,14 @@ def test_a_migration_runs_once_before_the_first_start() -> None:
     world.deploy("2")
     world.finish()
     assert world.issued("task", seen) == ["a/green"]
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_a_migration_does_not_run_again_for_a_release_that_some_nodes_have(strategy: str) -> None:
+    world = World(NODES, strategy=strategy, waves=IN_THREE, settings=SETTINGS).deployed("1")
+    world.deploy("2", nodes=NODES[:3])
+    world.finish()
+    seen = len(world.log)
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    assert world.issued("task", seen) == []

@@ -208,14 +208,17 @@ def test_a_chore_waits_for_an_absent_node() -> None:
     assert world.state.debts == {}
 
 
-def test_a_chore_that_could_not_be_done_becomes_a_debt() -> None:
+def test_a_chore_that_could_not_be_done_for_long_is_owed_and_done_once_its_node_is_back() -> None:
     world = World().deployed("1", "2")
     world.leave("a")
     world.wait(KEEP)
     world.answer_all()
     world.wait(CHORE_SECONDS)
-    assert world.state.chores == ()
-    assert world.owing() == {"a"}
+    assert list(world.state.debts) == ["a/blue"]
+    world.come_back("a")
+    world.rest()
+    assert world.running() == {"a/green": "2", "b/green": "2"}
+    assert world.state.debts == {}
 
 
 def test_a_chore_that_failed_becomes_a_debt_that_says_so() -> None:
@@ -262,6 +265,21 @@ def test_a_debt_of_a_node_that_was_left_out_is_paid_when_its_chore_is_done_in_th
     world.rest()
     assert world.running() == {"a/blue": "3"}
     assert world.owing() == set()
+
+
+def test_a_switch_that_is_to_be_done_anyway_is_not_on_the_list_twice() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    first, second = world.until("switch")
+    world.answer(first)
+    world.answer(second, "failed")
+    world.go(lambda: world.state.rollout is None)
+    (chore,) = [c for c in world.state.chores if c.work.place == first.work.place.other]
+    assert chore.work.verb == "switch"
+    world.deploy("3", nodes=[second.work.at])
+    assert world.finish(start="failed", **{chore.id: SILENCE}) == "rolled_back"
+    switches = [c[:2] for c in world.chores() if c[0] == "switch"]
+    assert len(switches) == len(set(switches))
 
 
 def test_one_place_is_never_on_the_list_twice() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from core_values import place
-from driver import World
+from driver import SILENCE, World
 from test_failed_nodes import NODES, ONE, REST_NEW, TWO
 
 from tidegate_controller.core import events as ev
@@ -15,6 +15,7 @@ from tidegate_controller.core.debts import (
     converge_at,
     owed_for,
 )
+from tidegate_controller.core.spec import Policy
 from tidegate_controller.errors import Refused
 
 ALL_NEW = {"a/green": 100, **REST_NEW}
@@ -292,3 +293,27 @@ def test_a_converge_stays_where_the_deployment_is_refused() -> None:
     with pytest.raises(Refused):
         world.deploy("3")
     assert world.state == before
+
+
+def test_what_is_said_of_very_many_nodes_names_the_first_few() -> None:
+    nodes = [f"n{number:03}" for number in range(60)]
+    world = World(nodes, policy=Policy(max_failed_nodes="50")).deployed("1")
+    world.deploy("2")
+    world.until("prepare")
+    for node in nodes[10:]:
+        world.leave(node)
+    world.go(lambda: world.state.rollout is None)
+    assert len(world.state.debts) == 50
+    for node in nodes[10:]:
+        world.come_back(node)
+    world.converge()
+    message = world.state.rollout.message
+    assert "n019" in message
+    assert "n020" not in message
+    assert message.endswith("and 40 more")
+    world.fates = {"start": SILENCE}
+    world.until("start")
+    for node in nodes[10:]:
+        world.leave(node)
+    world.go(lambda: world.state.rollout is None)
+    assert max(len(debt) for debt in world.state.debts.values()) < 1000

@@ -8,7 +8,7 @@ from event_views import views
 
 from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.core import inputs as i
-from tidegate_controller.core import types as t
+from tidegate_controller.core.cleaned import CleanedUp, Thing
 
 BY_HAND = msgspec.structs.replace(TRAFFIC, adapter="none", directory="")
 
@@ -233,8 +233,8 @@ def test_what_a_clean_up_did_is_told_where_there_is_something_to_tell() -> None:
     since = second(world)
     world.go(lambda: world.state.rollout is None)
     (action,) = (action for action in world.open() if action.work.verb == "cleanup")
-    cleaned = t.CleanedUp(
-        count=2, bytes=4_000_000, made=(t.Thing(kind="backup", name="/b/1.tar.gz", bytes=9),)
+    cleaned = CleanedUp(
+        count=2, bytes=4_000_000, made=(Thing(kind="backup", name="/b/1.tar.gz", bytes=9),)
     )
     world.feed(
         i.Result(action=action.id, outcome="ok", error="cannot remove all of /x", cleaned=cleaned)

@@ -48,6 +48,49 @@ def test_how_many_nodes_may_fail(share: str, at_least: int, nodes: int, allowed:
     assert allowed_failures(policy, nodes) == allowed
 
 
+def test_what_fails_after_the_question_is_asked_about_next() -> None:
+    world = deploying(Policy(on_failure="pause"), "start")
+    first, second, *_ = [a for a in world.open() if a.work.at in ("a", "b")]
+    world.answer(first, "failed")
+    assert list(world.state.rollout.waiting.nodes) == ["a"]
+    world.answer(second, "failed")
+    world.reply("continue")
+    assert list(dropped(world)) == ["a"]
+    assert list(world.state.rollout.waiting.nodes) == ["b"]
+    assert place("b/green") not in world.state.rollout.passed
+
+
+def asked_about_a_lost_node(policy: Policy = ONE) -> World:
+    world = deploying(policy, "soak")
+    world.leave("a")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    assert world.state.rollout.waiting.kind == "lost"
+    return world
+
+
+def test_more_failures_than_may_undo_the_rollout_although_a_person_is_asked_about_a_lost_one() -> (
+    None
+):
+    world = asked_about_a_lost_node()
+    world.report("b/green", healthy=False)
+    assert world.state.rollout.undoing
+    assert "b/green" in world.state.rollout.reason
+
+
+def test_another_failure_within_what_may_fail_waits_for_the_answer_about_a_lost_one() -> None:
+    world = asked_about_a_lost_node(TWO)
+    question = world.state.rollout.waiting
+    world.report("b/green", healthy=False)
+    assert world.state.rollout.waiting == question
+
+
+def test_more_nodes_lost_than_may_undo_the_rollout_although_a_person_is_asked_about_one() -> None:
+    world = asked_about_a_lost_node()
+    world.leave("b")
+    world.wait(PACE.away_seconds)
+    assert world.state.rollout.undoing
+
+
 @pytest.mark.parametrize("step", ["preflight", "prepare", "start"])
 def test_a_node_that_fails_before_the_shift_keeps_its_old_slot_in_traffic(step: str) -> None:
     world = deploying()
@@ -268,3 +311,16 @@ def test_silence_of_one_node_in_the_last_step_does_not_revert_the_others() -> No
     assert world.finish(**{"verify@a": SILENCE}) == "succeeded"
     assert list(dropped(world)) == ["a"]
     assert world.owing() == {"a"}
+
+
+def test_what_a_node_owes_counts_on_when_a_rollout_without_it_has_failed() -> None:
+    world = deploying(TWO, "start")
+    for action in world.open():
+        world.answer(action, "failed" if action.work.at == "a" else "ok", "environment")
+    world.finish()
+    owed = world.state.owed["a"]
+    assert owed.tries == 1
+    world.leave("a")
+    world.deploy("3")
+    assert world.finish(start="failed") == "rolled_back"
+    assert world.state.owed["a"] == owed

@@ -249,7 +249,17 @@ def test_nor_one_that_has_moved_traffic(step: str) -> None:
     world.until(step)
     world.pause()
     before = world.state
-    with pytest.raises(Refused, match="is paused by ada"):
+    with pytest.raises(Refused, match="cannot be superseded: undoing it moves traffic") as refused:
+        world.deploy("3", supersede=True)
+    assert "tidegate rollout abort r2" in refused.value.hint
+    assert world.state == before
+
+
+def test_nor_one_on_whose_way_back_traffic_would_move() -> None:
+    world = asking("1")
+    world.report("a/blue", running=False, healthy=False)
+    before = world.state
+    with pytest.raises(Refused, match="cannot be superseded: undoing it moves traffic"):
         world.deploy("3", supersede=True)
     assert world.state == before
 

@@ -9,7 +9,8 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.spec import Pace
+from tidegate_controller.core.inputs import NodeRemoved
+from tidegate_controller.core.spec import Pace, Policy, Traffic
 
 replace = msgspec.structs.replace
 BEFORE = {"a/blue": 100, "b/blue": 100}
@@ -313,3 +314,52 @@ def test_traffic_moves_back_to_nodes_that_are_away_where_no_other_is_left() -> N
     world.abort()
     assert world.finish() == "rolled_back"
     assert world.traffic == BEFORE
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_traffic_moves_back_to_no_node_that_was_away_from_the_start(restarted: bool) -> None:
+    world = World(("a", "b", "c"), policy=Policy(max_failed_nodes="1")).deployed("1")
+    world.leave("c")
+    world.deploy("2")
+    world.until("soak")
+    if restarted:
+        world.restart()
+    world.report("a/green", running=False, healthy=False)
+    world.report("b/green", running=False, healthy=False)
+    assert world.finish() == "rolled_back"
+    assert world.traffic == {"a/blue": 100, "b/blue": 100}
+    assert "c" in world.owing()
+
+
+def test_a_node_that_is_removed_during_a_rollout_without_it_owes_nothing_after() -> None:
+    world = World(("a", "b", "c"), policy=Policy(max_failed_nodes="1")).deployed("1")
+    world.leave("c")
+    world.deploy("2")
+    world.until("soak")
+    world.feed(NodeRemoved(node="c"))
+    assert world.finish() == "succeeded"
+    assert world.owing() == set()
+    assert world.state.members == ("a", "b")
+
+
+def test_a_slot_that_a_node_starts_by_itself_after_a_reboot_is_known_if_it_alone_has_changed() -> (
+    None
+):
+    world = World().deployed("1", "2")
+    world.currents["a"] = "blue"
+    world.hello("a")
+    assert world.state.current["a"] == "blue"
+    assert world.hello("a") == ()
+
+
+def test_a_soak_in_which_traffic_is_moved_needs_no_tick_until_that_has_ended() -> None:
+    world = World("abcd", policy=Policy(max_failed_nodes="1"))
+    for version in ("1", "2"):
+        world.deploy(version, traffic=Traffic(adapter="none"))
+        world.finish() if version == "1" else world.until("soak")
+    world.report("a/green", running=False, healthy=False)
+    assert [a.work.verb for a in world.open()] == ["route"]
+    world.tick(PACE.soak_seconds)
+    assert next_deadline(world.state) > world.now
+    world.answer_all()
+    assert world.finish() == "succeeded"

@@ -229,3 +229,25 @@ def test_it_is_told_before_the_way_back_begins() -> None:
     world = failed()
     kinds = [type(event) for _, event in world.log]
     assert kinds.index(ev.Quarantined) == kinds.index(ev.Replanned) - 1
+
+
+def test_what_a_person_has_quarantined_stays_so_when_it_is_rolled_back_from() -> None:
+    world = World().deployed("1", "2")
+    world.quarantine("2", "it loses orders")
+    world.rollback()
+    assert world.finish() == "succeeded"
+    with pytest.raises(Refused, match="all earlier releases are quarantined"):
+        world.rollback()
+    (kept,) = world.state.quarantined
+    assert "it loses orders" in kept.why
+
+
+def test_what_was_rolled_back_from_may_be_quarantined_by_a_person_too() -> None:
+    world = World().deployed("1", "2")
+    world.rollback()
+    world.finish()
+    world.quarantine("2", "it loses orders")
+    with pytest.raises(Refused, match="all earlier releases are quarantined"):
+        world.rollback()
+    (kept,) = world.state.quarantined
+    assert "it loses orders" in kept.why

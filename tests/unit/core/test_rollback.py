@@ -8,6 +8,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.inputs import Rollback
 from tidegate_controller.core.releases import earlier_releases
 from tidegate_controller.core.requests import rollback_goal
+from tidegate_controller.core.spec import Policy
 from tidegate_controller.errors import Refused
 
 NEW = {"a/green": 100, "b/green": 100}
@@ -107,6 +108,36 @@ def test_an_old_slot_that_fails_before_the_shift_stops_an_instant_rollback() -> 
     assert world.traffic == NEW
 
 
+def test_a_rollback_goes_back_although_a_node_was_left_with_the_release_before() -> None:
+    world = World(("a", "b", "c"), policy=Policy(max_failed_nodes="1")).deployed("1")
+    world.deploy("2")
+    assert world.finish(**{"start@c": "failed"}) == "succeeded"
+    assert world.traffic == {"a/green": 100, "b/green": 100, "c/blue": 100}
+    world.rollback()
+    assert world.state.rollout.release.version == "1"
+
+
+def test_what_is_undone_since_makes_no_half_done_rollout_of_a_node_that_was_left_out() -> None:
+    world = World(("a", "b", "c"), policy=Policy(max_failed_nodes="1")).deployed("1")
+    world.deploy("2")
+    world.finish(**{"start@c": "failed"})
+    world.deploy("3")
+    assert world.finish(start="failed") == "rolled_back"
+    world.rollback()
+    assert world.state.rollout.release.version == "1"
+
+
+def test_after_a_rollout_that_stopped_half_way_back_is_the_release_before_it() -> None:
+    world = World(policy=Policy(on_failure="stop")).deployed("1", "2")
+    world.deploy("3")
+    assert world.finish(switch="failed") == "failed"
+    world.rollback()
+    assert world.state.rollout.release.version == "2"
+    assert world.finish() == "succeeded"
+    world.rollback()
+    assert world.state.rollout.release.version == "1"
+
+
 def test_a_rollback_that_would_take_traffic_from_an_absent_node_is_refused() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
@@ -163,13 +194,26 @@ def test_a_debt_is_not_paid_by_a_deploy_that_was_undone() -> None:
     assert "b" in world.owing()
 
 
-def test_a_rollback_that_was_undone_leaves_absent_nodes_no_debt() -> None:
+def test_a_rollback_that_was_undone_before_traffic_moved_leaves_absent_nodes_no_debt() -> None:
+    world = World().deployed("1", "2")
+    world.leave("b")
+    world.rollback(without_absent=True)
+    assert world.finish(preflight="failed") == "rolled_back"
+    assert world.traffic == NEW
+    assert world.state.debts == {}
+
+
+def test_a_rollback_that_was_undone_gives_absent_nodes_their_traffic_once_they_are_here() -> None:
     world = World().deployed("1", "2")
     world.leave("b")
     world.rollback(without_absent=True)
     assert world.finish(switch="failed") == "rolled_back"
-    assert world.traffic == NEW
-    assert world.state.debts == {}
+    assert world.traffic == {"a/green": 100}
+    assert world.owing() == {"b"}
+    world.come_back("b")
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert (world.traffic, world.state.debts) == (NEW, {})
 
 
 def test_both_slots_of_a_node_that_was_away_are_stopped_when_it_is_back() -> None:

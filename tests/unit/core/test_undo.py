@@ -6,7 +6,8 @@ from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Traffic
+from tidegate_controller.core.spec import Policy, Traffic
+from tidegate_controller.errors import Refused
 
 BEFORE = {"a/blue": 100, "b/blue": 100}
 FAILING = ["preflight", "prepare", "start", "shift", "switch"]
@@ -262,13 +263,32 @@ def test_an_undo_that_does_not_succeed_asks_a_person_and_goes_on_trying() -> Non
 
 
 def test_traffic_that_a_person_has_moved_back_ends_the_undo() -> None:
-    world = World().deployed("1")
-    world.deploy("2")
+    by_hand = Traffic(adapter="none")
+    world = World()
+    for version in ("1", "2"):
+        world.deploy(version, traffic=by_hand)
+        world.finish() if version == "1" else world.finish_start()
     world.fates = {"shift": "failed", "shift-back": "failed"}
     world.go(lambda: world.state.rollout.waiting is not None)
     world.reply("continue")
     assert world.ending.state == "rolled_back"
     assert world.traffic == BEFORE
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(on_failure="pause")])
+def test_nobodys_word_counts_for_a_balancer_that_says_itself_where_traffic_goes(
+    policy: Policy,
+) -> None:
+    world = World(policy=policy).deployed("1")
+    world.deploy("2")
+    world.fates = {"shift": "failed", "shift-back": "failed"}
+    world.go(lambda: world.state.rollout.waiting is not None)
+    assert world.state.rollout.waiting.answers == ("retry", "abort")
+    with pytest.raises(Refused):
+        world.reply("continue")
+    world.fates = {}
+    world.reply("retry")
+    assert world.finish() == ("succeeded" if policy.on_failure == "pause" else "rolled_back")
 
 
 def test_a_rollback_after_an_undo_that_was_given_up_goes_to_what_was_committed() -> None:

@@ -121,11 +121,14 @@ def test_where_the_others_say_nothing_either_a_person_is_asked_about_all_at_the_
     assert LOST in wait.why
 
 
-def test_where_another_has_failed_nobody_is_asked() -> None:
+def test_where_another_has_failed_a_person_may_only_give_it_up() -> None:
     world, migrations = migrating_on_every_node()
     world.answer(migrations["b"], "failed")
-    assert world.finish() == "rolled_back"
-    assert not [e for _, e in world.log if isinstance(e, ev.Waiting)]
+    wait = waiting(world)
+    assert wait is not None
+    assert wait.answers == ("abort",)
+    world.reply("abort")
+    assert world.ending.state == "rolled_back"
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["its node has just left", "mute"])

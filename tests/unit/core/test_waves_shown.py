@@ -80,7 +80,7 @@ def test_a_plan_says_wave_by_wave_what_is_done() -> None:
     state = world.state
     started = next(e for e in world.deploy("2") if isinstance(e, ev.Started))
     assert seen(world).begun
-    goal = deploy_goal(state, world.last_deploy)
+    goal = deploy_goal(state, world.last_deploy, world.now)
     plan = plan_view("shop@test", state, goal, started.plan, "id", state.spec)
     steps = {step.title: step.does for step in plan.steps}
     assert steps["Drain, wave 1"] == ["all traffic to c/blue, d/blue, e/blue, f/blue"]

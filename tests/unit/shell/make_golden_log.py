@@ -14,6 +14,8 @@ from pathlib import Path
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.cleaned import CleanedUp, Stayed, Thing
+from tidegate_controller.core.freezes import Calendar, Window
 from tidegate_controller.core.spec import (
     Health,
     Hooks,
@@ -45,6 +47,14 @@ SETTINGS = Settings(
         deadline_seconds=120.0,
     ),
     hooks=Hooks(install=False, install_seconds=60.0, migrate="every-node", migrate_seconds=90.0),
+)
+WINDOW = Window(
+    begins=1000.0,
+    ends=2000.0,
+    until="Mon 2026-11-30 08:00 UTC",
+    reason="the sale",
+    by="ada",
+    unix_until=1.8e9,
 )
 TRAFFIC = Traffic(adapter="caddy", directory="/srv/caddy/upstreams", manual="warn", lanes=8)
 SPEC = Spec(
@@ -127,12 +137,12 @@ STOP = t.Chore(
 CLEANUP = t.Chore(id="x/cleanup/b", work=t.Work(verb="cleanup", at="b"), not_before=1400.0)
 
 
-CLEANED = t.CleanedUp(
-    removed=(t.Thing(kind="release", name="sha256:" + "3" * 64, bytes=4096),),
+CLEANED = CleanedUp(
+    removed=(Thing(kind="release", name="sha256:" + "3" * 64, bytes=4096),),
     count=1,
     bytes=4096,
-    made=(t.Thing(kind="backup", name="/var/backups/shop/1.tar.gz", bytes=512),),
-    stayed=(t.Stayed(kind="release", why="held by a slot", count=2, bytes=8192),),
+    made=(Thing(kind="backup", name="/var/backups/shop/1.tar.gz", bytes=512),),
+    stayed=(Stayed(kind="release", why="held by a slot", count=2, bytes=8192),),
 )
 
 
@@ -342,6 +352,36 @@ STORY: list[tuple[str, ev.Event]] = [
             state="rolled_back",
             debts={"a": "does not have 2"},
             owed={"a": t.Owed(tries=1, not_before=1100.0, needs_return=True)},
+        ),
+    ),
+    ("till@prod", ev.CalendarRead(calendar=Calendar(windows=(WINDOW,)))),
+    ("till@prod", ev.FreezeSet(window=WINDOW, request_id="request-13")),
+    ("till@prod", ev.FreezeLifted(by="ada", reason="sold out", request_id="request-14")),
+    ("till@prod", ev.Frozen(rollout="r3", window=WINDOW)),
+    (
+        "till@prod",
+        ev.Thawed(rollout="r3", by="ada", reason="it is urgent", request_id="request-15"),
+    ),
+    (
+        "till@prod",
+        ev.Queued(
+            rollout="r4",
+            deployment=t.Queued(
+                rollout="r4",
+                release=TWO,
+                spec=SPEC,
+                request_id="request-16",
+                requested_by="ada@laptop",
+                since=1050.0,
+                message="the next one",
+                override_freeze=True,
+            ),
+        ),
+    ),
+    (
+        "till@prod",
+        ev.Unqueued(
+            rollout="r4", state="aborted", reason="given up", by="ada", request_id="request-17"
         ),
     ),
 ]

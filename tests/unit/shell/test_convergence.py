@@ -1,9 +1,13 @@
 """The engine brings nodes to what they owe once they are here, and not again and again."""
 
+import pytest
 from without_doors import Desk
 
+from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
 from tidegate_controller.core.debts import BACKOFF_SECONDS
 from tidegate_controller.core.spec import Policy
+from tidegate_controller.stream import Stream
 from tidegate_protos.v1 import agent_pb2 as pb
 
 NODES = ("a", "b", "c")
@@ -113,3 +117,22 @@ async def test_a_controller_that_starts_anew_takes_up_what_is_owed(desk: Desk) -
         await desk.agents[name].join()
     await desk.until(lambda: desk.state().debts == {} and desk.state().rollout is None)
     assert serving(desk) == {"a", "b", "c"}
+
+
+async def test_a_node_that_cannot_be_admitted_keeps_no_other_from_what_it_owes(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await three(desk)
+    for name in ("b", "c"):
+        await desk.agents[name].leave()
+    await desk.deployed("2", nodes=NODES, policy=Policy(max_failed_nodes="2"))
+    assert set(desk.state().debts) == {"b", "c"}
+    other = desk.engine.streams.setdefault("shop@staging", Stream("shop@staging"))
+    other.state = replace(other.state, settled={t.Place("b/blue"): 100})
+    await desk.agents["b"].join()
+    await desk.agents["c"].join()
+    await desk.until(lambda: set(desk.state().debts) == {"b"} and desk.state().rollout is None)
+    assert serving(desk) == {"a", "c"}
+    desk.engine.news.set()
+    await desk.until(lambda: not desk.engine.news.is_set())
+    assert caplog.text.count("b cannot converge: b already serves shop in staging") == 1

@@ -111,5 +111,6 @@ async def test_a_controller_starts_on_them_and_goes_on(tmp_path: Path) -> None:
     assert [(one.rollout, one.state) for one in told] == [
         ("r1", "succeeded"),
         ("r2", "rolled_back"),
+        ("r4", "aborted"),
     ]
     await desk.stop()

@@ -1,5 +1,6 @@
 """The log of Monday meets the fleet of Tuesday: nothing is touched until a person has decided."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -376,3 +377,16 @@ async def test_a_snapshot_holds_what_a_restored_controller_needs(desk: Desk) -> 
     assert desk.engine.former_logs == (former,)
     assert desk.state().reconciling
     check(desk.log.path)
+
+
+async def test_a_decision_to_converge_waits_until_what_was_admitted_before_stands_in_the_state(
+    desk: Desk,
+) -> None:
+    await tuesday(desk, "a")
+    await restored(desk)
+    async with desk.engine.admission:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await decided(desk, "converge")
+    assert table(desk) != []
+    assert (await decided(desk, "converge")).rollout

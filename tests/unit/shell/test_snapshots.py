@@ -3,14 +3,25 @@
 import logging
 import sqlite3
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from without_doors import SILENT, Desk
 
-from tidegate_controller import log_check, server, snapshot_keeper, snapshots
+from tidegate_controller import (
+    config_spelled,
+    history,
+    log_check,
+    server,
+    snapshot_keeper,
+    snapshots,
+    views,
+)
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.core import evolve
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
+from tidegate_controller.documents import rollouts
 from tidegate_controller.history import History
 from tidegate_controller.log import EventLog, LogError
 from tidegate_controller.operator_service import OperatorService
@@ -263,3 +274,17 @@ async def test_damage_before_it_is_for_the_check_to_find(desk: Desk) -> None:
     assert snapshot is not None
     with pytest.raises(LogError, match="event 5 .* was changed"):
         log_check.check(desk.log.path)
+
+
+@pytest.mark.parametrize("module", [evolve, history, views, rollouts, config_spelled])
+def test_code_that_made_part_of_a_snapshot_makes_it_useless_once_it_has_changed(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshots.code.__wrapped__()
+    read = Path.read_bytes
+
+    def changed(path: Path) -> bytes:
+        return read(path) + b"#" * (str(path) == module.__file__)
+
+    monkeypatch.setattr(Path, "read_bytes", changed)
+    assert snapshots.code.__wrapped__() != before

@@ -5,6 +5,7 @@ from core_values import SETTINGS, SPEC, place, release
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.cleaned import Stayed
 from tidegate_controller.core.spec import Hooks, Keep, Service
 from tidegate_controller.wire import (
     ERROR_CHARS,
@@ -128,7 +129,7 @@ def test_what_a_clean_up_has_removed_becomes_words_of_the_engine_and_is_bounded(
     assert found is not None
     assert (len(found.removed), found.count, found.bytes) == (100, 500, 3500)
     assert len(found.removed[0].name) == 500
-    assert found.stayed == (t.Stayed(kind="release", why="among the newest 5", count=2, bytes=9),)
+    assert found.stayed == (Stayed(kind="release", why="among the newest 5", count=2, bytes=9),)
     assert to_result(pb.Finished(command_id="x"), "10.0.0.1").cleaned is None
 
 

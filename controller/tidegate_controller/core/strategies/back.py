@@ -14,7 +14,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run, place_of
 from tidegate_controller.core.floor import needed, waves_in
 from tidegate_controller.core.strategies import parts
-from tidegate_controller.core.strategies.rolling import ALONE, FLOOR, without_nodes
+from tidegate_controller.core.strategies.rolling import without_nodes
 
 RETRY_SECONDS = 1.0
 
@@ -66,8 +66,8 @@ def _given_up(state: t.State, now: float) -> set[str]:
 
 
 def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, ...]:
-    """Who serves with the old release stays, and nodes that nobody can ask stay as they are where
-    the floor needs them."""
+    """Who serves with the old release stays, and nodes of the new one stay as they are where the
+    floor needs them, since of the old release too few can be had back."""
     stopped = [p for p, share in rollout.before.items() if share and p in rollout.halted]
     given_up = _given_up(state, now)
     known = {release.revision for release in (*state.committed, *state.undone)}
@@ -82,8 +82,8 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         if place not in stopped and (place.node not in state.away or state.settled.get(place))
     }
     later = _kept_for_now(state) if to_start else {}
-    unasked = needed(state, {**old, **later}, _new(state))  # nobody can ask how they are
-    weights = {**old, **later, **unasked}
+    lent = needed(state, {**old, **later}, _new(state))  # to the floor, also in the end
+    weights = {**old, **later, **lent}
     if not weights:  # whatever is left serves until the first is back
         weights = dict(parts.reachable(state, state.settled))
     plan = []
@@ -95,7 +95,7 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         drained = without_nodes(weights, nodes)
         back = {**drained, **{place: rollout.before[place] for place in places}}
         if number == len(waves):  # what the rollout has added to them takes no traffic any more
-            back = {p: s for p, s in back.items() if p in rollout.before or p in unasked}
+            back = {p: s for p, s in back.items() if p in rollout.before or p in lent}
         plan += parts.in_wave(number, _wave(state, rollout, places, (weights, drained, back)))
         weights = back
     return tuple(plan)
@@ -135,7 +135,7 @@ def _wave(
     plan = []
     if drained != weights:
         step = _move("drain-back", "Drain back", drained, rollout)
-        plan.append(replace(step, guards=(FLOOR,)))
+        plan.append(replace(step, guards=(parts.FLOOR,)))
     others = [place.other for place in places if place.other in state.places]
     running = [place for place in others if may_run(state, place)]
     if running:
@@ -161,7 +161,7 @@ def _start(state: t.State, rollout: t.Rollout, places: Sequence[t.Place]) -> t.S
             )
             for place in places
         ),
-        guards=(t.Guard(kind="no_traffic"), ALONE),
+        guards=(t.Guard(kind="no_traffic"), parts.ALONE),
         deadline_seconds=max(
             each.health.deadline_seconds
             + 2 * (each.service.stop_grace_seconds + parts.ANSWER_SECONDS)

@@ -28,7 +28,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     plan = parts.opening(state, goal, fresh, dict.fromkeys(every, parts.FULL))
     weights = dict(parts.reachable(state, state.settled))
     so_far: list[t.Place] = []
-    begun = False
+    begun = bool(done)  # they have the release, so what is done once for it has been
     for number, nodes in enumerate(waves, 1):
         places = [targets[node] for node in nodes]
         mine = [place for place in places if place in fresh]

@@ -21,8 +21,10 @@ class Wave(Struct, frozen=True, kw_only=True):
 
 
 def between(goal: t.Goal, wave: Wave, *, last: bool) -> list[t.Step]:
-    """Steps after the wave; none for a rollback, or where nothing is to be waited for."""
-    if goal.kind == "rollback" or not goal.spec.pace.soak_seconds:
+    """Steps after the wave; none for a rollback. Where nothing is waited for, the checks alone."""
+    if goal.kind == "rollback":
+        return []
+    if not goal.spec.pace.soak_seconds:
         return check_steps(goal)
     return [
         _soak(goal),

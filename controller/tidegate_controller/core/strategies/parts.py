@@ -12,6 +12,8 @@ ROUTE_SECONDS = 30.0
 SWITCH_SECONDS = 60.0
 ANSWER_SECONDS = 15.0  # an agent keeps its own deadline; this long we wait for it to say so
 FULL = 100
+FLOOR = t.Guard(kind="floor")
+ALONE = t.Guard(kind="alone")
 
 
 def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:

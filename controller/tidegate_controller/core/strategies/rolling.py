@@ -11,16 +11,13 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import may_run
-from tidegate_controller.core.floor import may_serve, missing, room_in, waves_in, zones_of
+from tidegate_controller.core.facts import may_run, may_serve
+from tidegate_controller.core.floor import missing, room_in, waves_in, zones_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
 from tidegate_controller.core.strategies.gates import Wave, between
 from tidegate_controller.errors import Refused
-
-FLOOR = t.Guard(kind="floor")
-ALONE = t.Guard(kind="alone")
 
 
 def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
@@ -36,7 +33,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     plan = parts.opening(state, goal, fresh, parts.whole(state, goal, every))
     weights = dict(parts.reachable(state, state.settled))
     so_far: list[t.Place] = []
-    begun = False
+    begun = len(rest) < len(targets)  # they have the release, so what is done once for it has been
     for number, nodes in enumerate(waves, 1):
         places = tuple(targets[node] for node in nodes)
         mine = [place for place in places if place in fresh]
@@ -81,7 +78,7 @@ def in_place(
     plan = []
     if before != after:
         drain = parts.route_step("drain", "Drain", after, spec)
-        plan.append(replace(drain, guards=(FLOOR,)))
+        plan.append(replace(drain, guards=(parts.FLOOR,)))
     running = [place for place in others if place in before or _runs(state, place)]
     if running:
         plan.append(parts.stop(state, spec, running))
@@ -105,7 +102,7 @@ def _before(goal: t.Goal, places: list[t.Place], *, begun: bool) -> list[t.Step]
 
 def _start(state: t.State, goal: t.Goal, places: list[t.Place]) -> t.Step:
     step = parts.start(state, goal, places)
-    return replace(step, guards=(*step.guards, ALONE))
+    return replace(step, guards=(*step.guards, parts.ALONE))
 
 
 def _rehearsal(

@@ -1,0 +1,46 @@
+"""Why nothing can be begun in a stream at the moment. Called by `requests`."""
+
+from tidegate_controller.core import types as t
+from tidegate_controller.errors import Refused
+
+
+def refuse_if_busy(state: t.State) -> None:
+    """Raises `Refused`, with what may be done about it."""
+    if state.reconciling:
+        app, _, environment = state.stream.partition("@")
+        raise Refused(
+            f"the log was restored from a backup, and nobody has decided yet what counts for {app} "
+            f"in {environment}: what it says, or what runs",
+            f"see what differs: tidegate controller reconcile; then say it: tidegate controller "
+            f"reconcile {app} -e {environment} --adopt, or --converge",
+        )
+    if (rollout := state.rollout) and (pause := rollout.paused):
+        reason = f": {pause.reason}" if pause.reason else ""
+        raise Refused(
+            f"rollout {rollout.id} to version {rollout.release.version} is paused by {pause.by}"
+            f"{reason}; one at a time for an app and environment",
+            f"go on with it: tidegate rollout resume {rollout.id}; or give it up: tidegate "
+            f"rollout abort {rollout.id}",
+        )
+    if rollout and (wait := rollout.waiting):
+        answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
+        raise Refused(
+            f"rollout {rollout.id} to version {rollout.release.version} waits for a person: "
+            f"{wait.why}; one at a time for an app and environment",
+            f"look at it: tidegate rollout show {rollout.id}; then answer it, with one of: "
+            f"{', '.join(answers)}",
+        )
+    if rollout and (window := rollout.frozen):
+        raise Refused(
+            f"rollout {rollout.id} to version {rollout.release.version} waits for the end of the "
+            f"{window.named}; one at a time for an app and environment",
+            f"give it up: tidegate rollout abort {rollout.id}; or have it go on in spite of that: "
+            f"tidegate rollout promote {rollout.id} -m REASON",
+        )
+    if rollout:
+        doing = "being undone" if rollout.undoing else "running"
+        raise Refused(
+            f"rollout {rollout.id} to version {rollout.release.version} is {doing}; "
+            "one at a time for an app and environment",
+            f"follow it: tidegate rollout show {rollout.id} --watch; or deploy after it: --queue",
+        )

@@ -1,0 +1,36 @@
+"""Deployments that wait for their turn, as people read them, from the events. Used by `history`."""
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.documents import RolloutSummary, RolloutView
+from tidegate_controller.log import Record
+from tidegate_controller.views import release_view
+from tidegate_controller.wire import split_stream
+
+
+def queued_view(record: Record, event: ev.Queued) -> RolloutView:
+    """One that has not begun. `started_at`: when it was asked for."""
+    asked = event.deployment
+    app, environment = split_stream(record.stream)
+    return RolloutView(
+        rollout=event.rollout,
+        app=app,
+        environment=environment,
+        strategy=asked.spec.strategy,
+        kind="deploy",
+        state="queued",
+        reason="",
+        waiting_for=None,
+        release=release_view(asked.release),
+        previous=None,
+        steps=[],
+        requested_by=asked.requested_by,
+        message=asked.message,
+        commit=asked.commit,
+        started_at=record.at,
+        ended_at=None,
+    )
+
+
+def not_begun(view: RolloutSummary, state: str, reason: str, at: str) -> None:
+    """It will not begin any more."""
+    view.state, view.reason, view.ended_at = state, reason, at
