@@ -19,6 +19,7 @@ from tidegate_controller.stream import Stream
 
 log = logging.getLogger(__name__)
 
+LEAST_SECONDS = 0.01  # to wait: a loop's clock may not tell less from no time at all
 AGAIN_SECONDS = 30.0  # until a converge that could not be begun is tried again
 
 
@@ -57,7 +58,7 @@ class Convergence:
         here = {node: self._engine.fleet.sessions[node] for node in times}
         due = sorted(node for node, at in times.items() if at <= now)
         if not due:
-            return min(times.values()) - now if times else None
+            return max(LEAST_SECONDS, min(times.values()) - now) if times else None
         async with self._engine.admission:
             nodes = self._admitted(stream, due)
             if not nodes:

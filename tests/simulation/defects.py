@@ -20,7 +20,7 @@ from tidegate_agent.journal import Journal
 from tidegate_agent.service import Service
 from tidegate_controller import effects, engine
 from tidegate_controller.clock import EngineClock, wall_now
-from tidegate_controller.core import decide, draft, evolve, guards, requests, works
+from tidegate_controller.core import decide, draft, evolve, guards, reports, requests, steps, works
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -80,20 +80,20 @@ def late_results(patch: Patch) -> None:
 
 def restless(patch: Patch) -> None:
     """What a person is asked about is done again meanwhile."""
-    usual = decide.to_issue
+    usual = steps.to_issue
 
     def again(rollout: Any, step: Any) -> list[int]:
         if rollout.waiting is not None and not rollout.open:
             return list(range(len(step.works)))
         return usual(rollout, step)
 
-    patch.setattr(decide, "to_issue", again)
+    patch.setattr(steps, "to_issue", again)
 
 
 def hasty(patch: Patch) -> None:
     """Deadlines count as passed three seconds before."""
-    usual = decide.deadline_of
-    patch.setattr(decide, "deadline_of", lambda state, action: usual(state, action) - 3.0)
+    usual = reports.deadline_of
+    patch.setattr(reports, "deadline_of", lambda state, action: usual(state, action) - 3.0)
     due = engine.next_deadline
 
     def early(state: Any) -> float | None:

@@ -42,6 +42,7 @@ class Past:
     continued: bool = False  # a person has said that it goes on all the same
     barred: set[tuple[str, str]] = field(default_factory=set)  # (digest, config or "" for any)
     lock: str = ""  # who holds it
+    replaced: set[str] = field(default_factory=set)  # nodes that lost their disk since they had it
     asked: set[str] = field(default_factory=set)  # request ids of rollouts
     endings: list[str] = field(default_factory=list)
     proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
@@ -153,6 +154,7 @@ class Judge:
                 past.continued |= event.answer == "continue"
         elif isinstance(event, ev.Committed) and past.release is not None:
             past.committed.append(past.release)
+            past.replaced.difference_update(past.started.nodes if past.started else ())
             past.bar(event)
         elif isinstance(event, ev.Ended):
             past.rollout, past.release, past.waiting = "", None, False
@@ -169,6 +171,8 @@ class Judge:
             past.paused = False
         elif isinstance(event, ev.Aborted):
             past.given_up, past.paused = True, False
+        elif isinstance(event, ev.Observed) and event.known.healthy:
+            past.proven.add(event.place)
         elif isinstance(event, ev.NodeDropped):
             past.dropped.add(event.node)
         elif isinstance(event, ev.Quarantined):
@@ -181,6 +185,7 @@ class Judge:
             past.lock = ""
         elif isinstance(event, ev.JournalReplaced):
             past.forget(event.node)
+            past.replaced.add(event.node)
         elif isinstance(event, ev.NodeForgotten):
             past.forget(event.node)  # if it comes back, nobody knows with what
             past.open = {k: a for k, a in past.open.items() if a.work.at != event.node}
@@ -192,8 +197,6 @@ class Judge:
         self.issued[action.id] = (stream, action)
         past.open[action.id] = action
         past.fence = action.fence
-        if action.work.verb in ("start", "stop") and action.work.place is not None:
-            past.proven.discard(action.work.place)
 
     def _ended(self, past: Past, event: ev.ActionEnded) -> None:
         action = past.open.pop(event.action, None)
@@ -238,7 +241,8 @@ class Judge:
             stream, action = self.issued[name]
             key = (machine.name, stream)
             self.acted[key] = max(self.acted.get(key, (0, 0)), action.fence)
-            if kind == "start":
+            if kind == "start" and action.work.place is not None:
+                self.past(stream).proven.discard(action.work.place)
                 invariants.one_release_runs_in_place(self, machine, stream, what)
             if kind == "script" and what.startswith("migrate"):
                 invariants.a_migration_runs_once(self, machine, name)
@@ -266,8 +270,9 @@ class Judge:
         right."""
         if self.world.tracing:
             self.world.tell(f"{stream:12s} traffic goes to {after}")
-        if not self.by_hand:
-            invariants.every_move_was_logged_first(self, stream, after)
+        if self.by_hand:
+            return
+        invariants.every_move_was_logged_first(self, stream, after)
         invariants.no_request_fails(self, stream, after)
         if not late:
             invariants.no_traffic_to_what_did_not_pass(self, stream, before, after)

@@ -24,3 +24,9 @@ SOON = (
 def test_a_planted_defect_is_noticed(defect: Defect) -> None:
     seeds, by = seeds_until_caught(defect, SEEDS_MAX)
     assert seeds > 0, by
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda d: d.plant.__name__)
+def test_a_defect_can_be_planted(defect: Defect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it changes is still where it was."""
+    defect.plant(monkeypatch)

@@ -29,6 +29,7 @@ from tidegate_controller.core.node_changes import (
     take_back_node,
 )
 from tidegate_controller.core.outcomes import apply_outcome
+from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.restored import after_decision, after_restore
 from tidegate_controller.core.settling import REWRITE, after_rewrite
 
@@ -151,7 +152,9 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
         state = after_rewrite(state, action.work, ok, clock)
     if action.id in state.chores_open:
         key = str(action.work.place or "")  # a node that could not be cleaned up owes nothing
-        debts = without(state.debts, key)
+        debts = state.debts
+        if action.work.verb == "stop" or not _serves_another(state, key):
+            debts = without(debts, key)
         if key and event.outcome not in ("ok", "cancelled"):
             debts = put(debts, key, f"{action.work.verb} {key}: {event.error}")
         over = event.outcome != "expired"  # else it is owed, and asked for again
@@ -174,6 +177,14 @@ def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
         open=without(state.rollout.open, action.id),
         done=put(state.rollout.done, action.index, done),
     )
+
+
+def _serves_another(state: t.State, key: str) -> bool:
+    """Whether the place has traffic with another release than the active one: that stays owed,
+    whatever else was owed there."""
+    place, active = t.Place(key), active_release(state)
+    other = active is not None and place_of(state, place).revision != active.revision
+    return bool(state.settled.get(place)) and other
 
 
 @_evolve.register

@@ -47,6 +47,8 @@ def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
         work = work_now(state, step, index)
         if done.outcome == "ok" or work is None or left_out:
             continue
+        if left_out:  # it goes on without these: of what else has failed nobody has said anything
+            continue
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":
             settled = replace(done, outcome="ok")

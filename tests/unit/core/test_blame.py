@@ -190,6 +190,18 @@ def test_with_continue_the_rollout_goes_on_without_what_has_failed() -> None:
     assert world.owing() == {"a"}
 
 
+def test_continue_says_nothing_of_a_node_that_failed_after_the_question() -> None:
+    """Seed 142 of the simulation: its failed start counted as done, and it was to get traffic."""
+    world = World("abc", policy=PAUSE).deployed("1")
+    world.deploy("2")
+    by_node = {action.work.at: action for action in world.until("start")}
+    world.answer(by_node["a"], "failed")
+    assert set(until_asked(world).nodes) == {"a"}
+    world.answer(by_node["b"], "failed")
+    world.reply("continue")
+    assert set(until_asked(world).nodes) == {"b"}
+
+
 def test_continue_is_not_offered_where_nothing_would_be_left() -> None:
     world = deploying(PAUSE)
     assert until_asked(world, start="failed").answers == ("continue", "retry", "abort")

@@ -326,6 +326,29 @@ def test_what_is_not_as_it_should_be_is_owed_where_nothing_was_undone(step: str)
     assert world.owing() == set()
 
 
+def test_a_node_that_was_drained_and_no_more_is_owed_where_nothing_was_undone() -> None:
+    """Seed 44 of the simulation."""
+    world = World("ab", strategy="rolling").deployed("1")
+    world.deploy("2")
+    world.until("stop-1")
+    world.abort(undo=False)
+    assert world.traffic == {"b/blue": 100}
+    assert world.owing() == {"a"}
+
+
+def test_what_serves_half_done_is_owed_still_after_another_rollout_was_undone() -> None:
+    """Seed 503 of the simulation: to mend `current` was taken for all that was owed there."""
+    world = at("soak")
+    world.abort(undo=False)
+    world.deploy("3")
+    world.until("soak")
+    world.abort()
+    assert world.finish() == "rolled_back"
+    world.rest()
+    assert world.traffic == {"a/green": 100, "b/green": 100}
+    assert world.owing() == {"a", "b"}
+
+
 def test_an_undo_that_asks_a_person_is_given_up_by_an_abort() -> None:
     world = at("soak")
     world.abort()
