@@ -136,8 +136,9 @@ class Effects:
 
 
 async def _refuse_unknown_traffic(balancer: Traffic, state: t.State) -> None:
-    """Where this log has never moved traffic, it does not take it from somebody else."""
-    if state.settled:
+    """Where this log has never moved traffic, it does not take it from somebody else. A move in
+    doubt may have been done, also to a place whose disk was replaced since."""
+    if state.settled or state.weights is None or state.unsettled:
         return
     says = await balancer.state() or {}
     ours = {known.address for known in state.places.values()}
