@@ -206,9 +206,9 @@ class Stage:
     def assert_agreement(self, version: str) -> None:
         """Log, machines and balancer say the same: this version, in one slot of each node, or of
         each of the group that serves."""
+        self.wait_for(lambda status: status.rollout is None)  # one that pays what a node owes, too
         status = self.status()
         assert status.version == version
-        assert status.rollout is None
         addresses = set()
         serving = [node for node in status.nodes if node.active_slot or not self.spec.slots]
         assert len(serving) >= len(status.nodes) / 2

@@ -172,7 +172,10 @@ def test_what_systemd_restarts_itself_is_gone_on_with(land: Land) -> None:
     assert land.show(unit, "NRestarts") == "1", "and the agent did not start it once more"
     until(lambda: land.status().slots[slot].healthy is True, "it is healthy again")
     said = land.said_by_the_agent()
-    assert f"slot {slot} is unhealthy: was killed by SIGKILL; its manager starts it again" in said
+    assert (
+        f"slot {slot} of hello is unhealthy: was killed by SIGKILL; its manager starts it again"
+        in said
+    )
     assert land.answers() == served
 
 

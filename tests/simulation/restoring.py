@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 
 import operators
-from stage import Stage
+from playing import Stage
 
 from tidegate_controller import reconciliation
 from tidegate_controller.artifacts import ArtifactStore

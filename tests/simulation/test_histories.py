@@ -3,8 +3,8 @@ they happen all invariants are looked at as well. `docs/histories.md` lists them
 """
 
 import pytest
+from playing import Stage, on_stage
 from restoring import Monday, decide
-from stage import Stage, on_stage
 from world import HEALTH, Violated
 
 from tidegate_controller.core.changes import replace

@@ -5,7 +5,7 @@ whole fleet in virtual time, as its operators would have wanted it. `docs/histor
 import asyncio
 
 import pytest
-from stage import Stage, on_stage
+from playing import Stage, on_stage
 
 from tidegate_controller.core.spec import Keep, Policy, Waves
 from tidegate_controller.errors import Refused

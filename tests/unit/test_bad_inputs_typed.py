@@ -98,6 +98,8 @@ NAMES = {
     "explain rollout_id": ["explain", "BAD"],
     "log rollout_id": ["log", "--rollout", "BAD"],
     "release list app": ["release", "list", "BAD"],
+    "freeze app": ["freeze", "BAD", "--for", "1h", "-m", "why"],
+    "freeze environment": ["freeze", "shop", "-e", "BAD", "--for", "1h", "-m", "why"],
     "lock app": ["lock", "BAD"],
     "lock environment": ["lock", "shop", "-e", "BAD"],
     "unlock app": ["unlock", "BAD"],

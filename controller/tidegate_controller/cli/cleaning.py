@@ -58,11 +58,12 @@ GOOD = ("ok", "owed", "removed", "cancelled")
 def cleanup(
     client: Client, app: str | None, environment: str | None, detach: bool, as_json: bool
 ) -> int:
-    """Remove from the nodes what need not be kept: of an app, or of all.
+    """Remove from the nodes what need not be kept.
 
-    That is done after each rollout anyway, by what [retention] says in tidegate.toml. What serves,
-    and the release to go back to, always stay. It waits for ten minutes at most, and says for each
-    node what went and what stays; a node that is away does so when it is back.
+    Of an app, or of all. That is done after each rollout anyway, by what [retention] says in
+    tidegate.toml. What serves, and the release to go back to, always stay. It waits for ten minutes
+    at most, and says for each node what went and what stays; a node that is away does so when it is
+    back.
 
     \b
     Example:
