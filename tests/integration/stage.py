@@ -206,7 +206,7 @@ class Stage:
     def assert_agreement(self, version: str) -> None:
         """Log, machines and balancer say the same: this version, in one slot of each node, or of
         each of the group that serves."""
-        self.wait_for(lambda status: status.rollout is None)  # one that pays what a node owes, too
+        self.wait_for(lambda status: status.rollout is None and not status.unfinished)  # debts, too
         status = self.status()
         assert status.version == version
         addresses = set()
