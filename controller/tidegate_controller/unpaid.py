@@ -4,8 +4,8 @@ Called by `owes` for those who look, and by `reminders` for those who do not.
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.debts import NODES_TOLD, debtors
-from tidegate_controller.core.listed import first_few
+from tidegate_controller.core.debts import debtors
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import active_release, quarantine_of
 from tidegate_controller.wire import split_stream
 

@@ -13,14 +13,13 @@ from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.freezes import covering
-from tidegate_controller.core.listed import first_few
+from tidegate_controller.core.freezing import freeze_at
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import active_release, quarantine_of
 
 TRIES_BY_ITSELF = 3  # for what is not the release's fault; then the node has to come back first
 BACKOFF_SECONDS = 60.0  # before another try, doubled each time
 BACKOFF_SECONDS_MAX = 3600.0
-NODES_TOLD = 10  # with what they owe, in the message of a converge
 TRAFFIC_UNKNOWN = "nobody knows where traffic goes; the next deploy or rollback settles that first"
 
 
@@ -190,7 +189,7 @@ def converge_goal(state: t.State, request: i.Converge, now: float) -> t.Goal | N
     nodes = tuple(n for n in request.nodes if n in connected and _is_due(state, n, now))
     if not nodes or not may_converge(state) or state.spec is None:
         return None
-    if covering((*state.calendar.windows, state.freeze), now):
+    if freeze_at(state, now):
         return None
     release = state.committed[-1]
     spec = replace(state.spec, settings=release.settings)

@@ -7,6 +7,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, remembered, replace
 from tidegate_controller.core.freezes import Calendar
+from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.works import breach_without, work_now
 
@@ -40,14 +41,12 @@ def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
     if event.answer != "abort":
         state = _waiting_anew(state, clock)
     step = rollout.plan[rollout.cursor]
-    kept_back = len(rollout.done) < len(step.works) and t.Guard(kind="floor") in step.guards
+    kept_back = len(rollout.done) < len(step.works) and FLOOR in step.guards
     if too_few or (event.answer == "continue" and kept_back):
         state = in_rollout(state, below_floor=True)
-    for index, done in rollout.done.items():
+    for index, done in () if left_out else rollout.done.items():
         work = work_now(state, step, index)
-        if done.outcome == "ok" or work is None or left_out:
-            continue
-        if left_out:  # it goes on without these: of what else has failed nobody has said anything
+        if done.outcome == "ok" or work is None:
             continue
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":

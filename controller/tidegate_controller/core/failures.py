@@ -9,11 +9,10 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
-from tidegate_controller.core.listed import first_few
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.shares import at_most
 from tidegate_controller.core.spec import Policy
 from tidegate_controller.core.steps import (
-    NODES_TOLD,
     bad_works,
     is_late,
     is_seen,
@@ -29,6 +28,7 @@ from tidegate_controller.core.works import (
     is_kept,
     is_stranded_without,
     is_void,
+    moving,
     weights_without,
 )
 
@@ -164,14 +164,7 @@ def _reroute(state: t.State, step: t.Step, found: set[str]) -> t.Work | None:
     weights = weights_without(state, found)
     if weights == state.weights:
         return None  # the floor needs them where they are
-    traffic = rollout.spec.traffic
-    return t.Work(
-        verb="route",
-        at=t.CONTROLLER,
-        weights=weights,
-        traffic=traffic,
-        on_unknown="ask" if traffic.adapter == "none" else "observe",
-    )
+    return moving(weights, rollout.spec.traffic)
 
 
 def blame_of(draft: Draft, step: t.Step, found: Culprits) -> t.Blame:

@@ -17,11 +17,10 @@ from tidegate_controller.core.freezes import (
     are_alike,
     covering,
 )
+from tidegate_controller.core.guards import FLOOR, UNFROZEN
 from tidegate_controller.core.steps import to_issue
 from tidegate_controller.errors import Refused
 
-UNFROZEN = t.Guard(kind="unfrozen")
-FLOOR = t.Guard(kind="floor")
 HELD_UP: tuple[t.Verb, ...] = ("task", "start", "route", "stop")
 
 

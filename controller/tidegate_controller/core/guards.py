@@ -6,6 +6,10 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining, may_run, place_of
 from tidegate_controller.core.floor import breach
 
+FLOOR = t.Guard(kind="floor")
+ALONE = t.Guard(kind="alone")
+UNFROZEN = t.Guard(kind="unfrozen")
+
 NOW = 0.0  # a guard that holds: it has held since ever
 NEVER = float("inf")  # a guard that no passing of time alone will satisfy
 

@@ -5,6 +5,8 @@ What is said of a thousand nodes goes into the log, and to everybody who looks o
 
 from collections.abc import Iterable
 
+NODES_TOLD = 10
+
 
 def first_few(texts: Iterable[str], most: int, between: str = ", ") -> str:
     """At most so many of them, such as "a, b and 7 more"."""

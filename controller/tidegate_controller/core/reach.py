@@ -7,10 +7,8 @@ narrowed by mistake looks like any other. Called by `requests` and `plan_view`.
 from collections.abc import Collection
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.listed import first_few
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.strategies.groups import group_notes
-
-NODES_NAMED = 10
 
 
 def reach_notes(state: t.State, goal: t.Goal, told: Collection[str] = ()) -> tuple[str, ...]:
@@ -39,4 +37,4 @@ def _stood_on(state: t.State, release: t.Release) -> tuple[str, ...]:
 
 
 def _listed(nodes: list[str]) -> str:
-    return first_few(nodes, NODES_NAMED)
+    return first_few(nodes, NODES_TOLD)

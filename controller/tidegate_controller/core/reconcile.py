@@ -16,10 +16,10 @@ from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.requests import on_rollback
 from tidegate_controller.core.spec import Struct
+from tidegate_controller.core.strategies.parts import FULL
 from tidegate_controller.errors import Refused
 
 EMPTY = i.SlotReport(known=t.Known(running=False, healthy=False), current=False)
-FULL = 100
 
 
 class Difference(Struct, frozen=True, kw_only=True):

@@ -11,14 +11,13 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, place_of, scripts_at_work
 from tidegate_controller.core.floor import breach
-from tidegate_controller.core.guards import opens_at
-from tidegate_controller.core.listed import first_few
+from tidegate_controller.core.guards import FLOOR, opens_at
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.works import is_void, work_now
 
 RETRY_SECONDS_MAX = 30.0
 ERRORS_TOLD = 3  # of those that are alike, as of a release that fails everywhere
-NODES_TOLD = 10
 
 
 def to_issue(rollout: t.Rollout, step: t.Step) -> list[int]:
@@ -328,7 +327,7 @@ def _may_come(draft: Draft, step: t.Step, index: int) -> bool:
 
 def kept_back(state: t.State, step: t.Step) -> str:
     """Why a move that is to keep the floor has not begun."""
-    if t.Guard(kind="floor") not in step.guards:
+    if FLOOR not in step.guards:
         return ""
     due = [index for index in range(len(step.works)) if not _is_done(state, index)]
     moves = [work.weights or {} for index in due if (work := work_now(state, step, index))]

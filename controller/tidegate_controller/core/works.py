@@ -11,6 +11,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.floor import breach, needed
+from tidegate_controller.core.spec import Traffic
 
 
 def work_now(state: t.State, step: t.Step, index: int) -> t.Work | None:
@@ -23,6 +24,18 @@ def work_now(state: t.State, step: t.Step, index: int) -> t.Work | None:
     if rollout.undoing or work.at not in rollout.dropped:
         return work
     return _elsewhere(rollout, step, work) if is_for_all(rollout, work) else None
+
+
+def moving(weights: t.Weights, traffic: Traffic, *, prove: bool = False) -> t.Work:
+    """A move of traffic to just these weights. `prove`: only to places that have passed."""
+    return t.Work(
+        verb="route",
+        at=t.CONTROLLER,
+        weights=weights,
+        traffic=traffic,
+        prove=prove,
+        on_unknown="ask" if traffic.adapter == "none" else "observe",
+    )
 
 
 def is_void(rollout: t.Rollout, step: t.Step, index: int) -> bool:

@@ -13,6 +13,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run, place_of
 from tidegate_controller.core.floor import needed, waves_in
+from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.strategies import parts
 from tidegate_controller.core.strategies.rolling import without_nodes
 
@@ -135,7 +136,7 @@ def _wave(
     plan = []
     if drained != weights:
         step = _move("drain-back", "Drain back", drained, rollout)
-        plan.append(replace(step, guards=(parts.FLOOR,)))
+        plan.append(replace(step, guards=(FLOOR,)))
     others = [place.other for place in places if place.other in state.places]
     running = [place for place in others if may_run(state, place)]
     if running:
@@ -161,7 +162,7 @@ def _start(state: t.State, rollout: t.Rollout, places: Sequence[t.Place]) -> t.S
             )
             for place in places
         ),
-        guards=(t.Guard(kind="no_traffic"), parts.ALONE),
+        guards=(t.Guard(kind="no_traffic"), ALONE),
         deadline_seconds=max(
             each.health.deadline_seconds
             + 2 * (each.service.stop_grace_seconds + parts.ANSWER_SECONDS)

@@ -6,14 +6,13 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.works import moving
 
 QUERY_SECONDS = 30.0
 ROUTE_SECONDS = 30.0
 SWITCH_SECONDS = 60.0
 ANSWER_SECONDS = 15.0  # an agent keeps its own deadline; this long we wait for it to say so
 FULL = 100
-FLOOR = t.Guard(kind="floor")
-ALONE = t.Guard(kind="alone")
 
 
 def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:
@@ -125,18 +124,10 @@ def route_step(
     step_id: str, name: str, weights: t.Weights, spec: Spec, *, prove: bool = False
 ) -> t.Step:
     """A step that moves traffic to just these weights. `prove`: only to places that have passed."""
-    work = t.Work(
-        verb="route",
-        at=t.CONTROLLER,
-        weights=weights,
-        traffic=spec.traffic,
-        prove=prove,
-        on_unknown="ask" if spec.traffic.adapter == "none" else "observe",
-    )
     return t.Step(
         id=step_id,
         name=name,
-        works=(work,),
+        works=(moving(weights, spec.traffic, prove=prove),),
         guards=(t.Guard(kind="proven"),) if prove else (),
         deadline_seconds=ROUTE_SECONDS + spec.pace.away_seconds + spec.traffic.work_seconds,
     )

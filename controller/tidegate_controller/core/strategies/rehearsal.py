@@ -7,6 +7,7 @@ between. Where either does not come up, the rollout is undone while only a few n
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_serve, place_of
+from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.strategies import parts
 
 
@@ -32,7 +33,7 @@ def in_place(state: t.State, goal: t.Goal, place: t.Place, weights: t.Weights) -
         served = _with_old(place, weights) if starts == old else weights
         drain = _move(word, "drain", goal, drained)
         plan += [
-            replace(drain, guards=(parts.FLOOR,)),
+            replace(drain, guards=(FLOOR,)),
             _named(word, "stop", parts.stop(state, spec, [stops])),
             _named(word, "start", _start(state, goal, starts)),
             _move(word, "admit", goal, served),
@@ -64,4 +65,4 @@ def _start(state: t.State, goal: t.Goal, place: t.Place) -> t.Step:
     if state.settled.get(place) and before is not None:
         release = known.get(before, goal.release)
     step = parts.start(state, replace(goal, release=release), [place])
-    return replace(step, guards=(*step.guards, parts.ALONE))
+    return replace(step, guards=(*step.guards, ALONE))

@@ -13,6 +13,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run, may_serve
 from tidegate_controller.core.floor import missing, room_in, waves_in, zones_of
+from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
@@ -78,7 +79,7 @@ def in_place(
     plan = []
     if before != after:
         drain = parts.route_step("drain", "Drain", after, spec)
-        plan.append(replace(drain, guards=(parts.FLOOR,)))
+        plan.append(replace(drain, guards=(FLOOR,)))
     running = [place for place in others if place in before or _runs(state, place)]
     if running:
         plan.append(parts.stop(state, spec, running))
@@ -102,7 +103,7 @@ def _before(goal: t.Goal, places: list[t.Place], *, begun: bool) -> list[t.Step]
 
 def _start(state: t.State, goal: t.Goal, places: list[t.Place]) -> t.Step:
     step = parts.start(state, goal, places)
-    return replace(step, guards=(*step.guards, parts.ALONE))
+    return replace(step, guards=(*step.guards, ALONE))
 
 
 def _rehearsal(
