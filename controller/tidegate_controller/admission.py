@@ -7,11 +7,11 @@ that no two environments share a node or a balancer's lanes. Called by `operator
 import asyncio
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.engine import RECONNECT_GRACE_SECONDS, Engine
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.traffic import balancer_of
-from tidegate_controller.wire import split_stream
 
 POLL_SECONDS = 0.2
 REGISTER_SECONDS = 2.0  # after a start, for agents that never were here before

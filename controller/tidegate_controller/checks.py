@@ -13,10 +13,10 @@ import aiohttp
 
 from tidegate_controller import leashed
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.spec import Check
 from tidegate_controller.errors import AskPerson, CheckFailed
 from tidegate_controller.proof import beginning
-from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import status_range
 
 PASS, FAIL = 0, 1  # exit codes of a program; any other is no verdict

@@ -9,6 +9,7 @@ import asyncio
 from tidegate_controller.calendars import said
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.freezes import Window
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.inputs import (
@@ -28,7 +29,6 @@ from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.history import find_rollout
 from tidegate_controller.log import encode, read_stream
-from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.log import Record
-from tidegate_controller.wire import split_stream
 from tidegate_protos.logs import Fields
 
 log = logging.getLogger(__name__)

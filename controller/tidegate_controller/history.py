@@ -11,6 +11,7 @@ import msgspec
 from tidegate_controller.config_spelled import differences
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.documents import (
     ApprovalView,
     NodeStepView,
@@ -22,7 +23,6 @@ from tidegate_controller.log import Record, encode, read_log, read_stream
 from tidegate_controller.node_history import NodeHistory, NodesPast
 from tidegate_controller.queue_history import not_begun, queued_view
 from tidegate_controller.views import release_view, waiting_state
-from tidegate_controller.wire import split_stream
 
 PAUSED_ANSWERS = ("resume", "abort")  # what can be said to a rollout that somebody has paused
 FROZEN_ANSWERS = ("promote", "abort")  # and to one that waits for the end of a freeze

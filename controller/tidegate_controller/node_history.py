@@ -10,9 +10,9 @@ import msgspec
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.documents import NodeChange
 from tidegate_controller.log import Record
-from tidegate_controller.wire import split_stream
 
 CHANGES_KEPT = 50  # of a node
 RELEASES_KEPT = 100  # whose versions a stream remembers

@@ -7,8 +7,8 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.debts import debtors
 from tidegate_controller.core.facts import astray, strays
+from tidegate_controller.core.unpaid import why_unpaid
 from tidegate_controller.engine import Engine
-from tidegate_controller.unpaid import why_unpaid
 
 # Chores of a slot, where its agent is away: what is to be done first when it is back.
 OVERDUE: dict[t.Verb, str] = {

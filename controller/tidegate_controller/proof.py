@@ -16,9 +16,9 @@ import aiohttp
 import msgspec
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.spec import GrpcProbe, HttpProbe, Probe
 from tidegate_controller.errors import TrafficError
-from tidegate_controller.wire import split_stream
 from tidegate_protos import grpc_health
 from tidegate_protos.rules import join_host_port, render, split_host_port, status_range
 

@@ -1,10 +1,10 @@
 """Deployments that wait for their turn, as people read them, from the events. Used by `history`."""
 
 from tidegate_controller.core import events as ev
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.documents import RolloutSummary, RolloutView
 from tidegate_controller.log import Record
 from tidegate_controller.views import release_view
-from tidegate_controller.wire import split_stream
 
 
 def queued_view(record: Record, event: ev.Queued) -> RolloutView:

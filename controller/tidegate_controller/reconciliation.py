@@ -9,13 +9,13 @@ import asyncio
 from tidegate_controller.admission import gathered_by_name, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import Member, Reconcile
 from tidegate_controller.core.reconcile import differences
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, TrafficError, UsageError
-from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb

@@ -8,10 +8,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from tidegate_controller.core.facts import waiting_for, waiting_since
+from tidegate_controller.core import types as t
+from tidegate_controller.core.debts import debtors
+from tidegate_controller.core.facts import split_stream, waiting_for, waiting_since
+from tidegate_controller.core.listed import NODES_TOLD, first_few
+from tidegate_controller.core.unpaid import why_unpaid
 from tidegate_controller.stream import Stream
-from tidegate_controller.unpaid import unpaid
-from tidegate_controller.wire import split_stream
 from tidegate_protos import logs
 
 log = logging.getLogger(__name__)
@@ -44,10 +46,20 @@ def reminder(stream: Stream, now: float) -> str:
         )
     since = waiting_since(rollout) if rollout else None
     if rollout is None or since is None:
-        kept = unpaid(state)
+        kept = _unpaid(state)
         return kept and f"{kept}; tidegate status"
     minutes = (now - since) / 60.0
     return (
         f"{rollout.id} of {stream.name} has waited for a person for {minutes:.0f} min: "
         f"{waiting_for(rollout)}; tidegate rollout show {rollout.id}"
     )
+
+
+def _unpaid(state: t.State) -> str:
+    """Who owes a release and cannot pay, and what keeps them from it; empty where nothing does."""
+    owing = sorted(debtors(state)) if state.rollout is None else []
+    why = why_unpaid(state) if owing else ""
+    if not why:
+        return ""
+    verb = "owes" if len(owing) == 1 else "owe"
+    return f"{first_few(owing, NODES_TOLD)} {verb} a release of {state.stream}, {why}"

@@ -20,6 +20,7 @@ from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS, reply
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.control import may_be_superseded
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.requests import deploy_goal, rollback_goal
@@ -32,7 +33,6 @@ from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
 from tidegate_controller.views import ever_deployed, refuse_unknown
-from tidegate_controller.wire import split_stream
 from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb

@@ -4,8 +4,8 @@ import asyncio
 from typing import NamedTuple
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.errors import Refused
-from tidegate_controller.wire import split_stream
 from tidegate_protos.logs import Fields
 
 

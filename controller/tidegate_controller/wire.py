@@ -9,7 +9,7 @@ import msgspec
 from tidegate_controller.clock import wall_seconds
 from tidegate_controller.core import types as t
 from tidegate_controller.core.cleaned import CleanedUp, Stayed, Thing
-from tidegate_controller.core.facts import place_of, seconds_left
+from tidegate_controller.core.facts import place_of, seconds_left, split_stream
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
 from tidegate_controller.core.releases import active_release, previous_release
 from tidegate_controller.core.spec import Health
@@ -43,12 +43,6 @@ OUTCOMES: dict[int, t.Outcome] = {
 
 
 ArtifactUrl = Callable[[str], str]  # digest -> where to fetch it
-
-
-def split_stream(stream: str) -> tuple[str, str]:
-    """App and environment of "app@environment"."""
-    app, _, environment = stream.partition("@")
-    return app, environment
 
 
 def action_prefix(log_id: str, stream: str) -> str:

@@ -1,13 +1,14 @@
 """Why nothing can be begun in a stream at the moment. Called by `requests`."""
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.errors import Refused
 
 
 def refuse_if_busy(state: t.State) -> None:
     """Raises `Refused`, with what may be done about it."""
     if state.reconciling:
-        app, _, environment = state.stream.partition("@")
+        app, environment = split_stream(state.stream)
         raise Refused(
             f"the log was restored from a backup, and nobody has decided yet what counts for {app} "
             f"in {environment}: what it says, or what runs",

@@ -15,7 +15,8 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
-from tidegate_controller.core.releases import active_release, quarantine_of
+from tidegate_controller.core.releases import active_release
+from tidegate_controller.core.unpaid import why_unpaid
 
 TRIES_BY_ITSELF = 3  # for what is not the release's fault; then the node has to come back first
 BACKOFF_SECONDS = 60.0  # before another try, doubled each time
@@ -164,14 +165,10 @@ def debtors(state: t.State) -> dict[str, t.Owed]:
 
 
 def may_converge(state: t.State) -> bool:
-    """Whether anything can be paid now: nobody holds the lock or has to decide first what counts,
-    it is known where traffic goes, and the release may and can be brought anywhere."""
-    idle = state.rollout is None and state.lock is None and not state.reconciling
-    known = state.weights is not None and t.CONTROLLER not in state.debts
-    release = active_release(state)
-    if not (idle and known) or release is None or state.spec is None:
+    """Whether anything can be paid now: there is a release that nothing keeps from the nodes."""
+    if state.rollout is not None or state.spec is None or active_release(state) is None:
         return False
-    return not release.incomplete and quarantine_of(state, release.revision, "converge") is None
+    return not why_unpaid(state)
 
 
 def converge_at(state: t.State, node: str, *, returned: bool) -> float | None:

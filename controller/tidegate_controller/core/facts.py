@@ -3,6 +3,12 @@
 from tidegate_controller.core import types as t
 
 
+def split_stream(stream: str) -> tuple[str, str]:
+    """App and environment of "app@environment"."""
+    app, _, environment = stream.partition("@")
+    return app, environment
+
+
 def place_of(state: t.State, place: t.Place) -> t.Known:
     return state.places.get(place, t.Known())
 

@@ -8,7 +8,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated
+from tidegate_controller.core.facts import is_repeated, split_stream
 from tidegate_controller.errors import Refused
 
 
@@ -54,7 +54,7 @@ def on_unlock(draft: Draft, request: i.Unlock) -> None:
 
 
 def _named(state: t.State) -> str:
-    app, _, environment = state.stream.partition("@")
+    app, environment = split_stream(state.stream)
     return f"{app} in {environment}"
 
 
@@ -63,5 +63,5 @@ def _holder(lock: t.Lock) -> str:
 
 
 def _unlocking(state: t.State) -> str:
-    app, _, environment = state.stream.partition("@")
+    app, environment = split_stream(state.stream)
     return f"tidegate unlock {app} -e {environment} --force"

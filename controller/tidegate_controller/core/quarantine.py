@@ -9,7 +9,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated
+from tidegate_controller.core.facts import is_repeated, split_stream
 from tidegate_controller.core.releases import active_release, known_releases, quarantine_of
 from tidegate_controller.errors import Refused
 
@@ -29,7 +29,7 @@ def refuse_quarantined(state: t.State, release: t.Release, kind: t.Kind) -> None
 
 def lifting(state: t.State, named: str) -> str:
     """The command that lifts it; `named`: a version or a digest."""
-    app, _, environment = state.stream.partition("@")
+    app, environment = split_stream(state.stream)
     return f"tidegate release unquarantine {app} {named} -e {environment}"
 
 
@@ -163,5 +163,5 @@ def _named(state: t.State, named: str) -> tuple[str, str]:
         return found[-1]
     if named.startswith("sha256:"):
         return "", named
-    app = state.stream.partition("@")[0]
+    app, _ = split_stream(state.stream)
     raise Refused(f"no release {named} was ever deployed here", f"see: tidegate release list {app}")

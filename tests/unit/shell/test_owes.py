@@ -10,8 +10,8 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.debts import may_converge
 from tidegate_controller.core.spec import Policy, Spec, Traffic
+from tidegate_controller.core.unpaid import why_unpaid
 from tidegate_controller.reminders import reminder
-from tidegate_controller.unpaid import why_unpaid
 
 NODES = ("a", "b", "c")
 SPEC = Spec(

@@ -1,13 +1,10 @@
-"""What keeps nodes from paying what they owe, in words: what `core.debts.may_converge` goes by.
-
-Called by `owes` for those who look, and by `reminders` for those who do not.
+"""What keeps nodes from paying what they owe. Called by `debts`, and for people by `owes` and
+`reminders`.
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.debts import debtors
-from tidegate_controller.core.listed import NODES_TOLD, first_few
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.releases import active_release, quarantine_of
-from tidegate_controller.wire import split_stream
 
 
 def why_unpaid(state: t.State) -> str:
@@ -30,13 +27,3 @@ def why_unpaid(state: t.State) -> str:
     if quarantine_of(state, release.revision, "converge") is not None:
         return f"not paid while {release.version} is quarantined"
     return ""
-
-
-def unpaid(state: t.State) -> str:
-    """Who owes a release and cannot pay, and what keeps them from it; empty where nothing does."""
-    owing = sorted(debtors(state)) if state.rollout is None else []
-    why = why_unpaid(state) if owing else ""
-    if not why:
-        return ""
-    verb = "owes" if len(owing) == 1 else "owe"
-    return f"{first_few(owing, NODES_TOLD)} {verb} a release of {state.stream}, {why}"
