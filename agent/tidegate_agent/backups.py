@@ -9,24 +9,20 @@ The folder may hold other files, such as an older script's: they are left alone.
 a child process (pack.py), so that the agent goes on meanwhile.
 """
 
-import asyncio
 import contextlib
-import json
 import logging
 import os
 import re
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tidegate_agent import isolated
 from tidegate_agent.errors import AgentError, NodeError
 from tidegate_agent.former import Former
 from tidegate_agent.releases import hex_of, remove
-from tidegate_agent.unpacker import OWN_FOLDERS, ending
 from tidegate_agent.users import own_name
 from tidegate_protos.rules import VERSION
-from tidegate_protos.threads import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +33,7 @@ NAME = re.compile(
     rf"(?:{VERSION.pattern})@(?P<environment>[a-z0-9][a-z0-9._-]*)-(?:blue|green)-[0-9a-f]{{12}}-"
     r"(?P<time>[0-9]{8}T[0-9]{6}Z)\.tar\.gz"
 )
-START_PACK = (
-    "import sys; sys.path += sys.argv.pop(1).split(':'); "
-    "from tidegate_agent.pack import main; sys.exit(main())"
-)
+START_PACK = isolated.start_of("tidegate_agent.pack")
 
 
 @dataclass(frozen=True)
@@ -135,29 +128,17 @@ def _time(text: str) -> float:
 
 
 async def _pack(source: Path, target: Path, temporary: Path, top: str) -> int:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", "-c", START_PACK, ":".join(dict.fromkeys(OWN_FOLDERS))),
-        *(source, target, temporary, "--top", top),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C at the agent's terminal is the agent's to answer
-    )
     try:
-        async with asyncio.timeout(PACK_SECONDS):
-            output, errors = await process.communicate()
+        said = await isolated.run(
+            START_PACK, [source, target, temporary, "--top", top], PACK_SECONDS
+        )
     except TimeoutError:
         raise AgentError(f"it took more than {PACK_SECONDS:g} s") from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await to_the_end(process.wait())
+    answer = said.answer or {}
     try:
-        answer = json.loads(output)
-        if process.returncode == 0:
+        if said.code == 0:
             return int(answer["bytes"])
         raise NodeError(answer["error"])
     except (ValueError, KeyError):
-        log.warning("a backup failed: %s", errors.decode(errors="replace")[-2000:])
-        raise AgentError(f"its process failed: {ending(process.returncode or 0)}") from None
+        log.warning("a backup failed: %s", said.errors[-2000:])
+        raise AgentError(f"its process failed: {said.ending}") from None

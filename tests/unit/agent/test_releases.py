@@ -33,8 +33,8 @@ from hostile_archives import HOSTILE, SMALL_DISK, bomb_of_headers
 
 from tidegate_agent.errors import ArtifactError
 from tidegate_agent.fetch import Fetch, Patience, _Cut
+from tidegate_agent.isolated import OWN_FOLDERS
 from tidegate_agent.releases import Releases
-from tidegate_agent.unpacker import OWN_FOLDERS
 from tidegate_protos.archives.contents import Limits
 from tidegate_protos.threads import to_the_end
 

@@ -36,9 +36,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zip_writer import Zipped, deflated, zip_of
 
+from tidegate_agent.isolated import OWN_FOLDERS
 from tidegate_agent.tree import Tree
 from tidegate_agent.unpack import open_archive, unpack
-from tidegate_agent.unpacker import OWN_FOLDERS, START_UNPACK
+from tidegate_agent.unpacker import START_UNPACK
 from tidegate_protos.archives import tar_gz
 from tidegate_protos.archives.contents import Limits
 from tidegate_protos.archives.reading import File, Refused
