@@ -1,11 +1,11 @@
 """A look at a balancer while no rollout moves it: whether requests go where they were moved to.
 
-Called for a deployment of what is active already (`requests`) and for `tidegate doctor`
-(`operator_service`).
+Called for deployments (`requests`, `turns`) and for `tidegate doctor` (`operator_service`).
 """
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic
@@ -50,3 +50,12 @@ async def balancer_trouble(
             "the controller's own messages say where",
         )
     return None
+
+
+async def balancer_says(
+    state: t.State, planned: Traffic, outside: Outside
+) -> Mapping[str, int] | None:
+    """For a deployment: None where traffic is as it was left, as far as anybody can say. Where it
+    is not, or the balancer does not answer, it goes nowhere that counts: so there is something to
+    be done, and Preflight says what stands in the way."""
+    return None if await balancer_trouble(state, planned, outside) is None else {}

@@ -5,6 +5,7 @@ Every request is checked here again, since a client may be of any version. Calle
 """
 
 import asyncio
+from typing import TypedDict
 
 from tidegate_controller.calendars import said
 from tidegate_controller.core import events as ev
@@ -115,37 +116,21 @@ class Control:
     async def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return await self._ask(
             request,
-            Pause(
-                request_id=request.request_id,
-                rollout=request.rollout,
-                requested_by=request.requested_by[:WHO_CHARS],
-                reason=request.reason[:MESSAGE_CHARS],
-            ),
+            Pause(rollout=request.rollout, **_asked(request)),
             "is paused already",
         )
 
     async def resume(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return await self._ask(
             request,
-            Resume(
-                request_id=request.request_id,
-                rollout=request.rollout,
-                requested_by=request.requested_by[:WHO_CHARS],
-                reason=request.reason[:MESSAGE_CHARS],
-            ),
+            Resume(rollout=request.rollout, **_asked(request)),
             "is not paused",
         )
 
     async def abort(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return await self._ask(
             request,
-            Abort(
-                request_id=request.request_id,
-                rollout=request.rollout,
-                requested_by=request.requested_by[:WHO_CHARS],
-                reason=request.reason[:MESSAGE_CHARS],
-                undo=not request.no_rollback,
-            ),
+            Abort(rollout=request.rollout, undo=not request.no_rollback, **_asked(request)),
             "is being undone already",
         )
 
@@ -158,15 +143,8 @@ class Control:
             )
         kind = Unquarantine if request.lift else Quarantine
         before = self._engine.state(stream).quarantined
-        state = await self._engine.submit(
-            stream,
-            kind(
-                request_id=request.request_id,
-                release=request.release,
-                requested_by=request.requested_by[:WHO_CHARS],
-                reason=request.reason[:MESSAGE_CHARS],
-            ),
-        )
+        asked = kind(release=request.release, **_asked(request))
+        state = await self._engine.submit(stream, asked)
         app, environment = split_stream(stream)
         return QuarantineView(
             app=app,
@@ -178,12 +156,9 @@ class Control:
 
     async def lock(self, stream: str, request: pb.LockRequest) -> LockView:
         """Lock it, or unlock it."""
-        by, reason = request.requested_by[:WHO_CHARS], request.reason[:MESSAGE_CHARS]
-        asked: Lock | Unlock = Lock(request_id=request.request_id, requested_by=by, reason=reason)
+        asked: Lock | Unlock = Lock(**_asked(request))
         if request.unlock:
-            asked = Unlock(
-                request_id=request.request_id, requested_by=by, reason=reason, force=request.force
-            )
+            asked = Unlock(force=request.force, **_asked(request))
         before = self._engine.state(stream).lock
         lock = (await self._engine.submit(stream, asked)).lock
         app, environment = split_stream(stream)
@@ -199,11 +174,9 @@ class Control:
     async def freeze(self, stream: str, request: pb.FreezeRequest) -> FreezeView:
         """Freeze it, or lift that."""
         engine = self._engine
-        by, reason = request.requested_by[:WHO_CHARS], request.reason[:MESSAGE_CHARS]
         before = engine.state(stream).freeze
-        asked: Freeze | LiftFreeze = LiftFreeze(
-            request_id=request.request_id, requested_by=by, reason=reason
-        )
+        said_by = _asked(request)
+        asked: Freeze | LiftFreeze = LiftFreeze(**said_by)
         if not request.lift:
             now, engine_now = engine.outside.wall_seconds(), engine.now()
             until = _frozen_until(request, now)
@@ -211,8 +184,8 @@ class Control:
                 begins=engine_now,
                 ends=engine_now + until - now,
                 until=said(until),
-                reason=reason,
-                by=by,
+                reason=said_by["reason"],
+                by=said_by["requested_by"],
                 unix_until=until,
             )
             asked = Freeze(request_id=request.request_id, window=window)
@@ -239,6 +212,24 @@ class Control:
         by = f", by {paused.by}" if paused else ""
         message = f"rollout {request.rollout} {nothing}{by}"
         return reply_to(self._engine, state, request.request_id, stream, message)
+
+
+class _Asked(TypedDict):
+    """What every request says of whoever asks."""
+
+    request_id: str
+    requested_by: str
+    reason: str
+
+
+def _asked(
+    request: pb.ControlRequest | pb.QuarantineRequest | pb.LockRequest | pb.FreezeRequest,
+) -> _Asked:
+    return _Asked(
+        request_id=request.request_id,
+        requested_by=request.requested_by[:WHO_CHARS],
+        reason=request.reason[:MESSAGE_CHARS],
+    )
 
 
 def _frozen_until(request: pb.FreezeRequest, now: float) -> float:

@@ -97,7 +97,7 @@ def _aborted(event: ev.Aborted) -> Note:
     return logging.WARNING, f"{event.rollout} was aborted{how}, by {_who_and_why(event)}"
 
 
-def _who_and_why(event: ev.Paused | ev.Resumed | ev.Aborted) -> str:
+def _who_and_why(event: ev.Paused | ev.Resumed | ev.Aborted | ev.Locked | ev.FreezeLifted) -> str:
     reason = f": {event.reason[:REASON_CHARS]}" if event.reason else ""
     return event.by + reason
 
@@ -116,8 +116,7 @@ def _lifted(event: ev.QuarantineLifted) -> Note:
 
 
 def _locked(event: ev.Locked) -> Note:
-    reason = f": {event.reason[:REASON_CHARS]}" if event.reason else ""
-    return logging.INFO, f"locked by {event.by}{reason}"
+    return logging.INFO, f"locked by {_who_and_why(event)}"
 
 
 def _unlocked(event: ev.Unlocked) -> Note:
@@ -125,12 +124,11 @@ def _unlocked(event: ev.Unlocked) -> Note:
 
 
 def _freeze_set(event: ev.FreezeSet) -> Note:
-    return logging.INFO, f"{event.window.named[:REASON_CHARS]}"
+    return logging.INFO, event.window.named[:REASON_CHARS]
 
 
 def _freeze_lifted(event: ev.FreezeLifted) -> Note:
-    reason = f": {event.reason[:REASON_CHARS]}" if event.reason else ""
-    return logging.INFO, f"the freeze was lifted by {event.by}{reason}"
+    return logging.INFO, f"the freeze was lifted by {_who_and_why(event)}"
 
 
 def _frozen(event: ev.Frozen) -> Note:

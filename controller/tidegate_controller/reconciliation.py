@@ -8,6 +8,7 @@ import asyncio
 
 from tidegate_controller.admission import gathered_by_name, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import Member, Reconcile
@@ -21,8 +22,6 @@ from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 
 LOOK_SECONDS = 10.0
-WHO_CHARS = 200
-MESSAGE_CHARS = 1000
 
 
 def view(engine: Engine) -> ReconcileView:

@@ -14,7 +14,7 @@ import msgspec
 from tidegate_controller import artifact_requests
 from tidegate_controller.admission import gathered, gathered_by_name, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
-from tidegate_controller.balancer_look import balancer_trouble
+from tidegate_controller.balancer_look import balancer_says, balancer_trouble
 from tidegate_controller.config_checks import VERSION_FORM
 from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS, reply_to
 from tidegate_controller.core import events as ev
@@ -24,10 +24,10 @@ from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.requests import deploy_goal, rollback_goal
-from tidegate_controller.core.spec import Spec, Traffic
+from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, TrafficError, UsageError
+from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.freeze_clock import calendar_for
 from tidegate_controller.log import encode
 from tidegate_controller.nodes import Nodes
@@ -75,8 +75,10 @@ class Requests:
             with self._naming_the_holder(stream):
                 state = await to_the_end(self._engine.submit(stream, rollback))
         nothing = f"{rollback.to or 'the earlier release'} is already active everywhere"
-        if not state.requests.get(request.request_id) and (wrong := await self._trouble(state)):
-            raise Refused(f"{nothing}, but {wrong.message}", wrong.hint)
+        if not state.requests.get(request.request_id):
+            wrong = await balancer_trouble(state, outside=self._engine.outside)
+            if wrong is not None:
+                raise Refused(f"{nothing}, but {wrong.message}", wrong.hint)
         return reply_to(self._engine, state, request.request_id, stream, nothing)
 
     async def plan(self, request: pb.PlanRequest) -> PlanView:
@@ -178,7 +180,8 @@ class Requests:
         )
         stream = f"{spec.app}@{spec.environment}"
         names = await gathered(self._engine, spec)
-        balancer = await self._balancer_says(stream, spec)  # before it is seen who is connected
+        outside, before = self._engine.outside, self._engine.state(stream)
+        balancer = await balancer_says(before, spec.traffic, outside)  # then who is connected
         deploy = Deploy(
             request_id=request.request_id,
             rollout=PLANNED if planned else self._engine.next_rollout_id(),
@@ -215,16 +218,6 @@ class Requests:
             without_absent=request.without_absent,
         )
         return stream, rollback
-
-    async def _balancer_says(self, stream: str, spec: Spec) -> dict[str, int] | None:
-        """None where traffic is as it was left, as far as anybody can say. Where it is not, or the
-        balancer does not answer, it goes nowhere that counts: so there is something to be done,
-        and Preflight says what stands in the way."""
-        wrong = await self._trouble(self._engine.state(stream), spec.traffic)
-        return None if wrong is None else {}
-
-    async def _trouble(self, state: t.State, planned: Traffic | None = None) -> TrafficError | None:
-        return await balancer_trouble(state, planned, self._engine.outside)
 
     def _goal(self, stream: str, input_: Deploy | Rollback) -> t.Goal:
         state = self._engine.state(stream)

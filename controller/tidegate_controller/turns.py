@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from tidegate_controller.admission import gathered, refuse_shared
-from tidegate_controller.balancer_look import balancer_trouble
+from tidegate_controller.balancer_look import balancer_says
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import BeginQueued
 from tidegate_controller.core.queueing import waits_for
@@ -66,10 +66,10 @@ class Turns:
         """With the nodes as they are now; raises `TidegateError` where there are none."""
         engine = self._engine
         names = await gathered(engine, first.spec)
-        wrong = await balancer_trouble(stream.state, first.spec.traffic, engine.outside)
+        balancer = await balancer_says(stream.state, first.spec.traffic, engine.outside)
         return BeginQueued(
             rollout=first.rollout,
             members=engine.fleet.members(names, stream.name),
-            balancer=None if wrong is None else {},
+            balancer=balancer,
             calendar=calendar_for(engine, stream.state, first.spec),
         )

@@ -15,7 +15,7 @@ from tidegate_controller.cli.completion import (
     running_rollouts,
     waiting_rollouts,
 )
-from tidegate_controller.cli.deploy import detach_option
+from tidegate_controller.cli.deploy import detach_option, message_option
 from tidegate_controller.cli.follow import Asking, follow, requested_by
 from tidegate_controller.cli.terminal import json_option, print_json, say, with_controller
 from tidegate_controller.cli.words import a_rollout
@@ -30,10 +30,6 @@ MORE = {
     "promote": "What has been started must be healthy all the same; the gates after this one stay.",
 }
 OFFERED = {"promote": running_rollouts, "retry": retried_rollouts}
-
-reason_option = click.option(
-    "-m", "--message", default="", metavar="TEXT", help="Why, for the history."
-)
 
 
 def _last_seq(client: Client, rollout_id: str) -> int:
@@ -63,7 +59,7 @@ def _answer_command(answer: str) -> click.Command:
 
     @click.command(answer, help=text)
     @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=offered)
-    @reason_option
+    @message_option
     @click.option(
         "--question",
         type=click.IntRange(1),
@@ -111,7 +107,7 @@ def _request(rollout_id: str, message: str, *, no_rollback: bool = False) -> pb.
 
 @click.command()
 @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=running_rollouts)
-@reason_option
+@message_option
 @json_option
 @with_controller
 def pause(client: Client, rollout_id: str, message: str, as_json: bool) -> int:
@@ -141,7 +137,7 @@ def pause(client: Client, rollout_id: str, message: str, as_json: bool) -> int:
 
 @click.command()
 @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=paused_rollouts)
-@reason_option
+@message_option
 @detach_option
 @json_option
 @with_controller
@@ -162,7 +158,7 @@ def resume(client: Client, rollout_id: str, message: str, detach: bool, as_json:
 
 @click.command()
 @click.argument("rollout_id", metavar="ID", callback=a_rollout, shell_complete=running_rollouts)
-@reason_option
+@message_option
 @click.option(
     "--no-rollback", is_flag=True, help="Undo nothing: it ends here, and all stays as it is."
 )

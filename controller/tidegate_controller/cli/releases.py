@@ -8,7 +8,7 @@ import click
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import apps, versions
-from tidegate_controller.cli.deploy import app_environment_option
+from tidegate_controller.cli.deploy import app_environment_option, message_option
 from tidegate_controller.cli.follow import requested_by
 from tidegate_controller.cli.sending import artifact_option, digest_option, find, send
 from tidegate_controller.cli.terminal import (
@@ -92,7 +92,7 @@ def _quarantine_command(name: str, summary: str, more: str, example: str) -> cli
     @click.argument("app", callback=a_name, shell_complete=apps)
     @click.argument("version", callback=a_release, shell_complete=versions)
     @app_environment_option
-    @click.option("-m", "--message", default="", metavar="TEXT", help="Why, for the history.")
+    @message_option
     @json_option
     @with_controller
     def command(
