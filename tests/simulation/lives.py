@@ -52,15 +52,37 @@ class AgentLink(Link):
         await converse(self._agent, line, self._on_welcome)
 
 
-class AgentLife:
+class Life:
+    """What is started again some time after it has died, as long as that is wanted."""
+
+    wanted = True
+    process: Process | None = None
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def again(self) -> None:
+        if self.wanted:
+            self.start()
+
+    def stop(self) -> None:
+        """For good, until it is started by somebody."""
+        self.wanted = False
+        if self.process is not None:
+            self.process.kill()
+
+    def kill_after(self, steps: int) -> None:
+        if self.process is not None:
+            self.process.fuse = steps
+
+
+class AgentLife(Life):
     """The agent of a machine, in its present life or between two."""
 
     def __init__(self, machine: Machine, network: Network, labels: dict[str, str]) -> None:
         self.machine = machine
         self.network = network
         self.labels = labels
-        self.wanted = True  # to be started again whenever it ends
-        self.process: Process | None = None
         self.agent: Agent | None = None
         self.close: Callable[[], None] = lambda: None  # of its last journal
 
@@ -100,21 +122,7 @@ class AgentLife:
         self.network.cut(self.machine.name)
         if self.wanted:
             delay = self.machine.rng.choice([0.2, 2.0, 8.0, 25.0])
-            self.machine.loop.call_later(delay, self._again, context=OUTSIDE)
-
-    def _again(self) -> None:
-        if self.wanted:
-            self.start()
-
-    def stop(self) -> None:
-        """For good, until it is started by somebody."""
-        self.wanted = False
-        if self.process is not None:
-            self.process.kill()
-
-    def kill_after(self, steps: int) -> None:
-        if self.process is not None:
-            self.process.fuse = steps
+            self.machine.loop.call_later(delay, self.again, context=OUTSIDE)
 
     def fill_up(self, full: bool) -> None:
         """The journal lies on the same disk."""
@@ -146,7 +154,7 @@ class WatchedLog(EventLog):
         return made
 
 
-class ControllerLife:
+class ControllerLife(Life):
     """The controller, in its present life or between two."""
 
     def __init__(
@@ -164,8 +172,6 @@ class ControllerLife:
         self.folder = folder
         self.rng = rng
         self.network = network
-        self.wanted = True
-        self.process: Process | None = None
         self.failing_appends = 0
         self.disk_seconds = 0.005  # an append takes so long, at most
         self.wall_offset = 0.0
@@ -247,20 +253,7 @@ class ControllerLife:
         self.network.cut_all()
         if self.wanted:
             delay = self.rng.choice([0.2, 1.0, 5.0, 20.0])
-            self.loop.call_later(delay, self._again, context=OUTSIDE)
-
-    def _again(self) -> None:
-        if self.wanted:
-            self.start()
-
-    def stop(self) -> None:
-        self.wanted = False
-        if self.process is not None:
-            self.process.kill()
-
-    def kill_after(self, steps: int) -> None:
-        if self.process is not None:
-            self.process.fuse = steps
+            self.loop.call_later(delay, self.again, context=OUTSIDE)
 
     # --- Doors ----------------------------------------------------------------------------------
 

@@ -275,6 +275,15 @@ EXAMPLES = int(os.environ.get("TIDEGATE_EXAMPLES", "0"))  # others each time; 0:
 briefly = settings(max_examples=EXAMPLES or 60, deadline=None, derandomize=not EXAMPLES)
 
 
+def healed(chapters: list[Chapter], kind: Kind) -> Life:
+    """It was lived, all is well again, and no rollout is under way any more."""
+    life = Life(kind)
+    life.live(chapters)
+    life.heal()
+    life.to_the_end()
+    return life
+
+
 @briefly
 @given(lives, kinds)
 def test_the_log_alone_adds_up_to_the_state_whatever_happens(
@@ -290,11 +299,7 @@ def test_the_log_alone_adds_up_to_the_state_whatever_happens(
 def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
     chapters: list[Chapter], kind: Kind
 ) -> None:
-    life = Life(kind)
-    life.live(chapters)
-    life.heal()
-    world = life.world
-    life.to_the_end()
+    world = healed(chapters, kind).world
     if world.state.weights is None:  # somebody gave up: the next request settles it
         assert world.state.chores == () or t.CONTROLLER in world.owing()
         return
@@ -315,11 +320,8 @@ def test_when_all_is_well_again_the_rollout_ends_and_all_chores_are_done(
 def test_when_all_is_well_again_what_nodes_owe_is_paid_in_time(
     chapters: list[Chapter], kind: Kind
 ) -> None:
-    life = Life(kind)
-    life.live(chapters)
-    life.heal()
+    life = healed(chapters, kind)
     world = life.world
-    life.to_the_end()
     world.unlock(force=True)
     if not may_converge(world.state):
         return
@@ -340,11 +342,8 @@ def test_when_all_is_well_again_what_nodes_owe_is_paid_in_time(
 def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     chapters: list[Chapter], kind: Kind
 ) -> None:
-    life = Life(kind)
-    life.live(chapters)
-    life.heal()
+    life = healed(chapters, kind)
     world = life.world
-    life.to_the_end()
     world.unlock(force=True)
     world.deploy("final")
     life.to_the_end()
