@@ -1,6 +1,6 @@
 """A look at a balancer while no rollout moves it: whether requests go where they were moved to.
 
-Called for deployments (`requests`, `turns`) and for `tidegate doctor` (`operator_service`).
+Called for deployments (`deploy_requests`, `turns`) and for `tidegate doctor` (`operator_service`).
 """
 
 import asyncio

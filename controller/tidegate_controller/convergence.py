@@ -11,10 +11,10 @@ from tidegate_controller.admission import refuse_shared
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.debts import converge_at, debtors
 from tidegate_controller.core.inputs import Converge
+from tidegate_controller.deploy_requests import PLANNED
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import Session
-from tidegate_controller.requests import PLANNED
 from tidegate_controller.stream import Stream
 
 log = logging.getLogger(__name__)

@@ -21,6 +21,7 @@ from tidegate_controller.clock import wall_now
 from tidegate_controller.control_requests import Control
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
+from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import HINT_KEY, Refused, TidegateError, UsageError
 from tidegate_controller.history import PART as HISTORY
@@ -28,7 +29,6 @@ from tidegate_controller.history import History, find_rollout
 from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.replay import replay_rollout
-from tidegate_controller.requests import Requests
 from tidegate_controller.wire import action_prefix
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb

@@ -1,4 +1,4 @@
-"""A plan in words, as a difference to now, for `--plan`. Called by `requests`."""
+"""A plan in words, as a difference to now, for `--plan`. Called by `deploy_requests`."""
 
 from collections.abc import Sequence
 

@@ -20,7 +20,7 @@ from tidegate_agent.journal import Journal
 from tidegate_agent.service import Service
 from tidegate_controller import effects, engine
 from tidegate_controller.clock import EngineClock, wall_now
-from tidegate_controller.core import decide, draft, evolve, guards, reports, requests, steps, works
+from tidegate_controller.core import decide, deploying, draft, evolve, guards, reports, steps, works
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -44,7 +44,7 @@ async def _anything(*_: object) -> None:
 
 def two_rollouts(patch: Patch) -> None:
     """A request is taken while a rollout runs."""
-    patch.setattr(requests, "refuse_if_busy", lambda _: None)
+    patch.setattr(deploying, "refuse_if_busy", lambda _: None)
 
 
 def low_fences(patch: Patch) -> None:
@@ -301,17 +301,17 @@ def deaf_to_people(patch: Patch) -> None:
 
 def no_quarantine(patch: Patch) -> None:
     """What was bad may come back."""
-    patch.setattr(requests, "refuse_quarantined", lambda *_: None)
+    patch.setattr(deploying, "refuse_quarantined", lambda *_: None)
 
 
 def no_locks(patch: Patch) -> None:
     """Who holds a lock does not matter."""
-    patch.setattr(requests, "refuse_locked", lambda *_: None)
+    patch.setattr(deploying, "refuse_locked", lambda *_: None)
 
 
 def no_memory_of_requests(patch: Patch) -> None:
     """A request that comes once more is a new one."""
-    patch.setattr(requests, "is_repeated", lambda *_: False)
+    patch.setattr(deploying, "is_repeated", lambda *_: False)
 
 
 def greedy_converge(patch: Patch) -> None:

@@ -26,13 +26,13 @@ from tidegate_controller.checks import Ask
 from tidegate_controller.control_requests import Control
 from tidegate_controller.convergence import Convergence
 from tidegate_controller.core import types as t
+from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import TrafficError
 from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.outside import Outside
-from tidegate_controller.requests import Requests
 
 log = logging.getLogger("tidegate_controller.beside")
 

@@ -1,6 +1,6 @@
 """The beginning of a rollout, whether an operator has asked for it or a node pays what it owes.
 
-Called by `requests` and `debts`, with a plan that is not empty.
+Called by `deploying` and `debts`, with a plan that is not empty.
 """
 
 from collections.abc import Mapping

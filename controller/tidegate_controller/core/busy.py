@@ -1,4 +1,4 @@
-"""Why nothing can be begun in a stream at the moment. Called by `requests`."""
+"""Why nothing can be begun in a stream at the moment. Called by `deploying`."""
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream

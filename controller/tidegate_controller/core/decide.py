@@ -36,12 +36,12 @@ from tidegate_controller.core.debts import (
     debts_left,
     owed_after,
 )
+from tidegate_controller.core.deploying import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused
 from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.reconcile import on_reconcile, on_restore
-from tidegate_controller.core.requests import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.core.works import work_now

@@ -1,7 +1,7 @@
 """Freezes: times in which nothing is to change for those who use an app.
 
 The windows are made by the shell, which has calendar and clock, and reach the core as intervals of
-engine time (`Calendar`). Here is what follows from them; called by `decide`, `requests`, `debts`.
+engine time (`Calendar`). Here is what follows from them; called by `decide`, `deploying`, `debts`.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """What a freeze holds up: deployments that are to begin, and what of a rollout under way would move
 traffic or start something. Never the way back, nor what a person goes back to.
 
-Called by `decide`, `requests` and `queueing`; when freezes are, is in `freezes`.
+Called by `decide`, `deploying` and `queueing`; when freezes are, is in `freezes`.
 """
 
 from tidegate_controller.core import events as ev

@@ -1,7 +1,7 @@
 """The lock of an app in an environment: while somebody holds it, nobody else begins a rollout.
 
 It stops what is to begin, never what is under way: for that there is pause. Called by `decide` and
-`requests`.
+`deploying`.
 """
 
 from tidegate_controller.core import events as ev

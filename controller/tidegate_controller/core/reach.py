@@ -1,7 +1,7 @@
 """Which nodes a goal leaves without traffic, or without the release that they had, in words.
 
 It is told where a request is looked at, and at the head of its rollout: a list of nodes that was
-narrowed by mistake looks like any other. Called by `requests` and `plan_view`.
+narrowed by mistake looks like any other. Called by `deploying` and `plan_view`.
 """
 
 from collections.abc import Collection

@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.deploying import on_rollback
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.rendered import render_digest
-from tidegate_controller.core.requests import on_rollback
 from tidegate_controller.core.spec import Struct
 from tidegate_controller.core.strategies.parts import FULL
 from tidegate_controller.errors import Refused

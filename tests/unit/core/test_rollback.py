@@ -5,9 +5,9 @@ from core_values import place
 from driver import World
 
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.deploying import rollback_goal
 from tidegate_controller.core.inputs import Rollback
 from tidegate_controller.core.releases import earlier_releases
-from tidegate_controller.core.requests import rollback_goal
 from tidegate_controller.core.spec import Policy
 from tidegate_controller.errors import Refused
 

@@ -9,7 +9,7 @@ from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.cli.narrate import Narrator
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.core import events as ev
-from tidegate_controller.core.requests import deploy_goal
+from tidegate_controller.core.deploying import deploy_goal
 from tidegate_controller.core.spec import Waves
 from tidegate_controller.plan_view import plan_view
 

@@ -26,11 +26,11 @@ from tidegate_controller.core.spec import (
     Spec,
     Traffic,
 )
+from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.log import EventLog, Record, encode, read_stream
 from tidegate_controller.nodes import Nodes
-from tidegate_controller.requests import Requests
 from tidegate_controller.stream import Stream
 from tidegate_controller.wire import to_result
 from tidegate_protos.v1 import agent_pb2 as pb

@@ -20,10 +20,10 @@ from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS, reply
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.control import may_be_superseded
+from tidegate_controller.core.deploying import deploy_goal, rollback_goal
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
 from tidegate_controller.core.rendered import render_digest
-from tidegate_controller.core.requests import deploy_goal, rollback_goal
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
