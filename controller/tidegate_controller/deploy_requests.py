@@ -19,7 +19,7 @@ from tidegate_controller.config_checks import VERSION_FORM
 from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS, reply_to
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.control import may_be_superseded
+from tidegate_controller.core.controlling import may_be_superseded
 from tidegate_controller.core.deploying import deploy_goal, rollback_goal
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback

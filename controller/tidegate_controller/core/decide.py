@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidegate_controller.core import (
-    control,
+    controlling,
     failures,
     freezing,
     quarantine,
@@ -85,7 +85,7 @@ def next_deadline(state: t.State) -> float | None:
 def _on_answer(draft: Draft, answer: i.Answer) -> None:
     """`retry` and `continue` change what counts as done; `abort` is a failure of the step."""
     before = draft.state.rollout
-    control.on_answer(draft, answer)
+    controlling.on_answer(draft, answer)
     if before is None or before.waiting is None or draft.state.rollout is before:
         return  # the same answer once more
     step = before.plan[before.cursor]
@@ -111,7 +111,7 @@ def _on_rollback(draft: Draft, rollback: i.Rollback) -> None:
 def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> None:
     """Another that stands in the way may have to go: it is undone first, in this decision."""
     rollout = draft.state.rollout
-    if rollout is None or not control.may_be_superseded(draft.state, request, draft.now):
+    if rollout is None or not controlling.may_be_superseded(draft.state, request, draft.now):
         return
     _on_abort(
         draft,
@@ -130,7 +130,7 @@ def _on_abort(draft: Draft, abort: i.Abort) -> None:
     """It is undone as if the step had failed; or it ends here, and all stays as it is."""
     if queueing.gave_up(draft, abort):
         return
-    if not control.on_abort(draft, abort):
+    if not controlling.on_abort(draft, abort):
         return
     rollout = draft.rollout
     step = rollout.plan[rollout.cursor]
@@ -147,8 +147,8 @@ HANDLERS: dict[type[i.Input], Callable[[Draft, Any], None]] = {
     i.Deploy: _on_deploy,
     i.Rollback: _on_rollback,
     i.Answer: _on_answer,
-    i.Pause: control.on_pause,
-    i.Resume: control.on_resume,
+    i.Pause: controlling.on_pause,
+    i.Resume: controlling.on_resume,
     i.Abort: _on_abort,
     i.Quarantine: quarantine.on_quarantine,
     i.Unquarantine: quarantine.on_unquarantine,
