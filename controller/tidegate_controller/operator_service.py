@@ -12,7 +12,7 @@ import msgspec
 from tidegate_controller import (
     artifact_requests,
     documents,
-    reconciliation,
+    reconcile_requests,
     release_views,
     views,
 )
@@ -183,7 +183,7 @@ class OperatorService(OperatorServicer):
     @_answering
     async def Reconcile(self, request: pb.ReconcileRequest) -> pb.RolloutReply:
         stream = self._requests.find_stream(request.app, request.environment)
-        return await reconciliation.reconcile(self.engine, self._store, stream, request)
+        return await reconcile_requests.reconcile(self.engine, self._store, stream, request)
 
     # --- Reading ------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def GetReconcile(self, request: pb.GetReconcileRequest) -> pb.Document:
-        return _document(reconciliation.view(self.engine))
+        return _document(reconcile_requests.view(self.engine))
 
     @_answering
     async def GetController(self, request: pb.ControllerRequest) -> pb.Document:

@@ -2,7 +2,7 @@
 
 The log gets a new id, since the fleet may have gone on with the old one after the backup was made.
 What was under way is interrupted, and each app waits until a person has decided what counts
-(`core/reconcile`). The log is there whole, or the one before is; that one is kept aside.
+(`core/reconciling`). The log is there whole, or the one before is; that one is kept aside.
 Called by `cli/backup`, while no controller works on the folder. Blocking.
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import operators
 from playing import Stage
 
-from tidegate_controller import reconciliation
+from tidegate_controller import reconcile_requests
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.backup import backup
 from tidegate_controller.log import read_log
@@ -57,7 +57,7 @@ async def decide(stage: Stage, decision: str) -> str:
     )
     store, stream = ArtifactStore(Path("artifacts")), stage.app.stream
     reply = await operators.insist(
-        world, lambda c: reconciliation.reconcile(c.engine, store, stream, request)
+        world, lambda c: reconcile_requests.reconcile(c.engine, store, stream, request)
     )
     if isinstance(reply, Exception):
         raise reply

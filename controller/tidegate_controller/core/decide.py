@@ -41,7 +41,7 @@ from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused
 from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.locks import on_lock, on_unlock
-from tidegate_controller.core.reconcile import on_reconcile, on_restore
+from tidegate_controller.core.reconciling import on_reconcile, on_restore
 from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.core.works import work_now

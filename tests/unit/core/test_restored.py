@@ -7,7 +7,7 @@ from driver import World
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.reconcile import differences
+from tidegate_controller.core.reconciling import differences
 from tidegate_controller.core.spec import Service
 from tidegate_controller.errors import Refused
 

@@ -8,7 +8,7 @@ import pytest
 from test_agent_calls import TurnedAway, connect
 from without_doors import SILENT, Desk
 
-from tidegate_controller import reconciliation, views
+from tidegate_controller import reconcile_requests, views
 from tidegate_controller.backup import backup
 from tidegate_controller.cli.reconcile import reconcile_lines
 from tidegate_controller.core import types as t
@@ -65,11 +65,11 @@ async def decided(desk: Desk, decision: str, **more: Any) -> op.RolloutReply:
         request_id=f"decision-{decision}", app="shop", decision=decision, requested_by="ada", **more
     )
     stream = desk.requests.find_stream("shop", "")
-    return await reconciliation.reconcile(desk.engine, desk.store, stream, request)
+    return await reconcile_requests.reconcile(desk.engine, desk.store, stream, request)
 
 
 def table(desk: Desk) -> list[tuple[str, str, str]]:
-    (app,) = reconciliation.view(desk.engine).undecided
+    (app,) = reconcile_requests.view(desk.engine).undecided
     return [(each.node, each.log, each.now) for each in app.differences]
 
 
@@ -83,7 +83,7 @@ async def test_what_runs_is_left_alone_and_the_difference_is_shown(desk: Desk) -
     assert table(desk) == [("a", "1 in blue", "2 in green"), ("b", "1 in blue", "2 in green")]
     assert desk.agents["a"].sent == desk.agents["b"].sent == []
     assert desk.lead_to() == leads_to
-    lines = reconcile_lines(reconciliation.view(desk.engine))
+    lines = reconcile_lines(reconcile_requests.view(desk.engine))
     assert lines[0] == "shop in prod: the log has 1 active"
     assert "  a     1 in blue    2 in green" in lines
     assert lines[-1].endswith(" tidegate controller reconcile shop -e prod --converge")
@@ -148,9 +148,9 @@ async def test_what_nodes_hold_of_an_app_that_the_log_does_not_know_is_shown(des
     keep(desk)
     await desk.deployed("7", app="blog")
     await restored(desk)
-    (unknown,) = reconciliation.view(desk.engine).unknown
+    (unknown,) = reconcile_requests.view(desk.engine).unknown
     assert (unknown.app, unknown.environment, unknown.nodes) == ("blog", "prod", ["a"])
-    told = reconcile_lines(reconciliation.view(desk.engine))
+    told = reconcile_lines(reconcile_requests.view(desk.engine))
     assert "blog in prod: the log knows nothing of it, and it is on a" in told
 
 
@@ -161,7 +161,7 @@ async def test_where_nothing_differs_that_is_said_too(desk: Desk) -> None:
     await restored(desk)
     assert table(desk) == []
     assert "  all of its nodes run what the log has" in reconcile_lines(
-        reconciliation.view(desk.engine)
+        reconcile_requests.view(desk.engine)
     )
 
 
@@ -188,7 +188,7 @@ async def test_adopted_the_log_has_what_runs_and_nothing_was_moved(desk: Desk) -
     (app,) = views.status(desk.engine, "").apps
     assert (app.version, app.notes) == ("2", [])
     assert [node.active_slot for node in app.nodes] == ["green", "green"]
-    assert reconciliation.view(desk.engine).undecided == []
+    assert reconcile_requests.view(desk.engine).undecided == []
 
 
 async def test_after_that_it_is_a_stream_like_any_other(desk: Desk) -> None:

@@ -1,6 +1,6 @@
-"""After a restore, for the shell: what the log says beside what runs, and a person's decision.
+"""A person's decision after a restore, from the wire to the engine; and what it is to be made of.
 
-The rules are in `core/reconcile`; here is what it takes to know what runs: the nodes' own words,
+The rules are in `core/reconciling`; here is what it takes to know what runs: the nodes' words,
 and the balancer's. Called by `operator_service`.
 """
 
@@ -12,7 +12,7 @@ from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import Member, Reconcile
-from tidegate_controller.core.reconcile import differences
+from tidegate_controller.core.reconciling import differences
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
