@@ -20,6 +20,7 @@ from tidegate_controller.core.changes import (
 )
 from tidegate_controller.core.commitment import commit
 from tidegate_controller.core.evolve_control import CONTROL, with_calendar, without_queued
+from tidegate_controller.core.evolve_restored import after_decision, after_restore
 from tidegate_controller.core.facts import find_action, gaining, place_of
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.node_changes import (
@@ -30,7 +31,6 @@ from tidegate_controller.core.node_changes import (
 )
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.releases import active_release
-from tidegate_controller.core.restored import after_decision, after_restore
 from tidegate_controller.core.settling import REWRITE, after_rewrite
 
 

@@ -1,6 +1,6 @@
 """What a restored log means for a stream, until a person has decided and from then on.
 
-Registered by `evolve`; the decisions are in `reconciling`.
+Called by `evolve` alone; the decisions are in `reconciling`.
 """
 
 from tidegate_controller.core import events as ev
