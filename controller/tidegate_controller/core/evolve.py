@@ -1,13 +1,14 @@
 """What an event means: `evolve(state, event, clock) -> state`, pure and total.
 
-One function an event; those of what operators may ask are in `evolve_control`. Nothing here
-decides anything.
+`EVOLVERS` has one function an event; some stand in `evolve_control`, `evolve_nodes`, and
+`evolve_restored`. Nothing here decides anything.
 """
 
-from collections.abc import Mapping
-from functools import singledispatch
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from tidegate_controller.core import events as ev
+from tidegate_controller.core import evolve_control, evolve_nodes, evolve_restored
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import (
     RELEASES_KEPT,
@@ -19,16 +20,10 @@ from tidegate_controller.core.changes import (
     without,
 )
 from tidegate_controller.core.commitment import commit
-from tidegate_controller.core.evolve_control import CONTROL, with_calendar, without_queued
-from tidegate_controller.core.evolve_restored import after_decision, after_restore
+from tidegate_controller.core.evolve_control import with_calendar, without_queued
+from tidegate_controller.core.evolve_nodes import ask_anew
 from tidegate_controller.core.facts import find_action, gaining, place_of
 from tidegate_controller.core.issued import apply_issue
-from tidegate_controller.core.node_changes import (
-    ask_anew,
-    drop_node,
-    forget_node,
-    take_back_node,
-)
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.settling import REWRITE, after_rewrite
@@ -36,7 +31,7 @@ from tidegate_controller.core.settling import REWRITE, after_rewrite
 
 def evolve(state: t.State, event: ev.Event, clock: float) -> t.State:
     """The state after `event`, which was recorded at engine time `clock`."""
-    after = _evolve(event, state, clock)
+    after = EVOLVERS[type(event)](state, event, clock)
     return replace(_watch_health(after, clock), version=state.version + 1)
 
 
@@ -52,17 +47,7 @@ def _watch_health(state: t.State, clock: float) -> t.State:
     return in_rollout(state, healthy_since=clock if healthy else None)
 
 
-@singledispatch
-def _evolve(event: ev.Event, state: t.State, clock: float) -> t.State:
-    raise NotImplementedError(f"no evolver for {type(event).__name__}")
-
-
-for _kind, _evolver in CONTROL.items():
-    _evolve.register(_kind, _evolver)
-
-
-@_evolve.register
-def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
+def _controller_started(state: t.State, event: ev.ControllerStarted, clock: float) -> t.State:
     state = forget_health(state, lambda node: node in event.connected)
     floor = clock + event.grace_seconds
 
@@ -92,8 +77,7 @@ def _(event: ev.ControllerStarted, state: t.State, clock: float) -> t.State:
     return state
 
 
-@_evolve.register
-def _(event: ev.Started, state: t.State, clock: float) -> t.State:
+def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
     works = [work for step in event.plan for work in step.works]
     treated = {work.at for work in works}
     started = {work.place for work in works if work.verb == "start"}
@@ -131,18 +115,15 @@ def _(event: ev.Started, state: t.State, clock: float) -> t.State:
     )
 
 
-@_evolve.register
-def _(event: ev.StepEntered, state: t.State, clock: float) -> t.State:
+def _step_entered(state: t.State, event: ev.StepEntered, clock: float) -> t.State:
     return in_rollout(state, entered_at=clock, done={})
 
 
-@_evolve.register
-def _(event: ev.ActionIssued, state: t.State, clock: float) -> t.State:
+def _action_issued(state: t.State, event: ev.ActionIssued, clock: float) -> t.State:
     return apply_issue(state, event.action)
 
 
-@_evolve.register
-def _(event: ev.ActionEnded, state: t.State, clock: float) -> t.State:
+def _action_ended(state: t.State, event: ev.ActionEnded, clock: float) -> t.State:
     action = find_action(state, event.action)
     if action is None:
         return state
@@ -187,21 +168,14 @@ def _serves_another(state: t.State, key: str) -> bool:
     return bool(state.settled.get(place)) and other
 
 
-@_evolve.register
-def _(event: ev.StepEnded, state: t.State, clock: float) -> t.State:
+def _step_ended(state: t.State, event: ev.StepEnded, clock: float) -> t.State:
     if state.rollout is None or event.outcome != "ok":
         return state
     cursor = state.rollout.cursor + 1
     return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None, frozen=None)
 
 
-@_evolve.register
-def _(event: ev.NodeDropped, state: t.State, clock: float) -> t.State:
-    return drop_node(state, event, clock)
-
-
-@_evolve.register
-def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
+def _replanned(state: t.State, event: ev.Replanned, clock: float) -> t.State:
     return in_rollout(
         state,
         plan=event.plan,
@@ -218,8 +192,7 @@ def _(event: ev.Replanned, state: t.State, clock: float) -> t.State:
     )
 
 
-@_evolve.register
-def _(event: ev.ChoresAdded, state: t.State, clock: float) -> t.State:
+def _chores_added(state: t.State, event: ev.ChoresAdded, clock: float) -> t.State:
     return replace(
         state,
         chores=(*state.chores, *event.chores),
@@ -227,25 +200,17 @@ def _(event: ev.ChoresAdded, state: t.State, clock: float) -> t.State:
     )
 
 
-@_evolve.register
-def _(event: ev.Configured, state: t.State, clock: float) -> t.State:
+def _configured(state: t.State, event: ev.Configured, clock: float) -> t.State:
     requests = remembered(state, event.request_id, "")
     return replace(state, spec=event.spec, requests=requests)
 
 
-@_evolve.register
-def _(event: ev.NodeForgotten, state: t.State, clock: float) -> t.State:
-    return forget_node(state, event.node)
-
-
-@_evolve.register
-def _(event: ev.Committed, state: t.State, clock: float) -> t.State:
+def _committed(state: t.State, event: ev.Committed, clock: float) -> t.State:
     assert state.rollout is not None
     return commit(state, state.rollout)
 
 
-@_evolve.register
-def _(event: ev.Ended, state: t.State, clock: float) -> t.State:
+def _ended(state: t.State, event: ev.Ended, clock: float) -> t.State:
     rollout, undone, left = state.rollout, state.undone, state.left
     if rollout is not None and event.state != "succeeded" and rollout.kind != "converge":
         undone = (*undone, rollout.release)[-RELEASES_KEPT:]
@@ -263,8 +228,7 @@ def _(event: ev.Ended, state: t.State, clock: float) -> t.State:
     )
 
 
-@_evolve.register
-def _(event: ev.DebtsPaid, state: t.State, clock: float) -> t.State:
+def _debts_paid(state: t.State, event: ev.DebtsPaid, clock: float) -> t.State:
     return replace(
         state,
         debts=without(state.debts, *event.nodes),
@@ -272,8 +236,7 @@ def _(event: ev.DebtsPaid, state: t.State, clock: float) -> t.State:
     )
 
 
-@_evolve.register
-def _(event: ev.Observed, state: t.State, clock: float) -> t.State:
+def _observed(state: t.State, event: ev.Observed, clock: float) -> t.State:
     place = event.place
     current = state.current
     if event.current:
@@ -281,25 +244,42 @@ def _(event: ev.Observed, state: t.State, clock: float) -> t.State:
     return replace(state, places=put(state.places, place, event.known), current=current)
 
 
-@_evolve.register
-def _(event: ev.NodeLeft, state: t.State, clock: float) -> t.State:
-    state = forget_health(state, lambda node: node != event.node)
-    wait = state.rollout.pace.away_seconds if state.rollout else 0.0
-    return replace(state, away=put(state.away, event.node, clock + wait))
-
-
-@_evolve.register
-def _(event: ev.NodeReturned, state: t.State, clock: float) -> t.State:
-    return take_back_node(state, event.node, clock)
-
-
-@_evolve.register
-def _(event: ev.JournalReplaced, state: t.State, clock: float) -> t.State:
-    empty = t.Known(running=False, healthy=False)
-    places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
-    journals = put(state.journals, event.node, event.journal_id)
-    return replace(state, places=places, journals=journals)
-
-
-_evolve.register(ev.Restored, after_restore)
-_evolve.register(ev.Adopted, after_decision)
+EVOLVERS: dict[type[ev.Event], Callable[[t.State, Any, float], t.State]] = {
+    ev.ControllerStarted: _controller_started,
+    ev.Started: _started,
+    ev.StepEntered: _step_entered,
+    ev.ActionIssued: _action_issued,
+    ev.ActionEnded: _action_ended,
+    ev.StepEnded: _step_ended,
+    ev.NodeDropped: evolve_nodes.node_dropped,
+    ev.Replanned: _replanned,
+    ev.Waiting: evolve_control.waiting,
+    ev.Answered: evolve_control.answered,
+    ev.Approved: evolve_control.approved,
+    ev.Paused: evolve_control.paused,
+    ev.Resumed: evolve_control.resumed,
+    ev.Aborted: evolve_control.aborted,
+    ev.Quarantined: evolve_control.quarantined,
+    ev.QuarantineLifted: evolve_control.quarantine_lifted,
+    ev.Locked: evolve_control.locked,
+    ev.Unlocked: evolve_control.unlocked,
+    ev.CalendarRead: evolve_control.calendar_read,
+    ev.FreezeSet: evolve_control.freeze_set,
+    ev.FreezeLifted: evolve_control.freeze_lifted,
+    ev.Frozen: evolve_control.frozen,
+    ev.Thawed: evolve_control.thawed,
+    ev.Queued: evolve_control.queued,
+    ev.Unqueued: evolve_control.unqueued,
+    ev.ChoresAdded: _chores_added,
+    ev.Configured: _configured,
+    ev.NodeForgotten: evolve_nodes.node_forgotten,
+    ev.Committed: _committed,
+    ev.Ended: _ended,
+    ev.DebtsPaid: _debts_paid,
+    ev.Observed: _observed,
+    ev.NodeLeft: evolve_nodes.node_left,
+    ev.NodeReturned: evolve_nodes.node_returned,
+    ev.JournalReplaced: evolve_nodes.journal_replaced,
+    ev.Restored: evolve_restored.restored,
+    ev.Adopted: evolve_restored.adopted,
+}

@@ -1,7 +1,7 @@
-"""What the events mean that come of operators' requests to a rollout. Called by `evolve` alone."""
+"""What the events mean that come of what operators ask of a rollout, or of its app.
 
-from collections.abc import Callable
-from typing import Any
+Called by `evolve` alone: a function an event, named as it is.
+"""
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -14,7 +14,7 @@ from tidegate_controller.core.works import breach_without, work_now
 QUARANTINED_KEPT = 200
 
 
-def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
+def waiting(state: t.State, event: ev.Waiting, clock: float) -> t.State:
     before = state.rollout.waiting if state.rollout else None
     since = before.since if before else clock  # the question may change; it stays one wait
     wait = t.Wait(
@@ -28,7 +28,7 @@ def _waiting(event: ev.Waiting, state: t.State, clock: float) -> t.State:
     return in_rollout(state, waiting=wait)
 
 
-def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
+def answered(state: t.State, event: ev.Answered, clock: float) -> t.State:
     """Works in doubt count as done, or as to be done again; their step has its time anew. Where it
     goes on without some nodes, the events that follow drop these, and nothing counts as done: what
     has failed elsewhere since the question was not meant by the answer."""
@@ -57,7 +57,7 @@ def _answered(event: ev.Answered, state: t.State, clock: float) -> t.State:
     return state
 
 
-def _approved(event: ev.Approved, state: t.State, clock: float) -> t.State:
+def approved(state: t.State, event: ev.Approved, clock: float) -> t.State:
     rollout = state.rollout
     if rollout is None:
         return state
@@ -73,13 +73,13 @@ def _waiting_anew(state: t.State, clock: float) -> t.State:
     return replace(state, away={node: max(until, least) for node, until in state.away.items()})
 
 
-def _paused(event: ev.Paused, state: t.State, clock: float) -> t.State:
+def paused(state: t.State, event: ev.Paused, clock: float) -> t.State:
     pause = t.Pause(by=event.by, reason=event.reason, since=clock, counted_from=clock)
     state = replace(state, requests=remembered(state, event.request_id, event.rollout))
     return in_rollout(state, paused=pause)
 
 
-def _resumed(event: ev.Resumed, state: t.State, clock: float) -> t.State:
+def resumed(state: t.State, event: ev.Resumed, clock: float) -> t.State:
     """All that runs against the clock is put off by as long as it has stood still."""
     rollout = state.rollout
     if rollout is None or rollout.paused is None:
@@ -102,30 +102,30 @@ def _resumed(event: ev.Resumed, state: t.State, clock: float) -> t.State:
     )
 
 
-def _aborted(event: ev.Aborted, state: t.State, clock: float) -> t.State:
+def aborted(state: t.State, event: ev.Aborted, clock: float) -> t.State:
     """What comes of it, the events that follow say."""
     return replace(state, requests=remembered(state, event.request_id, event.rollout))
 
 
-def _quarantined(event: ev.Quarantined, state: t.State, clock: float) -> t.State:
+def quarantined(state: t.State, event: ev.Quarantined, clock: float) -> t.State:
     new = event.quarantine
     others = [q for q in state.quarantined if (q.digest, q.config) != (new.digest, new.config)]
     requests = remembered(state, event.request_id, "")
     return replace(state, quarantined=(*others, new)[-QUARANTINED_KEPT:], requests=requests)
 
 
-def _quarantine_lifted(event: ev.QuarantineLifted, state: t.State, clock: float) -> t.State:
+def quarantine_lifted(state: t.State, event: ev.QuarantineLifted, clock: float) -> t.State:
     others = tuple(one for one in state.quarantined if one.digest != event.digest)
     requests = remembered(state, event.request_id, "")
     return replace(state, quarantined=others, requests=requests)
 
 
-def _locked(event: ev.Locked, state: t.State, clock: float) -> t.State:
+def locked(state: t.State, event: ev.Locked, clock: float) -> t.State:
     lock = t.Lock(by=event.by, reason=event.reason, since=clock)
     return replace(state, lock=lock, requests=remembered(state, event.request_id, ""))
 
 
-def _unlocked(event: ev.Unlocked, state: t.State, clock: float) -> t.State:
+def unlocked(state: t.State, event: ev.Unlocked, clock: float) -> t.State:
     return replace(state, lock=None, requests=remembered(state, event.request_id, ""))
 
 
@@ -139,26 +139,26 @@ def with_calendar(state: t.State, calendar: Calendar | None) -> t.State:
     return replace(state, calendar=calendar, freeze=freeze)
 
 
-def _calendar_read(event: ev.CalendarRead, state: t.State, clock: float) -> t.State:
+def calendar_read(state: t.State, event: ev.CalendarRead, clock: float) -> t.State:
     state = with_calendar(state, event.calendar)
     over = state.freeze is not None and state.freeze.ends <= clock
     return replace(state, freeze=None) if over else state
 
 
-def _freeze_set(event: ev.FreezeSet, state: t.State, clock: float) -> t.State:
+def freeze_set(state: t.State, event: ev.FreezeSet, clock: float) -> t.State:
     requests = remembered(state, event.request_id, "")
     return replace(state, freeze=event.window, requests=requests)
 
 
-def _freeze_lifted(event: ev.FreezeLifted, state: t.State, clock: float) -> t.State:
+def freeze_lifted(state: t.State, event: ev.FreezeLifted, clock: float) -> t.State:
     return replace(state, freeze=None, requests=remembered(state, event.request_id, ""))
 
 
-def _frozen(event: ev.Frozen, state: t.State, clock: float) -> t.State:
+def frozen(state: t.State, event: ev.Frozen, clock: float) -> t.State:
     return in_rollout(state, frozen=event.window)
 
 
-def _thawed(event: ev.Thawed, state: t.State, clock: float) -> t.State:
+def thawed(state: t.State, event: ev.Thawed, clock: float) -> t.State:
     """Its step has its time anew, and so have nodes that went away meanwhile."""
     rollout = state.rollout
     if rollout is None:
@@ -171,7 +171,7 @@ def _thawed(event: ev.Thawed, state: t.State, clock: float) -> t.State:
     return in_rollout(state, frozen=None, unfrozen_by=by, entered_at=clock)
 
 
-def _queued(event: ev.Queued, state: t.State, clock: float) -> t.State:
+def queued(state: t.State, event: ev.Queued, clock: float) -> t.State:
     entry = event.deployment
     requests = remembered(state, entry.request_id, entry.rollout)
     return replace(state, queue=(*state.queue, entry), requests=requests)
@@ -183,28 +183,7 @@ def without_queued(state: t.State, rollout: str) -> t.State:
     return replace(state, queue=queue)
 
 
-def _unqueued(event: ev.Unqueued, state: t.State, clock: float) -> t.State:
+def unqueued(state: t.State, event: ev.Unqueued, clock: float) -> t.State:
     if event.request_id:
         state = replace(state, requests=remembered(state, event.request_id, event.rollout))
     return without_queued(state, event.rollout)
-
-
-CONTROL: dict[type[ev.Event], Callable[[Any, t.State, float], t.State]] = {
-    ev.Waiting: _waiting,
-    ev.Answered: _answered,
-    ev.Approved: _approved,
-    ev.Paused: _paused,
-    ev.Resumed: _resumed,
-    ev.Aborted: _aborted,
-    ev.Quarantined: _quarantined,
-    ev.QuarantineLifted: _quarantine_lifted,
-    ev.Locked: _locked,
-    ev.Unlocked: _unlocked,
-    ev.CalendarRead: _calendar_read,
-    ev.FreezeSet: _freeze_set,
-    ev.FreezeLifted: _freeze_lifted,
-    ev.Frozen: _frozen,
-    ev.Thawed: _thawed,
-    ev.Queued: _queued,
-    ev.Unqueued: _unqueued,
-}

@@ -8,7 +8,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import RELEASES_KEPT, remembered, replace
 
 
-def after_restore(event: ev.Restored, state: t.State, clock: float) -> t.State:
+def restored(state: t.State, event: ev.Restored, clock: float) -> t.State:
     """What was under way when the backup was made is not, whatever has become of it."""
     spec = state.spec or (state.rollout.spec if state.rollout else None)
     return replace(
@@ -22,7 +22,7 @@ def after_restore(event: ev.Restored, state: t.State, clock: float) -> t.State:
     )
 
 
-def after_decision(event: ev.Adopted, state: t.State, clock: float) -> t.State:
+def adopted(state: t.State, event: ev.Adopted, clock: float) -> t.State:
     """From here on the stream is like any other."""
     committed, on = state.committed, state.committed_on
     if event.release is not None and event.release not in committed[-1:]:

@@ -1,6 +1,7 @@
-"""What becomes of a node in the state: dropped from a rollout, back again, or forgotten.
+"""What the events mean that are about one node: it is dropped from a rollout, has gone, is back
+again, or is forgotten.
 
-Called by `evolve` alone.
+Called by `evolve` alone: a function an event, named as it is.
 """
 
 from collections.abc import Mapping
@@ -8,12 +9,12 @@ from typing import TypeVar
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.changes import in_rollout, put, replace, without
+from tidegate_controller.core.changes import forget_health, in_rollout, put, replace, without
 
 V = TypeVar("V")
 
 
-def drop_node(state: t.State, event: ev.NodeDropped, clock: float) -> t.State:
+def node_dropped(state: t.State, event: ev.NodeDropped, clock: float) -> t.State:
     """The step has its time anew; a move of traffic that was given up for this goes out again."""
     rollout = state.rollout
     if rollout is None or rollout.cursor == len(rollout.plan):
@@ -39,20 +40,26 @@ def drop_node(state: t.State, event: ev.NodeDropped, clock: float) -> t.State:
     )
 
 
-def take_back_node(state: t.State, node: str, clock: float) -> t.State:
+def node_left(state: t.State, event: ev.NodeLeft, clock: float) -> t.State:
+    state = forget_health(state, lambda node: node != event.node)
+    wait = state.rollout.pace.away_seconds if state.rollout else 0.0
+    return replace(state, away=put(state.away, event.node, clock + wait))
+
+
+def node_returned(state: t.State, event: ev.NodeReturned, clock: float) -> t.State:
     """What a person was asked about meanwhile has its time anew: the node is asked again."""
-    state = replace(state, away=without(state.away, node))
+    state = replace(state, away=without(state.away, event.node))
     rollout = state.rollout
     if rollout is None or rollout.waiting is None:
         return state
     until = clock + rollout.plan[rollout.cursor].deadline_seconds
     opened = {
         key: replace(action, deadline=max(action.deadline, until))
-        if action.work.at == node
+        if action.work.at == event.node
         else action
         for key, action in rollout.open.items()
     }
-    return ask_anew(in_rollout(state, open=opened), node, clock)
+    return ask_anew(in_rollout(state, open=opened), event.node, clock)
 
 
 def ask_anew(state: t.State, node: str | None, clock: float) -> t.State:
@@ -74,9 +81,10 @@ def ask_anew(state: t.State, node: str | None, clock: float) -> t.State:
     return in_rollout(state, waiting=None, entered_at=present, done=done)
 
 
-def forget_node(state: t.State, node: str) -> t.State:
+def node_forgotten(state: t.State, event: ev.NodeForgotten, clock: float) -> t.State:
     """Traffic that still leads there, or did a moment ago, stays on record: the next rollout takes
     it away, and whatever comes back there drains first."""
+    node = event.node
 
     def of_others(mapping: Mapping[t.Place, V]) -> dict[t.Place, V]:
         return {place: value for place, value in mapping.items() if place.node != node}
@@ -96,3 +104,10 @@ def forget_node(state: t.State, node: str) -> t.State:
         debts={k: debt for k, debt in state.debts.items() if t.Place(k).node != node},
         owed=without(state.owed, node),
     )
+
+
+def journal_replaced(state: t.State, event: ev.JournalReplaced, clock: float) -> t.State:
+    empty = t.Known(running=False, healthy=False)
+    places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
+    journals = put(state.journals, event.node, event.journal_id)
+    return replace(state, places=places, journals=journals)
