@@ -241,6 +241,8 @@ def _observed(state: t.State, event: ev.Observed, clock: float) -> t.State:
     current = state.current
     if event.current:
         current = put(current, place.node, place.slot)
+    elif state.settled.get(place) and place.node not in current:
+        current = put(current, place.node, None)  # of a node that was removed, and serves
     return replace(state, places=put(state.places, place, event.known), current=current)
 
 

@@ -100,7 +100,8 @@ def held_up(plan: tuple[t.Step, ...], kind: t.Kind) -> tuple[t.Step, ...]:
         held = not are_out and step.id != "settle" and verbs.intersection(HELD_UP)
         steps.append(replace(step, guards=(*step.guards, UNFROZEN)) if held else step)
         if "route" in verbs:
-            are_out = FLOOR in step.guards
+            drains = not any(work.prove for work in step.works)
+            are_out = drains and FLOOR in step.guards
     return tuple(steps)
 
 

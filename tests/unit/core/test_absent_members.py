@@ -1,11 +1,14 @@
 """Nodes that are away when a deployment begins, and that it goes on without: nothing that was known
 of them is, so nothing relies on them."""
 
+import pytest
 from core_values import POLICY
 from driver import World
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.facts import astray
+from tidegate_controller.core.inputs import NodeRemoved
 from tidegate_controller.core.spec import Waves
 
 ANY = replace(POLICY, max_failed_nodes="100%", of_at_least=1)
@@ -42,3 +45,17 @@ def test_an_undo_moves_no_traffic_back_to_a_node_that_was_away_from_the_start() 
     world.converge()
     assert world.finish() == "succeeded"
     assert world.traffic == {"a/blue": 100, "b/blue": 100, "c/blue": 100}
+
+
+@pytest.mark.parametrize("named", ["", "green", "blue"])
+def test_a_removed_node_that_comes_back_serving_says_what_current_names(named: str) -> None:
+    """Nothing is remembered of it; and a reboot would not start the slot that has the traffic."""
+    world = absent_a("blue-green", Waves())
+    world.feed(NodeRemoved(node="a"))
+    world.currents["a"] = named
+    world.come_back("a")
+    assert world.traffic == {"a/blue": 100, "b/blue": 100, "c/blue": 100}
+    assert astray(world.state) == ([] if named == "blue" else ["a/blue"])
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    assert astray(world.state) == []

@@ -144,6 +144,22 @@ def test_a_node_that_is_away_keeps_its_traffic_where_the_floor_needs_it() -> Non
         world.deploy("1", nodes=["a", "b"])
 
 
+def test_those_away_keep_their_traffic_until_the_others_are_known_to_be_well() -> None:
+    floor = Waves(min_in_service="1")
+    world = World("abc", strategy="rolling", waves=floor, policy=TWO).deployed("1")
+    world.leave("b")
+    world.leave("c")
+    world.report("a/blue", healthy=None)
+    world.deploy("1")
+    seen = len(world.log)
+    world.go(lambda: world.step == "shift")
+    assert world.issued("route", seen) == []
+    assert world.traffic == {f"{node}/blue": 100 for node in "abc"}
+    world.report("a/blue", healthy=True)
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/blue": 100}
+
+
 def test_the_migration_that_runs_once_is_not_lost_with_its_node() -> None:
     """In a later wave than the first one there is nobody else who could run it any more."""
     world = World("abc", strategy="canary", waves=Waves(sizes=("1", "100%")), policy=TWO)

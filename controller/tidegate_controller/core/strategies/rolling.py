@@ -28,7 +28,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     rest = [node for node, place in targets.items() if not state.settled.get(place)]
     _refuse_to_lose_those_away(state, goal)
     if not rest or not any(state.settled.values()):
-        return blue_green.at_once(state, goal, every)
+        return _keeping_the_floor(blue_green.at_once(state, goal, every))
     waves = _waves(state, goal, rest)
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, parts.whole(state, goal, every))
@@ -54,7 +54,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
                 *(approval(goal) if number == 1 else ()),
                 *in_place(state, goal.spec, mine, (weights, drained)),
                 *([_start(state, goal, mine)] if mine else ()),
-                admit(goal.spec, admitted),
+                parts.route_step("admit", "Admit", admitted, goal.spec, prove=True),
                 parts.switch(goal, places),
                 *between(goal, wave, last=last),
                 *_rehearsal(state, goal, mine, admitted, len(waves) if number == 1 else 0),
@@ -62,7 +62,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
             ],
         )
         begun, weights = begun or bool(mine), admitted
-    return tuple(plan)
+    return _keeping_the_floor(plan)
 
 
 def without_nodes(weights: t.Weights, nodes: Sequence[str]) -> dict[t.Place, int]:
@@ -86,8 +86,16 @@ def in_place(
     return plan
 
 
-def admit(spec: Spec, weights: t.Weights) -> t.Step:
-    return parts.route_step("admit", "Admit", weights, spec, prove=True)
+def _keeping_the_floor(plan: Sequence[t.Step]) -> tuple[t.Step, ...]:
+    """What gives traffic may take it from others too, such as nodes that are away or were left out:
+    it is looked at like what drains."""
+
+    def gives(step: t.Step) -> bool:
+        return any(work.verb == "route" and work.prove for work in step.works)
+
+    return tuple(
+        replace(step, guards=(*step.guards, FLOOR)) if gives(step) else step for step in plan
+    )
 
 
 def _runs(state: t.State, place: t.Place) -> bool:
