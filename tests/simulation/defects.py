@@ -104,15 +104,25 @@ def late_results(patch: Patch) -> None:
 
 def restless(patch: Patch) -> None:
     """What a person is asked about is done again meanwhile."""
-    usual = steps.to_issue
+    usual, move = steps.to_issue, decide._move
 
-    def again(rollout: Any, step: Any) -> list[int]:
-        if rollout.waiting is not None and not rollout.open and not steps.stands_still(rollout):
-            works = range(len(step.works))
-            return [index for index in works if not steps.is_void(rollout, step, index)]
-        return usual(rollout, step)
+    def waits(rollout: Any) -> bool:
+        return rollout.waiting is not None and not rollout.open
 
-    patch.setattr(steps, "to_issue", again)
+    def all_again(rollout: Any, step: Any) -> list[int]:
+        if not waits(rollout):
+            return usual(rollout, step)
+        works = range(len(step.works))
+        return [index for index in works if not steps.is_void(rollout, step, index)]
+
+    def move_on(made: draft.Draft) -> bool:
+        rollout = made.rollout
+        if waits(rollout) and decide._issue(made, rollout.plan[rollout.cursor]):
+            return True
+        return move(made)
+
+    patch.setattr(steps, "to_issue", all_again)
+    patch.setattr(decide, "_move", move_on)
 
 
 def hasty(patch: Patch) -> None:
@@ -320,6 +330,13 @@ def deaf_to_pause(patch: Patch) -> None:
     patch.setattr(decide, "is_paused", lambda _: False)
 
 
+def open_gates(patch: Patch) -> None:
+    """A rollout that is to be approved or promoted goes on by itself."""
+    asked, over = steps.question, steps.is_satisfied
+    patch.setattr(steps, "question", lambda made, step: asked(made, replace(step, gate="")))
+    patch.setattr(steps, "is_satisfied", lambda made, step: over(made, replace(step, gate="")))
+
+
 def deaf_to_people(patch: Patch) -> None:
     """Nobody is heard who answers."""
     patch.setitem(decide.HANDLERS, i.Answer, lambda *_: None)
@@ -435,6 +452,7 @@ DEFECTS = [
     Defect(no_floor, "enough_nodes_stay_in_service"),
     Defect(both_slots, "one_release_runs_in_place"),
     Defect(deaf_to_pause, "a_paused_rollout_begins_nothing"),
+    Defect(open_gates, "a_gate_waits_for_a_person"),
     Defect(deaf_to_people, "every_rollout_ends"),
     Defect(no_quarantine, "what_was_bad_does_not_come_back_by_itself"),
     Defect(no_locks, "a_lock_is_respected"),
