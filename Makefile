@@ -5,7 +5,7 @@
 # make sweep   an agent killed, or given an error, at each of its file operations (two minutes)
 # make torture  controller and agents killed at every point of every kind of rollout (hours; SCENE=...)
 # make simulate  whole fleets in virtual time, from SEEDS=1000 seeds; FIRST=... the first, SEED=... one
-# make simulate-defects  that the simulation notices what is wrong
+# make simulate-defects  that it notices what is wrong, and docs/planted-defects.md (some minutes)
 # make protos  the generated code, after a change of a .proto
 # make reference  docs/reference/configuration.md, after a change of what tidegate.toml may hold
 # make clean   back to what a clone has
@@ -38,10 +38,12 @@ simulate: .venv/.dev
 	PYTHONPATH=tests/simulation PYTHONHASHSEED=0 $(BIN)/python tests/simulation/simulate.py \
 	--seeds $(SEEDS) --first $(FIRST) $(if $(SEED),--seed $(SEED))
 
-# Each deliberate mistake in tests/simulation/defects.py has to be noticed.
+# Each deliberate mistake in tests/simulation/defects.py has to be noticed; the page says when it was.
 .PHONY: simulate-defects
 simulate-defects: .venv/.dev
-	PYTHONPATH=tests/simulation PYTHONHASHSEED=0 $(BIN)/python tests/simulation/defects.py
+	PYTHONPATH=tests/simulation PYTHONHASHSEED=0 $(BIN)/python tests/simulation/defects.py \
+	> planted-defects.md
+	mv planted-defects.md docs/planted-defects.md
 
 # What tests need beside pip; what cannot be had is said here, and by each test that is skipped for it.
 .PHONY: tools

@@ -1,12 +1,15 @@
 """Deliberate mistakes, one an invariant: each changes production code in memory, and the simulation
-has to notice. `make simulate-defects` tries them all; `test_defects.py` those that show soon.
+has to notice. `make simulate-defects` tries them all and writes docs/planted-defects.md;
+`test_defects.py` tries those that show soon.
 
 To add one: a function that patches, with its line in `DEFECTS`.
 """
 
 import argparse
 import multiprocessing
+import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +23,17 @@ from tidegate_agent.journal import Journal
 from tidegate_agent.service import Service
 from tidegate_controller import effects, engine
 from tidegate_controller.clock import EngineClock, wall_now
-from tidegate_controller.core import decide, deploying, draft, evolve, guards, reports, steps, works
+from tidegate_controller.core import (
+    commitment,
+    decide,
+    deploying,
+    draft,
+    evolve,
+    guards,
+    reports,
+    steps,
+    works,
+)
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -34,6 +47,17 @@ from tidegate_controller.wire import stream_of
 from tidegate_protos.v1 import agent_pb2 as pb
 
 SEEDS_MAX = 2000
+PAGE = """\
+# What the simulation notices
+
+Each of these mistakes was planted in production code, in memory (`tests/simulation/defects.py`),
+and the simulation ([simulation.md](simulation.md)) was run from seed 1 on until the invariant that
+the mistake is meant for had noticed. `make simulate-defects` writes this page, and fails where one
+is not noticed within 2,000 seeds.
+
+| mistake | what is wrong then | noticed by | seeds |
+|---|---|---|---|
+"""
 
 Patch = pytest.MonkeyPatch
 
@@ -80,14 +104,25 @@ def late_results(patch: Patch) -> None:
 
 def restless(patch: Patch) -> None:
     """What a person is asked about is done again meanwhile."""
-    usual = steps.to_issue
+    usual, move = steps.to_issue, decide._move
 
-    def again(rollout: Any, step: Any) -> list[int]:
-        if rollout.waiting is not None and not rollout.open:
-            return list(range(len(step.works)))
-        return usual(rollout, step)
+    def waits(rollout: Any) -> bool:
+        return rollout.waiting is not None and not rollout.open
 
-    patch.setattr(steps, "to_issue", again)
+    def all_again(rollout: Any, step: Any) -> list[int]:
+        if not waits(rollout):
+            return usual(rollout, step)
+        works = range(len(step.works))
+        return [index for index in works if not steps.is_void(rollout, step, index)]
+
+    def move_on(made: draft.Draft) -> bool:
+        rollout = made.rollout
+        if waits(rollout) and decide._issue(made, rollout.plan[rollout.cursor]):
+            return True
+        return move(made)
+
+    patch.setattr(steps, "to_issue", all_again)
+    patch.setattr(decide, "_move", move_on)
 
 
 def hasty(patch: Patch) -> None:
@@ -117,6 +152,7 @@ def no_timer(patch: Patch) -> None:
 
 
 def sent_before_logged(patch: Patch) -> None:
+    """A stop is sent before it stands in the log."""
     usual = engine.Engine._append
 
     async def first(self: Any, batch: Any) -> Any:
@@ -132,12 +168,12 @@ def sent_before_logged(patch: Patch) -> None:
 
 
 def forgotten_fences(patch: Patch) -> None:
-    """The agent has seen no fence before."""
+    """The agent has seen no fence before, so that it obeys what a later command has overtaken."""
     patch.setattr(Journal, "fence", lambda *_: (0, 0))
 
 
 def forgotten_epochs(patch: Patch) -> None:
-    """The same: what comes late is, now and then, of an earlier life of the controller."""
+    """Likewise, of what an earlier life of the controller has sent."""
     forgotten_fences(patch)
 
 
@@ -257,7 +293,7 @@ def nobody_leaves(patch: Patch) -> None:
 
 def short_memory(patch: Patch) -> None:
     """Only the last release is remembered."""
-    patch.setattr(evolve, "RELEASES_KEPT", 1)
+    patch.setattr(commitment, "RELEASES_KEPT", 1)
 
 
 def unstarted(patch: Patch) -> None:
@@ -292,6 +328,13 @@ def both_slots(patch: Patch) -> None:
 def deaf_to_pause(patch: Patch) -> None:
     """A rollout that is paused goes on."""
     patch.setattr(decide, "is_paused", lambda _: False)
+
+
+def open_gates(patch: Patch) -> None:
+    """A rollout that is to be approved or promoted goes on by itself."""
+    asked, over = steps.question, steps.is_satisfied
+    patch.setattr(steps, "question", lambda made, step: asked(made, replace(step, gate="")))
+    patch.setattr(steps, "is_satisfied", lambda made, step: over(made, replace(step, gate="")))
 
 
 def deaf_to_people(patch: Patch) -> None:
@@ -356,90 +399,118 @@ def stumbling(patch: Patch) -> None:
     patch.setitem(decide.HANDLERS, i.NodeRemoved, _fail)
 
 
+def stumbling_in_silence(patch: Patch) -> None:
+    """The core fails at something, and nobody is told."""
+    patch.setitem(decide.HANDLERS, i.Pause, _fail)
+    patch.setattr(engine.log, "exception", lambda *_: None)
+
+
 @dataclass(frozen=True)
 class Defect:
-    """`caught_by`: the invariants of which one has to notice."""
+    """`caught_by`: the invariant that has to notice; that others do as well does not count."""
 
     plant: Callable[[Patch], None]
-    caught_by: tuple[str, ...]
+    caught_by: str
+
+    @property
+    def name(self) -> str:
+        return self.plant.__name__
+
+    @property
+    def mistake(self) -> str:
+        """In a sentence or two."""
+        return " ".join((self.plant.__doc__ or "").split())
 
 
 DEFECTS = [
-    Defect(two_rollouts, ("one_rollout_at_a_time",)),
-    Defect(low_fences, ("fences_rise",)),
-    Defect(late_results, ("a_late_result_changes_nothing",)),
-    Defect(restless, ("a_paused_rollout_begins_nothing", "no_unforeseen_error_is_logged")),
-    Defect(hasty, ("timers_never_fire_early",)),
-    Defect(no_timer, ("every_wait_has_an_end",)),
-    Defect(sent_before_logged, ("every_command_was_logged_first",)),
-    Defect(forgotten_fences, ("an_overtaken_command_has_no_effect",)),
-    Defect(forgotten_epochs, ("no_agent_obeys_an_older_epoch",)),
-    Defect(forgotten_scripts, ("a_migration_runs_once",)),
-    Defect(unseen_processes, ("a_slot_runs_one_process",)),
-    Defect(thorough_cleanup, ("nothing_needed_is_deleted",)),
-    Defect(moves_of_its_own, ("every_move_was_logged_first",)),
-    Defect(unproven, ("no_traffic_to_what_did_not_pass",)),
-    Defect(careless_stops, ("no_slot_is_stopped_under_traffic",)),
-    Defect(deaf_to_ticks, ("every_rollout_ends",)),
-    Defect(nothing_retired, ("every_node_runs_what_the_log_says",)),
-    Defect(two_truths, ("replaying_the_log_gives_the_same_state",)),
-    Defect(same_epoch, ("epochs_rise",)),
-    Defect(clock_from_zero, ("the_log_is_in_order",)),
-    Defect(nobody_leaves, ("every_agent_comes_back",)),
-    Defect(short_memory, ("what_to_go_back_to_is_known",)),
-    Defect(stumbling, ("no_unforeseen_error_is_logged",)),
-    Defect(unstarted, ("no_request_fails",)),
-    Defect(in_place, ("a_good_release_gets_everywhere",)),
-    Defect(no_floor, ("enough_nodes_stay_in_service",)),
-    Defect(both_slots, ("one_release_runs_in_place",)),
-    Defect(deaf_to_pause, ("a_paused_rollout_begins_nothing",)),
-    Defect(deaf_to_people, ("every_rollout_ends",)),
-    Defect(no_quarantine, ("what_was_bad_does_not_come_back_by_itself",)),
-    Defect(no_locks, ("a_lock_is_respected",)),
-    Defect(no_memory_of_requests, ("a_request_begins_one_rollout",)),
-    Defect(greedy_converge, ("a_converge_takes_nothing_from_others",)),
-    Defect(nobody_dropped, ("a_dropped_node_gets_no_new_traffic",)),
-    Defect(always_undone, ("what_stops_is_not_undone",)),
-    Defect(nothing_owed, ("every_node_runs_what_it_should_or_owes_it",)),
-    Defect(real_time, ("a_seed_gives_the_same_log",)),
+    Defect(two_rollouts, "one_rollout_at_a_time"),
+    Defect(low_fences, "fences_rise"),
+    Defect(late_results, "a_late_result_changes_nothing"),
+    Defect(restless, "a_paused_rollout_begins_nothing"),
+    Defect(hasty, "timers_never_fire_early"),
+    Defect(no_timer, "every_wait_has_an_end"),
+    Defect(sent_before_logged, "every_command_was_logged_first"),
+    Defect(forgotten_fences, "an_overtaken_command_has_no_effect"),
+    Defect(forgotten_epochs, "no_agent_obeys_an_older_epoch"),
+    Defect(forgotten_scripts, "a_migration_runs_once"),
+    Defect(unseen_processes, "a_slot_runs_one_process"),
+    Defect(thorough_cleanup, "nothing_needed_is_deleted"),
+    Defect(moves_of_its_own, "every_move_was_logged_first"),
+    Defect(unproven, "no_traffic_to_what_did_not_pass"),
+    Defect(careless_stops, "no_slot_is_stopped_under_traffic"),
+    Defect(deaf_to_ticks, "every_rollout_ends"),
+    Defect(nothing_retired, "every_node_runs_what_the_log_says"),
+    Defect(two_truths, "replaying_the_log_gives_the_same_state"),
+    Defect(same_epoch, "epochs_rise"),
+    Defect(clock_from_zero, "the_log_is_in_order"),
+    Defect(nobody_leaves, "every_agent_comes_back"),
+    Defect(short_memory, "what_to_go_back_to_is_known"),
+    Defect(stumbling, "no_unforeseen_error_is_logged"),
+    Defect(stumbling_in_silence, "nothing_stands_still"),
+    Defect(unstarted, "no_request_fails"),
+    Defect(in_place, "a_good_release_gets_everywhere"),
+    Defect(no_floor, "enough_nodes_stay_in_service"),
+    Defect(both_slots, "one_release_runs_in_place"),
+    Defect(deaf_to_pause, "a_paused_rollout_begins_nothing"),
+    Defect(open_gates, "a_gate_waits_for_a_person"),
+    Defect(deaf_to_people, "every_rollout_ends"),
+    Defect(no_quarantine, "what_was_bad_does_not_come_back_by_itself"),
+    Defect(no_locks, "a_lock_is_respected"),
+    Defect(no_memory_of_requests, "a_request_begins_one_rollout"),
+    Defect(greedy_converge, "a_converge_takes_nothing_from_others"),
+    Defect(nobody_dropped, "a_dropped_node_gets_no_new_traffic"),
+    Defect(always_undone, "what_stops_is_not_undone"),
+    Defect(nothing_owed, "every_node_runs_what_it_should_or_owes_it"),
+    Defect(real_time, "a_seed_gives_the_same_log"),
 ]
 
 
 def seeds_until_caught(defect: Defect, seeds_max: int = SEEDS_MAX) -> tuple[int, str]:
-    """How many seeds it took, and by which invariant; 0 where none noticed."""
-    others: set[str] = set()
+    """How many seeds it took; 0 where it was not noticed, with what else was instead."""
+    others: Counter[str] = Counter()
     with pytest.MonkeyPatch.context() as patch:
         defect.plant(patch)
         for seed in range(1, seeds_max + 1):
             found = play_seed(seed)
-            if found.violation in defect.caught_by:
-                return seed, found.violation
+            if found.violation == defect.caught_by:
+                return seed, ""
             if found.violation:
-                others.add(f"{found.violation} ({found.detail[:100]})")
-    return 0, f"only by {', '.join(sorted(others))}" if others else "by nothing"
+                others[found.violation] += 1
+    seen = ", ".join(f"{name} ({count})" for name, count in others.most_common())
+    return 0, f"only {seen}" if seen else "nothing"
 
 
-def _try(given: tuple[int, int]) -> tuple[str, int, str]:
+def _try(given: tuple[int, int]) -> tuple[int, int, str]:
     number, seeds_max = given
-    defect = DEFECTS[number]
-    return (defect.plant.__name__, *seeds_until_caught(defect, seeds_max))
+    return (number, *seeds_until_caught(DEFECTS[number], seeds_max))
+
+
+def row(defect: Defect, seeds: int) -> str:
+    """Of the page's table."""
+    return f"| `{defect.name}` | {defect.mistake} | `{defect.caught_by}` | {seeds} |"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="at most, for each")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("names", nargs="*", help="some of them")
     given = parser.parse_args()
     chosen = [
         (number, given.seeds)
         for number, defect in enumerate(DEFECTS)
-        if not given.names or defect.plant.__name__ in given.names
+        if not given.names or defect.name in given.names
     ]
+    caught: dict[int, int] = {}
     missed = 0
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        for name, seeds, by in pool.imap_unordered(_try, chosen):
-            print(f"{name:22s} {seeds:5d} seeds  {by[:400]}", flush=True)
+    with multiprocessing.get_context("fork").Pool(given.workers) as pool:
+        for number, seeds, instead in pool.imap_unordered(_try, chosen):
+            caught[number] = seeds
             missed += not seeds
+            defect = DEFECTS[number]
+            said = f"{seeds:5d} seeds" if seeds else f"MISSED in {given.seeds}: {instead}"
+            print(f"{defect.name:24s} {defect.caught_by:45s} {said}", file=sys.stderr, flush=True)
+    print(PAGE + "\n".join(row(DEFECTS[number], caught[number]) for number in sorted(caught)))
     return 1 if missed else 0
 
 

@@ -116,6 +116,17 @@ def a_paused_rollout_begins_nothing(
         judge.world.fail(a_paused_rollout_begins_nothing, f"{stream}: {action.work.verb}")
 
 
+def a_gate_waits_for_a_person(
+    judge: "Judge", stream: str, past: "Past", event: ev.StepEnded
+) -> None:
+    """An approval or a promotion that is asked for is never taken as given. The way back asks
+    nobody."""
+    if past.started is None or past.undoing or event.outcome != "ok" or event.step in past.approved:
+        return
+    if any(step.gate for step in past.started.plan if step.id == event.step):
+        judge.world.fail(a_gate_waits_for_a_person, f"{stream}: {event.rollout} {event.step}")
+
+
 def timers_never_fire_early(judge: "Judge", batch: Batch, state: t.State) -> None:
     """What a Tick leads to was due."""
     if not isinstance(batch.cause, Tick):

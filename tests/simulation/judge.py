@@ -37,6 +37,7 @@ class Past:
     started: ev.Started | None = None  # of the rollout that runs
     served: t.Weights = field(default_factory=dict)  # before it
     dropped: set[str] = field(default_factory=set)  # nodes that it goes on without
+    approved: set[str] = field(default_factory=set)  # ids of its steps that a person let pass
     paused: bool = False
     given_up: bool = False  # by a person
     continued: bool = False  # a person has said that it goes on all the same
@@ -56,7 +57,7 @@ class Past:
 
     def begin(self, event: ev.Started, served: t.Weights) -> None:
         self.rollout, self.release, self.started = event.rollout, event.release, event
-        self.served, self.dropped = served, set()
+        self.served, self.dropped, self.approved = served, set(), set()
         self.undoing = self.paused = self.given_up = self.continued = False
         self.asked.add(event.request_id)
 
@@ -152,6 +153,10 @@ class Judge:
             if isinstance(event, ev.Answered):
                 past.given_up |= event.answer == "abort"
                 past.continued |= event.answer == "continue"
+            elif isinstance(event, ev.Approved):
+                past.approved.add(event.step)
+            else:
+                invariants.a_gate_waits_for_a_person(self, stream, past, event)
         elif isinstance(event, ev.Committed) and past.release is not None:
             past.committed.append(past.release)
             past.replaced.difference_update(past.started.nodes if past.started else ())
