@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+from names import Names
 from pseudo_terminal import PseudoTerminal
 from running_apps import running_beneath
 
@@ -70,10 +71,12 @@ class Answer:
 
 
 class Desk:
-    """Types commands in `folder`. The fleet runs while `running()` does."""
+    """Types commands in `folder`. The fleet runs while `running()` does. `names`: of
+    a desk that tests share."""
 
-    def __init__(self, folder: Path, nodes: int = 2) -> None:
+    def __init__(self, folder: Path, nodes: int = 2, names: Names | None = None) -> None:
         self.folder = folder
+        self.names = names
         self.fleet = LocalFleet(folder, nodes)
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -125,6 +128,8 @@ class Desk:
 
     def run_agent(self, node: str, *labels: str, before: Sequence[str] = ()) -> None:
         """Another agent, and wait until it is connected. `before`: in front of its command."""
+        if self.names is not None:
+            self.names.claim(f"node-{node}")
         options = [word for label in labels for word in ("--label", label)]
         data = self.folder / "nodes" / node
         with (self.folder / f"{node}.log").open("ab") as output:
@@ -151,10 +156,14 @@ class Desk:
         with Client(self.fleet.address) as client:
             return any(each.node == node and each.connected for each in client.nodes().nodes)
 
-    def app(self, name: str, nodes: object = None, **settings: dict[str, object]) -> "AppFolder":
+    def app(
+        self, name: str, nodes: object = None, owner: str = "", **settings: dict[str, object]
+    ) -> "AppFolder":
         """A folder with the example app and its `tidegate.toml`; `settings` by table, of which
         `environment` is the one for `test`; a setting that is None is left out. Without `nodes` it
-        is for the first node alone."""
+        is for the first node alone. `owner`: of the name, where more than one test uses it."""
+        if self.names is not None:
+            self.names.claim(f"app-{name}", owner)
         return AppFolder(self, name, nodes or ["web-1"], settings)
 
     def held(self, name: str, **settings: dict[str, object]) -> "AppFolder":

@@ -25,7 +25,7 @@ class Story:
     """An app's first four rollouts, as `deploy --json` has told of them."""
 
     def __init__(self, desk: Desk) -> None:
-        self.app = desk.app("told-in-json")
+        self.app = desk.app("told-in-json", owner="the fixture story")
         self.first_failed = document(self.app.deploy("0", "--json", exits_at_once=True), 1)
         self.first = document(self.app.deploy("1", "--json"))
         self.second = document(self.app.deploy("2", "--json"))

@@ -34,7 +34,7 @@ def commit(folder: Path) -> str:
 
 
 def test_why_and_from_which_commit_is_kept(desk: Desk) -> None:
-    app = desk.app("kept")
+    app = desk.app("dated")
     made = commit(app.folder)
     assert app.deploy("1", "-m", "the first").code == 0
     (app.folder / "serve.py").open("a").write("# changed\n")
@@ -42,7 +42,7 @@ def test_why_and_from_which_commit_is_kept(desk: Desk) -> None:
     second, first = app.rollouts()
     assert (first["message"], first["commit"]) == ("the first", made)
     assert (second["message"], second["commit"]) == ("", f"{made}-dirty")
-    listed = desk.type("rollout", "list", "kept").out.splitlines()
+    listed = desk.type("rollout", "list", "dated").out.splitlines()
     assert listed[1].endswith(f"  ({made[:10]}-dirty)")
     assert listed[2].endswith(f"  the first ({made[:10]})")
     shown = desk.type("rollout", "show", first["rollout"]).out
@@ -147,7 +147,7 @@ def test_an_agent_that_is_turned_away_is_listed_with_why(desk: Desk) -> None:
 
 
 def test_who_waits_for_a_person_exits_with_5_and_says_what_to_type(desk: Desk) -> None:
-    app = desk.app("by-hand", traffic=BY_HAND)
+    app = desk.app("asks-a-person", traffic=BY_HAND)
     answer = app.deploy("1")
     name = app.newest()["rollout"]
     assert answer.code == 5

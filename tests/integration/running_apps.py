@@ -7,12 +7,17 @@ import psutil
 
 def running_beneath(folder: Path) -> list[int]:
     """Pids of the processes that work in a folder somewhere beneath this one."""
+    return list(slots_beneath(folder))
+
+
+def slots_beneath(folder: Path) -> dict[int, str]:
+    """And the slot that each was started in; "" for what no agent has started."""
     home = folder.resolve()
-    found = []
+    found = {}
     for process in psutil.process_iter():
         try:
             if home in Path(process.cwd()).parents:
-                found.append(process.pid)
+                found[process.pid] = process.environ().get("TIDEGATE_SLOT", "")
         except (psutil.Error, OSError):
             continue  # ended meanwhile, or another user's
     return found

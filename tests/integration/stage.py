@@ -8,10 +8,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from running_apps import running_beneath
+from running_apps import running_beneath, slots_beneath
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
@@ -197,6 +197,19 @@ class Stage:
         while not holds(status := self.status()):
             assert time.monotonic() < give_up, status
             time.sleep(POLL_SECONDS)
+
+    def kept_running(self) -> dict[tuple[str, str], list[int]]:
+        """Node and slot of each app that its agent means to run on, by its journal; and its pids,
+        by the machine. One that is just being started or stopped is none: it may well end."""
+        found = {}
+        for node in self.fleet.nodes:
+            home = self.fleet.folder / "nodes" / node
+            with closing(sqlite3.connect(f"file:{home}/journal.db?mode=ro", uri=True)) as journal:
+                slots = journal.execute("SELECT slot FROM slots WHERE phase = 'wanted'").fetchall()
+            slot_of = slots_beneath(home)
+            for (slot,) in slots:
+                found[node, slot] = sorted(pid for pid in slot_of if slot_of[pid] == slot)
+        return found
 
     def last_seq(self) -> int:
         path = self.fleet.folder / "controller" / "events.db"

@@ -19,7 +19,6 @@ from crashes import (
     kill_controller_after_every_event,
     kinds_of_points,
 )
-from running_apps import running_beneath
 from stage import POLL_SECONDS, Stage
 from test_strategies import wave_begins
 
@@ -79,21 +78,21 @@ def test_apps_serve_on_while_all_else_is_dead_in_the_middle_of_a_wave(
     stage: Stage, scene: Scene
 ) -> None:
     """For fifty requests neither controller nor agents are there; then the rollout goes on."""
-    nodes = stage.fleet.folder / "nodes"
     survived = []
 
     def kill_all(client: Client, rollout: str) -> None:
         wave_begins(2, "start")(client, rollout)
         with stage.down("controller", *stage.fleet.nodes):
-            before, served = set(running_beneath(nodes)), stage.load.count().served
+            before, served = stage.kept_running(), stage.load.count().served
             while stage.load.count().served < served + 50:
                 time.sleep(POLL_SECONDS)
-            survived.append((before, set(running_beneath(nodes))))
+            survived.append((before, stage.kept_running()))
 
     rollout = stage.deploy("second", kill_all)
     assert rollout.state == "succeeded", rollout
     stage.assert_agreement("second")
     ((before, after),) = survived
     assert len(before) >= 2
+    assert all(len(pids) == 1 for pids in before.values()), before
     assert after == before
     assert stage.load.count().failed == 0, stage.load.load.failures
