@@ -172,9 +172,21 @@ def forgotten_fences(patch: Patch) -> None:
     patch.setattr(Journal, "fence", lambda *_: (0, 0))
 
 
+class _OfOneEpoch(tuple[int, int]):
+    """A fence that is above those of its own epoch alone."""
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self[0] == other[0] and super().__ge__(other))
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self[0] == other[0] and super().__gt__(other))
+
+
 def forgotten_epochs(patch: Patch) -> None:
-    """Likewise, of what an earlier life of the controller has sent."""
-    forgotten_fences(patch)
+    """The agent compares fences of one epoch alone, so that it obeys an earlier life of the
+    controller."""
+    usual = Journal.fence
+    patch.setattr(Journal, "fence", lambda self, *names: _OfOneEpoch(usual(self, *names)))
 
 
 def forgotten_scripts(patch: Patch) -> None:
