@@ -9,10 +9,14 @@ from collections.abc import Iterable, Mapping
 from tidegate_controller.artifacts import Note
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
-from tidegate_controller.core.releases import active_release, known_releases, quarantine_of
+from tidegate_controller.core.releases import (
+    active_release,
+    known_releases,
+    quarantine_of,
+    release_of,
+)
 from tidegate_controller.documents import ListedRelease, ReleaseList, RolloutSummary
 from tidegate_controller.errors import UsageError
-from tidegate_controller.wire import release_of
 
 
 def releases(

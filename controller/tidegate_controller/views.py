@@ -16,7 +16,7 @@ from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import place_of, split_stream, waiting_for, waiting_since
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.queueing import waits_for
-from tidegate_controller.core.releases import active_release
+from tidegate_controller.core.releases import active_release, release_of
 from tidegate_controller.documents import (
     AppStatus,
     ControllerView,
@@ -40,7 +40,6 @@ from tidegate_controller.errors import UsageError
 from tidegate_controller.log import Record
 from tidegate_controller.owes import owed_by_node
 from tidegate_controller.stream import Stream
-from tidegate_controller.wire import release_of
 from tidegate_protos import VERSION
 
 UNDER_WAY: dict[t.Verb, str] = {"start": "starting", "stop": "stopping"}
