@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Literal
 
 from tidegate_controller.clock import wall_now
+from tidegate_controller.core.facts import join_stream
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import SLOTS_MAX, Session
@@ -178,7 +179,7 @@ def _wrong_controller(hello: pb.Hello, engine: Engine) -> str:
     if engine.former_logs:
         return ""  # its fences may be of what the log is a restored copy of
     for seen in hello.fences:
-        name = f"{seen.app}@{seen.environment}"
+        name = join_stream(seen.app, seen.environment)
         stream = engine.streams.get(name)
         if stream is None or not stream.holds(seen.fence.epoch, seen.fence.version):
             return (

@@ -21,7 +21,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.controlling import may_be_superseded
 from tidegate_controller.core.deploying import deploy_goal, rollback_goal
-from tidegate_controller.core.facts import split_stream
+from tidegate_controller.core.facts import join_stream, split_stream
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Spec
@@ -178,7 +178,7 @@ class Requests:
             settings=spec.settings,
             url=request.url,
         )
-        stream = f"{spec.app}@{spec.environment}"
+        stream = join_stream(spec.app, spec.environment)
         names = await gathered(self._engine, spec)
         outside, before = self._engine.outside, self._engine.state(stream)
         balancer = await balancer_says(before, spec.traffic, outside)  # then who is connected

@@ -11,7 +11,7 @@ import msgspec
 from tidegate_controller.config_spelled import differences
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import split_stream
+from tidegate_controller.core.facts import join_stream, split_stream
 from tidegate_controller.documents import (
     ApprovalView,
     NodeStepView,
@@ -154,7 +154,7 @@ class History:
     def _forget_queue(self, record: Record) -> None:
         """What waited when a backup was made does not begin after it was restored."""
         for each in self._summaries.values():
-            if each.state == "queued" and f"{each.app}@{each.environment}" == record.stream:
+            if each.state == "queued" and join_stream(each.app, each.environment) == record.stream:
                 why = "it waited for its turn when the backup was made that was restored"
                 not_begun(each, "interrupted", why, record.at)
 

@@ -13,7 +13,13 @@ from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import place_of, split_stream, waiting_for, waiting_since
+from tidegate_controller.core.facts import (
+    join_stream,
+    place_of,
+    split_stream,
+    waiting_for,
+    waiting_since,
+)
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.queueing import waits_for
 from tidegate_controller.core.releases import active_release, release_of
@@ -108,13 +114,13 @@ def status(engine: Engine, app: str) -> Status:
 
 async def status_with_balancers(engine: Engine, app: str) -> Status:
     """The same, after a look at each app's balancer."""
-    names = [f"{each.app}@{each.environment}" for each in status(engine, app).apps]
+    names = [join_stream(each.app, each.environment) for each in status(engine, app).apps]
     looks = await asyncio.gather(
         *(balancer_trouble(engine.state(name), outside=engine.outside) for name in names)
     )
     view = status(engine, app)  # as it is now: a rollout may have begun to move traffic meanwhile
     for each in view.apps:
-        wrong = dict(zip(names, looks, strict=True)).get(f"{each.app}@{each.environment}")
+        wrong = dict(zip(names, looks, strict=True)).get(join_stream(each.app, each.environment))
         if wrong is not None and each.rollout is None:
             each.traffic_trouble = TrafficTrouble(what=wrong.message, mend=wrong.hint)
     return view

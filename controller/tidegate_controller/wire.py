@@ -9,7 +9,7 @@ import msgspec
 from tidegate_controller.clock import wall_seconds
 from tidegate_controller.core import types as t
 from tidegate_controller.core.cleaned import CleanedUp, Stayed, Thing
-from tidegate_controller.core.facts import place_of, seconds_left, split_stream
+from tidegate_controller.core.facts import join_stream, place_of, seconds_left, split_stream
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
 from tidegate_controller.core.releases import active_release, previous_release, release_of
 from tidegate_controller.core.spec import Health
@@ -299,7 +299,7 @@ def to_observations(hello: pb.Hello, streams: set[str]) -> dict[str, Observation
     """What a Hello says about each stream: those the agent names and those given."""
     slots: dict[str, dict[str, SlotReport]] = {stream: {} for stream in sorted(streams)}
     for slot in hello.slots:
-        reports = slots.setdefault(f"{slot.app}@{slot.environment}", {})
+        reports = slots.setdefault(join_stream(slot.app, slot.environment), {})
         reports[slot.slot] = to_report(slot, hello.address)
     return {
         stream: Observation(
