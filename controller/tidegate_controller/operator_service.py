@@ -1,7 +1,6 @@
 """The operators' side of the controller: what the CLI calls, over the local socket or TCP."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -24,17 +23,14 @@ from tidegate_controller.core.draft import pending
 from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import HINT_KEY, Refused, TidegateError, UsageError
-from tidegate_controller.history import PART as HISTORY
-from tidegate_controller.history import History, find_rollout
+from tidegate_controller.history import find_rollout
+from tidegate_controller.history_keeper import HistoryKeeper
 from tidegate_controller.log import Record, read_log, read_stream
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.replay import replay_rollout
 from tidegate_controller.wire import action_prefix
-from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
-
-log = logging.getLogger(__name__)
 
 READ_CHUNK = 500  # records read from the log at a time
 
@@ -107,9 +103,7 @@ class OperatorService(OperatorServicer):
         self._nodes = nodes
         self._requests = Requests(engine, nodes, store)
         self._control = Control(engine)
-        self._history: History | None = None  # begun when it is first asked for
-        self._history_lock = asyncio.Lock()
-        engine.snapshots.add(HISTORY, self._past)
+        self._history = HistoryKeeper(engine)
 
     # --- Artifacts ----------------------------------------------------------------------------
 
@@ -201,9 +195,7 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ShowNode(self, request: pb.ShowNodeRequest) -> pb.Document:
-        await self._rollouts()
-        assert self._history is not None
-        changes = self._history.nodes.of(request.node)
+        changes = await self._history.changes_of(request.node)
         return _document(views.node_detail(self.engine, request.node, changes))
 
     @_answering
@@ -216,39 +208,17 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
-        found = await self._rollouts()
+        found = await self._history.rollouts()
         if request.app:
             views.refuse_unknown(self.engine, request.app)
             found = [view for view in found if view.app == request.app]
         newest = list(reversed(found))[: request.limit or None]
         return _document(documents.RolloutList(rollouts=newest))
 
-    async def _rollouts(self) -> list[documents.RolloutSummary]:
-        async with self._history_lock:
-            return await to_the_end(asyncio.to_thread(self._caught_up))
-
-    def _caught_up(self) -> list[documents.RolloutSummary]:
-        """In a thread, with the lock held."""
-        if self._history is None:
-            loaded = self.engine.snapshots.loaded
-            past = loaded.parts.get(HISTORY) if loaded else None
-            try:
-                self._history = History(self.engine.log.path, past)
-            except msgspec.DecodeError as error:
-                log.warning("the history of the snapshot cannot be read: %s", error)
-                self._history = History(self.engine.log.path)
-        return self._history.catch_up()
-
-    async def _past(self) -> bytes:
-        """The history, for a snapshot."""
-        await self._rollouts()
-        async with self._history_lock:
-            assert self._history is not None
-            return await asyncio.to_thread(self._history.past)
-
     @_answering
     async def ListReleases(self, request: pb.ListReleasesRequest) -> pb.Document:
-        rollouts, notes = await self._rollouts(), await asyncio.to_thread(self._store.notes)
+        rollouts = await self._history.rollouts()
+        notes = await asyncio.to_thread(self._store.notes)
         states = {stream.name: stream.state for stream in self.engine.streams.values()}
         return _document(release_views.releases(states, rollouts, notes, request.app))
 
