@@ -21,7 +21,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.controlling import may_be_superseded
 from tidegate_controller.core.deploying import deploy_goal, rollback_goal
-from tidegate_controller.core.facts import join_stream, split_stream
+from tidegate_controller.core.facts import join_stream
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Spec
@@ -30,9 +30,9 @@ from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.freeze_clock import calendar_for
 from tidegate_controller.log import encode
+from tidegate_controller.named_apps import find_stream
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
-from tidegate_controller.views import ever_deployed, refuse_unknown
 from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
@@ -99,7 +99,7 @@ class Requests:
 
     async def clean_up(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:
         """What was asked of whom, and by what in the log they answer."""
-        stream = self.find_stream(request.app, request.environment)
+        stream = find_stream(self._engine, request.app, request.environment)
         names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         members = self._engine.fleet.members(names)
         seq = self._engine.log.last_seq
@@ -136,24 +136,6 @@ class Requests:
             raise Refused(f"{node} is connected", "stop its agent first; then remove it")
         await self._nodes.remove(node, request.requested_by[:WHO_CHARS])
         return f"{node} is forgotten; if its agent comes back, it is a new node"
-
-    def find_stream(self, app: str, environment: str) -> str:
-        """The stream of an app; without an environment the only one there is."""
-        found = [
-            stream.name
-            for stream in self._engine.streams.values()
-            if ever_deployed(stream.state)
-            and split_stream(stream.name)[0] == app
-            and environment in ("", split_stream(stream.name)[1])
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(sorted(split_stream(name)[1] for name in found))
-            raise UsageError(f"{app} runs in several environments: {names}", "name one with -e")
-        refuse_unknown(self._engine, app)
-        where = f" in {environment[:80]}" if environment else ""
-        raise UsageError(f"nothing was ever deployed as {app[:80]}{where}", "see: tidegate status")
 
     # --- Parts --------------------------------------------------------------------------------
 
@@ -205,7 +187,7 @@ class Requests:
     ) -> tuple[str, Rollback]:
         if request.to and not VERSION.fullmatch(request.to):
             raise UsageError(f"the version {request.to[:80]!r} is not of the form: {VERSION_FORM}")
-        stream = self.find_stream(request.app, request.environment)
+        stream = find_stream(self._engine, request.app, request.environment)
         names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         await gathered_by_name(self._engine, names)
         rollback = Rollback(

@@ -26,6 +26,7 @@ from tidegate_controller.errors import HINT_KEY, Refused, TidegateError, UsageEr
 from tidegate_controller.history import find_rollout
 from tidegate_controller.history_keeper import HistoryKeeper
 from tidegate_controller.log import Record, read_log, read_stream
+from tidegate_controller.named_apps import find_stream, refuse_unknown
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.replay import replay_rollout
 from tidegate_controller.wire import action_prefix
@@ -153,17 +154,17 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def Quarantine(self, request: pb.QuarantineRequest) -> pb.Document:
-        stream = self._requests.find_stream(request.app, request.environment)
+        stream = find_stream(self.engine, request.app, request.environment)
         return _document(await self._control.quarantine(stream, request))
 
     @_answering
     async def Lock(self, request: pb.LockRequest) -> pb.Document:
-        stream = self._requests.find_stream(request.app, request.environment)
+        stream = find_stream(self.engine, request.app, request.environment)
         return _document(await self._control.lock(stream, request))
 
     @_answering
     async def Freeze(self, request: pb.FreezeRequest) -> pb.Document:
-        stream = self._requests.find_stream(request.app, request.environment)
+        stream = find_stream(self.engine, request.app, request.environment)
         return _document(await self._control.freeze(stream, request))
 
     @_answering
@@ -176,7 +177,7 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def Reconcile(self, request: pb.ReconcileRequest) -> pb.RolloutReply:
-        stream = self._requests.find_stream(request.app, request.environment)
+        stream = find_stream(self.engine, request.app, request.environment)
         return await reconcile_requests.reconcile(self.engine, self._store, stream, request)
 
     # --- Reading ------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class OperatorService(OperatorServicer):
     @_answering
     async def GetStatus(self, request: pb.StatusRequest) -> pb.Document:
         if request.app:
-            views.refuse_unknown(self.engine, request.app)
+            refuse_unknown(self.engine, request.app)
         if request.balancers:
             return _document(await views.status_with_balancers(self.engine, request.app))
         return _document(views.status(self.engine, request.app))
@@ -210,7 +211,7 @@ class OperatorService(OperatorServicer):
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
         found = await self._history.rollouts()
         if request.app:
-            views.refuse_unknown(self.engine, request.app)
+            refuse_unknown(self.engine, request.app)
             found = [view for view in found if view.app == request.app]
         newest = list(reversed(found))[: request.limit or None]
         return _document(documents.RolloutList(rollouts=newest))

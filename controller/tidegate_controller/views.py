@@ -44,6 +44,7 @@ from tidegate_controller.documents import (
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import UsageError
 from tidegate_controller.log import Record
+from tidegate_controller.named_apps import ever_deployed
 from tidegate_controller.owes import owed_by_node
 from tidegate_controller.stream import Stream
 from tidegate_protos import VERSION
@@ -83,20 +84,6 @@ def rollout_state(rollout: t.Rollout) -> str:
 def waiting_state(kind: str) -> str:
     """The state of a rollout that a person holds up; `kind`: of what one is asked, if one is."""
     return "awaiting_approval" if kind in ("approval", "promotion") else "paused"
-
-
-def ever_deployed(state: t.State) -> bool:
-    """Whether a rollout ever began, or is to."""
-    return bool(state.rollout or state.committed or state.undone or state.queue)
-
-
-def refuse_unknown(engine: Engine, app: str) -> None:
-    """Raise `UsageError` with the names that there are, where nothing was ever deployed as this."""
-    streams = engine.streams.values()
-    known = {split_stream(each.name)[0] for each in streams if ever_deployed(each.state)}
-    if app not in known:
-        listed = ", ".join(sorted(known)) or "none yet"
-        raise UsageError(f"nothing was ever deployed as {app[:80]}", f"known apps: {listed}")
 
 
 def status(engine: Engine, app: str) -> Status:
