@@ -19,7 +19,7 @@ from tidegate_controller.documents import (
     RolloutView,
     StepView,
 )
-from tidegate_controller.log import Record, encode, read_log, read_stream
+from tidegate_controller.log import Record, decoder_of, encode, read_log, read_stream
 from tidegate_controller.node_history import NodeHistory, NodesPast
 from tidegate_controller.queue_history import not_begun, queued_view
 from tidegate_controller.views import release_view, waiting_state
@@ -70,9 +70,7 @@ class Past(msgspec.Struct, kw_only=True):
     nodes: NodesPast
 
 
-_past_decoder: msgspec.json.Decoder[Past] = msgspec.json.Decoder(
-    Past, dec_hook=lambda kind, value: kind(value)
-)
+_past_decoder: msgspec.json.Decoder[Past] = decoder_of(Past)
 
 
 class History:
