@@ -16,7 +16,6 @@ from tidegate_controller import (
     views,
 )
 from tidegate_controller.artifacts import ArtifactStore
-from tidegate_controller.clock import wall_now
 from tidegate_controller.control_requests import Control
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
@@ -261,7 +260,7 @@ class OperatorService(OperatorServicer):
             opened = {action.id for action in pending(self.engine.state(place.stream))}
             with self._nodes.board.following(opened) as news:
                 async for item in _interleaved(self._of_rollout(read), news):
-                    view = documents.FollowItem(sent_at=wall_now())
+                    view = documents.FollowItem(sent_at=self.engine.at())
                     if isinstance(item, Record):
                         view.event = views.event_view(item)
                     elif item.action.startswith(prefix):

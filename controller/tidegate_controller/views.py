@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import msgspec
 
 from tidegate_controller.balancer_look import balancer_trouble
-from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
@@ -231,7 +230,7 @@ def controller(engine: Engine) -> ControllerView:
         log_id=engine.log.log_id,
         epoch=engine.epoch,
         events=engine.log.last_seq,
-        now=wall_now(),
+        now=engine.at(),
         seconds_up=engine.seconds_up(),
     )
 
