@@ -1,6 +1,7 @@
 """Rollouts as people read them: folded from the events, and from nothing else.
 
-Called by `operator_service`. Blocking where it reads the log, so it is called in a thread.
+Called by `history_keeper` for all of them, by `operator_service` and `control_requests` for one,
+and by `log_check`. Blocking where it reads the log, so it is called in a thread.
 """
 
 from collections.abc import Callable

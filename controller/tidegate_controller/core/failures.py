@@ -1,6 +1,7 @@
 """Failures: which nodes they are of, whether the rollout may go on without them, what else follows.
 
-Called by `decide` once `steps.fault_of` has found that a step cannot succeed as it is.
+Called by `decide` once `steps.fault_of` has found that a step cannot succeed as it is; how many may
+fail, `deploying` asks as well.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Questions about the step that a rollout is at: what may be issued, what is wrong, what is done.
 
-Only `decide` asks them, and acts on the answers.
+Asked by `decide`, which acts on the answers, and by `failures`, `freezing` and `reports`.
 """
 
 from collections.abc import Iterable, Mapping
