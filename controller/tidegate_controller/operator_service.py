@@ -11,28 +11,26 @@ import msgspec
 from tidegate_controller import (
     artifact_requests,
     documents,
+    log_reading,
     reconcile_requests,
     release_views,
     views,
 )
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.control_requests import Control
-from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
 from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import HINT_KEY, Refused, TidegateError, UsageError
 from tidegate_controller.history import find_rollout
 from tidegate_controller.history_keeper import HistoryKeeper
-from tidegate_controller.log import Record, read_log, read_stream
+from tidegate_controller.log import Record
 from tidegate_controller.named_apps import find_stream, refuse_unknown
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.replay import replay_rollout
 from tidegate_controller.wire import action_prefix
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
-
-READ_CHUNK = 500  # records read from the log at a time
 
 CODES: dict[type[TidegateError], grpc.StatusCode] = {
     UsageError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -68,30 +66,6 @@ def _answering(
 
 def _document(view: documents.Document) -> pb.Document:
     return pb.Document(json=msgspec.json.encode(view))
-
-
-async def _interleaved(
-    records: AsyncIterator[Record], news: "asyncio.Queue[documents.ProgressView]"
-) -> AsyncIterator[Record | documents.ProgressView]:
-    """Both as they come, until the records end."""
-    reading = asyncio.ensure_future(anext(records, None))
-    hearing = asyncio.ensure_future(news.get())
-    try:
-        while True:
-            await asyncio.wait({reading, hearing}, return_when=asyncio.FIRST_COMPLETED)
-            if hearing.done():
-                yield hearing.result()
-                hearing = asyncio.ensure_future(news.get())
-            if reading.done():
-                record = reading.result()
-                if record is None:
-                    return
-                yield record
-                reading = asyncio.ensure_future(anext(records, None))
-    finally:
-        for task in (reading, hearing):
-            task.cancel()
-        await asyncio.gather(reading, hearing, return_exceptions=True)
 
 
 class OperatorService(OperatorServicer):
@@ -242,7 +216,11 @@ class OperatorService(OperatorServicer):
         """Records after the cursor; with `follow` it goes on, with a rollout until that ends."""
         await self.engine.ready.wait()
         try:
-            found = self._of_rollout(request) if request.rollout else self._of_all(request)
+            engine, after, follow = self.engine, request.after_seq, request.follow
+            if request.rollout:
+                found = log_reading.of_rollout(engine, request.rollout, after, follow=follow)
+            else:
+                found = log_reading.of_all(engine, after, follow=follow)
             async for record in found:
                 yield _document(views.event_view(record))
         except TidegateError as error:
@@ -254,12 +232,12 @@ class OperatorService(OperatorServicer):
         try:
             place = self.engine.place_of(request.rollout)
             prefix = action_prefix(self.engine.log.log_id, place.stream)
-            read = pb.ReadLogRequest(
-                rollout=request.rollout, after_seq=request.after_seq, follow=True
+            records = log_reading.of_rollout(
+                self.engine, request.rollout, request.after_seq, follow=True
             )
             opened = {action.id for action in pending(self.engine.state(place.stream))}
             with self._nodes.board.following(opened) as news:
-                async for item in _interleaved(self._of_rollout(read), news):
+                async for item in log_reading.interleaved(records, news):
                     view = documents.FollowItem(sent_at=self.engine.at())
                     if isinstance(item, Record):
                         view.event = views.event_view(item)
@@ -270,36 +248,3 @@ class OperatorService(OperatorServicer):
                     yield _document(view)
         except TidegateError as error:
             await _abort(context, error)
-
-    async def _of_all(self, request: pb.ReadLogRequest) -> AsyncIterator[Record]:
-        path, cursor = self.engine.log.path, request.after_seq
-        while True:
-            records = await asyncio.to_thread(read_log, path, cursor, READ_CHUNK)
-            for record in records:
-                yield record
-                cursor = record.seq
-            if not records:
-                if not request.follow:
-                    return
-                await self.engine.wait_for_append(cursor)
-
-    async def _of_rollout(self, request: pb.ReadLogRequest) -> AsyncIterator[Record]:
-        """From its Started to its Ended, and what else happened in its stream meanwhile. While it
-        waits for its turn that is nothing of others."""
-        place = self.engine.place_of(request.rollout)
-        path, version, begun = self.engine.log.path, place.version - 1, False
-        while True:
-            last_seq = self.engine.log.last_seq
-            records = await asyncio.to_thread(read_stream, path, place.stream, version, READ_CHUNK)
-            for record in records:
-                version, event = record.version, record.event
-                about = getattr(event, "rollout", "") == request.rollout
-                begun = begun or (about and isinstance(event, ev.Started))
-                if record.seq > request.after_seq and (begun or about):
-                    yield record
-                if about and isinstance(event, ev.Ended | ev.Unqueued):
-                    return
-            if not records:
-                if not request.follow:
-                    return
-                await self.engine.wait_for_append(last_seq)
