@@ -51,29 +51,18 @@ class Requests:
 
     async def deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
         stream, deploy = await self._deploy_input(request)
-        async with self._engine.admission:
-            names = [member.node for member in deploy.members]
-            refuse_shared(self._engine, stream, names, deploy.spec)
-            self._refuse_other_plan(stream, deploy, request.plan_id)
-            before = self._engine.state(stream).spec
-            with self._naming_the_holder(stream):
-                state = await to_the_end(self._engine.submit(stream, deploy))
+        before, state = await self._submit(stream, deploy, deploy.spec, request.plan_id)
         nothing = (
             f"{deploy.spec.app} {deploy.release.version} is already active on all "
             f"{len(deploy.members)} nodes of {deploy.spec.environment}"
         )
-        if before is not None and state.spec != before:
+        if before.spec is not None and state.spec != before.spec:
             nothing += "; what its configuration says otherwise was taken over"
         return reply_to(self._engine, state, request.request_id, stream, nothing)
 
     async def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
         stream, rollback = await self._rollback_input(request)
-        async with self._engine.admission:
-            names = [member.node for member in rollback.members]
-            refuse_shared(self._engine, stream, names, None)
-            self._refuse_other_plan(stream, rollback, request.plan_id)
-            with self._naming_the_holder(stream):
-                state = await to_the_end(self._engine.submit(stream, rollback))
+        _, state = await self._submit(stream, rollback, None, request.plan_id)
         nothing = f"{rollback.to or 'the earlier release'} is already active everywhere"
         if not state.requests.get(request.request_id):
             wrong = await balancer_trouble(state, outside=self._engine.outside)
@@ -138,6 +127,18 @@ class Requests:
         return f"{node} is forgotten; if its agent comes back, it is a new node"
 
     # --- Parts --------------------------------------------------------------------------------
+
+    async def _submit(
+        self, stream: str, input_: Deploy | Rollback, spec: Spec | None, plan_id: str
+    ) -> tuple[t.State, t.State]:
+        """The states before it and after. `spec`: whose traffic is moved, where that may be new."""
+        async with self._engine.admission:
+            names = [member.node for member in input_.members]
+            refuse_shared(self._engine, stream, names, spec)
+            self._refuse_other_plan(stream, input_, plan_id)
+            before = self._engine.state(stream)
+            with self._naming_the_holder(stream):
+                return before, await to_the_end(self._engine.submit(stream, input_))
 
     async def _deploy_input(
         self, request: pb.DeployRequest, *, planned: bool = False
