@@ -101,9 +101,13 @@ class Executor:
     def _said(self, command: pb.Command, script: str) -> str:
         """The last lines of a script that ran for the command: who has to decide whether it was
         done wants to see them."""
-        work = getattr(command, command.WhichOneof("work") or "", None)
-        slot = self._app.slots.get(getattr(work, "slot", ""))
+        slot = self._slot_of(command)
         return output.tail(log_of(slot, script)) if slot is not None else ""
+
+    def _slot_of(self, command: pb.Command) -> Slot | None:
+        """The slot that the command is about, if it is about one that there is."""
+        work = getattr(command, command.WhichOneof("work") or "", None)
+        return self._app.slots.get(getattr(work, "slot", ""))
 
     def _repeat(self, command: pb.Command) -> None:
         """It was done before, but its result could not be recorded: it is done again, if it may."""
@@ -189,8 +193,7 @@ class Executor:
             raise job.out_of_time() from None
 
     async def _fail(self, command: pb.Command, error: AgentError) -> None:
-        work = getattr(command, command.WhichOneof("work") or "", None)
-        slot = self._app.slots.get(getattr(work, "slot", ""))
+        slot = self._slot_of(command)
         await self._finish(
             command, pb.OUTCOME_FAILED, str(error), slot, error.output_tail, error.blame
         )

@@ -1,7 +1,8 @@
 """What must hold between streams before a rollout may start in one of them.
 
 The core decides about one stream; here is what concerns all: which nodes an environment has, and
-that no two environments share a node or a balancer's lanes. Called by `operator_service`.
+that no two environments share a node or a balancer's lanes. Called by whatever begins rollouts:
+`deploy_requests`, `reconcile_requests`, `turns` and `convergence`.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Literal
 
-from tidegate_controller.clock import wall_now
+from tidegate_controller.core.facts import join_stream
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import SLOTS_MAX, Session
@@ -89,17 +89,14 @@ class AgentSessions:
             raise TurnedAway("wrong", problem)
         if hello.log_id in self._engine.former_logs:
             await self._engine.rise_above(hello.highest_epoch)
-        return Session(hello=hello, transport=transport, last_seen=self._now())
-
-    def _now(self) -> str:
-        return wall_now(self._engine.outside.wall_seconds)
+        return Session(hello=hello, transport=transport, last_seen=self._engine.at())
 
     def _turn_away(self, node: str, why: str) -> None:
         """It will come back every few seconds: the log hears of it once, until there is news."""
         before = self._engine.fleet.refused.get(node)
         level = logging.DEBUG if before is not None and before.why == why else logging.WARNING
         log.log(level, "refused the agent %r: %s", node, why, extra={"node": node})
-        self._engine.fleet.turn_away(node, why, self._now())
+        self._engine.fleet.turn_away(node, why, self._engine.at())
 
     async def _read(self, reports: AsyncIterator[pb.Report], session: Session) -> None:
         """Until the agent hangs up, falls silent, or its session has ended."""
@@ -109,7 +106,7 @@ class AgentSessions:
                 while not session.ended:
                     async with asyncio.timeout(SILENCE_SECONDS):
                         report = await anext(reports)
-                    session.last_seen = self._now()
+                    session.last_seen = self._engine.at()
                     await self._take(report, session)
             except TimeoutError:
                 log.warning("node %s has been silent for %.0f s", node, SILENCE_SECONDS)
@@ -178,7 +175,7 @@ def _wrong_controller(hello: pb.Hello, engine: Engine) -> str:
     if engine.former_logs:
         return ""  # its fences may be of what the log is a restored copy of
     for seen in hello.fences:
-        name = f"{seen.app}@{seen.environment}"
+        name = join_stream(seen.app, seen.environment)
         stream = engine.streams.get(name)
         if stream is None or not stream.holds(seen.fence.epoch, seen.fence.version):
             return (

@@ -1,6 +1,7 @@
 """What is asked of the controller about artifacts: is it here, take it, fetch it, how large is it.
 
-Called by `operator_service`, once per call of the CLI. Everything is checked here again.
+Called by `operator_service`, once per call of the CLI, and by `deploy_requests`, which asks for
+the size alone. Everything is checked here again.
 """
 
 from collections.abc import AsyncIterator

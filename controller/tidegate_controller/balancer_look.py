@@ -1,6 +1,7 @@
 """A look at a balancer while no rollout moves it: whether requests go where they were moved to.
 
-Called for deployments (`deploy_requests`, `turns`) and for `tidegate doctor` (`operator_service`).
+Called for deployments (`deploy_requests`, `turns`), for decisions after a restore
+(`reconcile_requests`), and for `tidegate doctor` (`views`).
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.spec import Traffic
-from tidegate_controller.errors import TrafficError
+from tidegate_controller.errors import Refused, TrafficError
 from tidegate_controller.outside import WORLD, Outside
 from tidegate_controller.traffic import balancer_of
 from tidegate_controller.traffic.listening import refuse_silence
@@ -59,3 +60,24 @@ async def balancer_says(
     is not, or the balancer does not answer, it goes nowhere that counts: so there is something to
     be done, and Preflight says what stands in the way."""
     return None if await balancer_trouble(state, planned, outside) is None else {}
+
+
+async def read_balancer(state: t.State, outside: Outside) -> dict[str, int] | None:
+    """Address -> share, as the balancer itself says; None where there is none to be asked. Raises
+    `Refused` where nobody knows."""
+    traffic = state.traffic
+    if traffic is None:
+        return None
+    seconds = LOOK_SECONDS + traffic.work_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            says = await outside.traffic(traffic).state()
+    except TimeoutError as error:
+        raise Refused(
+            f"the balancer did not answer within {seconds:.0f} s, so nobody knows where traffic "
+            "goes",
+            "see what keeps it, then decide again",
+        ) from error
+    except TrafficError as error:
+        raise Refused(f"nobody knows where traffic goes: {error.message}", error.hint) from error
+    return None if says is None else dict(says)

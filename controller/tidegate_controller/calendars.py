@@ -2,7 +2,8 @@
 
 Where a clock is set, as in spring and autumn, the longer of two readings counts: a time that comes
 twice begins a freeze with the first and ends it with the second; one that is left out begins it an
-hour earlier and ends it an hour later. Used by `config_freeze`, `engine` and `freeze_clock`.
+hour earlier and ends it an hour later. Used by `config_freeze`, `engine`, `freeze_clock`
+and `control_requests`.
 """
 
 import re

@@ -1,6 +1,7 @@
 """`[health]` of `tidegate.toml`: which kind of check, its options, and how often it is asked.
 
-Called by `config`. The kind is the one key of `PROBES` that is given; each option belongs to some.
+Called by `config_keys`. The kind is the one key of `PROBES` that is given; each option belongs to
+some.
 """
 
 import re

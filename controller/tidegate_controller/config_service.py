@@ -1,6 +1,6 @@
 """`[service]` of `tidegate.toml`: which service manager runs a release, and with what.
 
-Called by `config`. Some options belong to one manager; those of another are an error.
+Called by `config_keys`. Some options belong to one manager; those of another are an error.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The controller's own folder: made ready once, held by one process at a time.
 
-Called by `server` and by `cli/controller`.
+Called by `server`, and by the commands that work on such a folder.
 """
 
 import fcntl

@@ -21,7 +21,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.controlling import may_be_superseded
 from tidegate_controller.core.deploying import deploy_goal, rollback_goal
-from tidegate_controller.core.facts import split_stream
+from tidegate_controller.core.facts import join_stream
 from tidegate_controller.core.inputs import CleanUp, Deploy, Rollback
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Spec
@@ -30,9 +30,9 @@ from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.freeze_clock import calendar_for
 from tidegate_controller.log import encode
+from tidegate_controller.named_apps import find_stream
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.plan_view import plan_view
-from tidegate_controller.views import ever_deployed, refuse_unknown
 from tidegate_protos.rules import NAME, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
@@ -51,29 +51,18 @@ class Requests:
 
     async def deploy(self, request: pb.DeployRequest) -> pb.RolloutReply:
         stream, deploy = await self._deploy_input(request)
-        async with self._engine.admission:
-            names = [member.node for member in deploy.members]
-            refuse_shared(self._engine, stream, names, deploy.spec)
-            self._refuse_other_plan(stream, deploy, request.plan_id)
-            before = self._engine.state(stream).spec
-            with self._naming_the_holder(stream):
-                state = await to_the_end(self._engine.submit(stream, deploy))
+        before, state = await self._submit(stream, deploy, deploy.spec, request.plan_id)
         nothing = (
             f"{deploy.spec.app} {deploy.release.version} is already active on all "
             f"{len(deploy.members)} nodes of {deploy.spec.environment}"
         )
-        if before is not None and state.spec != before:
+        if before.spec is not None and state.spec != before.spec:
             nothing += "; what its configuration says otherwise was taken over"
         return reply_to(self._engine, state, request.request_id, stream, nothing)
 
     async def rollback(self, request: pb.RollbackRequest) -> pb.RolloutReply:
         stream, rollback = await self._rollback_input(request)
-        async with self._engine.admission:
-            names = [member.node for member in rollback.members]
-            refuse_shared(self._engine, stream, names, None)
-            self._refuse_other_plan(stream, rollback, request.plan_id)
-            with self._naming_the_holder(stream):
-                state = await to_the_end(self._engine.submit(stream, rollback))
+        _, state = await self._submit(stream, rollback, None, request.plan_id)
         nothing = f"{rollback.to or 'the earlier release'} is already active everywhere"
         if not state.requests.get(request.request_id):
             wrong = await balancer_trouble(state, outside=self._engine.outside)
@@ -99,7 +88,7 @@ class Requests:
 
     async def clean_up(self, request: pb.CleanUpRequest) -> pb.CleanUpReply:
         """What was asked of whom, and by what in the log they answer."""
-        stream = self.find_stream(request.app, request.environment)
+        stream = find_stream(self._engine, request.app, request.environment)
         names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         members = self._engine.fleet.members(names)
         seq = self._engine.log.last_seq
@@ -137,25 +126,19 @@ class Requests:
         await self._nodes.remove(node, request.requested_by[:WHO_CHARS])
         return f"{node} is forgotten; if its agent comes back, it is a new node"
 
-    def find_stream(self, app: str, environment: str) -> str:
-        """The stream of an app; without an environment the only one there is."""
-        found = [
-            stream.name
-            for stream in self._engine.streams.values()
-            if ever_deployed(stream.state)
-            and split_stream(stream.name)[0] == app
-            and environment in ("", split_stream(stream.name)[1])
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(sorted(split_stream(name)[1] for name in found))
-            raise UsageError(f"{app} runs in several environments: {names}", "name one with -e")
-        refuse_unknown(self._engine, app)
-        where = f" in {environment[:80]}" if environment else ""
-        raise UsageError(f"nothing was ever deployed as {app[:80]}{where}", "see: tidegate status")
-
     # --- Parts --------------------------------------------------------------------------------
+
+    async def _submit(
+        self, stream: str, input_: Deploy | Rollback, spec: Spec | None, plan_id: str
+    ) -> tuple[t.State, t.State]:
+        """The states before it and after. `spec`: whose traffic is moved, where that may be new."""
+        async with self._engine.admission:
+            names = [member.node for member in input_.members]
+            refuse_shared(self._engine, stream, names, spec)
+            self._refuse_other_plan(stream, input_, plan_id)
+            before = self._engine.state(stream)
+            with self._naming_the_holder(stream):
+                return before, await to_the_end(self._engine.submit(stream, input_))
 
     async def _deploy_input(
         self, request: pb.DeployRequest, *, planned: bool = False
@@ -178,7 +161,7 @@ class Requests:
             settings=spec.settings,
             url=request.url,
         )
-        stream = f"{spec.app}@{spec.environment}"
+        stream = join_stream(spec.app, spec.environment)
         names = await gathered(self._engine, spec)
         outside, before = self._engine.outside, self._engine.state(stream)
         balancer = await balancer_says(before, spec.traffic, outside)  # then who is connected
@@ -205,7 +188,7 @@ class Requests:
     ) -> tuple[str, Rollback]:
         if request.to and not VERSION.fullmatch(request.to):
             raise UsageError(f"the version {request.to[:80]!r} is not of the form: {VERSION_FORM}")
-        stream = self.find_stream(request.app, request.environment)
+        stream = find_stream(self._engine, request.app, request.environment)
         names = rollback_nodes(self._engine, self._engine.streams[stream].state)
         await gathered_by_name(self._engine, names)
         rollback = Rollback(

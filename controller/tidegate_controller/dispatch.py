@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 class Dispatch:
-    """`now` gives engine seconds; `failed` takes what could not be put into a command."""
+    """`now` gives engine seconds; `failed` takes the end of an action that could not be put into a
+    command: that fails, not the engine."""
 
     def __init__(
         self,

@@ -12,12 +12,12 @@ from tidegate_controller import checks, proof
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.inputs import Input, Result
+from tidegate_controller.core.releases import release_of
 from tidegate_controller.core.spec import Traffic as TrafficSpec
 from tidegate_controller.errors import AskPerson, CheckFailed, TidegateError, TrafficError
 from tidegate_controller.outside import WORLD, Outside
 from tidegate_controller.traffic import Traffic, balancer_of
 from tidegate_controller.traffic.listening import refuse_silence
-from tidegate_controller.wire import release_of
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,7 @@ from tidegate_controller.core.decide import decide, next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.facts import find_action
-from tidegate_controller.core.inputs import (
-    ControllerStart,
-    Input,
-    Result,
-    Tick,
-)
+from tidegate_controller.core.inputs import ControllerStart, Input, Tick
 from tidegate_controller.dispatch import Dispatch
 from tidegate_controller.effects import Effects
 from tidegate_controller.errors import Refused, UsageError
@@ -82,7 +77,7 @@ class Engine:
             artifact_url,
             outside.wall_seconds,
             self.now,
-            self._failed,
+            self._soon,
         )
         self.snapshots = SnapshotKeeper(event_log, self._writer, self._at_rest)
         self._tasks: asyncio.TaskGroup | None = None
@@ -165,8 +160,8 @@ class Engine:
             calendar=calendar,
         )
 
-    def _at(self) -> str:
-        """The present, for people."""
+    def at(self) -> str:
+        """The present by the wall clock, for people: RFC 3339."""
         return wall_now(self.outside.wall_seconds)
 
     def now(self) -> float:
@@ -257,7 +252,7 @@ class Engine:
         now = self._clock.now()
         events = decide(stream.state, input_, now)
         if events:
-            batch = Batch(stream.name, stream.state.version, self._at(), now, events, input_)
+            batch = Batch(stream.name, stream.state.version, self.at(), now, events, input_)
             records = await self._append(batch)
             for event, record in zip(events, records, strict=True):
                 stream.state = evolve(stream.state, event, now)
@@ -294,16 +289,12 @@ class Engine:
         if idle_tick and delay == 0.0:
             log.error("%s: a deadline has passed and nothing follows from it", stream.name)
             delay = 1.0
-        stream.timer = asyncio.get_running_loop().call_later(delay, self._tick, stream)
+        stream.timer = asyncio.get_running_loop().call_later(delay, self._soon, stream, Tick())
 
-    def _tick(self, stream: Stream) -> None:
+    def _soon(self, stream: Stream, input_: Input) -> None:
+        """Decide on it once the present decision is made."""
         assert self._tasks is not None
-        self._tasks.create_task(self._answer(stream, Tick()))
-
-    def _failed(self, stream: Stream, result: Result) -> None:
-        """An action that cannot be put into a command ends as failed, not the engine."""
-        assert self._tasks is not None
-        self._tasks.create_task(self._answer(stream, result))
+        self._tasks.create_task(self._answer(stream, input_))
 
     def place_of(self, rollout: str) -> RolloutPlace:
         """Where the rollout is in the log; `UsageError` if there is none."""
@@ -320,7 +311,7 @@ class Engine:
         """Append to a stream that no rollout lives in."""
         async with self._own_lock:
             version, clock = self.log.version(name), self._clock.now()
-            await self._append(Batch(name, version, self._at(), clock, (event,), None))
+            await self._append(Batch(name, version, self.at(), clock, (event,), None))
             if isinstance(event, ev.EpochBegan):
                 self.epoch = event.epoch
             else:

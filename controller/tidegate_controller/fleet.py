@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tidegate_controller.core import events as ev
+from tidegate_controller.core.facts import join_stream
 from tidegate_controller.core.inputs import Member, SlotReport
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.errors import Refused, UsageError
@@ -42,7 +43,7 @@ class Session:
 
     def holds(self, slot: pb.SlotState) -> None:
         """Remember what the agent last said of a slot."""
-        key = (f"{slot.app}@{slot.environment}", slot.slot)
+        key = (join_stream(slot.app, slot.environment), slot.slot)
         if key in self.slots or len(self.slots) < SLOTS_MAX:
             self.slots[key] = slot
 

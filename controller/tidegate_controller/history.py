@@ -1,6 +1,7 @@
 """Rollouts as people read them: folded from the events, and from nothing else.
 
-Called by `operator_service`. Blocking where it reads the log, so it is called in a thread.
+Called by `history_keeper` for all of them, by `operator_service` and `control_requests` for one,
+and by `log_check`. Blocking where it reads the log, so it is called in a thread.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import msgspec
 from tidegate_controller.config_spelled import differences
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import split_stream
+from tidegate_controller.core.facts import join_stream, split_stream
 from tidegate_controller.documents import (
     ApprovalView,
     NodeStepView,
@@ -19,7 +20,7 @@ from tidegate_controller.documents import (
     RolloutView,
     StepView,
 )
-from tidegate_controller.log import Record, encode, read_log, read_stream
+from tidegate_controller.log import Record, decoder_of, encode, read_log, read_stream
 from tidegate_controller.node_history import NodeHistory, NodesPast
 from tidegate_controller.queue_history import not_begun, queued_view
 from tidegate_controller.views import release_view, waiting_state
@@ -70,9 +71,7 @@ class Past(msgspec.Struct, kw_only=True):
     nodes: NodesPast
 
 
-_past_decoder: msgspec.json.Decoder[Past] = msgspec.json.Decoder(
-    Past, dec_hook=lambda kind, value: kind(value)
-)
+_past_decoder: msgspec.json.Decoder[Past] = decoder_of(Past)
 
 
 class History:
@@ -154,7 +153,7 @@ class History:
     def _forget_queue(self, record: Record) -> None:
         """What waited when a backup was made does not begin after it was restored."""
         for each in self._summaries.values():
-            if each.state == "queued" and f"{each.app}@{each.environment}" == record.stream:
+            if each.state == "queued" and join_stream(each.app, each.environment) == record.stream:
                 why = "it waited for its turn when the backup was made that was restored"
                 not_begun(each, "interrupted", why, record.at)
 

@@ -64,14 +64,13 @@ class Batch(NamedTuple):
     cause: Input | None
 
 
-def _from_text(kind: type, value: Any) -> Any:
-    return kind(value)
+def decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Reads what `encode` has written of this type, with its places."""
+    return msgspec.json.Decoder(kind, dec_hook=lambda named, value: named(value))
 
 
-_event_decoder: msgspec.json.Decoder[ev.Event] = msgspec.json.Decoder(
-    ev.AnyEvent, dec_hook=_from_text
-)
-_input_decoder: msgspec.json.Decoder[Input] = msgspec.json.Decoder(AnyInput, dec_hook=_from_text)
+_event_decoder: msgspec.json.Decoder[ev.Event] = decoder_of(ev.AnyEvent)
+_input_decoder: msgspec.json.Decoder[Input] = decoder_of(AnyInput)
 
 
 def encode(value: object) -> bytes:

@@ -7,7 +7,7 @@ import logging
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import find_action
+from tidegate_controller.core.facts import find_action, join_stream
 from tidegate_controller.core.inputs import NodeRemoved, Observation, Result
 from tidegate_controller.documents import ProgressView
 from tidegate_controller.engine import Engine
@@ -80,7 +80,7 @@ class Nodes:
             journal_id=session.hello.journal_id,
             slots={slot.slot: to_report(slot, session.hello.address)},
         )
-        await self._observed(f"{slot.app}@{slot.environment}", seen)
+        await self._observed(join_stream(slot.app, slot.environment), seen)
 
     def progressed(self, session: Session, progress: pb.Progress) -> None:
         """How a command gets on, for whoever follows; of the node's own streams alone."""

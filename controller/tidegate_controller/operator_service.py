@@ -1,7 +1,6 @@
 """The operators' side of the controller: what the CLI calls, over the local socket or TCP."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -12,31 +11,26 @@ import msgspec
 from tidegate_controller import (
     artifact_requests,
     documents,
+    log_reading,
     reconcile_requests,
     release_views,
     views,
 )
 from tidegate_controller.artifacts import ArtifactStore
-from tidegate_controller.clock import wall_now
 from tidegate_controller.control_requests import Control
-from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
 from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import HINT_KEY, Refused, TidegateError, UsageError
-from tidegate_controller.history import PART as HISTORY
-from tidegate_controller.history import History, find_rollout
-from tidegate_controller.log import Record, read_log, read_stream
+from tidegate_controller.history import find_rollout
+from tidegate_controller.history_keeper import HistoryKeeper
+from tidegate_controller.log import Record
+from tidegate_controller.named_apps import find_stream, refuse_unknown
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.replay import replay_rollout
 from tidegate_controller.wire import action_prefix
-from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
-
-log = logging.getLogger(__name__)
-
-READ_CHUNK = 500  # records read from the log at a time
 
 CODES: dict[type[TidegateError], grpc.StatusCode] = {
     UsageError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -74,30 +68,6 @@ def _document(view: documents.Document) -> pb.Document:
     return pb.Document(json=msgspec.json.encode(view))
 
 
-async def _interleaved(
-    records: AsyncIterator[Record], news: "asyncio.Queue[documents.ProgressView]"
-) -> AsyncIterator[Record | documents.ProgressView]:
-    """Both as they come, until the records end."""
-    reading = asyncio.ensure_future(anext(records, None))
-    hearing = asyncio.ensure_future(news.get())
-    try:
-        while True:
-            await asyncio.wait({reading, hearing}, return_when=asyncio.FIRST_COMPLETED)
-            if hearing.done():
-                yield hearing.result()
-                hearing = asyncio.ensure_future(news.get())
-            if reading.done():
-                record = reading.result()
-                if record is None:
-                    return
-                yield record
-                reading = asyncio.ensure_future(anext(records, None))
-    finally:
-        for task in (reading, hearing):
-            task.cancel()
-        await asyncio.gather(reading, hearing, return_exceptions=True)
-
-
 class OperatorService(OperatorServicer):
     """Answers the CLI. Every request is checked here again: a client may be of any version."""
 
@@ -107,9 +77,7 @@ class OperatorService(OperatorServicer):
         self._nodes = nodes
         self._requests = Requests(engine, nodes, store)
         self._control = Control(engine)
-        self._history: History | None = None  # begun when it is first asked for
-        self._history_lock = asyncio.Lock()
-        engine.snapshots.add(HISTORY, self._past)
+        self._history = HistoryKeeper(engine)
 
     # --- Artifacts ----------------------------------------------------------------------------
 
@@ -159,17 +127,17 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def Quarantine(self, request: pb.QuarantineRequest) -> pb.Document:
-        stream = self._requests.find_stream(request.app, request.environment)
+        stream = find_stream(self.engine, request.app, request.environment)
         return _document(await self._control.quarantine(stream, request))
 
     @_answering
     async def Lock(self, request: pb.LockRequest) -> pb.Document:
-        stream = self._requests.find_stream(request.app, request.environment)
+        stream = find_stream(self.engine, request.app, request.environment)
         return _document(await self._control.lock(stream, request))
 
     @_answering
     async def Freeze(self, request: pb.FreezeRequest) -> pb.Document:
-        stream = self._requests.find_stream(request.app, request.environment)
+        stream = find_stream(self.engine, request.app, request.environment)
         return _document(await self._control.freeze(stream, request))
 
     @_answering
@@ -182,7 +150,7 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def Reconcile(self, request: pb.ReconcileRequest) -> pb.RolloutReply:
-        stream = self._requests.find_stream(request.app, request.environment)
+        stream = find_stream(self.engine, request.app, request.environment)
         return await reconcile_requests.reconcile(self.engine, self._store, stream, request)
 
     # --- Reading ------------------------------------------------------------------------------
@@ -190,7 +158,7 @@ class OperatorService(OperatorServicer):
     @_answering
     async def GetStatus(self, request: pb.StatusRequest) -> pb.Document:
         if request.app:
-            views.refuse_unknown(self.engine, request.app)
+            refuse_unknown(self.engine, request.app)
         if request.balancers:
             return _document(await views.status_with_balancers(self.engine, request.app))
         return _document(views.status(self.engine, request.app))
@@ -201,9 +169,7 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ShowNode(self, request: pb.ShowNodeRequest) -> pb.Document:
-        await self._rollouts()
-        assert self._history is not None
-        changes = self._history.nodes.of(request.node)
+        changes = await self._history.changes_of(request.node)
         return _document(views.node_detail(self.engine, request.node, changes))
 
     @_answering
@@ -216,39 +182,17 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def ListRollouts(self, request: pb.ListRolloutsRequest) -> pb.Document:
-        found = await self._rollouts()
+        found = await self._history.rollouts()
         if request.app:
-            views.refuse_unknown(self.engine, request.app)
+            refuse_unknown(self.engine, request.app)
             found = [view for view in found if view.app == request.app]
         newest = list(reversed(found))[: request.limit or None]
         return _document(documents.RolloutList(rollouts=newest))
 
-    async def _rollouts(self) -> list[documents.RolloutSummary]:
-        async with self._history_lock:
-            return await to_the_end(asyncio.to_thread(self._caught_up))
-
-    def _caught_up(self) -> list[documents.RolloutSummary]:
-        """In a thread, with the lock held."""
-        if self._history is None:
-            loaded = self.engine.snapshots.loaded
-            past = loaded.parts.get(HISTORY) if loaded else None
-            try:
-                self._history = History(self.engine.log.path, past)
-            except msgspec.DecodeError as error:
-                log.warning("the history of the snapshot cannot be read: %s", error)
-                self._history = History(self.engine.log.path)
-        return self._history.catch_up()
-
-    async def _past(self) -> bytes:
-        """The history, for a snapshot."""
-        await self._rollouts()
-        async with self._history_lock:
-            assert self._history is not None
-            return await asyncio.to_thread(self._history.past)
-
     @_answering
     async def ListReleases(self, request: pb.ListReleasesRequest) -> pb.Document:
-        rollouts, notes = await self._rollouts(), await asyncio.to_thread(self._store.notes)
+        rollouts = await self._history.rollouts()
+        notes = await asyncio.to_thread(self._store.notes)
         states = {stream.name: stream.state for stream in self.engine.streams.values()}
         return _document(release_views.releases(states, rollouts, notes, request.app))
 
@@ -272,7 +216,11 @@ class OperatorService(OperatorServicer):
         """Records after the cursor; with `follow` it goes on, with a rollout until that ends."""
         await self.engine.ready.wait()
         try:
-            found = self._of_rollout(request) if request.rollout else self._of_all(request)
+            engine, after, follow = self.engine, request.after_seq, request.follow
+            if request.rollout:
+                found = log_reading.of_rollout(engine, request.rollout, after, follow=follow)
+            else:
+                found = log_reading.of_all(engine, after, follow=follow)
             async for record in found:
                 yield _document(views.event_view(record))
         except TidegateError as error:
@@ -284,13 +232,13 @@ class OperatorService(OperatorServicer):
         try:
             place = self.engine.place_of(request.rollout)
             prefix = action_prefix(self.engine.log.log_id, place.stream)
-            read = pb.ReadLogRequest(
-                rollout=request.rollout, after_seq=request.after_seq, follow=True
+            records = log_reading.of_rollout(
+                self.engine, request.rollout, request.after_seq, follow=True
             )
             opened = {action.id for action in pending(self.engine.state(place.stream))}
             with self._nodes.board.following(opened) as news:
-                async for item in _interleaved(self._of_rollout(read), news):
-                    view = documents.FollowItem(sent_at=wall_now())
+                async for item in log_reading.interleaved(records, news):
+                    view = documents.FollowItem(sent_at=self.engine.at())
                     if isinstance(item, Record):
                         view.event = views.event_view(item)
                     elif item.action.startswith(prefix):
@@ -300,36 +248,3 @@ class OperatorService(OperatorServicer):
                     yield _document(view)
         except TidegateError as error:
             await _abort(context, error)
-
-    async def _of_all(self, request: pb.ReadLogRequest) -> AsyncIterator[Record]:
-        path, cursor = self.engine.log.path, request.after_seq
-        while True:
-            records = await asyncio.to_thread(read_log, path, cursor, READ_CHUNK)
-            for record in records:
-                yield record
-                cursor = record.seq
-            if not records:
-                if not request.follow:
-                    return
-                await self.engine.wait_for_append(cursor)
-
-    async def _of_rollout(self, request: pb.ReadLogRequest) -> AsyncIterator[Record]:
-        """From its Started to its Ended, and what else happened in its stream meanwhile. While it
-        waits for its turn that is nothing of others."""
-        place = self.engine.place_of(request.rollout)
-        path, version, begun = self.engine.log.path, place.version - 1, False
-        while True:
-            last_seq = self.engine.log.last_seq
-            records = await asyncio.to_thread(read_stream, path, place.stream, version, READ_CHUNK)
-            for record in records:
-                version, event = record.version, record.event
-                about = getattr(event, "rollout", "") == request.rollout
-                begun = begun or (about and isinstance(event, ev.Started))
-                if record.seq > request.after_seq and (begun or about):
-                    yield record
-                if about and isinstance(event, ev.Ended | ev.Unqueued):
-                    return
-            if not records:
-                if not request.follow:
-                    return
-                await self.engine.wait_for_append(last_seq)

@@ -6,11 +6,10 @@ from tidegate_controller.config_spelled import differences, differences_beside
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of, split_stream
 from tidegate_controller.core.reach import reach_notes
-from tidegate_controller.core.releases import active_release, earlier_releases
+from tidegate_controller.core.releases import active_release, earlier_releases, release_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlannedStep, PlanView
 from tidegate_controller.views import release_view
-from tidegate_controller.wire import release_of
 
 
 def plan_view(

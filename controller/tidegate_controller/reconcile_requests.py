@@ -8,6 +8,7 @@ import asyncio
 
 from tidegate_controller.admission import gathered_by_name, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
+from tidegate_controller.balancer_look import read_balancer
 from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
@@ -16,12 +17,10 @@ from tidegate_controller.core.reconciling import differences
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, TrafficError, UsageError
+from tidegate_controller.errors import UsageError
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
-
-LOOK_SECONDS = 10.0
 
 
 def view(engine: Engine) -> ReconcileView:
@@ -95,7 +94,7 @@ async def reconcile(
         raise UsageError(f"{request.decision[:80]!r} is no decision", "one of: adopt, converge")
     state = engine.state(stream)
     await gathered_by_name(engine, rollback_nodes(engine, state))
-    says = await _balancer_says(engine, state)
+    says = await read_balancer(state, engine.outside)
     versions = _versions(engine)
     sizes = await asyncio.to_thread(_sizes, store, versions)
     async with engine.admission:
@@ -130,23 +129,3 @@ async def reconcile(
 def _sizes(store: ArtifactStore, digests: dict[str, str]) -> dict[str, int]:
     paths = ((digest, store.path(digest)) for digest in digests)
     return {digest: path.stat().st_size for digest, path in paths if path is not None}
-
-
-async def _balancer_says(engine: Engine, state: t.State) -> dict[str, int] | None:
-    """None where there is none to be asked."""
-    traffic = state.traffic
-    if traffic is None:
-        return None
-    seconds = LOOK_SECONDS + traffic.work_seconds
-    try:
-        async with asyncio.timeout(seconds):
-            says = await engine.outside.traffic(traffic).state()
-    except TimeoutError as error:
-        raise Refused(
-            f"the balancer did not answer within {seconds:.0f} s, so nobody knows where traffic "
-            "goes",
-            "see what keeps it, then decide again",
-        ) from error
-    except TrafficError as error:
-        raise Refused(f"nobody knows where traffic goes: {error.message}", error.hint) from error
-    return None if says is None else dict(says)

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping
 
 from tidegate_controller.artifacts import Note
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import split_stream
-from tidegate_controller.core.releases import active_release, known_releases, quarantine_of
+from tidegate_controller.core.facts import join_stream, split_stream
+from tidegate_controller.core.releases import (
+    active_release,
+    known_releases,
+    quarantine_of,
+    release_of,
+)
 from tidegate_controller.documents import ListedRelease, ReleaseList, RolloutSummary
 from tidegate_controller.errors import UsageError
-from tidegate_controller.wire import release_of
 
 
 def releases(
@@ -49,7 +53,7 @@ def _times(rollouts: Iterable[RolloutSummary]) -> dict[tuple[str, str, str], str
     """When a digest was last deployed under a version in a stream."""
     times: dict[tuple[str, str, str], str] = {}
     for view in rollouts:
-        key = (f"{view.app}@{view.environment}", view.release.version, view.release.digest)
+        key = (join_stream(view.app, view.environment), view.release.version, view.release.digest)
         times[key] = max(times.get(key, ""), view.ended_at or view.started_at)
     return times
 

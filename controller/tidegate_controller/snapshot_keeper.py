@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from tidegate_controller.core import types as t
-from tidegate_controller.log import EventLog, LogError, encode
+from tidegate_controller.log import EventLog, LogError, decoder_of, encode
 from tidegate_controller.log_index import Index, LogIndex
 from tidegate_controller.log_writer import LogWriter
 from tidegate_controller.snapshots import Snapshot
@@ -25,9 +25,7 @@ INDEX, CLOCK, STATE = "index", "clock", "state "  # names of the parts; the last
 
 OtherPart = Callable[[], Awaitable[bytes]]
 
-_state_decoder: msgspec.json.Decoder[t.State] = msgspec.json.Decoder(
-    t.State, dec_hook=lambda kind, value: kind(value)
-)
+_state_decoder: msgspec.json.Decoder[t.State] = decoder_of(t.State)
 _index_decoder: msgspec.json.Decoder[Index] = msgspec.json.Decoder(Index)
 _clock_decoder: msgspec.json.Decoder[float] = msgspec.json.Decoder(float)
 

@@ -9,14 +9,19 @@ from collections.abc import Mapping
 import msgspec
 
 from tidegate_controller.balancer_look import balancer_trouble
-from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import place_of, split_stream, waiting_for, waiting_since
+from tidegate_controller.core.facts import (
+    join_stream,
+    place_of,
+    split_stream,
+    waiting_for,
+    waiting_since,
+)
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.queueing import waits_for
-from tidegate_controller.core.releases import active_release
+from tidegate_controller.core.releases import active_release, release_of
 from tidegate_controller.documents import (
     AppStatus,
     ControllerView,
@@ -38,9 +43,9 @@ from tidegate_controller.documents import (
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import UsageError
 from tidegate_controller.log import Record
+from tidegate_controller.named_apps import ever_deployed
 from tidegate_controller.owes import owed_by_node
 from tidegate_controller.stream import Stream
-from tidegate_controller.wire import release_of
 from tidegate_protos import VERSION
 
 UNDER_WAY: dict[t.Verb, str] = {"start": "starting", "stop": "stopping"}
@@ -80,20 +85,6 @@ def waiting_state(kind: str) -> str:
     return "awaiting_approval" if kind in ("approval", "promotion") else "paused"
 
 
-def ever_deployed(state: t.State) -> bool:
-    """Whether a rollout ever began, or is to."""
-    return bool(state.rollout or state.committed or state.undone or state.queue)
-
-
-def refuse_unknown(engine: Engine, app: str) -> None:
-    """Raise `UsageError` with the names that there are, where nothing was ever deployed as this."""
-    streams = engine.streams.values()
-    known = {split_stream(each.name)[0] for each in streams if ever_deployed(each.state)}
-    if app not in known:
-        listed = ", ".join(sorted(known)) or "none yet"
-        raise UsageError(f"nothing was ever deployed as {app[:80]}", f"known apps: {listed}")
-
-
 def status(engine: Engine, app: str) -> Status:
     """Status of one app, or of all when `app` is empty."""
     streams = sorted(engine.streams.values(), key=lambda stream: stream.name)
@@ -109,13 +100,13 @@ def status(engine: Engine, app: str) -> Status:
 
 async def status_with_balancers(engine: Engine, app: str) -> Status:
     """The same, after a look at each app's balancer."""
-    names = [f"{each.app}@{each.environment}" for each in status(engine, app).apps]
+    names = [join_stream(each.app, each.environment) for each in status(engine, app).apps]
     looks = await asyncio.gather(
         *(balancer_trouble(engine.state(name), outside=engine.outside) for name in names)
     )
     view = status(engine, app)  # as it is now: a rollout may have begun to move traffic meanwhile
     for each in view.apps:
-        wrong = dict(zip(names, looks, strict=True)).get(f"{each.app}@{each.environment}")
+        wrong = dict(zip(names, looks, strict=True)).get(join_stream(each.app, each.environment))
         if wrong is not None and each.rollout is None:
             each.traffic_trouble = TrafficTrouble(what=wrong.message, mend=wrong.hint)
     return view
@@ -239,7 +230,7 @@ def controller(engine: Engine) -> ControllerView:
         log_id=engine.log.log_id,
         epoch=engine.epoch,
         events=engine.log.last_seq,
-        now=wall_now(),
+        now=engine.at(),
         seconds_up=engine.seconds_up(),
     )
 

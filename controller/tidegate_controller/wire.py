@@ -9,9 +9,9 @@ import msgspec
 from tidegate_controller.clock import wall_seconds
 from tidegate_controller.core import types as t
 from tidegate_controller.core.cleaned import CleanedUp, Stayed, Thing
-from tidegate_controller.core.facts import place_of, seconds_left, split_stream
+from tidegate_controller.core.facts import join_stream, place_of, seconds_left, split_stream
 from tidegate_controller.core.inputs import Observation, Result, SlotReport
-from tidegate_controller.core.releases import active_release, previous_release
+from tidegate_controller.core.releases import active_release, previous_release, release_of
 from tidegate_controller.core.spec import Health
 from tidegate_protos.rules import join_host_port
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -54,15 +54,6 @@ def stream_of(log_id: str, action_id: str) -> str:
     """The stream of an action; empty if it is of another log, or no action's id at all."""
     head = f"{log_id}-"
     return action_id[len(head) :].rsplit("-", 2)[0] if action_id.startswith(head) else ""
-
-
-def release_of(state: t.State, revision: t.Revision | None) -> t.Release | None:
-    """The release with this revision, of the rollout, of those committed or of those undone."""
-    current = [state.rollout.release] if state.rollout else []
-    for release in (*current, *reversed(state.committed), *reversed(state.undone)):
-        if release.revision == revision:
-            return release
-    return None
 
 
 def to_command(
@@ -308,7 +299,7 @@ def to_observations(hello: pb.Hello, streams: set[str]) -> dict[str, Observation
     """What a Hello says about each stream: those the agent names and those given."""
     slots: dict[str, dict[str, SlotReport]] = {stream: {} for stream in sorted(streams)}
     for slot in hello.slots:
-        reports = slots.setdefault(f"{slot.app}@{slot.environment}", {})
+        reports = slots.setdefault(join_stream(slot.app, slot.environment), {})
         reports[slot.slot] = to_report(slot, hello.address)
     return {
         stream: Observation(

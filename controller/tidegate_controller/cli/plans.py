@@ -1,6 +1,6 @@
 """Plans shown before anything is done, and the questions that are asked about them.
 
-Nobody is asked anything where no terminal is. Used by `deploy` and `rollback`.
+Nobody is asked anything where no terminal is. Used by `deploy` and `nodes`.
 """
 
 import sys

@@ -2,7 +2,8 @@
 and how it goes on where a person is asked.
 
 A request can be wrong: then it raises `Refused` and changes nothing. One that asks for what is so
-already is no error; it changes nothing either. Called by `decide` alone.
+already is no error; it changes nothing either. Called by `decide`, and by
+`deploy_requests`, which asks what may be superseded.
 """
 
 from tidegate_controller.core import events as ev

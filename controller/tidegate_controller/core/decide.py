@@ -39,6 +39,7 @@ from tidegate_controller.core.debts import (
 from tidegate_controller.core.deploying import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused
+from tidegate_controller.core.guards import NEVER
 from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.reconciling import on_reconcile, on_restore
@@ -76,7 +77,7 @@ def next_deadline(state: t.State) -> float | None:
             times += [steps.missed_at(state, place) for place in rollout.passed]
         times.append(failures.too_many_lost_at(state, step))
         times += [steps.may_issue_at(state, step, index) for index in steps.to_issue(rollout, step)]
-    return min((time for time in times if time != float("inf")), default=None)
+    return min((time for time in times if time != NEVER), default=None)
 
 
 # --- What a person decides of a rollout that is under way -----------------------------------------
@@ -202,7 +203,7 @@ def _move(draft: Draft) -> bool:
     before = rollout.waiting.why if rollout.waiting else ""
     asked = steps.question(draft, step)
     if asked and asked.why != before:  # more may be known than when it was asked
-        draft.emit(ev.Waiting(rollout=rollout.id, **asked._asdict()))
+        _ask(draft, asked)
         return True
     if steps.is_satisfied(draft, step):
         draft.emit(ev.StepEnded(rollout=rollout.id, step=step.id, outcome="ok"))
@@ -249,18 +250,22 @@ def _meet(draft: Draft, step: t.Step, fault: str, found: failures.Culprits) -> b
     """The step cannot succeed as it is: ask a person, go on without some nodes, or fail. False
     where that has to wait for a script, which the next command to its node would end."""
     if question := failures.question_of(draft, step, fault, found):
-        draft.emit(question)
+        _ask(draft, question)
     elif failures.may_be_dropped(draft.state, step, found):
         failures.drop_nodes(draft, step, found)
     elif steps.is_held_by_scripts(draft.state):
         asked = steps.question_of_scripts(draft, fault)
         if asked is None or (draft.rollout.waiting and draft.rollout.waiting.why == asked.why):
             return False
-        draft.emit(ev.Waiting(rollout=draft.rollout.id, **asked._asdict()))
+        _ask(draft, asked)
     else:
         stops = draft.rollout.policy.on_failure == "stop"
         _fail(draft, step, fault, failures.blame_of(draft, step, found), stops=stops)
     return True
+
+
+def _ask(draft: Draft, question: steps.Question) -> None:
+    draft.emit(ev.Waiting(rollout=draft.rollout.id, **question._asdict()))
 
 
 def _fail(

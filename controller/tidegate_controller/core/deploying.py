@@ -1,7 +1,7 @@
 """What operators may ask of a stream: to deploy, to go back, to converge, to clean up.
 
-A request can be wrong: then it raises `Refused` and changes nothing. Called by `decide`, and by
-`deploy_requests`, which brings the requests.
+A request can be wrong: then it raises `Refused` and changes nothing. Called by `decide`, by
+`queueing` and `reconciling`, which begin rollouts later, and by `deploy_requests` for plans.
 """
 
 from collections.abc import Mapping

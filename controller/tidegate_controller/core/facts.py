@@ -9,6 +9,11 @@ def split_stream(stream: str) -> tuple[str, str]:
     return app, environment
 
 
+def join_stream(app: str, environment: str) -> str:
+    """The name of their stream, "app@environment"."""
+    return f"{app}@{environment}"
+
+
 def place_of(state: t.State, place: t.Place) -> t.Known:
     return state.places.get(place, t.Known())
 

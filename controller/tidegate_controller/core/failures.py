@@ -1,6 +1,7 @@
 """Failures: which nodes they are of, whether the rollout may go on without them, what else follows.
 
-Called by `decide` once `steps.fault_of` has found that a step cannot succeed as it is.
+Called by `decide` once `steps.fault_of` has found that a step cannot succeed as it is; how many may
+fail, `deploying` asks as well.
 """
 
 from collections.abc import Mapping
@@ -9,10 +10,12 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.guards import NEVER
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.shares import at_most
 from tidegate_controller.core.spec import Policy
 from tidegate_controller.core.steps import (
+    Question,
     bad_works,
     is_late,
     is_seen,
@@ -60,15 +63,15 @@ def too_many_lost_at(state: t.State, step: t.Step) -> float:
     given up for lost that together they are more than may."""
     rollout = state.rollout
     if rollout is None or rollout.waiting is None or rollout.waiting.kind != "lost":
-        return float("inf")
+        return NEVER
     asked = rollout.waiting.nodes
     times = {p.node: missed_at(state, p) for p in rollout.passed if p.node not in asked}
-    gone = {node: at for node, at in times.items() if at != float("inf")}
+    gone = {node: at for node, at in times.items() if at != NEVER}
     found = {**asked, **dict.fromkeys(gone, t.Dropped(why=""))}
-    return max(gone.values()) if gone and not may_be_dropped(state, step, found) else float("inf")
+    return max(gone.values()) if gone and not may_be_dropped(state, step, found) else NEVER
 
 
-def question_of(draft: Draft, step: t.Step, fault: str, found: Culprits) -> ev.Waiting | None:
+def question_of(draft: Draft, step: t.Step, fault: str, found: Culprits) -> Question | None:
     """What a person is asked before anything follows from the fault; None where nobody is."""
     rollout = draft.rollout
     if rollout.undoing or rollout.kind == "converge":
@@ -90,7 +93,7 @@ def question_of(draft: Draft, step: t.Step, fault: str, found: Culprits) -> ev.W
     answers: tuple[t.Answer, ...] = ("retry", "abort")
     if _may_continue(draft.state, step, found):
         answers = ("continue", *answers)
-    return ev.Waiting(rollout=rollout.id, why=why, answers=answers, kind=kind, nodes=found)
+    return Question(why, kind, answers, found)
 
 
 def _may_continue(state: t.State, step: t.Step, found: Culprits) -> bool:

@@ -11,7 +11,7 @@ ALONE = t.Guard(kind="alone")
 UNFROZEN = t.Guard(kind="unfrozen")
 
 NOW = 0.0  # a guard that holds: it has held since ever
-NEVER = float("inf")  # a guard that no passing of time alone will satisfy
+NEVER = float("inf")  # no passing of time alone brings it
 
 
 def opens_at(state: t.State, guard: t.Guard, work: t.Work) -> float:

@@ -18,7 +18,7 @@ def refuse_locked(state: t.State, who: str) -> None:
     if lock is not None and lock.by != who:
         raise Refused(
             f"{_named(state)} is locked by {_holder(lock)}",
-            f"ask {lock.by}; or take the lock away: {_unlocking(state)}",
+            _way_out(state, lock),
         )
 
 
@@ -30,7 +30,7 @@ def on_lock(draft: Draft, request: i.Lock) -> None:
     if lock is not None and lock.by != request.requested_by:
         raise Refused(
             f"{_named(state)} is locked already, by {_holder(lock)}",
-            f"ask {lock.by}; or take the lock away: {_unlocking(state)}",
+            _way_out(state, lock),
         )
     if lock is None or lock.reason != request.reason:
         draft.emit(
@@ -46,7 +46,7 @@ def on_unlock(draft: Draft, request: i.Unlock) -> None:
         raise Refused(
             f"{_named(state)} is locked by {_holder(state.lock)}, and you are "
             f"{request.requested_by}",
-            f"ask {state.lock.by}; or take the lock away: {_unlocking(state)}",
+            _way_out(state, state.lock),
         )
     draft.emit(
         ev.Unlocked(by=request.requested_by, reason=request.reason, request_id=request.request_id)
@@ -62,6 +62,7 @@ def _holder(lock: t.Lock) -> str:
     return f"{lock.by}: {lock.reason}" if lock.reason else lock.by
 
 
-def _unlocking(state: t.State) -> str:
+def _way_out(state: t.State, lock: t.Lock) -> str:
     app, environment = split_stream(state.stream)
-    return f"tidegate unlock {app} -e {environment} --force"
+    unlocking = f"tidegate unlock {app} -e {environment} --force"
+    return f"ask {lock.by}; or take the lock away: {unlocking}"

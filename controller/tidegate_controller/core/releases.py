@@ -31,6 +31,15 @@ def known_releases(state: t.State) -> tuple[t.Release, ...]:
     return (*state.committed, *state.undone, *in_rollout)
 
 
+def release_of(state: t.State, revision: t.Revision | None) -> t.Release | None:
+    """The release with this revision, of the rollout, of those committed or of those undone."""
+    current = [state.rollout.release] if state.rollout else []
+    for release in (*current, *reversed(state.committed), *reversed(state.undone)):
+        if release.revision == revision:
+            return release
+    return None
+
+
 def quarantine_of(
     state: t.State, revision: t.Revision, kind: t.Kind = "deploy"
 ) -> t.Quarantine | None:

@@ -10,6 +10,7 @@ A balancer that a person moves has no such moves. Called by `chores`, `steps` an
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.guards import NEVER
 
 REWRITE = "settle/traffic"  # what its action says for a step
 SETTLE_SECONDS = 10.0
@@ -60,7 +61,7 @@ def rewrite_now(state: t.State) -> t.Work | None:
 
 def rewrite_opens_at(state: t.State) -> float:
     """Engine time from which it is to be written, if nothing else changes."""
-    return float("inf") if rewrite_now(state) is None else state.rewrite_at
+    return NEVER if rewrite_now(state) is None else state.rewrite_at
 
 
 def is_settling(state: t.State, place: t.Place | None) -> bool:

@@ -1,9 +1,9 @@
 """Questions about the step that a rollout is at: what may be issued, what is wrong, what is done.
 
-Only `decide` asks them, and acts on the answers.
+Asked by `decide`, which acts on the answers, and by `failures`, `freezing` and `reports`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from tidegate_controller.core import events as ev
@@ -11,7 +11,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, place_of, scripts_at_work
 from tidegate_controller.core.floor import breach
-from tidegate_controller.core.guards import FLOOR, opens_at
+from tidegate_controller.core.guards import FLOOR, NEVER, opens_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.works import is_void, work_now
@@ -64,6 +64,7 @@ class Question(NamedTuple):
     why: str
     kind: t.WaitKind = "question"
     answers: tuple[t.Answer, ...] = ("continue", "retry", "abort")
+    nodes: Mapping[str, t.Dropped] = {}  # that `continue` would go on without
 
 
 def question(draft: Draft, step: t.Step) -> Question | None:
@@ -167,12 +168,12 @@ def deadline_of(state: t.State, action: t.Action) -> float:
     been asked about it has all the time."""
     rollout = state.rollout
     if is_paused(state) and rollout is not None and action.id in rollout.open:
-        return float("inf")
+        return NEVER
     until = state.away.get(action.work.at)
     if rollout is None or action.id not in rollout.open or until is None:
         return action.deadline
     if rollout.waiting is not None and _is_silent(state, action):
-        return float("inf")
+        return NEVER
     return min(action.deadline, until)
 
 
@@ -184,7 +185,7 @@ def open_until(state: t.State, rollout: t.Rollout) -> list[float]:
     for action in rollout.open.values():
         kind = silent if _is_silent(state, action) else others
         kind.append(deadline_of(state, action))
-    return others or [max(silent, default=float("inf"))]
+    return others or [max(silent, default=NEVER)]
 
 
 def fault_of(draft: Draft, step: t.Step) -> str:
@@ -242,8 +243,8 @@ def missed_at(state: t.State, place: t.Place) -> float:
     rollout = state.rollout
     assert rollout is not None
     if rollout.waiting is not None and not state.settled.get(place):
-        return float("inf")
-    return state.away.get(place.node, float("inf"))
+        return NEVER
+    return state.away.get(place.node, NEVER)
 
 
 def bad_works(rollout: t.Rollout, step: t.Step) -> dict[int, t.Done]:
@@ -322,7 +323,7 @@ def _may_come(draft: Draft, step: t.Step, index: int) -> bool:
     failed."""
     never = index not in draft.rollout.done
     soon = is_settling(draft.state, step.works[index].place)
-    return never and (soon or may_issue_at(draft.state, step, index) != float("inf"))
+    return never and (soon or may_issue_at(draft.state, step, index) != NEVER)
 
 
 def kept_back(state: t.State, step: t.Step) -> str:
@@ -340,7 +341,7 @@ def held_at(rollout: t.Rollout, step: t.Step) -> float:
     if not step.hold_seconds:
         return 0.0
     if rollout.healthy_since is None or rollout.entered_at is None:
-        return float("inf")
+        return NEVER
     if step.id in rollout.approved:
         return 0.0
     return max(rollout.healthy_since, rollout.entered_at) + step.hold_seconds

@@ -110,7 +110,7 @@ class Step(Struct, frozen=True, kw_only=True):
     failures_allowed: int = 0
     retry_seconds: float | None = None  # a work that failed is tried again, without end
     hold_seconds: float = 0.0  # all places that passed must stay healthy this long
-    gate: Literal["", "approval", "promotion"] = ""  # done only once a person has said so
+    gate: Gate | Literal[""] = ""  # done only once a person has said so
     deadline_seconds: float
     wave: int = 0  # 1 is the first; 0: of no wave
 

@@ -11,10 +11,11 @@ from tidegate_controller import views
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.evolve import RELEASES_KEPT
+from tidegate_controller.core.releases import release_of
 from tidegate_controller.core.spec import Service
 from tidegate_controller.fleet import Fleet
 from tidegate_controller.stream import Stream
-from tidegate_controller.wire import release_of, to_command
+from tidegate_controller.wire import to_command
 
 
 def shown(world: World) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ from tidegate_controller.core.changes import in_rollout
 from tidegate_controller.core.inputs import Tick
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.log import LogError
+from tidegate_controller.named_apps import find_stream
 
 
 async def stumbles(desk: Desk, stream: str) -> None:
@@ -114,7 +115,7 @@ async def test_a_first_request_that_is_refused_leaves_no_stream_behind(desk: Des
     assert desk.kinds("shop@prdo") == []
     assert views.status(desk.engine, "").apps == []
     with pytest.raises(UsageError, match="nothing was ever deployed as shop"):
-        desk.requests.find_stream("shop", "")
+        find_stream(desk.engine, "shop", "")
 
 
 async def test_nor_does_it_become_one_by_what_nodes_do_later(desk: Desk) -> None:

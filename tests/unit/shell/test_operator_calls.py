@@ -11,6 +11,7 @@ import pytest
 from without_doors import SILENT, Desk
 
 from tidegate_controller.errors import HINT_KEY, UsageError
+from tidegate_controller.named_apps import find_stream
 from tidegate_controller.operator_service import OperatorService
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1 import operator_pb2 as op
@@ -150,9 +151,9 @@ async def test_an_app_in_several_environments_has_to_be_named_with_one(desk: Des
         await desk.deployed("1", nodes=(node,), environment=environment)
     with pytest.raises(UsageError, match="shop runs in several environments: prod, staging"):
         await desk.rollback()
-    assert desk.requests.find_stream("shop", "staging") == "shop@staging"
+    assert find_stream(desk.engine, "shop", "staging") == "shop@staging"
     with pytest.raises(UsageError, match="nothing was ever deployed as shop in test"):
-        desk.requests.find_stream("shop", "test")
+        find_stream(desk.engine, "shop", "test")
 
 
 async def test_a_status_of_an_app_that_is_not_there_names_those_that_are(

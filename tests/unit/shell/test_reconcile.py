@@ -16,6 +16,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.doctor.fleet import judge
 from tidegate_controller.errors import Refused
 from tidegate_controller.log_check import check
+from tidegate_controller.named_apps import find_stream
 from tidegate_controller.replay import replay_file
 from tidegate_controller.restore import restore
 from tidegate_controller.stream import Stream
@@ -64,7 +65,7 @@ async def decided(desk: Desk, decision: str, **more: Any) -> op.RolloutReply:
     request = op.ReconcileRequest(
         request_id=f"decision-{decision}", app="shop", decision=decision, requested_by="ada", **more
     )
-    stream = desk.requests.find_stream("shop", "")
+    stream = find_stream(desk.engine, "shop", "")
     return await reconcile_requests.reconcile(desk.engine, desk.store, stream, request)
 
 
