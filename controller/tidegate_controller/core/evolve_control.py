@@ -42,7 +42,7 @@ def answered(state: t.State, event: ev.Answered, clock: float) -> t.State:
         state = _waiting_anew(state, clock)
     step = rollout.plan[rollout.cursor]
     kept_back = len(rollout.done) < len(step.works) and FLOOR in step.guards
-    if too_few or (event.answer == "continue" and kept_back):
+    if too_few or (event.answer == "continue" and kept_back and not left_out):
         state = in_rollout(state, below_floor=True)
     for index, done in () if left_out else rollout.done.items():
         work = work_now(state, step, index)

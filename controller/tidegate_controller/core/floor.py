@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import may_serve, place_of
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.shares import at_least_one, rounded_up
 from tidegate_controller.core.spec import Spec
 
@@ -62,7 +63,18 @@ def breach(state: t.State, weights: t.Weights) -> str:
     rollout = state.rollout
     if rollout is None or rollout.below_floor:
         return ""
+    if rollout.undoing and not rollout.zones:
+        return _no_better(state, weights)
     return _breach(state, weights, _losing(state, weights), _floors(rollout))
+
+
+def _no_better(state: t.State, weights: t.Weights) -> str:
+    well = sorted(forsaken(state, weights))
+    if not well or not weights:  # before a first deployment nothing had traffic
+        return ""
+    are = "are" if len(well) > 1 else "is"
+    named = first_few(well, NODES_TOLD)
+    return f"nothing that traffic would go back to is known to be well, and {named} {are}"
 
 
 def _breach(state: t.State, weights: t.Weights, losing: set[str], floors: Floors) -> str:
@@ -91,6 +103,24 @@ def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place,
         if spared and _breach(state, moved, _losing(state, moved), floors):
             kept[place] = share
     return kept
+
+
+def lent(state: t.State, weights: t.Weights) -> dict[t.Place, int]:
+    """What serves now and would not by these weights, to which traffic goes back: as much of it as
+    the floor needs, and all that is known to be well where nothing else is."""
+    if state.rollout is None or state.rollout.below_floor:
+        return {}
+    serving = {p: share for p, share in state.settled.items() if share and not weights.get(p)}
+    kept = needed(state, weights, serving)
+    return kept | {place: serving[place] for place in forsaken(state, {**weights, **kept})}
+
+
+def forsaken(state: t.State, weights: t.Weights) -> list[t.Place]:
+    """Places that are known to be well and would lose their traffic, where nothing that would have
+    any by these weights is."""
+    if any(share and is_well(state, place) for place, share in weights.items()):
+        return []
+    return [p for p, share in state.settled.items() if share and is_well(state, p)]
 
 
 def _losing(state: t.State, weights: t.Weights) -> set[str]:

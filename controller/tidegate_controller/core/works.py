@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import gaining, place_of
-from tidegate_controller.core.floor import breach, needed
+from tidegate_controller.core.floor import breach, lent, needed
+from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.spec import Traffic
 
 
@@ -20,7 +21,7 @@ def work_now(state: t.State, step: t.Step, index: int) -> t.Work | None:
     if rollout is None:
         return work
     if work.weights is not None:
-        return replace(work, weights=weights_now(state, work.weights))
+        return replace(work, weights=_weights_in(state, step, work.weights))
     if rollout.undoing or work.at not in rollout.dropped:
         return work
     return _elsewhere(rollout, step, work) if is_for_all(rollout, work) else None
@@ -62,18 +63,20 @@ def _elsewhere(rollout: t.Rollout, step: t.Step, work: t.Work) -> t.Work | None:
     return None
 
 
-def weights_now(state: t.State, weights: t.Weights) -> t.Weights:
+def _weights_in(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
     """Where traffic may go of what these weights want."""
     rollout = state.rollout
     assert rollout is not None
     if rollout.undoing:
-        return _weights_back(state, rollout, weights)
-    return _without_dropped(state, rollout, weights) if rollout.dropped else weights
+        return _weights_back(state, step, weights)
+    return _without_dropped(state, rollout, weights)
 
 
 def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.Weights:
     """Without the nodes that were dropped. Each of these keeps the traffic that it had before the
     rollout, if it is known to be well there, or if the floor needs what nobody knows about."""
+    if not rollout.dropped:
+        return weights
     theirs = {p: s for p, s in rollout.before.items() if s and p.node in rollout.dropped}
     rest = {p: share for p, share in weights.items() if p.node not in rollout.dropped}
     rest |= {place: share for place, share in theirs.items() if is_kept(state, place)}
@@ -88,8 +91,12 @@ def is_kept(state: t.State, place: t.Place) -> bool:
     return bool(rollout.before.get(place)) and known.running is True and known.healthy is True
 
 
-def _weights_back(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.Weights:
-    """Without places that could not be brought back, as long as any are left."""
+def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
+    """Without places that could not be brought back, as long as any are left. In place a move that
+    drains nodes waits where the floor needs them; one that gives back lets what serves go on, as
+    far as it is needed."""
+    rollout = state.rollout
+    assert rollout is not None
     gained = gaining(state, weights)
 
     def lost(place: t.Place) -> bool:
@@ -98,6 +105,10 @@ def _weights_back(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.W
         return place in rollout.halted or not known.address or (place in gained and unwell)
 
     left = {place: share for place, share in weights.items() if not lost(place)}
+    if rollout.zones and FLOOR in step.guards:
+        return left
+    if rollout.zones and weights:
+        left |= lent(state, left)
     if any(left.values()):
         return left
     # Nothing to go back to: in place, what serves now goes on; else it may come back by itself.
@@ -109,7 +120,7 @@ def _weights_back(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.W
 
 def weights_without(state: t.State, nodes: Iterable[str]) -> t.Weights:
     """Where traffic would go, of where it goes now, if these nodes were dropped as well."""
-    return weights_now(replace(state, rollout=_dropping(state, nodes)), state.settled)
+    return _without_dropped(state, _dropping(state, nodes), state.settled)
 
 
 def breach_without(state: t.State, nodes: Iterable[str]) -> str:

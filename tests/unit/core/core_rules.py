@@ -101,6 +101,7 @@ class Rules:
             if in_place(state):
                 self._see_floor(state, work)
             self._see_spared(state, shares)
+            self._see_way_back(state, action.step, shares)
             self._may_serve |= shares
 
     def _see_unfrozen(self, state: t.State, action: t.Action, now: float) -> None:
@@ -133,6 +134,16 @@ class Rules:
             others = {p for p, share in rollout.before.items() if share and _leads_there(state, p)}
             lost = {p for p in others - shares if p.node not in rollout.nodes}
             assert not lost, "a converge takes traffic from others"
+
+    def _see_way_back(self, state: t.State, step: str, shares: set[t.Place]) -> None:
+        """It takes no traffic from what is known to be well, where nothing else is. In place a node
+        is drained to be treated, if the floor allows that."""
+        rollout = state.rollout
+        if rollout is None or not rollout.undoing or rollout.below_floor or not shares:
+            return
+        well = {p for p, share in state.settled.items() if share and _is_well(state, p)}
+        if well and "/" not in step and not step.startswith("drain-back"):
+            assert any(_is_well(state, p) for p in shares), "traffic leaves all that is well"
 
     def _see_disturbed(self, state: t.State, work: t.Work, now: float) -> None:
         """A place is started or stopped: it must be free of traffic, for certain."""
@@ -177,6 +188,10 @@ class Rules:
 def _leads_there(state: t.State, place: t.Place) -> bool:
     """Not so after a disk was replaced."""
     return place_of(state, place).address is not None
+
+
+def _is_well(state: t.State, place: t.Place) -> bool:
+    return place_of(state, place).healthy is True
 
 
 def in_place(state: t.State) -> bool:

@@ -160,6 +160,19 @@ def test_those_away_keep_their_traffic_until_the_others_are_known_to_be_well() -
     assert world.traffic == {"a/blue": 100}
 
 
+def test_who_goes_on_without_a_lost_node_has_not_given_up_the_floor_for_the_others() -> None:
+    world = rolling(TWO, "3", "abcdef", max_parallel="2")
+    world.until("prepare-2")
+    for node in "ef":
+        world.report(f"{node}/blue", healthy=False)
+    world.until("drain-2")
+    world.leave("a")
+    assert until_asked(world).kind == "lost"
+    world.reply("continue")
+    assert not world.state.rollout.below_floor
+    assert world.open() == [], "without c and d too few would be left"
+
+
 def test_the_migration_that_runs_once_is_not_lost_with_its_node() -> None:
     """In a later wave than the first one there is nobody else who could run it any more."""
     world = World("abc", strategy="canary", waves=Waves(sizes=("1", "100%")), policy=TWO)

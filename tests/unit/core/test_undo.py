@@ -10,6 +10,7 @@ from tidegate_controller.core.spec import Policy, Traffic
 from tidegate_controller.errors import Refused
 
 BEFORE = {"a/blue": 100, "b/blue": 100}
+AFTER = {"a/green": 100, "b/green": 100}
 FAILING = ["preflight", "prepare", "start", "shift", "switch"]
 ON_NODES = ["preflight", "prepare", "start", "switch"]
 
@@ -168,13 +169,53 @@ def test_an_old_slot_left_out_by_the_undo_is_not_stopped() -> None:
     assert world.running()["a/blue"] == "1"
 
 
-def test_where_all_old_slots_are_down_traffic_goes_back_to_them_all_the_same() -> None:
+def nowhere_to_go_back_to(**health: bool | None) -> World:
+    """The new slots are well and the rollout has failed; the old ones are not known to be well."""
     world = World().deployed("1")
     world.deploy("2")
     world.until("switch")
     for where in BEFORE:
+        world.report(where, **health)
+    world.fates = {"switch": "failed"}
+    world.go(lambda: world.step == "shift-back")
+    return world
+
+
+@pytest.mark.parametrize("health", [False, None])
+def test_traffic_stays_with_new_slots_that_are_well_while_no_old_one_is_known_to_be(
+    health: bool | None,
+) -> None:
+    world = nowhere_to_go_back_to(healthy=health)
+    world.go(lambda: world.state.rollout.waiting is not None)
+    assert world.traffic == AFTER
+    assert world.state.rollout.waiting.why.endswith(
+        "nothing that traffic would go back to is known to be well, and a/green, b/green are"
+    )
+    world.report("b/blue", healthy=True)
+    assert world.finish() == "rolled_back"
+    assert world.traffic == ({"b/blue": 100} if health is False else BEFORE)
+
+
+def test_where_all_old_slots_are_down_a_person_may_have_traffic_go_back_to_them() -> None:
+    world = nowhere_to_go_back_to(running=False, healthy=False)
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.reply("continue")
+    assert world.finish() == "rolled_back"
+    assert world.traffic == BEFORE
+
+
+def test_where_all_old_slots_are_down_a_person_may_leave_traffic_where_it_is() -> None:
+    world = nowhere_to_go_back_to(running=False, healthy=False)
+    assert world.give_up() == "failed"
+    assert world.traffic == AFTER
+    assert world.owing() == {"a", "b"}
+
+
+def test_where_the_new_slots_are_down_as_well_traffic_goes_back_to_the_old_ones() -> None:
+    world = nowhere_to_go_back_to(running=False, healthy=False)
+    for where in AFTER:
         world.report(where, running=False, healthy=False)
-    assert world.finish(switch="failed") == "rolled_back"
+    assert world.finish() == "rolled_back"
     assert world.traffic == BEFORE
 
 

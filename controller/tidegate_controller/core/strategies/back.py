@@ -28,9 +28,10 @@ def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
     if rollout.zones and before:
         return _in_place(state, rollout, now)
     weights = parts.reachable(state, safe_weights(state, before, now))
-    return (
-        () if state.weights == weights else (_move("shift-back", "Shift back", weights, rollout),)
-    )
+    if state.weights == weights:
+        return ()
+    step = _move("shift-back", "Shift back", weights, rollout)
+    return (replace(step, guards=(FLOOR,)) if before else step,)
 
 
 def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
