@@ -1,7 +1,6 @@
 """What a run of the simulation has come to: which inputs met a rollout in which phase, what
-followed, and which faults were let loose when.
+followed, and which faults were let loose when. Phases are those of `phases`.
 
-A phase is where a stream is: idle, with chores alone, at a step of its plan, waiting for a person.
 A transition is (input, phase, event): in that phase the input led to such an event.
 """
 
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from faults import FAULTS
+from phases import ASKED, PHASES, RESTING, STEPS, phase_of, strategy_of
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -20,23 +20,15 @@ from tidegate_controller.core.inputs import Input
 if TYPE_CHECKING:
     from world import World
 
-RESTING = ("idle", "chores")
-# Without the number of their wave; those of the way back as one, as are those of a rehearsal.
-STEPS = (
-    *("preflight", "settle", "prepare", "migrate", "start", "shift", "switch", "soak", "verify"),
-    *("check", "drain", "stop", "admit", "rehearsal", "back"),
-)
-WAITING = ("question", "approval", "promotion", "failure", "lost")
-PHASES = (*RESTING, *STEPS, *WAITING, "paused")
 # Requests that are refused, or change nothing, while a rollout runs.
 ONLY_AT_REST = ("Rollback", "CleanUp", "NodeRemoved", "Converge")
 # Inputs that lead to something but in these phases, beside "idle" and "chores".
 ONLY_IN = {
-    "Answer": (*WAITING, "soak"),
+    "Answer": (*ASKED, "soak"),
     "Deploy": ("approval", "failure", "promotion", "question", "paused"),  # supersedes it
     "Resume": ("paused",),
-    "Abort": (*STEPS, *WAITING, "paused"),
-    "Pause": (*STEPS, *WAITING),
+    "Abort": (*STEPS, *ASKED, "paused"),
+    "Pause": (*STEPS, *ASKED),
 }
 NEVER_AT_REST = ("Answer", "Resume", "Abort", "Pause")
 # What leads to nothing where nothing is awaited, or where nothing is done but waiting.
@@ -45,29 +37,6 @@ NOTHING = {
     "Result": ("idle", "soak", "approval", "promotion"),
 }
 ELSEWHERE = ("Restore", "Reconcile")  # of backups: other tests
-
-
-def phase_of(state: t.State | None) -> str:
-    if state is None or state.rollout is None:
-        return "chores" if state is not None and state.chores else "idle"
-    rollout = state.rollout
-    if rollout.paused is not None:
-        return "paused"
-    if rollout.waiting is not None:
-        return rollout.waiting.kind
-    if rollout.cursor >= len(rollout.plan):
-        return "idle"
-    step = rollout.plan[rollout.cursor].id.rstrip("0123456789").rstrip("-")
-    if step.startswith(("rehearse-", "return-")):
-        return "rehearsal"
-    return "back" if step.endswith("-back") else step.replace("approve", "approval")
-
-
-def strategy_of(state: t.State | None) -> str:
-    if state is None or state.rollout is None:
-        return ""
-    rollout = state.rollout
-    return "groups" if rollout.spec.slots else rollout.strategy
 
 
 def rows() -> list[tuple[str, str]]:

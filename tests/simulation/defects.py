@@ -6,6 +6,7 @@ To add one: a function that patches, with its line in `DEFECTS`.
 """
 
 import argparse
+import asyncio
 import multiprocessing
 import os
 import sys
@@ -29,6 +30,7 @@ from tidegate_controller.core import (
     deploying,
     draft,
     evolve,
+    freezing,
     guards,
     reports,
     steps,
@@ -43,6 +45,7 @@ from tidegate_controller.core.strategies import parts, rolling
 from tidegate_controller.errors import Refused
 from tidegate_controller.fleet import Fleet, Session
 from tidegate_controller.nodes import Nodes
+from tidegate_controller.turns import Turns
 from tidegate_controller.wire import stream_of
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -402,6 +405,30 @@ def real_time(patch: Patch) -> None:
     patch.setattr(engine.Engine, "_at", lambda _: wall_now())
 
 
+def deaf_to_freezes(patch: Patch) -> None:
+    """A deployment begins whatever is frozen."""
+    patch.setattr(deploying, "refuse_frozen", lambda *_: None)
+
+
+def never_frozen(patch: Patch) -> None:
+    """A rollout that is under way goes on in a freeze."""
+    patch.setattr(freezing, "meet_freeze", lambda *_: False)
+
+
+def twice_in_turn(patch: Patch) -> None:
+    """A deployment that has waited for its turn goes on waiting for it once it has begun."""
+    patch.setattr(evolve, "without_queued", lambda state, _: state)
+
+
+async def _never(_: Turns) -> None:
+    await asyncio.Event().wait()
+
+
+def no_turns(patch: Patch) -> None:
+    """It is nobody's turn, ever."""
+    patch.setattr(Turns, "run", _never)
+
+
 def _fail(*_: object) -> None:
     raise IndexError
 
@@ -473,6 +500,10 @@ DEFECTS = [
     Defect(nobody_dropped, "a_dropped_node_gets_no_new_traffic"),
     Defect(always_undone, "what_stops_is_not_undone"),
     Defect(nothing_owed, "every_node_runs_what_it_should_or_owes_it"),
+    Defect(deaf_to_freezes, "a_freeze_is_respected"),
+    Defect(never_frozen, "what_a_freeze_holds_up_waits"),
+    Defect(twice_in_turn, "a_queued_deployment_begins_once_and_in_turn"),
+    Defect(no_turns, "nobody_waits_for_a_turn_for_ever"),
     Defect(real_time, "a_seed_gives_the_same_log"),
 ]
 

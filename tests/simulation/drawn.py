@@ -1,19 +1,27 @@
-"""What an app of the simulation is asked to be: strategy, waves, gates, policy, checks, pace. Drawn
-from the seed, and such that a good release can get everywhere once all is well.
+"""What an app of the simulation is asked to be: strategy, waves, gates, policy, checks, freezes,
+pace. Drawn from the seed, and such that a good release can get everywhere once all is well.
 """
 
+from datetime import datetime
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from virtual_time import EPOCH
 from world import App
 
-from tidegate_controller.core.spec import Check, Health, HttpProbe, Pace, Policy, Waves
+from tidegate_controller.calendars import DATED, DAYS
+from tidegate_controller.core.spec import Check, Freeze, Health, HttpProbe, Pace, Policy, Waves
 
 KINDS = {"blue-green": 0.3, "groups": 0.12, "canary": 0.28, "rolling": 0.3}
 NAMES = ("shop", "blog")
 GROUPS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
 CANARY_SIZES = (("1", "10%", "50%", "100%"), ("1", "100%"), ("50%", "100%"), ("1", "2", "100%"))
 NO_ZONE = "rack"  # a label that no node has
+TIME_ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
+# Freezes of a configuration begin and end at whole minutes, after the first deployments have begun
+# and before this; by a clock that is an hour late they come later, until it is set right.
+FREEZES_BEGIN_SECONDS, FREEZES_END_SECONDS = 100.0, 600.0
 
 
 def labels_of(number: int) -> dict[str, str]:
@@ -40,6 +48,8 @@ def app(rng: Random, number: int, nodes: list[str]) -> App:
     if rng.random() < 0.3:
         check = Check(command=("ask",), timeout_seconds=2.0, every_seconds=2.0, deadline_seconds=9)
         more["checks"] = {"orders": check}
+    if rng.random() < 0.4:
+        more["freeze"] = tuple(_freeze(rng) for _ in range(rng.choice([1, 1, 2])))
     return App(
         NAMES[number],
         nodes,
@@ -48,6 +58,24 @@ def app(rng: Random, number: int, nodes: list[str]) -> App:
         strategy="blue-green" if kind == "groups" else kind,
         more=more,
     )
+
+
+def _freeze(rng: Random) -> Freeze:
+    """Of a minute or two, in the life of the world: once, or each week."""
+    begins = rng.uniform(FREEZES_BEGIN_SECONDS, FREEZES_END_SECONDS - 180.0)
+    ends = begins + rng.choice([60.0, 60.0, 120.0])
+    zone = rng.choice(TIME_ZONES)
+    edge = _dated if rng.random() < 0.5 else _weekly
+    return Freeze(begin=edge(begins, zone), until=edge(ends, zone), time_zone=zone, reason="peak")
+
+
+def _dated(seconds: float, zone: str) -> str:
+    return datetime.fromtimestamp(EPOCH + seconds, ZoneInfo(zone)).strftime(DATED)
+
+
+def _weekly(seconds: float, zone: str) -> str:
+    at = datetime.fromtimestamp(EPOCH + seconds, ZoneInfo(zone))
+    return f"{DAYS[at.weekday()]} {at:%H:%M}"
 
 
 def _policy(rng: Random) -> Policy:

@@ -156,10 +156,12 @@ def node_added(world: "World", rng: Random) -> str:
 
 
 def clock_jump(world: "World", rng: Random) -> str:
-    """A wall clock is set, by seconds or by an hour."""
-    seconds = rng.choice([-3600.0, -10.0, 10.0, 3600.0])
-    who = rng.choice(["controller", *sorted(world.machines)])
-    if who == "controller":
+    """A wall clock is set, by seconds, minutes or an hour; mostly that of the controller, by which
+    freezes begin and end."""
+    seconds = rng.choice([-3600.0, -90.0, -10.0, 10.0, 90.0, 3600.0])
+    who = rng.choice(sorted(world.machines))
+    if rng.random() < 0.5:
+        who = "controller"
         world.controller.wall_offset += seconds
     else:
         world.machines[who].wall_offset += seconds
@@ -292,3 +294,6 @@ FAULTS: dict[str, tuple[Fault, float]] = {
     "app crash": (app_crash, 2.0),
     "app flaps": (app_flaps, 2.0),
 }
+
+# Of those that are aimed at a phase the seldom ones are not as seldom.
+FAULTS_AIMED = {name: (fault, weight**0.5) for name, (fault, weight) in FAULTS.items()}

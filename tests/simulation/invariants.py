@@ -13,6 +13,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.evolve import evolve
+from tidegate_controller.core.freezing import HELD_UP
 from tidegate_controller.core.inputs import Tick
 from tidegate_controller.core.releases import active_release, previous_release, quarantine_of
 from tidegate_controller.core.shares import rounded_up
@@ -75,6 +76,42 @@ def a_lock_is_respected(judge: "Judge", stream: str, past: "Past", event: ev.Sta
         judge.world.fail(a_lock_is_respected, detail)
 
 
+def a_freeze_is_respected(judge: "Judge", stream: str, past: "Past", event: ev.Started) -> None:
+    """In a freeze nothing is deployed, nor does the engine pay what is owed, unless whoever asks
+    says that it is to be; to go back is always allowed."""
+    if event.kind == "rollback" or event.override_freeze:
+        return
+    if window := past.freezes.at(judge.clock, event.calendar):
+        detail = f"{stream}: {event.rollout} {event.kind} in the {window.named}"
+        judge.world.fail(a_freeze_is_respected, detail)
+
+
+def what_a_freeze_holds_up_waits(
+    judge: "Judge", stream: str, past: "Past", action: t.Action
+) -> None:
+    """In a freeze, as the controller knows it, a rollout under way moves no traffic and starts and
+    stops nothing, but to go back, or to bring nodes that it has taken out of service back to it."""
+    started, work = past.started, action.work
+    if started is None or started.kind == "rollback" or past.undoing or past.freezes.overridden:
+        return
+    if work.verb not in HELD_UP or action.step == "settle" or "/" in action.step:
+        return
+    window = past.freezes.at(judge.clock)
+    if window is not None and not (past.out_of_service or past.only_leaves(action)):
+        detail = f"{stream}: {work.verb} at {action.step} in the {window.named}"
+        judge.world.fail(what_a_freeze_holds_up_waits, detail)
+
+
+def a_queued_deployment_begins_once_and_in_turn(
+    judge: "Judge", stream: str, past: "Past", event: ev.Started
+) -> None:
+    """A deployment that waits for its turn begins once, and after those that waited before it."""
+    line = past.line
+    if event.rollout in line.left or event.rollout in line.waiting[1:]:
+        detail = f"{stream}: {event.rollout}, while {line.waiting} wait"
+        judge.world.fail(a_queued_deployment_begins_once_and_in_turn, detail)
+
+
 def what_stops_is_not_undone(judge: "Judge", stream: str, past: "Past") -> None:
     """Where a failure is to stop a rollout, nothing is undone, unless a person says so."""
     started = past.started
@@ -108,11 +145,12 @@ def a_paused_rollout_begins_nothing(
     judge: "Judge", stream: str, past: "Past", action: t.Action
 ) -> None:
     """A rollout that is paused issues nothing new, nor does what is left of those before. One that
-    waits for a person does not either; but moving traffic back goes on."""
+    waits for a person does not either; but moving traffic back goes on, and so does taking it away
+    from a node that has failed meanwhile and is dropped."""
     chore = action.step.count("/") > 0
     if past.paused:
         judge.world.fail(a_paused_rollout_begins_nothing, f"{stream}: paused: {action.work.verb}")
-    if past.waiting and not past.undoing and not chore:
+    if past.waiting and not (past.undoing or chore or past.only_leaves(action)):
         judge.world.fail(a_paused_rollout_begins_nothing, f"{stream}: {action.work.verb}")
 
 
@@ -356,6 +394,14 @@ def every_rollout_ends(world: "World") -> None:
             world.fail(every_rollout_ends, f"{name}: {rollout.id} is at {step}")
 
 
+def nobody_waits_for_a_turn_for_ever(world: "World") -> None:
+    """Once all is well again and nothing is frozen, every deployment that waited has begun, or it
+    was dropped and said why."""
+    for name, past in sorted(world.judge.pasts.items()):
+        if past.line.waiting:
+            world.fail(nobody_waits_for_a_turn_for_ever, f"{name}: {past.line.waiting}")
+
+
 def every_node_runs_what_the_log_says(world: "World", stream: str) -> None:
     """Every node runs the release that was deployed last, in one slot, which has all traffic and
     which `current` names."""
@@ -428,4 +474,9 @@ def every_agent_comes_back(world: "World") -> None:
             world.fail(every_agent_comes_back, f"{node}: {refusal.why if refusal else 'no call'}")
 
 
-SETTLED = (every_agent_comes_back, nothing_stands_still, every_rollout_ends)
+SETTLED = (
+    every_agent_comes_back,
+    nothing_stands_still,
+    every_rollout_ends,
+    nobody_waits_for_a_turn_for_ever,
+)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import invariants
 from fake_machine import Machine, Running
+from told import Freezes, Line
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -48,6 +49,9 @@ class Past:
     endings: list[str] = field(default_factory=list)
     proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
     prepared: set[tuple[str, str]] = field(default_factory=set)  # (node, digest) that are there
+    freezes: Freezes = field(default_factory=Freezes)
+    line: Line = field(default_factory=Line)
+    told: t.Weights = field(default_factory=dict)  # where it has had traffic moved last
 
     @property
     def in_place(self) -> bool:
@@ -55,10 +59,25 @@ class Past:
         rolling = self.started is not None and self.started.spec.strategy == "rolling"
         return rolling and any(self.served.values())
 
+    @property
+    def out_of_service(self) -> set[str]:
+        """Nodes that it has taken traffic from to treat them where they are."""
+        if not self.in_place:
+            return set()
+        return _nodes(self.served) - _nodes(self.told) - self.dropped
+
+    def only_leaves(self, action: t.Action) -> bool:
+        """Whether it does no more than to take traffic away from nodes that it goes on without."""
+        weights = action.work.weights or {}
+        gone = _nodes(self.told) - _nodes(weights)
+        gains = any(share and not self.told.get(place) for place, share in weights.items())
+        return action.work.verb == "route" and bool(gone) and gone <= self.dropped and not gains
+
     def begin(self, event: ev.Started, served: t.Weights) -> None:
         self.rollout, self.release, self.started = event.rollout, event.release, event
         self.served, self.dropped, self.approved = served, set(), set()
         self.undoing = self.paused = self.given_up = self.continued = False
+        self.told = served
         self.asked.add(event.request_id)
 
     def bar(self, event: ev.Committed) -> None:
@@ -77,6 +96,10 @@ class Past:
         """What was on its disk may be gone."""
         self.proven = {place for place in self.proven if place.node != node}
         self.prepared = {known for known in self.prepared if known[0] != node}
+
+
+def _nodes(weights: t.Weights) -> set[str]:
+    return {place.node for place, share in weights.items() if share}
 
 
 class Seen(Protocol):
@@ -131,14 +154,17 @@ class Judge:
         past.version += 1
         if isinstance(event, ev.Started):
             invariants.one_rollout_at_a_time(self, stream, past, event)
+            invariants.a_queued_deployment_begins_once_and_in_turn(self, stream, past, event)
             invariants.a_request_begins_one_rollout(self, stream, past, event)
             invariants.what_was_bad_does_not_come_back_by_itself(self, stream, past, event)
             invariants.a_lock_is_respected(self, stream, past, event)
+            invariants.a_freeze_is_respected(self, stream, past, event)
             past.begin(event, self.world.state(stream).settled)
         elif isinstance(event, ev.ActionIssued):
             invariants.fences_rise(self, stream, past, event.action)
             invariants.a_paused_rollout_begins_nothing(self, stream, past, event.action)
             invariants.a_dropped_node_gets_no_new_traffic(self, stream, past, event.action)
+            invariants.what_a_freeze_holds_up_waits(self, stream, past, event.action)
             self._issued(stream, past, event.action)
         elif isinstance(event, ev.ActionEnded):
             invariants.a_late_result_changes_nothing(self, stream, past, event)
@@ -168,6 +194,8 @@ class Judge:
             self.ended.append(event.rollout)
         else:
             self._take_control(past, event)
+        past.line.take(event)
+        past.freezes.take(event, self.clock)
 
     def _take_control(self, past: Past, event: ev.Event) -> None:
         if isinstance(event, ev.Paused):
@@ -202,12 +230,16 @@ class Judge:
         self.issued[action.id] = (stream, action)
         past.open[action.id] = action
         past.fence = action.fence
+        if action.work.verb == "route" and past.rollout:
+            past.told = action.work.weights or {}
 
     def _ended(self, past: Past, event: ev.ActionEnded) -> None:
         action = past.open.pop(event.action, None)
         if action is None or event.outcome != "ok":
             return
         work = action.work
+        if work.place is not None and event.known is not None and event.known.healthy:
+            past.proven.add(work.place)  # as its agent says, who was asked
         if work.verb == "start" and work.place is not None:
             past.proven.add(work.place)
         elif work.verb == "prepare" and work.revision is not None:

@@ -30,9 +30,11 @@ from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import TrafficError
 from tidegate_controller.fleet import Fleet
+from tidegate_controller.freeze_clock import FreezeClock
 from tidegate_controller.log import Batch, EventLog, LogError, Record
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.outside import Outside
+from tidegate_controller.turns import Turns
 
 log = logging.getLogger("tidegate_controller.beside")
 
@@ -199,8 +201,9 @@ class ControllerLife(Life):
         self.process.context.run(self._build)
         task = self.process.spawn(self.engine.run())
         task.add_done_callback(self._has_ended, context=OUTSIDE)
-        beside = self.process.spawn(Convergence(self.engine).run())
-        beside.add_done_callback(self._beside_has_ended, context=OUTSIDE)
+        for other in (Convergence(self.engine), FreezeClock(self.engine), Turns(self.engine)):
+            beside = self.process.spawn(other.run())
+            beside.add_done_callback(self._beside_has_ended, context=OUTSIDE)
 
     def _build(self) -> None:
         """As `server.run` does."""

@@ -58,11 +58,16 @@ async def deploy(
     by: str = "ada",
     again: bool = False,
     supersede: bool = False,
+    queue: bool = False,
+    override_freeze: bool = False,
 ) -> Any:
     """A `RolloutReply`, or the error that was the answer."""
-    world.tell(f"asked        deploy {app.stream} {program.version} ({program.fate})")
+    how = ", queued" * queue + ", in spite of freezes" * override_freeze
+    world.tell(f"asked        deploy {app.stream} {program.version} ({program.fate}){how}")
     request = deploy_request(world, app, program, by)
-    request.again, request.supersede = again, supersede
+    request.again, request.supersede, request.queue = again, supersede, queue
+    if override_freeze:
+        request.override_freeze, request.message = True, "it cannot wait"
     return await insist(world, lambda controller: controller.requests.deploy(request))
 
 
@@ -98,7 +103,11 @@ async def answer(world: "World", rollout: str, said: str) -> Any:
     if said == "continue" and world.controller.listens:
         world.move_by_hand(rollout)
     request = pb.AnswerRequest(
-        request_id=request_id(world), rollout=rollout, answer=said, answered_by="ada"
+        request_id=request_id(world),
+        rollout=rollout,
+        answer=said,
+        answered_by="ada",
+        comment="it cannot wait",
     )
     return await insist(world, lambda controller: controller.control.answer(request))
 
@@ -164,6 +173,19 @@ async def lock(
     return await insist(world, lambda controller: controller.control.lock(stream, request))
 
 
+async def freeze(
+    world: "World", app: "App", seconds: float = 0.0, *, by: str = "ada", lift: bool = False
+) -> Any:
+    """From now on for so long, or lift that."""
+    asked = "lift the freeze" if lift else f"freeze for {seconds:g} s"
+    world.tell(f"asked        {by}: {asked} {app.stream}")
+    request = pb.FreezeRequest(
+        request_id=request_id(world), requested_by=by, reason="peak", seconds=seconds, lift=lift
+    )
+    stream = app.stream
+    return await insist(world, lambda controller: controller.control.freeze(stream, request))
+
+
 async def clean_up(world: "World", app: "App") -> Any:
     world.tell(f"asked        cleanup {app.stream}")
     request = pb.CleanUpRequest(
@@ -186,6 +208,14 @@ def under_way(world: "World") -> "list[t.Rollout]":
         return []
     streams = world.controller.engine.streams.values()
     return [stream.state.rollout for stream in streams if stream.state.rollout is not None]
+
+
+def queued(world: "World") -> list[str]:
+    """Rollouts that wait for their turn."""
+    if not world.controller.listens:
+        return []
+    streams = world.controller.engine.streams.values()
+    return [entry.rollout for stream in streams for entry in stream.state.queue]
 
 
 def waiting(world: "World") -> list[tuple[str, tuple[str, ...]]]:
@@ -216,13 +246,16 @@ async def some_deploy(world: "World", app: "App", rng: "Random") -> None:
     else:
         version = str(len(old) + 1)
         program = world.programs.add(random_program(rng, app.name, version, list(app.nodes)))
+    how = rng.choices(("", "supersede", "queue"), (4, 3, 3))[0]
     await deploy(
         world,
         app,
         program,
         by=rng.choice(PEOPLE),
         again=rng.random() < 0.2,
-        supersede=rng.random() < 0.3,
+        supersede=how == "supersede",
+        queue=how == "queue",
+        override_freeze=rng.random() < 0.15,
     )
 
 
@@ -243,6 +276,8 @@ async def some_answer(world: "World", app: "App", rng: "Random") -> None:
 async def some_steering(world: "World", app: "App", rng: "Random") -> None:
     """Mostly of what is under way; now and then of what it is too late for."""
     rollouts = [rollout.id for rollout in under_way(world)]
+    if rng.random() < 0.2:
+        rollouts += queued(world)
     if rng.random() < 0.1:
         rollouts = list(world.judge.ended)[-2:]
     for rollout in rollouts:
@@ -302,6 +337,57 @@ async def some_removal(world: "World", app: "App", rng: "Random") -> None:
     await remove_node(world, node)
 
 
+async def some_freeze(world: "World", app: "App", rng: "Random") -> None:
+    """By hand; some are lifted, before they are over or after."""
+    await freeze(world, app, rng.choice([3.0, 20.0, 90.0]), by=rng.choice(PEOPLE))
+    if rng.random() < 0.4:
+        await asyncio.sleep(rng.choice([0.0, 5.0, 30.0]))
+        await freeze(world, app, lift=True)
+
+
+# --- Aimed at what a rollout is doing -------------------------------------------------------------
+
+
+async def lock_and_unlock(world: "World", app: "App", rng: "Random") -> None:
+    await lock(world, app, "bob")
+    await lock(world, app, "bob", unlock=True)
+
+
+async def freeze_and_lift(world: "World", app: "App", rng: "Random") -> None:
+    await freeze(world, app, 60.0)
+    await asyncio.sleep(rng.choice([0.0, 0.0, 8.0]))
+    await freeze(world, app, lift=True)
+
+
+async def quarantine_and_lift(world: "World", app: "App", rng: "Random") -> None:
+    program = rng.choice(_known(world, app))
+    await quarantine(world, app, program.digest)
+    await quarantine(world, app, program.digest, lift=True)
+
+
+async def pause_and_resume(world: "World", app: "App", rng: "Random") -> None:
+    for rollout in under_way(world):
+        await pause(world, rollout.id)
+        await asyncio.sleep(rng.choice([0.5, 5.0, 40.0]))
+        await resume(world, rollout.id)
+
+
+async def abort_it(world: "World", app: "App", rng: "Random") -> None:
+    for rollout in under_way(world):
+        await abort(world, rollout.id, no_rollback=rng.random() < 0.3)
+
+
+async def take_its_place(world: "World", app: "App", rng: "Random") -> None:
+    """Where it stands still and has moved nothing."""
+    program = rng.choice(_known(world, app))
+    await deploy(world, app, program, supersede=True, again=True, override_freeze=True)
+
+
+async def promote_it(world: "World", app: "App", rng: "Random") -> None:
+    for rollout in under_way(world):
+        await answer(world, rollout.id, "promote")
+
+
 Ask = Callable[["World", "App", "Random"], Awaitable[None]]
 
 # Each with how often it is drawn, beside the others.
@@ -313,8 +399,25 @@ REQUESTS: dict[str, tuple[Ask, float]] = {
     "retry": (some_retry, 1.0),
     "quarantine": (some_quarantine, 1.0),
     "lock": (some_lock, 1.0),
+    "freeze": (some_freeze, 1.5),
     "plan": (some_plan, 0.4),
     "repeat": (some_repetition, 1.5),
     "clean up": (some_clean_up, 0.7),
+    "remove node": (some_removal, 0.5),
+}
+
+# Likewise of those that are asked for once some stream is in a phase that was drawn.
+AIMED: dict[str, tuple[Ask, float]] = {
+    "lock, unlock": (lock_and_unlock, 1.0),
+    "freeze, lift": (freeze_and_lift, 1.0),
+    "quarantine, lift": (quarantine_and_lift, 1.0),
+    "pause, resume": (pause_and_resume, 1.0),
+    "abort it": (abort_it, 0.5),
+    "supersede": (take_its_place, 1.0),
+    "promote": (promote_it, 0.5),
+    "answer": (some_answer, 1.0),
+    "deploy": (some_deploy, 0.5),
+    "rollback": (some_rollback, 0.5),
+    "clean up": (some_clean_up, 0.5),
     "remove node": (some_removal, 0.5),
 }

@@ -4,15 +4,17 @@ when the least that breaks something is looked for.
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import drawn
 import invariants
 import operators
-from faults import FAULTS
-from operators import REQUESTS
+from faults import FAULTS, FAULTS_AIMED
+from operators import AIMED, REQUESTS
+from phases import AIMS, Aims, phases_of
 from programs import random_program
 from virtual_time import OUTSIDE
 from world import App, World, finally_holds, settled
@@ -20,7 +22,12 @@ from world import App, World, finally_holds, settled
 from tidegate_controller.core import changes
 
 FAULTS_LEAST, FAULTS_MOST = 20, 60
+AIMED_LEAST, AIMED_MOST = 4, 12  # requests, beside the others
 DEPLOY_TRIES = 5
+CLOCK_SECONDS = 10.0  # until it is noticed that a freeze is over
+AIMED_SHARE = 0.65  # of the faults
+AIM_SECONDS = 150.0  # so long do they wait for their phase, at most
+LATER_SECONDS = (0.0, 0.0, 0.3, 3.0)  # at most, from then on until they strike
 QUIET_SECONDS = 1800.0  # after all was healed: everything has ended by then
 
 
@@ -33,6 +40,12 @@ class Happening:
     kind: Literal["fault", "request"]
     name: str
     app: int = 0  # of a request: which of the apps
+    phase: str = ""  # it waits from `at` on, until some stream is there,
+    until: float = 0.0  # or for so long
+
+    def __str__(self) -> str:
+        aim = f", when one is in {self.phase}, until {self.until:.3f}" if self.phase else ""
+        return f"{self.at:9.3f}  {self.kind} {self.name}{aim}"
 
 
 @dataclass(frozen=True)
@@ -63,37 +76,48 @@ def draw(seed: int) -> Plan:
     asked = rng.randint(4, 9)
     end = 60.0 * asked
     happenings = [Happening(n, 2.0 + n, "request", "deploy", n) for n in range(apps)]
-    kinds = sorted(REQUESTS)
-    weights = [REQUESTS[kind][1] for kind in kinds]
     for _ in range(asked):
-        name, app, at = rng.choices(kinds, weights)[0], rng.randrange(apps), rng.uniform(15.0, end)
+        name, app, at = _one(rng, REQUESTS), rng.randrange(apps), rng.uniform(15.0, end)
         happenings.append(Happening(len(happenings), at, "request", name, app))
         for name in ("steer", "answer", "answer"):  # so that few rollouts wait for long
             at += rng.uniform(2.0, 30.0)
             happenings.append(Happening(len(happenings), at, "request", name, app))
     moments = [h.at for h in happenings]
-    kinds = sorted(FAULTS)
-    weights = [FAULTS[kind][1] for kind in kinds]
-    for _ in range(count):
-        # Most of them soon after somebody has asked for something: there is nothing to break else.
-        at = (
-            rng.choice(moments) + rng.uniform(0.0, 40.0)
-            if rng.random() < 0.8
-            else rng.uniform(0.0, end)
-        )
-        happenings.append(Happening(len(happenings), at, "fault", rng.choices(kinds, weights)[0]))
+    phases = phases_of([_app(seed, number, nodes) for number in range(apps)])
+    aims = {phase: (None, AIMS[phase]) for phase in phases}
+    for number in range(count + rng.randint(AIMED_LEAST, AIMED_MOST)):
+        is_fault = number < count
+        kind: Literal["fault", "request"] = "fault" if is_fault else "request"
+        if is_fault and rng.random() > AIMED_SHARE:
+            # Soon after somebody has asked for something: there is nothing to break else.
+            at = rng.choice(moments) + rng.uniform(0.0, 40.0)
+            happenings.append(Happening(len(happenings), at, kind, _one(rng, FAULTS)))
+            continue
+        name = _one(rng, FAULTS_AIMED) if is_fault else _one(rng, AIMED)
+        at = rng.uniform(2.0, 0.8 * end)
+        until = min(at + AIM_SECONDS, end)
+        app, phase = rng.randrange(apps), _one(rng, aims)
+        happenings.append(Happening(len(happenings), at, kind, name, app, phase, until))
     happenings.sort(key=lambda happening: happening.at)
     return Plan(seed, nodes, apps, tuple(happenings))
+
+
+def _one(rng: Random, of: Mapping[str, tuple[Any, float]]) -> str:
+    """One of these names, of which each has its weight."""
+    names = sorted(of)
+    return rng.choices(names, [of[name][1] for name in names])[0]
+
+
+def _app(seed: int, number: int, nodes: int) -> App:
+    names = [f"n{of}" for of in range(1, nodes + 1)]
+    return drawn.app(Random(f"{seed} app {number}"), number, names)
 
 
 def build(world: World, plan: Plan) -> list[App]:
     nodes = [f"n{number}" for number in range(1, plan.nodes + 1)]
     for number, node in enumerate(nodes, 1):
         world.add_node(node, drawn.labels_of(number))
-    return [
-        world.add_app(drawn.app(Random(f"{plan.seed} app {number}"), number, nodes))
-        for number in range(plan.apps)
-    ]
+    return [world.add_app(_app(plan.seed, number, plan.nodes)) for number in range(plan.apps)]
 
 
 class Scenario:
@@ -103,26 +127,46 @@ class Scenario:
         self.plan = plan
         self.injected: Counter[str] = Counter()
         self._notes = notes
+        self._asking: list[asyncio.Task[None]] = []
 
     async def story(self, world: World) -> None:
         apps = build(world, self.plan)
-        asking: list[asyncio.Task[None]] = []
+        aims = Aims(world)
+        world.on_decision = aims.decided
+        aimed: list[asyncio.Task[None]] = []
         for happening in self.plan.happenings:
             await asyncio.sleep(max(0.0, happening.at - world.now))
-            rng = Random(f"{self.plan.seed} happening {happening.number}")
-            if happening.kind == "fault":
-                self._let_loose(world, happening.name, rng)
+            if happening.phase:
+                work = self._strikes(world, aims, happening)
+                aimed.append(asyncio.create_task(work, context=OUTSIDE))
             else:
-                ask = REQUESTS[happening.name][0]
-                work = ask(world, apps[happening.app], rng)
-                asking.append(asyncio.create_task(work, context=OUTSIDE))
+                self._happens(world, happening)
+        await asyncio.gather(*aimed)
         await asyncio.sleep(5.0)
         world.tell("all is healed")
         world.heal()
         await self._settle(world)
+        await asyncio.sleep(max(0.0, drawn.FREEZES_END_SECONDS + CLOCK_SECONDS - world.now))
         for app in apps:
             await self._last_deployment(world, app)
         finally_holds(world)
+
+    async def _strikes(self, world: World, aims: Aims, happening: Happening) -> None:
+        rng = Random(f"{self.plan.seed} aim {happening.number}")
+        later = rng.uniform(0.0, rng.choice(LATER_SECONDS))
+        await aims.reached(happening.phase, happening.until)
+        if later:
+            await asyncio.sleep(later)
+        self._happens(world, happening)
+
+    def _happens(self, world: World, happening: Happening) -> None:
+        rng = Random(f"{self.plan.seed} happening {happening.number}")
+        if happening.kind == "fault":
+            self._let_loose(world, happening.name, rng)
+            return
+        app = list(world.apps.values())[happening.app]
+        work = (REQUESTS | AIMED)[happening.name][0](world, app, rng)
+        self._asking.append(asyncio.create_task(work, context=OUTSIDE))
 
     def _let_loose(self, world: World, name: str, rng: Random) -> None:
         self._notes.fault(name, world)
@@ -137,6 +181,7 @@ class Scenario:
         said: Counter[str] = Counter()
         for app in world.apps.values():
             await operators.lock(world, app, "ada", unlock=True, force=True)
+            await operators.freeze(world, app, lift=True)
         while not (world.idle() and world.all_here()):
             if world.now > end:
                 break

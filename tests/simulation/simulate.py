@@ -98,7 +98,7 @@ def show(seed: int, violation: str) -> None:
     plan = shrink(scenario.draw(seed), violation, print)
     outcome = play(plan, tracing=True)
     for happening in plan.happenings:
-        print(f"  {happening.at:9.3f}  {happening.kind} {happening.name}")
+        print(f"  {happening}")
     left_out = len(outcome.trace) - TRACE_LINES
     if left_out > 0:
         print(f"  … {left_out} lines before")

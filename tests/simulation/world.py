@@ -149,6 +149,7 @@ class World:
         )
         self.requests = 0
         self.asked: list[operators.Call] = []  # the last requests, which may be sent once more
+        self.on_decision: Callable[[], None] = lambda: None  # something was just logged
         self.verdicts: list[str] = []  # of the next checks, where they are not what they should be
 
     def rng(self, name: str) -> Random:
@@ -224,6 +225,7 @@ class World:
     def _appended(self, batch: Batch, records: list[Record]) -> None:
         self.judge.look()
         self.judge.appended(batch, records)
+        self.on_decision()
 
     # --- What can be asked of it ----------------------------------------------------------------
 
@@ -296,11 +298,11 @@ class World:
         return True
 
     def idle(self) -> bool:
-        """No rollout runs, and nothing is left to be done after one."""
+        """No rollout runs or waits for its turn, and nothing is left to be done after one."""
         if not self.controller.listens:
             return False
-        streams = self.controller.engine.streams.values()
-        return all(s.state.rollout is None and not s.state.chores for s in streams)
+        states = [stream.state for stream in self.controller.engine.streams.values()]
+        return not any(state.rollout or state.queue or state.chores for state in states)
 
     def all_here(self) -> bool:
         """Every machine's agent is connected."""
