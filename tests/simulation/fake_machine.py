@@ -84,6 +84,8 @@ class Machine:
         self.no_network = False  # to where artifacts are
         self.corrupting = 0  # so many downloads from now on are not what they should be
         self.slowness = 1.0
+        self.kill_agent: Callable[[], None] = lambda: None
+        self.eaten_by: set[str] = set()  # digests of programs that have used up its memory, once
         self._pids = 100
         self._ids = 0
 
@@ -165,9 +167,12 @@ class Machine:
         key = (token, script)
         self.script_runs[key] = self.script_runs.get(key, 0) + 1
         self.scripts[token] = script
+        takes = min(seconds, program.script_seconds * self.slowness)
+        if script == "migrate.sh" and program.fate_on(self.name) == "eats memory":
+            self.loop.call_later(takes / 2, self.exhaust, program, context=OUTSIDE)
         self.effect("script", f"{script} of {said['TIDEGATE_APP']} {program.version}")
         try:
-            await asyncio.sleep(min(seconds, program.script_seconds * self.slowness))
+            await asyncio.sleep(takes)
         finally:
             self.scripts.pop(token, None)
         if program.script_seconds * self.slowness >= seconds:
@@ -244,6 +249,12 @@ class Machine:
         service.own_fault = False
         service.was_healthy = True
         return None
+
+    def exhaust(self, program: Program) -> None:
+        """The first time, its script uses up the memory, and the agent is killed for it."""
+        if program.digest not in self.eaten_by:
+            self.eaten_by.add(program.digest)
+            self.kill_agent()
 
     def reboot(self) -> None:
         """All that runs is gone; files stay."""

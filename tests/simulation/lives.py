@@ -70,6 +70,9 @@ class Life:
     def stop(self) -> None:
         """For good, until it is started by somebody."""
         self.wanted = False
+        self.kill()
+
+    def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
 
@@ -87,6 +90,7 @@ class AgentLife(Life):
         self.labels = labels
         self.agent: Agent | None = None
         self.close: Callable[[], None] = lambda: None  # of its last journal
+        machine.kill_agent = self.kill
 
     def start(self) -> None:
         if self.process is not None and self.process.alive:
@@ -115,8 +119,7 @@ class AgentLife(Life):
         """It has given up by itself, such as over a journal that it cannot write."""
         if not task.cancelled():
             task.exception()
-        if self.process is not None:
-            self.process.kill()
+        self.kill()
 
     def _has_died(self) -> None:
         self.close()
@@ -242,8 +245,7 @@ class ControllerLife(Life):
     def _has_ended(self, task: "asyncio.Task[None]") -> None:
         """The log has failed it."""
         self.ended_with = None if task.cancelled() else task.exception()
-        if self.process is not None:
-            self.process.kill()
+        self.kill()
 
     def _beside_has_ended(self, task: "asyncio.Task[None]") -> None:
         """It never should, as long as there is a log to write to."""

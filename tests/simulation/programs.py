@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-Fate = Literal["good", "never healthy", "exits at once", "crashes", "flaps", "turns bad", "slow"]
+Fate = Literal[
+    "good",
+    "never healthy",
+    "exits at once",
+    "crashes",
+    "flaps",
+    "turns bad",
+    "slow",
+    "eats memory",  # its migration does, so that the agent is killed half way through it
+]
 FATES: tuple[Fate, ...] = (
     "never healthy",
     "exits at once",
@@ -13,6 +22,7 @@ FATES: tuple[Fate, ...] = (
     "flaps",
     "turns bad",
     "slow",
+    "eats memory",
 )
 
 
@@ -62,6 +72,8 @@ class Programs:
 def random_program(rng: Random, app: str, version: str, nodes: list[str]) -> Program:
     fate: Fate = "good" if rng.random() < 0.6 else rng.choice(FATES)
     scripts = {name for name in ("install.sh", "migrate.sh") if rng.random() < 0.25}
+    if fate == "eats memory":
+        scripts.add("migrate.sh")
     failing = {name for name in sorted(scripts) if rng.random() < 0.15}
     some = frozenset(rng.sample(nodes, rng.randint(1, len(nodes))))
     return Program(
