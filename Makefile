@@ -3,7 +3,7 @@
 # make test    everything that must hold before a change goes in (ARGS=... goes to pytest)
 # make lint    the part of it that runs nothing
 # make sweep   an agent killed, or given an error, at each of its file operations (two minutes)
-# make torture  controller and agents killed at every point of every kind of rollout (hours; SCENE=...)
+# make torture  controller and agents killed in every step of every kind of rollout (SCENE=..., ARGS=--all)
 # make simulate  whole fleets in virtual time, from SEEDS=1000 seeds; FIRST=... the first, SEED=... one
 # make simulate-defects  that it notices what is wrong, and docs/planted-defects.md (some minutes)
 # make protos  the generated code, after a change of a .proto
@@ -29,7 +29,7 @@ sweep: .venv/.dev tools
 
 .PHONY: torture
 torture: .venv/.dev
-	$(BIN)/python tests/integration/torture.py $(if $(SCENE),--scene "$(SCENE)")
+	$(BIN)/python tests/integration/torture.py $(if $(SCENE),--scene "$(SCENE)") $(ARGS)
 
 SEEDS ?= 1000
 FIRST ?= 1

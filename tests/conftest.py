@@ -1,9 +1,10 @@
-"""What holds for every test: in CI nothing is skipped unseen."""
+"""What holds for every test: in CI nothing is skipped unseen; what takes long begins first."""
 
 import os
 from collections.abc import Generator
 
 import pytest
+from dealing import dealt
 
 import tidegate_protos  # noqa: F401 - before any gRPC, as in the agent: it says how to fork
 
@@ -18,3 +19,11 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {call.excinfo.value if call.excinfo else 'no reason'}"
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each worker does so by itself, to the same end. One alone keeps the order of the folders."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = dealt(items, workers)

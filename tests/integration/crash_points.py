@@ -1,8 +1,9 @@
-"""Where a process may be killed, by kind: what became durable last, in which part of a rollout.
+"""Where a process may be killed, by kind: what became durable last, at which step of which wave, in
+which part of a rollout.
 
 Used by crashing_controller.py and crashing_agent.py, in whose working folder these files are; and
-by crashes.py, which writes and reads them. Where `kill/SIDE/KIND` is there, the first process of
-this side that comes to a point of this kind takes the file away and kills itself.
+by crashes.py, which writes and reads them. Where `kill/WHO/KIND` is there, the first of whom it
+names that comes to a point of this kind takes the file away and kills itself.
 """
 
 import os
@@ -10,16 +11,18 @@ import signal
 from pathlib import Path
 
 PHASE = "phase"  # holds what is under way: "deploy", "deploy undo", "converge", …
-SIDES = ("controller", "agent")
+CONTROLLER, AGENT = SIDES = ("controller", "agent")
 
 
-def kill_file(folder: Path, side: str, kind: str) -> Path:
-    return folder / "kill" / side / kind
+def kill_file(folder: Path, who: str, kind: str) -> Path:
+    """`who`: a side, or one node."""
+    return folder / "kill" / who / kind
 
 
-def points_file(folder: Path, side: str) -> Path:
-    """A line for each point that was come to: its kind."""
-    return folder / f"points-{side}"
+def points_file(folder: Path) -> Path:
+    """A line for each point that was come to: side, tab, name of the node or again the side, tab,
+    its kind; which is empty where it is of no rollout."""
+    return folder / "points"
 
 
 def killed_file(folder: Path, side: str) -> Path:
@@ -41,16 +44,22 @@ def enter_phase(folder: Path, name: str) -> None:
     fresh.rename(folder / PHASE)
 
 
-def pass_or_die(folder: Path, side: str, what: str, durable: str) -> None:
-    """`what`: became durable last; `durable`: all that did in the same transaction."""
-    kind = f"{phase(folder)}: {what}"
-    _add_line(points_file(folder, side), kind)
+def pass_or_die(folder: Path, side: str, name: str, what: str, durable: str) -> None:
+    """`name`: of the node, or the side's; `what`: became durable last, empty where it is of no
+    rollout; `durable`: all that did in the same transaction."""
+    kind = f"{phase(folder)}: {what}" if what else ""
+    _add_line(points_file(folder), f"{side}\t{name}\t{kind}")
+    if kind and any(_taken_away(kill_file(folder, who, kind)) for who in {side, name}):
+        _add_line(killed_file(folder, side), f"{kind}\t{durable}")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _taken_away(path: Path) -> bool:
     try:
-        kill_file(folder, side, kind).unlink()
+        path.unlink()
     except FileNotFoundError:
-        return
-    _add_line(killed_file(folder, side), f"{kind}\t{durable}")
-    os.kill(os.getpid(), signal.SIGKILL)
+        return False
+    return True
 
 
 def _add_line(path: Path, line: str) -> None:

@@ -1,27 +1,31 @@
-"""What is played while processes are killed, and the kills: used by test_crashes.py, which tries
-every kind of point, and by torture.py, which tries every point.
+"""What is played while processes are killed, and the kills: used by test_crashes.py, where some are
+killed in each rollout, and by torture.py, where one is.
 
 A scene is played again and again on the same stage, each time with another version. After each the
 log, the machines and the balancer have to agree.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
-from crash_points import SIDES, kill_file, killed_file, phase, points_file
+from crash_points import CONTROLLER, kill_file, killed_file, phase, points_file
 from stage import Stage
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.core.spec import Policy, Spec, Waves
 
 TURNS = 2  # rollouts that the kinds of points of one side are dealt to
-TRIES = 3  # more, for what was not come to because of a kill before it
+TRIES = 3  # more, for what was not come to: a kill came before it, or things went another way
+WAVE = re.compile(r"-\d+$")  # its number, in the name of a step
 
 BY_LUCK = ("superseded", "cancelled")  # ends of a chore that a rollout overtakes, or does not
 
 Arm = Callable[[], None]
+Told = Callable[[int, int], None]  # after each kill: how many there were, of how many
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,12 @@ IN_PLACE_BACK = frozenset({"start-back", "admit-back", "drain-back", "stop-back"
 MAY_BE_AWAY = {"policy": Policy(max_failed_nodes="1")}
 BAD_ON_THE_LAST = {"exits_on": "web-3"}  # so that the wave before has traffic already
 BAD_UNDER_TRAFFIC = {"turns_unhealthy_after_requests": 10}
-BLUE_GREEN = {
-    "forward": Scene(2, {}, BLUE_GREEN_STEPS),
-    "undo": Scene(2, {}, frozenset({"shift-back"}), "deploy undo", BAD_UNDER_TRAFFIC, soak="1s"),
-}
 OF_EACH_WAVE = ("web-1", "web-3")
 SCENES = {
+    "blue-green": Scene(2, {}, BLUE_GREEN_STEPS),
+    "blue-green, undone": Scene(
+        2, {}, frozenset({"shift-back"}), "deploy undo", BAD_UNDER_TRAFFIC, soak="1s"
+    ),
     "canary": Scene(3, CANARY, BLUE_GREEN_STEPS, witnesses=OF_EACH_WAVE),
     "canary, undone": Scene(
         3, CANARY, frozenset({"shift-back"}), "deploy undo", BAD_ON_THE_LAST, witnesses=OF_EACH_WAVE
@@ -133,23 +137,48 @@ LONGER = {  # for torture.py: in place of some of these, or beside them
 }
 
 
-# --- Every kind of point --------------------------------------------------------------------------
+# --- Points ---------------------------------------------------------------------------------------
 
 
-def kinds_of_points(stage: Stage, scene: Scene) -> dict[str, list[str]]:
-    """Of the part that matters, by side, in the order in which they come; from one play of it. In
-    the first one more is done than in later ones, so it is not the scene's first."""
-    folder = stage.fleet.folder
-    for side in SIDES:
-        points_file(folder, side).write_text("")
-    scene.play(stage)
-    assert phase(folder) == scene.phase
-    found = {}
-    for side in SIDES:
-        lines = points_file(folder, side).read_text().splitlines()
-        here = [kind for kind in lines if kind.startswith(f"{scene.phase}: ")]
-        found[side] = [kind for kind in dict.fromkeys(here) if not kind.endswith(BY_LUCK)]
-    return found
+class Point(NamedTuple):
+    """That a process of the side has come to. `name`: of its node, or of the side; `kind`: empty
+    where it is of no rollout."""
+
+    side: str
+    name: str
+    kind: str
+
+
+def points(stage: Stage, scene: Scene) -> list[Point]:
+    """In the order in which they come, from one play of the scene. In the first one more is done
+    than in later ones, so it is not to be that."""
+    file = points_file(stage.fleet.folder)
+
+    def arm() -> None:
+        file.write_text("")
+
+    scene.play(stage, arm)
+    assert phase(stage.fleet.folder) == scene.phase
+    return [Point(*line.split("\t")) for line in file.read_text().splitlines()]
+
+
+def kinds(scene: Scene, found: list[Point], whose: str) -> list[str]:
+    """Of the part that matters, each once. `whose`: a side's, or a node's."""
+    here = [point.kind for point in found if whose in point[:2]]
+    of_the_part = [kind for kind in here if kind.startswith(f"{scene.phase}: ")]
+    return [kind for kind in dict.fromkeys(of_the_part) if not kind.endswith(BY_LUCK)]
+
+
+def without_waves(kinds: list[str]) -> list[str]:
+    """The first of those that differ in nothing but the number of the wave."""
+    return list({WAVE.sub("", kind): kind for kind in reversed(kinds)}.values())[::-1]
+
+
+def step_of(kind: str) -> str:
+    return WAVE.sub("", kind.rpartition(" ")[2])
+
+
+# --- Some kills in each rollout -------------------------------------------------------------------
 
 
 def kill_at_each(stage: Stage, scene: Scene, side: str, kinds: list[str]) -> set[str]:
@@ -157,31 +186,53 @@ def kill_at_each(stage: Stage, scene: Scene, side: str, kinds: list[str]) -> set
     that became durable at these points. Fails where one of them is not come to."""
     folder = stage.fleet.folder
     killed_file(folder, side).write_text("")
-    kill_file(folder, side, "").mkdir(parents=True, exist_ok=True)
     missed: list[str] = []
     for turn in range(TURNS + TRIES):
         chosen, missed = (kinds[turn::TURNS], missed) if turn < TURNS else (missed, [])
-        for kind in chosen:
-            kill_file(folder, side, kind).touch()
         if chosen:
-            scene.play(stage)
-        for kind in chosen:
-            if kill_file(folder, side, kind).exists():
-                kill_file(folder, side, kind).unlink()
-                missed.append(kind)
+            missed = _missed(stage, scene, side, chosen)
     assert not missed, f"never came to {missed}"
     killed = [line.split("\t") for line in killed_file(folder, side).read_text().splitlines()]
     assert sorted(kind for kind, _ in killed) == sorted(kinds)
     return {word for _, durable in killed for word in durable.split()}
 
 
-# --- Every point ----------------------------------------------------------------------------------
+def _missed(stage: Stage, scene: Scene, whose: str, kinds: list[str]) -> list[str]:
+    """One play with a kill at each of these; the ones that were not come to."""
+    files = {kind: kill_file(stage.fleet.folder, whose, kind) for kind in kinds}
+
+    def arm() -> None:
+        for file in files.values():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+
+    scene.play(stage, arm)
+    missed = [kind for kind, file in files.items() if file.exists()]
+    for kind in missed:
+        files[kind].unlink()
+    return missed
 
 
-def kill_controller_after_every_event(stage: Stage, scene: Scene) -> int:
-    """One rollout for each point at which the log grows; how many points there were."""
+# --- One kill in each rollout ---------------------------------------------------------------------
+
+
+def kill_once_at_each(stage: Stage, scene: Scene, victim: str, told: Told) -> None:
+    """At each kind of point of the part that matters, the same in two waves counted twice.
+    `victim`: the controller, or one of the scene's witnesses. Fails where one is not come to."""
+    name = _named(stage, victim)
+    chosen = kinds(scene, points(stage, scene), name)
+    assert chosen
+    for number, kind in enumerate(chosen, 1):
+        tries = (_missed(stage, scene, _named(stage, victim), [kind]) for _ in range(1 + TRIES))
+        assert any(not missed for missed in tries), f"never came to {kind}"
+        told(number, len(chosen))
+
+
+def kill_controller_after_every_event(stage: Stage, scene: Scene, told: Told) -> None:
+    """At each point at which the log grows."""
+    count = sum(point.side == CONTROLLER for point in points(stage, scene))
     kill_at, killed_at = (stage.fleet.folder / name for name in ("kill-at", "killed-at"))
-    points, offset, start = 0, 1, 0
+    killed, offset, start = 0, 1, 0
 
     def arm() -> None:
         nonlocal start
@@ -192,13 +243,16 @@ def kill_controller_after_every_event(stage: Stage, scene: Scene) -> int:
         scene.play(stage, arm)
         if kill_at.exists():
             kill_at.unlink()
-            return points
-        points += 1
+            return
+        killed += 1
+        told(killed, max(killed, count))
         offset = int(killed_at.read_text()) - start + 1
 
 
-def kill_agent_after_every_entry(stage: Stage, scene: Scene, witness: str) -> int:
-    """One rollout for each entry of one agent's journal; how many entries there were."""
+def kill_agent_after_every_entry(stage: Stage, scene: Scene, witness: str, told: Told) -> None:
+    """At each entry of one agent's journal."""
+    name = _named(stage, witness)
+    count = sum(point.name == name for point in points(stage, scene))
     entry = 1
     kill = Path()
 
@@ -211,7 +265,8 @@ def kill_agent_after_every_entry(stage: Stage, scene: Scene, witness: str) -> in
         scene.play(stage, arm)
         if kill.exists():
             kill.unlink()
-            return entry - 1
+            return
+        told(entry, max(entry, count))
         entry += 1
 
 

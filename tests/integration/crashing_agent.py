@@ -1,5 +1,6 @@
 """The real agent, but it kills itself right after so many entries of its journal as `kill-NODE`
-(in its working folder) says, or after one of a kind in `kill/agent` (crash_points.py).
+(in its working folder) says, or after one of a kind in `kill/agent` or in `kill/NODE`
+(crash_points.py).
 
 It comes back at once, without the jitter that a large fleet needs: hundreds of restarts are waited
 for."""
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from crash_points import pass_or_die
+from crash_points import AGENT, pass_or_die
 
 from tidegate_agent import link
 from tidegate_agent.journal import Journal
@@ -29,8 +30,7 @@ def write_then_die(journal: Journal, *statements: Statement) -> None:
     global written  # noqa: PLW0603
     what = entry(journal, statements)
     write(journal, *statements)
-    if what:
-        pass_or_die(HERE, "agent", what, what)
+    pass_or_die(HERE, AGENT, node, what, what)
     if not KILL_AFTER.exists():
         written = 0
         return

@@ -1,8 +1,7 @@
-"""`kill -9` after every event of a rollout and after every journal entry of an agent: each rollout
+"""`kill -9` after every kind of event of a rollout and of journal entry of an agent: each rollout
 goes on by itself after the restart, ends, and leaves log, machines and balancer in agreement.
 
-Blue-green is killed at every point here. Of the other strategies every kind of point is tried once;
-`make torture` (torture.py) tries all of their points.
+Some are killed in each rollout here; in `make torture` (torture.py) one, in each wave.
 """
 
 import time
@@ -10,15 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crashes import (
-    BLUE_GREEN,
-    SCENES,
-    Scene,
-    kill_agent_after_every_entry,
-    kill_at_each,
-    kill_controller_after_every_event,
-    kinds_of_points,
-)
+from crash_points import AGENT, CONTROLLER, SIDES
+from crashes import SCENES, Scene, kill_at_each, kinds, points, step_of, without_waves
 from stage import POLL_SECONDS, Stage
 from test_strategies import wave_begins
 
@@ -42,30 +34,17 @@ def stage(tmp_path: Path, scene: Scene) -> Iterator[Stage]:
         yield stage
 
 
-@pytest.mark.parametrize("scene", BLUE_GREEN.values(), ids=BLUE_GREEN)
-def test_a_controller_killed_after_any_event_goes_on_and_ends(stage: Stage, scene: Scene) -> None:
-    assert kill_controller_after_every_event(stage, scene) >= 8
-    assert stage.load.count().failed == 0, stage.load.load.failures
-
-
-@pytest.mark.parametrize("scene", BLUE_GREEN.values(), ids=BLUE_GREEN)
-def test_an_agent_killed_after_any_journal_entry_goes_on_and_ends(
-    stage: Stage, scene: Scene
-) -> None:
-    assert kill_agent_after_every_entry(stage, scene, "web-1") >= 8
-    assert stage.load.count().failed == 0, stage.load.load.failures
-
-
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 def test_each_strategy_survives_a_kill_at_every_kind_of_point(stage: Stage, scene: Scene) -> None:
     """Events that are of no rollout (a node left, a place was found otherwise) are no points."""
     scene.play(stage)
-    kinds = kinds_of_points(stage, scene)
-    missing = scene.steps - {kind.rpartition(" ")[2] for kind in kinds["controller"]}
-    assert not missing, kinds
+    found = points(stage, scene)
+    of_controller, of_agents = (without_waves(kinds(scene, found, side)) for side in SIDES)
+    missing = scene.steps - {step_of(kind) for kind in of_controller}
+    assert not missing, found
 
-    events = kill_at_each(stage, scene, "controller", kinds["controller"])
-    entries = kill_at_each(stage, scene, "agent", kinds["agent"])
+    events = kill_at_each(stage, scene, CONTROLLER, of_controller)
+    entries = kill_at_each(stage, scene, AGENT, of_agents)
 
     undone = scene.phase.endswith("undo")
     assert (UNDO if undone else FORWARD) | {"Ended"} <= events
