@@ -4,6 +4,10 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.errors import Refused
 
+BESIDE = (
+    "; or deploy after it: --queue; or, if it has moved no traffic yet, in its place: --supersede"
+)
+
 
 def refuse_if_busy(state: t.State) -> None:
     """Raises `Refused`, with what may be done about it."""
@@ -21,7 +25,7 @@ def refuse_if_busy(state: t.State) -> None:
             f"rollout {rollout.id} to version {rollout.release.version} is paused by {pause.by}"
             f"{reason}; one at a time for an app and environment",
             f"go on with it: tidegate rollout resume {rollout.id}; or give it up: tidegate "
-            f"rollout abort {rollout.id}",
+            f"rollout abort {rollout.id}{BESIDE}",
         )
     if rollout and (wait := rollout.waiting):
         answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
@@ -29,14 +33,14 @@ def refuse_if_busy(state: t.State) -> None:
             f"rollout {rollout.id} to version {rollout.release.version} waits for a person: "
             f"{wait.why}; one at a time for an app and environment",
             f"look at it: tidegate rollout show {rollout.id}; then answer it, with one of: "
-            f"{', '.join(answers)}",
+            f"{', '.join(answers)}{BESIDE}",
         )
     if rollout and (window := rollout.frozen):
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} waits for the end of the "
             f"{window.named}; one at a time for an app and environment",
             f"give it up: tidegate rollout abort {rollout.id}; or have it go on in spite of that: "
-            f"tidegate rollout promote {rollout.id} -m REASON",
+            f"tidegate rollout promote {rollout.id} -m REASON{BESIDE}",
         )
     if rollout:
         doing = "being undone" if rollout.undoing else "running"

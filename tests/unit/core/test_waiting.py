@@ -368,5 +368,6 @@ def test_another_request_meanwhile_is_told_what_is_waited_for_and_how_to_answer(
     )
     assert refused.value.hint == (
         "look at it: tidegate rollout show r2; then answer it, with one of: "
-        "tidegate rollout continue r2, tidegate rollout retry r2, tidegate rollout abort r2"
+        "tidegate rollout continue r2, tidegate rollout retry r2, tidegate rollout abort r2; or "
+        "deploy after it: --queue; or, if it has moved no traffic yet, in its place: --supersede"
     )
