@@ -16,12 +16,13 @@ SOON = (
     "low_fences",
     "sent_before_logged",
     "thorough_cleanup",
-    "unproven",
+    "restless",
     "careless_stops",
     "nothing_retired",
     "two_truths",
     "both_slots",
     "deaf_to_pause",
+    "open_gates",
 )
 # Invariants that are no function of `invariants.py`, with where they are looked at.
 ELSEWHERE = {
