@@ -26,6 +26,7 @@ from tidegate_controller.core.node_changes import (
     ask_anew,
     drop_node,
     forget_node,
+    owe_since_loss,
     take_back_node,
 )
 from tidegate_controller.core.outcomes import apply_outcome
@@ -300,7 +301,8 @@ def _(event: ev.JournalReplaced, state: t.State, clock: float) -> t.State:
     empty = t.Known(running=False, healthy=False)
     places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
     journals = put(state.journals, event.node, event.journal_id)
-    return replace(state, places=places, journals=journals)
+    state = replace(state, places=places, journals=journals)
+    return owe_since_loss(state, event) if event.owes else state
 
 
 _evolve.register(ev.Restored, after_restore)

@@ -1,4 +1,5 @@
-"""What becomes of a node in the state: dropped from a rollout, back again, or forgotten.
+"""What becomes of a node in the state: dropped from a rollout, back again, without its disk, or
+forgotten.
 
 Called by `evolve` alone.
 """
@@ -72,6 +73,15 @@ def ask_anew(state: t.State, node: str | None, clock: float) -> t.State:
         for index, each in rollout.done.items()
     }
     return in_rollout(state, waiting=None, entered_at=present, done=done)
+
+
+def owe_since_loss(state: t.State, event: ev.JournalReplaced) -> t.State:
+    """What was tried before its disk was lost says nothing of the next try."""
+    return replace(
+        state,
+        debts=put(state.debts, event.node, event.owes),
+        owed=put(state.owed, event.node, t.Owed()),
+    )
 
 
 def forget_node(state: t.State, node: str) -> t.State:
