@@ -175,7 +175,9 @@ def _removed(event: ev.NodeRemoved) -> Note:
 
 
 def _replaced(event: ev.JournalReplaced) -> Note:
-    return logging.WARNING, f"node {event.node} has a new journal: its disk was replaced or wiped"
+    owes = event.owes and f"; {event.owes}"
+    why = "its disk was replaced or wiped"
+    return logging.WARNING, f"node {event.node} has a new journal: {why}{owes}"
 
 
 def _adopted(event: ev.Adopted) -> Note:

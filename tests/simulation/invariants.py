@@ -434,8 +434,7 @@ def every_node_runs_what_it_should_or_owes_it(world: "World", stream: str) -> No
     release = active_release(state)
     if release is None or t.CONTROLLER in state.debts:
         return
-    # Nobody owes yet what was lost with a disk while nothing was under way.
-    owing = {t.Place(of).node for of in state.debts} | world.judge.past(stream).replaced
+    owing = {t.Place(of).node for of in state.debts}
     for node in sorted(set(state.members) - owing):
         places = [place for place, share in state.settled.items() if share and place.node == node]
         if not places and not (state.spec and state.spec.slots):

@@ -173,6 +173,8 @@ class Explanation:
             f"{data['node']} came back with an empty journal: its disk was replaced. What was "
             "under way there is in doubt, and its slots count as empty."
         )
+        if data.get("owes"):
+            self._say(f"Nothing serves there until it has converged: {data['owes']}.")
 
     def _controller_started(self, data: Mapping[str, Any]) -> None:
         grace = span(data["grace_seconds"])

@@ -6,6 +6,8 @@ active and touches no other. What is said of a place, or of the traffic, waits f
 Called by `decide`, and by `convergence`, which knows who is connected.
 """
 
+from collections.abc import Iterable
+
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
@@ -35,7 +37,7 @@ def owed_for(dropped: t.Dropped, now: float, before: t.Owed | None = None) -> t.
 
 
 def debts_after_commit(state: t.State) -> dict[str, str]:
-    """Nodes that the rollout went on without."""
+    """Nodes that the rollout went on without, and those that have lost what it did not touch."""
     rollout = state.rollout
     assert rollout is not None
     version = rollout.release.version
@@ -44,7 +46,22 @@ def debts_after_commit(state: t.State) -> dict[str, str]:
         kept = [p for p, share in state.settled.items() if share and p.node == node]
         serves = f"{kept[0].slot} goes on serving what it had" if kept else "it takes no traffic"
         debts[node] = f"does not have {version} ({dropped.why}); {serves} until it has"
-    return debts
+    theirs = [p for p, share in state.settled.items() if share and p.node in rollout.standing]
+    return debts | lost_with_disks(place for place in theirs if _is_gone(state, place))
+
+
+def lost_with_disks(serving: Iterable[t.Place]) -> dict[str, str]:
+    """What nodes owe that come back without these places, which had traffic."""
+    return {
+        place.node: f"{place} is gone with the node's disk, and has its traffic still"
+        for place in serving
+    }
+
+
+def _is_gone(state: t.State, place: t.Place) -> bool:
+    """Whether nothing is there, as after its disk was replaced."""
+    known = place_of(state, place)
+    return known.revision is None and known.running is False
 
 
 def debts_after_undo(state: t.State) -> dict[str, str]:
@@ -126,6 +143,7 @@ def owed_after(state: t.State, debts: dict[str, str], now: float) -> dict[str, t
         if t.Place(node).slot or node == t.CONTROLLER:
             continue
         gone = node in state.away or node in rollout.absent or _is_back(state, node)
+        gone |= any(_is_gone(state, p) for p in state.settled if p.node == node)
         unwell = t.Dropped(why="", blame="environment" if gone else rollout.blame, lost=gone)
         dropped = rollout.dropped.get(node, unwell)
         if rollout.kind == "converge":  # a node that goes each time is not tried again at once

@@ -244,10 +244,12 @@ class NodeReturned(Event, frozen=True, kw_only=True):
 
 
 class JournalReplaced(Event, frozen=True, kw_only=True):
-    """The node's agent has a new journal: its disk was replaced or wiped."""
+    """The node's agent has a new journal: its disk was replaced or wiped. `owes`: what it owes
+    since, in words; empty where it had no traffic."""
 
     node: str
     journal_id: str
+    owes: str = ""
 
 
 class EpochBegan(Event, frozen=True, kw_only=True):

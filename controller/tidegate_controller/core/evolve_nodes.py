@@ -1,5 +1,5 @@
 """What the events mean that are about one node: it is dropped from a rollout, has gone, is back
-again, or is forgotten.
+again, has lost its disk, or is forgotten.
 
 Called by `evolve` alone: a function an event, named as it is.
 """
@@ -110,4 +110,11 @@ def journal_replaced(state: t.State, event: ev.JournalReplaced, clock: float) ->
     empty = t.Known(running=False, healthy=False)
     places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
     journals = put(state.journals, event.node, event.journal_id)
-    return replace(state, places=places, journals=journals)
+    state = replace(state, places=places, journals=journals)
+    if not event.owes:
+        return state
+    return replace(
+        state,
+        debts=put(state.debts, event.node, event.owes),
+        owed=put(state.owed, event.node, t.Owed()),  # what was tried before says nothing of it
+    )

@@ -6,6 +6,7 @@ None of it can be wrong: what comes late, or is known already, changes nothing. 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.debts import lost_with_disks
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.facts import find_action, known_nodes, place_of
 from tidegate_controller.core.steps import deadline_of, is_asked_about
@@ -40,7 +41,11 @@ def on_observation(draft: Draft, seen: i.Observation) -> None:
     if seen.node in state.away:
         draft.emit(ev.NodeReturned(node=seen.node))
     if seen.complete and state.journals.get(seen.node, seen.journal_id) != seen.journal_id:
-        draft.emit(ev.JournalReplaced(node=seen.node, journal_id=seen.journal_id))
+        left = {slot for slot, report in seen.slots.items() if report.known.revision is not None}
+        theirs = [p for p, share in state.settled.items() if share and p.node == seen.node]
+        gone = [place for place in theirs if place.slot not in left and place.node in state.members]
+        owes = lost_with_disks(gone).get(seen.node, "")
+        draft.emit(ev.JournalReplaced(node=seen.node, journal_id=seen.journal_id, owes=owes))
         for action in pending(draft.state):
             if action.work.at == seen.node:
                 error = f"{seen.node} came back with an empty journal: its disk was replaced"

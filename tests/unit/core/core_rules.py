@@ -68,11 +68,12 @@ class Rules:
         self._written = (now, weights)
 
     def _see_committed(self, state: t.State) -> None:
-        """What serves on the nodes that it was about is the release itself."""
+        """What serves on the nodes that it was about is the release itself, or gone with a disk."""
         rollout = state.rollout
         assert rollout is not None
         serving = [p for p, share in state.settled.items() if share and p.node in rollout.standing]
-        wrong = [p for p in serving if place_of(state, p).revision != rollout.release.revision]
+        right = (rollout.release.revision, None)
+        wrong = [p for p in serving if place_of(state, p).revision not in right]
         assert wrong == [], "committed to another release"
 
     def _see_issued(self, state: t.State, action: t.Action, now: float) -> None:

@@ -1,7 +1,7 @@
 """Nodes that a rollout went on without are brought to its release by a rollout of their own."""
 
 import pytest
-from core_values import place
+from core_values import PACE, place
 from driver import SILENCE, World
 from test_failed_nodes import NODES, ONE, REST_NEW, TWO
 
@@ -149,6 +149,64 @@ def test_a_node_whose_disk_was_wiped_is_brought_back_as_well() -> None:
     assert query.journal_id == "journal-a-new"
     assert world.finish() == "succeeded"
     assert len(world.traffic) == len(NODES)
+
+
+def test_a_node_that_loses_its_disk_while_no_rollout_runs_owes_what_it_had() -> None:
+    world = World(NODES).deployed("1", "2")
+    world.rest()
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    assert world.state.debts == {
+        "a": "a/green is gone with the node's disk, and has its traffic still"
+    }
+    since = len(world.log)
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert world.issued("start", since) == ["a/blue"]
+    assert set(world.traffic) == {"a/blue", "b/green", "c/green", "d/green"}
+    assert world.state.debts == {}
+
+
+def test_a_node_that_has_lost_its_journal_alone_owes_nothing() -> None:
+    world = World(NODES).deployed("1")
+    world.rest()
+    world.leave("a")
+    world.journals["a"] = "another"
+    world.come_back("a")
+    assert world.state.debts == {}
+
+
+@pytest.mark.parametrize("step", ["prepare", "start", "shift", "soak", "verify"])
+def test_a_disk_that_is_lost_in_a_rollout_that_is_undone_is_owed_for_after_it(step: str) -> None:
+    world = World(NODES).deployed("1")
+    world.deploy("2")
+    world.until(step)
+    world.come_back("a", disk_replaced=True)
+    assert world.finish() == "rolled_back"
+    assert world.owing() == {"a"}
+    world.wait(BACKOFF_SECONDS)
+    world.converge("a")
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) >= {"b/blue", "c/blue", "d/blue"}
+    assert len(world.traffic) == len(NODES)
+    assert world.state.debts == {}
+
+
+def test_a_disk_that_is_lost_when_nothing_is_left_to_do_there_is_owed_for_after_it() -> None:
+    """The node had the release, so nothing of it has to stay healthy."""
+    hasty = replace(PACE, soak_seconds=0.0)
+    world = World(["a"], pace=hasty).deployed("1")
+    world.nodes.append("b")
+    world.journals["b"] = "journal-b"
+    world.deploy("1")
+    world.until("switch")
+    world.answer(next(action for action in world.open() if action.work.at == "a"))
+    world.come_back("a", disk_replaced=True)
+    assert world.finish() == "succeeded"
+    assert world.owing() == {"a"}
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert world.state.debts == {}
 
 
 def test_two_nodes_converge_together_and_one_may_fail_by_itself() -> None:

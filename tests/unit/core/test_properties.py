@@ -331,10 +331,9 @@ def test_when_all_is_well_again_what_nodes_owe_is_paid_in_time(
     world.rest()
     assert debtors(world.state) == {}
     active = world.state.committed[-1].revision
-    # A slot that is gone with its node's disk serves nobody; doctor and status tell of that.
-    serving = [place for place in map(t.Place, world.running()) if world.traffic.get(place)]
-    owed = world.owing()
-    assert [p for p in serving if world.machines[p].revision != active and p.node not in owed] == []
+    serving, owed = map(t.Place, world.traffic), world.owing()
+    has = {place: world.machines.get(place, DOWN).revision for place in serving}
+    assert [p for p, held in has.items() if held != active and p.node not in owed] == []
 
 
 @briefly
