@@ -73,8 +73,8 @@ def waits_for(state: t.State, now: float, calendar: Calendar | None) -> str:
 
 
 def on_begin_queued(draft: Draft, request: i.BeginQueued) -> None:
-    """It begins, as if it were asked for now; or it is dropped, where that would be refused, such as
-    with too many of its nodes away, or where nothing is left to do."""
+    """It begins, as if it were asked for now; or it is dropped, where that would be refused, such
+    as with too many of its nodes away, or where nothing is left to do."""
     state = draft.state
     if not state.queue or state.queue[0].rollout != request.rollout:
         return
