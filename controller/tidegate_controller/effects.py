@@ -67,7 +67,7 @@ class Effects:
         except AskPerson as question:
             outcome, error = "unknown", question.message
         except TidegateError as failure:
-            outcome, error = "failed", "; ".join(filter(None, (failure.message, failure.hint)))
+            outcome, error = "failed", failure.in_a_line
             output_tail = failure.output_tail if isinstance(failure, TrafficError) else ""
         except Exception as failure:
             log.exception("%s: %s failed unexpectedly", stream, action.work.verb)

@@ -17,6 +17,11 @@ class TidegateError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def in_a_line(self) -> str:
+        """What happened, why, and what to do next, where there is room for one text alone."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(TidegateError):
     """Wrong arguments, configuration or artifact: nothing was sent or changed."""

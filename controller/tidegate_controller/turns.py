@@ -52,14 +52,14 @@ class Turns:
                 return
             input_ = await self._begin(stream, first)
         except TidegateError as error:
-            input_ = BeginQueued(rollout=first.rollout, refused=error.message)
+            input_ = BeginQueued(rollout=first.rollout, refused=error.in_a_line)
         async with self._engine.admission:
             if not input_.refused:
                 try:
                     names = [member.node for member in input_.members]
                     refuse_shared(self._engine, stream.name, names, first.spec)
                 except Refused as refusal:
-                    input_ = BeginQueued(rollout=first.rollout, refused=refusal.message)
+                    input_ = BeginQueued(rollout=first.rollout, refused=refusal.in_a_line)
             await self._engine.submit_quietly(stream.name, input_)
 
     async def _begin(self, stream: Stream, first: t.Queued) -> BeginQueued:

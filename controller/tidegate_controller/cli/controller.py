@@ -48,7 +48,7 @@ def run(settings: Path | None, **flags: Any) -> None:
     try:
         asyncio.run(server.run(chosen, chosen.socket or default_socket(), systemd))
     except TidegateError as error:
-        logs.last_words("; ".join(filter(None, (error.message, error.hint))))
+        logs.last_words(error.in_a_line)
         raise
 
 

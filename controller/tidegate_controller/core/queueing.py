@@ -73,7 +73,8 @@ def waits_for(state: t.State, now: float, calendar: Calendar | None) -> str:
 
 
 def on_begin_queued(draft: Draft, request: i.BeginQueued) -> None:
-    """It begins; or it is dropped, where it is refused now or nothing is left to do."""
+    """It begins as if it were asked for now; or it is dropped, where that would be refused, as with
+    too many of its nodes away, or where nothing is left to do."""
     state = draft.state
     if not state.queue or state.queue[0].rollout != request.rollout:
         return
@@ -102,7 +103,7 @@ def on_begin_queued(draft: Draft, request: i.BeginQueued) -> None:
         take_note(draft, deploy.members)
         start(draft, deploy, goal)
     except Refused as refusal:
-        _drop(draft, "failed", refusal.message)
+        _drop(draft, "failed", refusal.in_a_line)
         return
     if draft.state.rollout is None:
         _drop(draft, "succeeded", f"version {first.release.version} was active already")

@@ -6,6 +6,7 @@ from driver import World
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core.queueing import QUEUE_MAX
+from tidegate_controller.core.spec import Policy
 from tidegate_controller.errors import Refused
 
 
@@ -58,6 +59,29 @@ def test_what_is_refused_when_its_turn_comes_is_dropped_and_said() -> None:
     assert isinstance(event, ev.Unqueued)
     assert (event.state, waiting(world)) == ("failed", [])
     assert "is quarantined" in event.reason
+
+
+def test_a_node_that_is_away_when_its_turn_comes_is_what_it_would_be_to_a_deployment() -> None:
+    """Refused, in the same words, with what to do: nobody has said that it may go on without."""
+    world = busy("3")
+    world.finish()
+    world.leave("b")
+    with pytest.raises(Refused) as refused:
+        world.deploy("3")
+    (event,) = world.begin_queued()
+    assert (event.state, waiting(world)) == ("failed", [])
+    assert event.reason == f"{refused.value.message}; {refused.value.hint}"
+
+
+def test_it_begins_without_as_many_nodes_as_may_be_away() -> None:
+    world = World(policy=Policy(max_failed_nodes="1")).deployed("1")
+    world.deploy("2")
+    world.deploy("3", queue=True)
+    world.finish()
+    world.leave("b")
+    world.begin_queued()
+    assert world.finish() == "succeeded"
+    assert (world.traffic, world.owing()) == ({"a/blue": 100}, {"b"})
 
 
 def test_what_the_shell_cannot_begin_is_dropped() -> None:
