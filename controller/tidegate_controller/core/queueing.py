@@ -10,11 +10,11 @@ from typing import Literal
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
-from tidegate_controller.core.deploying import deploy_goal, refuse_unfit, start, take_note
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated
 from tidegate_controller.core.freezes import Calendar
 from tidegate_controller.core.freezing import freeze_at
+from tidegate_controller.core.requests import deploy_goal, refuse_unfit, start, take_note
 from tidegate_controller.errors import Refused
 
 QUEUE_MAX = 5
@@ -73,8 +73,8 @@ def waits_for(state: t.State, now: float, calendar: Calendar | None) -> str:
 
 
 def on_begin_queued(draft: Draft, request: i.BeginQueued) -> None:
-    """It begins, as if it were asked for now; or it is dropped, where that would be refused, such
-    as with too many of its nodes away, or where nothing is left to do."""
+    """It begins as if it were asked for now; or it is dropped, where that would be refused, as with
+    too many of its nodes away, or where nothing is left to do."""
     state = draft.state
     if not state.queue or state.queue[0].rollout != request.rollout:
         return
