@@ -86,6 +86,8 @@ def question_of(draft: Draft, step: t.Step, fault: str, found: Culprits) -> Ques
         why = f"{fault}; the release before fails its checks there too, so going back mends nothing"
     elif rollout.policy.on_failure == "pause":
         why = f"{step.title} failed: {fault}"
+        if found and not is_anything_left(rollout, step, found):
+            why = f"{why}; no node is left on which {rollout.release.version} has been good"
     else:
         return None
     if too_few := breach_without(draft.state, found):
@@ -145,9 +147,13 @@ def drop_nodes(draft: Draft, step: t.Step, found: Culprits) -> None:
 
 def is_anything_left(rollout: t.Rollout, step: t.Step, found: Culprits) -> bool:
     """Whether there would be a node that the release has passed on, or may pass on in this step:
-    where all have failed that were tried, the next ones need not be."""
+    where all have failed that were tried, the next ones need not be. A node that had no traffic
+    before, where others had, shows nothing: it may be broken, and has failed before."""
     gone = {*rollout.dropped, *found}
+    served = {place.node for place, share in rollout.before.items() if share}
     tried = {work.at for work in step.works if work.at != t.CONTROLLER}
+    if served and not tried & served:
+        tried = set()
     well = {place.node for place in rollout.passed}
     return bool((tried or well or set(rollout.nodes)) - gone or well - gone)
 

@@ -10,11 +10,11 @@ from typing import Literal
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.deploying import deploy_goal, refuse_unfit, start, take_note
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated
 from tidegate_controller.core.freezes import Calendar
 from tidegate_controller.core.freezing import freeze_at
-from tidegate_controller.core.requests import deploy_goal, refuse_unfit, start, take_note
 from tidegate_controller.errors import Refused
 
 QUEUE_MAX = 5

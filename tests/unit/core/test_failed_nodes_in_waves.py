@@ -62,6 +62,23 @@ def test_where_the_whole_first_wave_has_failed_the_next_one_is_not_tried() -> No
     assert world.traffic == {f"{node}/blue": 100 for node in "abc"}
 
 
+def test_a_node_that_failed_before_does_not_keep_the_others_from_the_next_release() -> None:
+    """It serves nobody, so it comes first, alone in its wave: that it fails again shows nothing."""
+    world = rolling(ONE)
+    assert world.finish(**{"start-2": "failed"}) == "succeeded"
+    world.deploy("3")
+    assert world.finish(**{"start-1": "failed"}) == "succeeded"
+    assert dropped(world) == ["b", "b"]
+    assert world.traffic == {"a/blue": 100, "c/blue": 100}
+
+
+def test_where_the_whole_first_wave_has_failed_a_person_is_told_that_none_is_left() -> None:
+    world = rolling(Policy(on_failure="pause", max_failed_nodes="1"))
+    wait = until_asked(world, **{"start-1": "failed"})
+    assert "no node is left on which 2 has been good" in wait.why
+    assert wait.answers == ("retry", "abort")
+
+
 def test_a_node_of_a_later_wave_may_fail() -> None:
     world = canary(ONE)
     assert world.finish(**{"start-2@b": "failed"}) == "succeeded"
