@@ -67,6 +67,6 @@ def verb(command: bytes) -> str:
     return pb.Command.FromString(command).WhichOneof("work") or "nothing"
 
 
-link.RETRY_SECONDS_MIN = link.RETRY_SECONDS_MAX = 0.1
+link.RETRY_SECONDS_MIN = link.RETRY_SECONDS_MAX = 0.3
 Journal.write = write_then_die  # type: ignore[method-assign]
 main()

@@ -30,7 +30,7 @@ from stage import Stage
 
 from tidegate_controller.cli import client
 
-AT_ONCE = 4
+AT_ONCE = 6
 SCENES_HERE = SCENES | LONGER
 TELL_EVERY = 5  # points
 TRIED = """\
