@@ -190,8 +190,7 @@ class Judge:
             self.ended.append(event.rollout)
         else:
             self._take_control(past, event)
-        if past.lost.is_withdrawn(event):
-            past.waiting = False
+        past.waiting &= not past.lost.is_withdrawn(event)
         past.line.take(event)
         past.freezes.take(event, self.clock)
 
