@@ -105,6 +105,12 @@ class Nodes:
 
     async def remove(self, node: str, removed_by: str) -> None:
         """Forget a node that is not connected. Raises `Refused` while a rollout is about it."""
+        async with self._engine.admission:  # no rollout about it begins meanwhile
+            await self._forget(node, removed_by)
+        if (session := self._engine.fleet.sessions.get(node)) is not None:
+            session.end()  # it came meanwhile: it has to register anew
+
+    async def _forget(self, node: str, removed_by: str) -> None:
         for stream in tuple(self._engine.streams.values()):
             rollout = stream.state.rollout
             if rollout is not None and node in rollout.nodes:
@@ -118,8 +124,6 @@ class Nodes:
         await self._engine.record_own(
             FLEET_STREAM, ev.NodeRemoved(node=node, removed_by=removed_by)
         )
-        if (session := self._engine.fleet.sessions.get(node)) is not None:
-            session.end()  # it came meanwhile: it has to register anew
 
     def _streams_with(self, node: str) -> set[str]:
         return {

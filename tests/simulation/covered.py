@@ -5,12 +5,12 @@ A transition is (input, phase, event): in that phase the input led to such an ev
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from faults import FAULTS
-from phases import ASKED, PHASES, RESTING, STEPS, phase_of, strategy_of
+from phases import HELD, PHASES, RESTING, STEPS, phase_of, strategy_of
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -20,41 +20,49 @@ from tidegate_controller.core.inputs import Input
 if TYPE_CHECKING:
     from world import World
 
-# Requests that are refused, or change nothing, while a rollout runs.
-ONLY_AT_REST = ("Rollback", "CleanUp", "NodeRemoved", "Converge")
-# Inputs that lead to something but in these phases, beside "idle" and "chores".
-ONLY_IN = {
-    "Answer": (*ASKED, "soak"),
-    "Deploy": ("approval", "failure", "promotion", "question", "paused"),  # supersedes it
-    "Resume": ("paused",),
-    "Abort": (*STEPS, *ASKED, "paused"),
-    "Pause": (*STEPS, *ASKED),
-}
-NEVER_AT_REST = ("Answer", "Resume", "Abort", "Pause")
-# What leads to nothing where nothing is awaited, or where nothing is done but waiting.
-NOTHING = {
-    "Tick": ("idle", "approval", "promotion", "failure"),
-    "Result": ("idle", "soak", "approval", "promotion"),
-}
 ELSEWHERE = ("Restore", "Reconcile")  # of backups: other tests
+NOBODY_ASKED = "nobody is asked anything, and nothing is held that a promotion would end"
+NOTHING_RUNS = "no rollout runs"
+# What can lead to nothing: inputs, phases, and why that is. All else is to be met.
+IMPOSSIBLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+    (("Answer", "Pause", "Resume"), RESTING, NOTHING_RUNS),
+    (("Abort",), ("idle", "chores"), "no rollout runs, and none waits for its turn"),
+    (("Answer",), tuple(step for step in STEPS if step != "soak"), NOBODY_ASKED),
+    (("Answer",), ("paused",), "one that is paused is resumed first"),
+    (("Resume",), tuple(p for p in (*STEPS, *HELD) if p != "paused"), "it is not paused"),
+    (("Pause",), ("paused",), "it is paused already"),
+    (("Pause",), ("back",), "the way back is not paused"),
+    (("BeginQueued",), ("idle", "chores"), "nobody waits for a turn"),
+    (("BeginQueued", "CleanUp", "Converge"), (*STEPS, *HELD), "a rollout runs, one at a time"),
+    (
+        ("Rollback",),
+        ("approval", "promotion", "rehearsal", "failure", "lost", "question", "migrate"),
+        "only a deployment comes there, which does not make room for a rollback",
+    ),
+    (("Rollback",), ("back",), "what is being undone makes no room"),
+    (
+        ("Rollback",),
+        ("settle", "shift", "admit"),
+        "while traffic is being moved nobody knows where it goes, so nothing makes room",
+    ),
+    (
+        ("Rollback",),
+        ("switch", "soak", "verify", "check"),
+        "what pays debts has moved traffic then, and makes no room any more",
+    ),
+)
+OFTEN = 50  # in the long run
+
+
+def impossible() -> set[tuple[str, str]]:
+    return {(n, p) for names, phases, _ in IMPOSSIBLE for n in names for p in phases}
 
 
 def rows() -> list[tuple[str, str]]:
     """Every (input, phase) in which something can follow."""
-    found = []
-    for kind in HANDLERS:
-        name = kind.__name__
-        if name in ELSEWHERE:
-            continue
-        for phase in PHASES:
-            at_rest = phase in RESTING
-            if at_rest and name in NEVER_AT_REST:
-                continue
-            if not at_rest and (name in ONLY_AT_REST or phase not in ONLY_IN.get(name, PHASES)):
-                continue
-            if phase not in NOTHING.get(name, ()):
-                found.append((name, phase))
-    return found
+    names = [kind.__name__ for kind in HANDLERS if kind.__name__ not in ELSEWHERE]
+    never = impossible()
+    return [(n, p) for n in names for p in PHASES if (n, p) not in never]
 
 
 def strategy_rows() -> list[tuple[str, str, str]]:
@@ -83,7 +91,7 @@ class Covered:
     transitions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # (kind, strategy, step, event)
     strategies: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)  # (fault, phase)
+    pairs: Counter[tuple[str, ...]] = field(default_factory=Counter)  # (fault, phase)
     faults: Counter[str] = field(default_factory=Counter)
 
     def decision(
@@ -112,34 +120,40 @@ class Covered:
         self.faults += other.faults
 
     def report(self) -> list[str]:
-        hit = Counter[tuple[str, str]]()
+        """All that was never met, and what was met fewer than `OFTEN` times, to the last row."""
+        hit = Counter[tuple[str, ...]]()
         for (name, phase, _), count in self.transitions.items():
             hit[name, phase] += count
-        wanted = rows()
-        missed = [row for row in wanted if not hit[row]]
-        kinds = {event for _, _, event in self.transitions}
-        all_pairs = [(name, phase) for name in FAULTS for phase in PHASES]
-        never = [pair for pair in all_pairs if not self.pairs[pair]]
-        seldom = [pair for pair in all_pairs if 0 < self.pairs[pair] < 50]
-        steps = Counter[tuple[str, str, str]]()
+        steps = Counter[tuple[str, ...]]()
         for (of, strategy, step, _), count in self.strategies.items():
             steps[of, strategy, step] += count
-        unmet = [row for row in strategy_rows() if not steps[row]]
+        kinds = {event for _, _, event in self.transitions}
+        wrong = [row for row in impossible() if hit[row]]
+        pairs = [(name, phase) for name in FAULTS for phase in PHASES]
         return [
             f"faults       {sum(self.faults.values())}: "
             + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())),
-            f"inputs       {len(wanted) - len(missed)} of {len(wanted)} (input, phase) met; "
-            f"never: {_listed(missed)}",
             f"transitions  {len(self.transitions)} different (input, phase, event), "
             f"{sum(self.transitions.values())} in all; {len(kinds)} kinds of events",
-            f"strategies   {len(strategy_rows()) - len(unmet)} of {len(strategy_rows())} (kind, "
-            f"strategy, step); {len(self.strategies)} with what followed; never: {_listed(unmet)}",
-            f"pairs        {len(all_pairs) - len(never)} of {len(all_pairs)} (fault, phase); "
-            f"{len(seldom)} of them fewer than 50 times; never: {_listed(never)}",
+            *_lines("inputs", "(input, phase)", rows(), hit),
+            *([f"  said to be impossible, but met: {_listed(wrong, hit)}"] if wrong else []),
+            *_lines("strategies", "(kind, strategy, step)", strategy_rows(), steps),
+            *_lines("pairs", "(fault, phase)", pairs, Counter(self.pairs)),
         ]
 
 
-def _listed(pairs: Sequence[tuple[str, ...]]) -> str:
-    return ", ".join(" in ".join(pair) for pair in pairs[:12]) + (
-        f" and {len(pairs) - 12} more" if len(pairs) > 12 else "" if pairs else "none"
-    )
+def _lines(
+    what: str, of: str, rows: Sequence[tuple[str, ...]], hit: Mapping[tuple[str, ...], int]
+) -> list[str]:
+    never = [row for row in rows if not hit[row]]
+    seldom = [row for row in rows if 0 < hit[row] < OFTEN]
+    met = f"{len(rows) - len(never)} of {len(rows)} {of} met, {len(seldom)} of them seldom"
+    return [
+        f"{what:12s} {met}",
+        *([f"  never: {_listed(never, hit)}"] if never else []),
+        *([f"  fewer than {OFTEN} times: {_listed(seldom, hit)}"] if seldom else []),
+    ]
+
+
+def _listed(rows: Sequence[tuple[str, ...]], hit: Mapping[tuple[str, ...], int]) -> str:
+    return ", ".join(" in ".join(row) + (f" {hit[row]}" if hit[row] else "") for row in rows)

@@ -2,9 +2,10 @@
 pace. Drawn from the seed, and such that a good release can get everywhere once all is well.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from virtual_time import EPOCH
@@ -17,11 +18,12 @@ KINDS = {"blue-green": 0.3, "groups": 0.12, "canary": 0.28, "rolling": 0.3}
 NAMES = ("shop", "blog")
 GROUPS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
 CANARY_SIZES = (("1", "10%", "50%", "100%"), ("1", "100%"), ("50%", "100%"), ("1", "2", "100%"))
+IN_PLACE, WAVES = {"drain", "stop", "admit"}, {"rehearsal", "promotion"}  # phases
 NO_ZONE = "rack"  # a label that no node has
 TIME_ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
 # Freezes of a configuration begin and end at whole minutes, after the first deployments have begun
 # and before this; by a clock that is an hour late they come later, until it is set right.
-FREEZES_BEGIN_SECONDS, FREEZES_END_SECONDS = 100.0, 600.0
+FREEZES_BEGIN_SECONDS, FREEZES_END_SECONDS = 60.0, 360.0
 
 
 def labels_of(number: int) -> dict[str, str]:
@@ -36,16 +38,23 @@ def labels_of(number: int) -> dict[str, str]:
     return labels
 
 
-def app(rng: Random, number: int, nodes: list[str]) -> App:
+def app(rng: Random, number: int, nodes: list[str], aims: Collection[str] = ()) -> App:
+    """`aims`: phases that its rollouts are to come to, if they can."""
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+    if IN_PLACE.intersection(aims):
+        kind = "rolling"
+    elif WAVES.intersection(aims) and kind not in ("canary", "rolling"):
+        kind = rng.choice(["canary", "rolling"])
     if kind == "groups" and len(nodes) < 2:
         kind = "canary"
-    more: dict[str, Any] = {"policy": _policy(rng), "approval": rng.random() < 0.15}
+    approval = rng.random() < 0.15 or "approval" in aims
+    more: dict[str, Any] = {"policy": _policy(rng, aims), "approval": approval}
     if kind == "groups":
         more["slots"] = GROUPS
     if kind in ("canary", "rolling"):
-        more["waves"] = _canary(rng) if kind == "canary" else _rolling(rng, len(nodes))
-    if rng.random() < 0.3:
+        draw = _canary if kind == "canary" else _rolling
+        more["waves"] = draw(rng, len(nodes), aims)
+    if rng.random() < 0.3 or {"check", "question"}.intersection(aims):
         check = Check(command=("ask",), timeout_seconds=2.0, every_seconds=2.0, deadline_seconds=9)
         more["checks"] = {"orders": check}
     if rng.random() < 0.4:
@@ -78,32 +87,39 @@ def _weekly(seconds: float, zone: str) -> str:
     return f"{DAYS[at.weekday()]} {at:%H:%M}"
 
 
-def _policy(rng: Random) -> Policy:
+def _policy(rng: Random, aims: Collection[str]) -> Policy:
+    on_failure = rng.choices(("rollback", "pause", "stop"), (0.5, 0.25, 0.25))[0]
     return Policy(
-        on_failure=rng.choices(("rollback", "pause", "stop"), (0.5, 0.25, 0.25))[0],
-        max_failed_nodes=rng.choice(["0", "0", "1", "25%", "50%"]),
-        of_at_least=rng.choice([1, 1, 3]),
+        on_failure="pause" if "failure" in aims else on_failure,
+        max_failed_nodes="50%" if "lost" in aims else rng.choice(["0", "0", "1", "25%", "50%"]),
+        of_at_least=1 if "lost" in aims else rng.choice([1, 1, 3]),
     )
 
 
-def _canary(rng: Random) -> Waves:
+def _canary(rng: Random, nodes: int, aims: Collection[str]) -> Waves:
+    del nodes
     return Waves(
         sizes=rng.choice(CANARY_SIZES),
         canary={"canary": "yes"} if rng.random() < 0.2 else None,
-        promote="manual" if rng.random() < 0.2 else "auto",
-        rehearse=rng.random() < 0.25,
+        promote=_promote(rng, aims),
+        rehearse=rng.random() < 0.25 or "rehearsal" in aims,
     )
 
 
-def _rolling(rng: Random, nodes: int) -> Waves:
+def _rolling(rng: Random, nodes: int, aims: Collection[str]) -> Waves:
     floor = rng.choice([None, "0", "1", "50%", "50%"]) if nodes > 1 else "0"
+    at_once = rng.choice(["1", "1", "50%", "100%"])
     return Waves(
-        max_parallel=rng.choice(["1", "1", "50%", "100%"]),
+        max_parallel="1" if WAVES.intersection(aims) else at_once,
         min_in_service=floor,
         zone="zone" if nodes >= 4 and rng.random() < 0.5 else NO_ZONE,
-        promote="manual" if rng.random() < 0.1 else "auto",
-        rehearse=rng.random() < 0.25,
+        promote=_promote(rng, aims),
+        rehearse=rng.random() < 0.25 or "rehearsal" in aims,
     )
+
+
+def _promote(rng: Random, aims: Collection[str]) -> Literal["manual", "auto"]:
+    return "manual" if rng.random() < 0.15 or "promotion" in aims else "auto"
 
 
 def _pace(rng: Random) -> Pace:

@@ -100,6 +100,15 @@ def partition(world: "World", rng: Random) -> str:
     return f"{', '.join(nodes)} for {seconds:.0f} s"
 
 
+def node_lost(world: "World", rng: Random) -> str:
+    """For longer than anybody waits for it."""
+    node = _node(world, rng)
+    world.network.part(node)
+    seconds = rng.choice([60.0, 120.0])
+    world.loop.call_later(seconds, world.network.join, node, context=OUTSIDE)
+    return f"{node} for {seconds:.0f} s"
+
+
 # --- Processes and machines ----------------------------------------------------------------------
 
 
@@ -274,6 +283,7 @@ FAULTS: dict[str, tuple[Fault, float]] = {
     "stale command": (stale_command, 3.0),
     "held commands": (held_commands, 1.5),
     "partition": (partition, 2.0),
+    "node lost": (node_lost, 1.0),
     "agent crash": (agent_crash, 4.0),
     "controller crash": (controller_crash, 3.0),
     "controller stopped": (controller_stopped, 1.0),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import invariants
 from fake_machine import Machine, Running
-from told import Freezes, Line
+from told import Freezes, Line, Lost
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -50,6 +50,7 @@ class Past:
     prepared: set[tuple[str, str]] = field(default_factory=set)  # (node, digest) that are there
     freezes: Freezes = field(default_factory=Freezes)
     line: Line = field(default_factory=Line)
+    lost: Lost = field(default_factory=Lost)
     told: t.Weights = field(default_factory=dict)  # where it has had traffic moved last
 
     @property
@@ -192,6 +193,7 @@ class Judge:
             self.ended.append(event.rollout)
         else:
             self._take_control(past, event)
+        past.waiting &= not past.lost.is_withdrawn(event)
         past.line.take(event)
         past.freezes.take(event, self.clock)
 

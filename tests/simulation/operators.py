@@ -333,8 +333,11 @@ async def some_clean_up(world: "World", app: "App", rng: "Random") -> None:
 
 async def some_removal(world: "World", app: "App", rng: "Random") -> None:
     """Of a node that is gone, or said to be."""
-    node = rng.choice(list(app.nodes))
-    await remove_node(world, node)
+    nodes = list(app.nodes)
+    if world.controller.listens:
+        gone = [node for node in nodes if node not in world.controller.engine.fleet.sessions]
+        nodes = gone or nodes
+    await remove_node(world, rng.choice(nodes))
 
 
 async def some_freeze(world: "World", app: "App", rng: "Random") -> None:
@@ -383,6 +386,17 @@ async def take_its_place(world: "World", app: "App", rng: "Random") -> None:
     await deploy(world, app, program, supersede=True, again=True, override_freeze=True)
 
 
+async def wait_for_a_turn(world: "World", app: "App", rng: "Random") -> None:
+    version = str(len(_known(world, app)) + 1)
+    program = random_program(rng, app.name, version, list(app.nodes))
+    await deploy(world, app, world.programs.add(program), queue=True)
+
+
+async def a_good_one(world: "World", app: "App", rng: "Random") -> None:
+    program = world.program(app.name, str(len(_known(world, app)) + 1))
+    await deploy(world, app, program, by=rng.choice(PEOPLE))
+
+
 async def promote_it(world: "World", app: "App", rng: "Random") -> None:
     for rollout in under_way(world):
         await answer(world, rollout.id, "promote")
@@ -414,10 +428,13 @@ AIMED: dict[str, tuple[Ask, float]] = {
     "pause, resume": (pause_and_resume, 1.0),
     "abort it": (abort_it, 0.5),
     "supersede": (take_its_place, 1.0),
+    "queue": (wait_for_a_turn, 1.0),
+    "freeze": (some_freeze, 1.0),
+    "deploy a good one": (a_good_one, 0.5),
     "promote": (promote_it, 0.5),
     "answer": (some_answer, 1.0),
     "deploy": (some_deploy, 0.5),
-    "rollback": (some_rollback, 0.5),
+    "rollback": (some_rollback, 1.0),
     "clean up": (some_clean_up, 0.5),
     "remove node": (some_removal, 0.5),
 }

@@ -4,7 +4,7 @@ until some stream is in their phase, and strike then.
 """
 
 import asyncio
-from collections.abc import Sequence
+from random import Random
 from typing import TYPE_CHECKING
 
 from virtual_time import OUTSIDE
@@ -12,7 +12,7 @@ from virtual_time import OUTSIDE
 from tidegate_controller.core import types as t
 
 if TYPE_CHECKING:
-    from world import App, World
+    from world import World
 
 RESTING = ("idle", "chores", "queued")  # the last: a deployment waits for the end of a freeze
 # Without the number of their wave; those of the way back as one, as are those of a rehearsal.
@@ -25,8 +25,12 @@ GATES = {"approve": "approval", "promote": "promotion"}  # steps that are nothin
 HELD = (*ASKED, "paused", "frozen")
 PHASES = (*RESTING, *STEPS, *HELD)
 
-# How often each is aimed at: the seldom ones, in which a seed may never be, more than the others.
-AIMS = dict.fromkeys(PHASES, 1.0) | {"lost": 4.0, "question": 3.0, "queued": 2.0, "failure": 2.0}
+# How often each is aimed at: those in which streams are anyway less than the others.
+AIMS = (
+    dict.fromkeys(PHASES, 1.0)
+    | dict.fromkeys(("idle", "chores", "prepare", "start", "paused", "back"), 0.4)
+    | dict.fromkeys(("lost", "question", "settle", "frozen", "queued", "check"), 1.5)
+)
 LOOK_SECONDS = 0.01  # after a decision, until it is in the state, unless the disk is slow
 
 
@@ -50,25 +54,17 @@ def phase_of(state: t.State | None) -> str:
     return "back" if step.endswith("-back") else GATES.get(step, step)
 
 
+def drawn(rng: Random, count: int) -> list[str]:
+    """So many phases that one seed is about."""
+    ranks = {phase: rng.random() ** (1.0 / AIMS[phase]) for phase in PHASES}
+    return sorted(PHASES, key=lambda phase: ranks[phase])[-count:]
+
+
 def strategy_of(state: t.State | None) -> str:
     if state is None or state.rollout is None:
         return ""
     rollout = state.rollout
     return "groups" if rollout.spec.slots else rollout.strategy
-
-
-def phases_of(apps: "Sequence[App]") -> list[str]:
-    """Those that a rollout of one of these apps may come to."""
-    found: set[str] = set(PHASES) - {"approval", "promotion", "rehearsal", "check"}
-    if all(app.strategy != "rolling" for app in apps):
-        found -= {"drain", "stop", "admit"}
-    for app in apps:
-        waves = app.more.get("waves")
-        found |= {"approval"} if app.more.get("approval") else set()
-        found |= {"check"} if app.more.get("checks") else set()
-        found |= {"rehearsal"} if waves and waves.rehearse else set()
-        found |= {"promotion"} if waves and waves.promote == "manual" else set()
-    return [phase for phase in PHASES if phase in found]
 
 
 class Aims:

@@ -12,22 +12,45 @@ from typing import Any, Literal, Protocol
 import drawn
 import invariants
 import operators
+import phases
 from faults import FAULTS, FAULTS_AIMED
 from operators import AIMED, REQUESTS
-from phases import AIMS, Aims, phases_of
-from programs import random_program
+from phases import Aims
+from programs import Program, random_program
 from virtual_time import OUTSIDE
 from world import App, World, finally_holds, settled
 
 from tidegate_controller.core import changes
 
 FAULTS_LEAST, FAULTS_MOST = 20, 60
+Kind = Literal["fault", "request"]
+# What may bring a stream to a phase that it is seldom in: a fault or a request, and where it is
+# then.
+GOOD: tuple[Kind, str, str] = ("request", "deploy a good one", "idle")
+WAYS: dict[str, tuple[tuple[Kind, str, str], ...]] = {
+    "lost": (GOOD, GOOD, *(("fault", "node lost", of) for of in ("soak", "soak", "verify"))),
+    "question": (GOOD, ("fault", "no verdict", "soak"), ("fault", "no verdict", "verify")),
+    "settle": (
+        *(("fault", "balancer mood", of) for of in ("shift", "admit", "back")),
+        *(("fault", "balancer dead", of) for of in ("shift", "admit", "back")),
+        *(GOOD, GOOD, ("request", "rollback", "idle")),
+    ),
+    "frozen": (GOOD, ("request", "freeze", "prepare"), ("request", "freeze", "soak")),
+    "queued": (("request", "freeze", "idle"), ("request", "queue", "idle")),
+    "paused": (("request", "pause, resume", "start"),),
+    "back": (GOOD, ("request", "abort it", "soak")),
+    **dict.fromkeys(("rehearsal", "promotion", "drain", "stop", "admit"), (GOOD, GOOD, GOOD)),
+    **dict.fromkeys(("verify", "check", "soak"), (GOOD,)),
+}
+ABSENT: tuple[tuple[Kind, str, str], ...] = (("fault", "node lost", "idle"), GOOD)
 AIMED_LEAST, AIMED_MOST = 4, 12  # requests, beside the others
+SECONDS_EACH = 45.0  # of the story, for each thing that is asked for
 DEPLOY_TRIES = 5
+TRIES_IF_IT_FLAPS = 4  # what serves: a floor may keep a good release from it for a while
 CLOCK_SECONDS = 10.0  # until it is noticed that a freeze is over
-AIMED_SHARE = 0.65  # of the faults
-AIM_SECONDS = 150.0  # so long do they wait for their phase, at most
-LATER_SECONDS = (0.0, 0.0, 0.3, 3.0)  # at most, from then on until they strike
+FOCUS = 3  # phases of rollouts that a seed is about
+AIMED_SHARE = 0.75  # of the faults, at one of these
+LATER_SECONDS = (0.0, 0.0, 0.0, 1.0)  # at most, from then on until they strike
 QUIET_SECONDS = 1800.0  # after all was healed: everything has ended by then
 
 
@@ -37,11 +60,11 @@ class Happening:
 
     number: int
     at: float
-    kind: Literal["fault", "request"]
+    kind: Kind
     name: str
     app: int = 0  # of a request: which of the apps
-    phase: str = ""  # it waits from `at` on, until some stream is there,
-    until: float = 0.0  # or for so long
+    phase: str = ""  # it waits from `at` on until some stream is there,
+    until: float = 0.0  # or until then
 
     def __str__(self) -> str:
         aim = f", when one is in {self.phase}, until {self.until:.3f}" if self.phase else ""
@@ -55,6 +78,7 @@ class Plan:
     seed: int
     nodes: int
     apps: int
+    focus: tuple[str, ...]  # phases
     happenings: tuple[Happening, ...]
 
     def without(self, left_out: "set[int]") -> "Plan":
@@ -70,11 +94,13 @@ class Notes(Protocol):
 
 def draw(seed: int) -> Plan:
     rng = Random(f"{seed} plan")
+    focus = tuple(phases.drawn(rng, FOCUS))
     nodes = 12 if rng.random() < 0.04 else rng.choice([1, 2, 2, 3, 3, 4, 5, 6])
+    if drawn.WAVES.intersection(focus) or "lost" in focus:
+        nodes = max(2, nodes)
     apps = 2 if rng.random() < 0.15 else 1
-    count = rng.randint(FAULTS_LEAST, FAULTS_MOST)
     asked = rng.randint(4, 9)
-    end = 60.0 * asked
+    end = SECONDS_EACH * asked
     happenings = [Happening(n, 2.0 + n, "request", "deploy", n) for n in range(apps)]
     for _ in range(asked):
         name, app, at = _one(rng, REQUESTS), rng.randrange(apps), rng.uniform(15.0, end)
@@ -83,23 +109,26 @@ def draw(seed: int) -> Plan:
             at += rng.uniform(2.0, 30.0)
             happenings.append(Happening(len(happenings), at, "request", name, app))
     moments = [h.at for h in happenings]
-    phases = phases_of([_app(seed, number, nodes) for number in range(apps)])
-    aims = {phase: (None, AIMS[phase]) for phase in phases}
-    for number in range(count + rng.randint(AIMED_LEAST, AIMED_MOST)):
-        is_fault = number < count
-        kind: Literal["fault", "request"] = "fault" if is_fault else "request"
-        if is_fault and rng.random() > AIMED_SHARE:
-            # Soon after somebody has asked for something: there is nothing to break else.
+
+    def aim(kind: Kind, name: str, phase: str, latest: float = 0.6) -> None:
+        at, app = rng.uniform(2.0, latest * end), rng.randrange(apps)
+        happenings.append(Happening(len(happenings), at, kind, name, app, phase, end))
+
+    for kind, name, phase in (way for of in focus for way in WAYS.get(of, ())):
+        aim(kind, name, phase, 0.4)
+    if rng.random() < 0.25:  # a deployment without one, that is removed meanwhile
+        for kind, name, phase in (*ABSENT, *(("request", "remove node", of) for of in focus)):
+            aim(kind, name, phase)
+    for _ in range(rng.randint(AIMED_LEAST, AIMED_MOST)):
+        aim("request", _one(rng, AIMED), rng.choice(focus))
+    for _ in range(rng.randint(FAULTS_LEAST, FAULTS_MOST)):
+        if rng.random() < AIMED_SHARE:
+            aim("fault", _one(rng, FAULTS_AIMED), rng.choice(focus))
+        else:  # soon after somebody has asked for something: there is nothing to break else
             at = rng.choice(moments) + rng.uniform(0.0, 40.0)
-            happenings.append(Happening(len(happenings), at, kind, _one(rng, FAULTS)))
-            continue
-        name = _one(rng, FAULTS_AIMED) if is_fault else _one(rng, AIMED)
-        at = rng.uniform(2.0, 0.8 * end)
-        until = min(at + AIM_SECONDS, end)
-        app, phase = rng.randrange(apps), _one(rng, aims)
-        happenings.append(Happening(len(happenings), at, kind, name, app, phase, until))
+            happenings.append(Happening(len(happenings), at, "fault", _one(rng, FAULTS)))
     happenings.sort(key=lambda happening: happening.at)
-    return Plan(seed, nodes, apps, tuple(happenings))
+    return Plan(seed, nodes, apps, focus, tuple(happenings))
 
 
 def _one(rng: Random, of: Mapping[str, tuple[Any, float]]) -> str:
@@ -108,16 +137,14 @@ def _one(rng: Random, of: Mapping[str, tuple[Any, float]]) -> str:
     return rng.choices(names, [of[name][1] for name in names])[0]
 
 
-def _app(seed: int, number: int, nodes: int) -> App:
-    names = [f"n{of}" for of in range(1, nodes + 1)]
-    return drawn.app(Random(f"{seed} app {number}"), number, names)
-
-
 def build(world: World, plan: Plan) -> list[App]:
     nodes = [f"n{number}" for number in range(1, plan.nodes + 1)]
     for number, node in enumerate(nodes, 1):
         world.add_node(node, drawn.labels_of(number))
-    return [world.add_app(_app(plan.seed, number, plan.nodes)) for number in range(plan.apps)]
+    return [
+        world.add_app(drawn.app(Random(f"{plan.seed} app {number}"), number, nodes, plan.focus))
+        for number in range(plan.apps)
+    ]
 
 
 class Scenario:
@@ -146,7 +173,8 @@ class Scenario:
         world.tell("all is healed")
         world.heal()
         await self._settle(world)
-        await asyncio.sleep(max(0.0, drawn.FREEZES_END_SECONDS + CLOCK_SECONDS - world.now))
+        if any(app.more.get("freeze") for app in apps):
+            await asyncio.sleep(max(0.0, drawn.FREEZES_END_SECONDS + CLOCK_SECONDS - world.now))
         for app in apps:
             await self._last_deployment(world, app)
         finally_holds(world)
@@ -205,6 +233,22 @@ class Scenario:
         app.nodes = [node for node in app.nodes if node in registered]
         if waves := app.more.get("waves"):  # what was before it may be no good to go back to
             app.more["waves"] = changes.replace(waves, rehearse=False)
+        known = {p.version: p for p in world.programs.by_digest.values() if p.app == app.name}
+        serving = [known[version] for version in world.serving(app.stream).values() if version]
+        flaps = any(program.fate == "flaps" for program in serving)  # in or out of service, at will
+        for _ in range(TRIES_IF_IT_FLAPS if flaps else 1):
+            await self._ask_for(world, app, program)
+            endings = world.judge.past(app.stream).endings
+            if endings[-1:] == ["succeeded"]:
+                break
+        else:
+            world.fail("a_good_release_gets_everywhere", f"{app.stream}: {endings[-3:]}")
+        settled(world)
+        invariants.every_node_runs_what_the_log_says(world, app.stream)
+        invariants.what_to_go_back_to_is_known(world, app.stream)
+
+    async def _ask_for(self, world: World, app: App, program: Program) -> None:
+        """And people look after the rollout, to its end."""
         rng, said = Random(0), Counter[str]()
         for _ in range(DEPLOY_TRIES):  # what is owed may just be paid
             await world.until(world.idle, every=0.5)
@@ -217,9 +261,3 @@ class Scenario:
         while not world.idle() and world.now < end:
             await operators.attend(world, rng, said)
             await asyncio.sleep(1.0)
-        endings = world.judge.past(app.stream).endings
-        if endings[-1:] != ["succeeded"]:
-            world.fail("a_good_release_gets_everywhere", f"{app.stream}: {endings[-3:]}")
-        settled(world)
-        invariants.every_node_runs_what_the_log_says(world, app.stream)
-        invariants.what_to_go_back_to_is_known(world, app.stream)

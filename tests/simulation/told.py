@@ -57,3 +57,21 @@ class Line:
         elif isinstance(event, ev.Started | ev.Unqueued) and event.rollout in self.waiting:
             self.waiting.remove(event.rollout)
             self.left.add(event.rollout)
+
+
+@dataclass
+class Lost:
+    """Nodes that a person is asked about since they are lost. Nobody need answer once one of them
+    is back, or the controller has begun anew and waits for all of them."""
+
+    nodes: set[str] = field(default_factory=set)
+
+    def is_withdrawn(self, event: ev.Event) -> bool:
+        """Whether the question is, by this event."""
+        if isinstance(event, ev.Waiting):
+            self.nodes = set(event.nodes) if event.kind == "lost" else set()
+        back = isinstance(event, ev.NodeReturned) and event.node in self.nodes
+        withdrawn = bool(self.nodes) and (back or isinstance(event, ev.ControllerStarted))
+        if withdrawn:
+            self.nodes = set()
+        return withdrawn

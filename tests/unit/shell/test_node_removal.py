@@ -116,6 +116,22 @@ async def test_a_node_that_comes_while_it_is_removed_comes_once_more(desk: Desk)
     assert "a" in desk.engine.fleet.registered
 
 
+async def test_it_is_not_removed_under_a_rollout_that_begins_meanwhile(desk: Desk) -> None:
+    """Found by the simulation: a node came back, and was deployed to, while it was forgotten."""
+    node = await desk.node("a")
+    node.outcomes["inspect"] = SILENT
+    await node.leave()
+    async with desk.engine.admission:  # as whoever deploys has it
+        removing = asyncio.create_task(remove(desk, "a"))
+        await asyncio.sleep(0)
+        await node.join()
+        stream, deploy = await desk.requests._deploy_input(desk.request("1", desk.spec()))
+        await desk.engine.submit(stream, deploy)
+    with pytest.raises(Refused, match="is about a right now"):
+        await removing
+    assert "a" in desk.engine.fleet.registered
+
+
 async def test_a_removed_node_that_comes_back_is_a_new_one(desk: Desk) -> None:
     node = await desk.node("a")
     await node.leave()
