@@ -210,7 +210,7 @@ class Scenario:
         for app in world.apps.values():
             await operators.lock(world, app, "ada", unlock=True, force=True)
             await operators.freeze(world, app, lift=True)
-        while not (world.idle() and world.all_here()):
+        while not (world.quiet() and world.all_here()):
             if world.now > end:
                 break
             await operators.attend(world, rng, said)
@@ -251,13 +251,13 @@ class Scenario:
         """And people look after the rollout, to its end."""
         rng, said = Random(0), Counter[str]()
         for _ in range(DEPLOY_TRIES):  # what is owed may just be paid
-            await world.until(world.idle, every=0.5)
+            await world.until(world.quiet, every=0.5)
             reply = await operators.deploy(world, app, program)
-            if getattr(reply, "rollout", "") or world.idle():
+            if getattr(reply, "rollout", "") or world.quiet():
                 break
         if not getattr(reply, "rollout", ""):
             world.fail("a_good_release_gets_everywhere", f"{app.stream}: {reply}")
         end = world.now + QUIET_SECONDS
-        while not world.idle() and world.now < end:
+        while not world.quiet() and world.now < end:
             await operators.attend(world, rng, said)
             await asyncio.sleep(1.0)

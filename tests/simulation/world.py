@@ -8,6 +8,7 @@ controller, and people who ask for things.
 import asyncio
 import gc
 import logging
+import math
 import os
 import random
 import shutil
@@ -33,6 +34,7 @@ from virtual_time import OUTSIDE, VirtualLoop
 from tidegate_controller.checks import NoVerdict
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Input
 from tidegate_controller.core.spec import (
@@ -51,6 +53,7 @@ from tidegate_controller.log import Batch, Record, read_log
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
 SETTLE_SECONDS = 1200.0
+MUCH_LATER_SECONDS = 60.0
 LOOK_SECONDS = 0.05  # between two looks whether something has come to be
 PACE = Pace(
     prepare_seconds=60.0,
@@ -303,6 +306,21 @@ class World:
             return False
         states = [stream.state for stream in self.controller.engine.streams.values()]
         return not any(state.rollout or state.queue or state.chores for state in states)
+
+    def quiet(self) -> bool:
+        """Likewise, or what is left is to be done much later: such as to stop what an app has left
+        that never was deployed, and so has no pace of its own."""
+        if not self.controller.listens:
+            return False
+        now = self.controller.engine.now()
+        for stream in self.controller.engine.streams.values():
+            state = stream.state
+            if state.rollout or state.queue or state.chores_open:
+                return False
+            times = [chore_opens_at(state, chore) for chore in state.chores]
+            if not all(now + MUCH_LATER_SECONDS < at < math.inf for at in times):
+                return False
+        return True
 
     def all_here(self) -> bool:
         """Every machine's agent is connected."""
