@@ -19,6 +19,7 @@ from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.unpaid import why_unpaid
+from tidegate_controller.core.wellness import is_well
 
 TRIES_BY_ITSELF = 3  # for what is not the release's fault; then the node has to come back first
 BACKOFF_SECONDS = 60.0  # before another try, doubled each time
@@ -159,7 +160,7 @@ def _is_back(state: t.State, node: str) -> bool:
     assert rollout is not None
     theirs = [p for p, share in rollout.before.items() if share and p.node == node]
     undone = rollout.undoing and rollout.kind != "converge"  # which has a try of its own
-    return undone and any(place_of(state, p).healthy is True for p in theirs)
+    return undone and any(is_well(state, p) for p in theirs)
 
 
 def debts_after_failed_converge(state: t.State, reason: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.settling import REWRITE, after_rewrite
+from tidegate_controller.core.wellness import is_well
 
 
 def evolve(state: t.State, event: ev.Event, clock: float) -> t.State:
@@ -40,7 +41,7 @@ def _watch_health(state: t.State, clock: float) -> t.State:
     rollout = state.rollout
     if rollout is None:
         return state
-    healthy = all(place_of(state, place).healthy is True for place in rollout.passed)
+    healthy = all(is_well(state, place) for place in rollout.passed)
     since = rollout.healthy_since
     if healthy == (since is not None):
         return state

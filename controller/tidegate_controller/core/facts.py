@@ -27,11 +27,6 @@ def may_run(state: t.State, place: t.Place) -> bool:
     return known.running is True or place not in state.stopped
 
 
-def may_serve(state: t.State, place: t.Place) -> bool:
-    """Whether it is not known to be unwell: to take its traffic away may take something."""
-    return place_of(state, place).healthy is not False
-
-
 def known_nodes(state: t.State) -> set[str]:
     """Nodes that the stream knows anything about."""
     places = {place.node for place in (*state.places, *state.settled)}

@@ -25,6 +25,7 @@ from tidegate_controller.core.steps import (
     where,
     wrong_with,
 )
+from tidegate_controller.core.wellness import is_well, runs_unwell
 from tidegate_controller.core.works import (
     breach_without,
     is_for_all,
@@ -121,7 +122,7 @@ def _is_lost_in_traffic(state: t.State, node: str) -> bool:
 
 
 def _fails_on_both(state: t.State, node: str) -> bool:
-    return all(fails_too(state, t.Place.of(node, slot)) for slot in t.SLOTS)
+    return all(runs_unwell(state, t.Place.of(node, slot)) for slot in t.SLOTS)
 
 
 def drop_nodes(draft: Draft, step: t.Step, found: Culprits) -> None:
@@ -211,8 +212,8 @@ def _failed_work(state: t.State, work: t.Work, done: t.Done, why: str) -> t.Drop
     if done.outcome == "unknown" or (done.outcome == "expired" and work.at in state.away):
         return t.Dropped(why=why, blame="environment", lost=True)
     blame = done.blame
-    if blame == "release" and work.place is not None and fails_too(state, work.place.other):
-        blame = "environment"
+    if blame == "release" and work.place is not None and runs_unwell(state, work.place.other):
+        blame = "environment"  # the release before fails as well
     return t.Dropped(why=why, blame=blame)
 
 
@@ -223,18 +224,12 @@ def _unwell(draft: Draft, place: t.Place, why: str) -> t.Dropped:
         return t.Dropped(why=why, blame="environment", lost=True)
     if place.node in state.away or other_release_of(state, place):
         return t.Dropped(why=why, blame="environment", lost=True)
-    if fails_too(state, place.other):
+    if runs_unwell(state, place.other):
         return t.Dropped(
             why=f"{why}; {place.other}, the release before, fails its checks too",
             blame="environment",
         )
     return t.Dropped(why=why, blame="release")
-
-
-def fails_too(state: t.State, place: t.Place) -> bool:
-    """Whether the place runs as well and fails its check: then the release is not to blame."""
-    known = place_of(state, place)
-    return known.running is True and known.healthy is False
 
 
 def _late(draft: Draft, step: t.Step) -> dict[str, t.Dropped] | None:
@@ -251,7 +246,7 @@ def _late(draft: Draft, step: t.Step) -> dict[str, t.Dropped] | None:
             continue  # it has not been issued: those whose health is not known stand in its way
         found[work.at] = _too_late(state, work.at, f"{where(work)}: not done in time")
     for place in sorted(rollout.passed):
-        if place_of(state, place).healthy is not True:
+        if not is_well(state, place):
             why = f"{place}: nobody knows whether it is healthy"
             found.setdefault(place.node, _too_late(state, place.node, why))
     return found or None

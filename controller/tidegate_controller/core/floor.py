@@ -9,10 +9,10 @@ for each zone where nodes have the label; without `min_in_service` one node of a
 from collections.abc import Collection, Iterable, Mapping
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import may_serve, place_of
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.shares import at_least_one, rounded_up
 from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.wellness import is_well, may_serve
 
 Zones = Mapping[str, str]  # node -> its zone; "" where it has no such label
 Floors = list[tuple[set[str], int, str]]  # nodes, how many must be in service, where, in words
@@ -129,12 +129,6 @@ def _losing(state: t.State, weights: t.Weights) -> set[str]:
         place.node for place, share in state.settled.items() if share and may_serve(state, place)
     }
     return serving - {place.node for place, share in weights.items() if share}
-
-
-def is_well(state: t.State, place: t.Place) -> bool:
-    """Whether it would be in service, had it traffic."""
-    known = place_of(state, place)
-    return known.running is not False and known.healthy is True
 
 
 def _floors(rollout: t.Rollout) -> Floors:

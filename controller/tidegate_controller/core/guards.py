@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import gaining, may_run, place_of
+from tidegate_controller.core.facts import gaining, may_run
 from tidegate_controller.core.floor import breach
+from tidegate_controller.core.wellness import is_well
 
 FLOOR = t.Guard(kind="floor")
 ALONE = t.Guard(kind="alone")
@@ -35,9 +36,9 @@ def _no_traffic(state: t.State, work: t.Work) -> float:
 
 
 def _proven(state: t.State, work: t.Work) -> float:
-    """Every place that gains traffic by this move is healthy now."""
+    """Every place that gains traffic by this move is well now."""
     places = gaining(state, work.weights or {})
-    return NOW if all(place_of(state, place).healthy for place in places) else NEVER
+    return NOW if all(is_well(state, place) for place in places) else NEVER
 
 
 def _alone(state: t.State, work: t.Work) -> float:

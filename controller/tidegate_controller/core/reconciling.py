@@ -17,6 +17,7 @@ from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Struct
 from tidegate_controller.core.strategies.parts import FULL
+from tidegate_controller.core.wellness import seems_well
 from tidegate_controller.errors import Refused
 
 EMPTY = i.SlotReport(known=t.Known(running=False, healthy=False), current=False)
@@ -247,8 +248,8 @@ def _differences(
         report = member.slots[current[0]] if current else EMPTY
         now = _in_words(report.known, current[0] if current else "", names)
         same = release is not None and report.known.revision == release.revision
-        well = report.known.running is True and report.known.healthy is True
-        if (active != current or not same or not well) if active else report != EMPTY:
+        differs = active != current or not same or not seems_well(report.known)
+        if differs if active else report != EMPTY:
             yield Difference(node=member.node, log=log, now=now)
 
 
@@ -257,6 +258,6 @@ def _in_words(known: t.Known, slot: str, names: Mapping[str, str]) -> str:
         return "nothing"
     digest = known.revision.digest
     name = names.get(digest) or f"a release with the digest {digest[:19]}…"
-    state = "" if known.running and known.healthy else ", not healthy"
+    state = "" if seems_well(known) else ", not healthy"
     state = ", not running" if known.running is False else state
     return f"{name} in {slot}{state}"

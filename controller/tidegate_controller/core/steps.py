@@ -14,6 +14,7 @@ from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import FLOOR, NEVER, opens_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.settling import is_settling
+from tidegate_controller.core.wellness import is_unwell
 from tidegate_controller.core.works import is_void, work_now
 
 RETRY_SECONDS_MAX = 30.0
@@ -210,10 +211,9 @@ def fault_of(draft: Draft, step: t.Step) -> str:
 
 def wrong_with(draft: Draft, place: t.Place) -> str:
     """Why a place that had passed keeps the step from succeeding; empty while it does not."""
-    known = place_of(draft.state, place)
     if other := other_release_of(draft.state, place):
         return other
-    if known.healthy is False or known.running is False:
+    if is_unwell(draft.state, place):
         return f"{place} had passed its checks and failed again{detail_of(draft, place)}"
     if draft.now >= missed_at(draft.state, place):
         return (

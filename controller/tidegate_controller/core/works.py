@@ -13,6 +13,7 @@ from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.floor import breach, lent, needed
 from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.spec import Traffic
+from tidegate_controller.core.wellness import is_unwell, is_well
 
 
 def work_now(state: t.State, step: t.Step, index: int) -> t.Work | None:
@@ -86,9 +87,9 @@ def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> 
 
 def is_kept(state: t.State, place: t.Place) -> bool:
     """Whether it served before the rollout and is known to be well, so that it may go on."""
-    rollout, known = state.rollout, place_of(state, place)
+    rollout = state.rollout
     assert rollout is not None
-    return bool(rollout.before.get(place)) and known.running is True and known.healthy is True
+    return bool(rollout.before.get(place)) and is_well(state, place)
 
 
 def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
@@ -100,9 +101,9 @@ def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights
     gained = gaining(state, weights)
 
     def lost(place: t.Place) -> bool:
-        known = place_of(state, place)
-        unwell = known.running is False or known.healthy is False
-        return place in rollout.halted or not known.address or (place in gained and unwell)
+        leads_nowhere = not place_of(state, place).address
+        unwell = place in gained and is_unwell(state, place)
+        return place in rollout.halted or leads_nowhere or unwell
 
     left = {place: share for place, share in weights.items() if not lost(place)}
     if rollout.zones and FLOOR in step.guards:

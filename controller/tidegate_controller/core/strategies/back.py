@@ -16,6 +16,7 @@ from tidegate_controller.core.floor import needed, waves_in
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.strategies import parts
 from tidegate_controller.core.strategies.rolling import without_nodes
+from tidegate_controller.core.wellness import is_unwell, is_well
 
 RETRY_SECONDS = 1.0
 
@@ -51,8 +52,7 @@ def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
     def lost(place: t.Place) -> bool:
         if own is not None and place.node not in own:
             return False  # other nodes are no matter of it
-        known = place_of(state, place)
-        return (moved and place.node in gone) or known.running is False or known.healthy is False
+        return (moved and place.node in gone) or is_unwell(state, place)
 
     alive = {place: share for place, share in before.items() if not lost(place)}
     return alive or before
@@ -83,8 +83,10 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         for place, share in parts.reachable(state, rollout.before).items()
         if place not in stopped and (place.node not in state.away or state.settled.get(place))
     }
-    later = _kept_for_now(state) if to_start else {}
-    lent = needed(state, {**old, **later}, _new(state))  # to the floor, also in the end
+    new = _new(state)
+    # They serve until their node's turn comes.
+    later = {place: share for place, share in new.items() if to_start and is_well(state, place)}
+    lent = needed(state, {**old, **later}, new)  # to the floor, also in the end
     weights = {**old, **later, **lent}
     if not weights:  # whatever is left serves until the first is back
         weights = dict(parts.reachable(state, state.settled))
@@ -101,11 +103,6 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         plan += parts.in_wave(number, _wave(state, rollout, places, (weights, drained, back)))
         weights = back
     return tuple(plan)
-
-
-def _kept_for_now(state: t.State) -> dict[t.Place, int]:
-    """Places of the new release that are well: they serve until their node's turn comes."""
-    return {place: s for place, s in _new(state).items() if place_of(state, place).healthy}
 
 
 def _new(state: t.State) -> dict[t.Place, int]:

@@ -5,7 +5,7 @@ sees places like any others. Called by `blue_green` for environments that have `
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.strategies.parts import runs, serves
+from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.errors import Refused
 
 Groups = dict[str, list[str]]  # slot -> nodes

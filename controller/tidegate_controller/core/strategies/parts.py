@@ -6,6 +6,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.core.works import moving
 
 QUERY_SECONDS = 30.0
@@ -174,16 +175,3 @@ def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
 def needs_start(state: t.State, goal: t.Goal, place: t.Place) -> bool:
     """Whether the release does not run at this target yet, or is to be started anew."""
     return goal.again or not (state.settled.get(place) or runs(state, goal.release, place))
-
-
-def runs(state: t.State, release: t.Release, place: t.Place) -> bool:
-    """Whether the place is known to run the release, healthy, right now: it may take traffic."""
-    known = place_of(state, place)
-    return known.revision == release.revision and known.running is True and known.healthy is True
-
-
-def serves(state: t.State, release: t.Release, place: t.Place) -> bool:
-    """Whether the place has the release and nothing is known against it: it may keep traffic."""
-    known = place_of(state, place)
-    held = known.revision == release.revision
-    return held and known.running is not False and known.healthy is not False

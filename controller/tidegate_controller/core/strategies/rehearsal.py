@@ -6,9 +6,10 @@ between. Where either does not come up, the rollout is undone while only a few n
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import may_serve, place_of
+from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.strategies import parts
+from tidegate_controller.core.wellness import may_serve
 
 
 def wanted(state: t.State, goal: t.Goal, place: t.Place, waves: int) -> bool:

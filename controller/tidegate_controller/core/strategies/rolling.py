@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import may_run, may_serve
+from tidegate_controller.core.facts import may_run
 from tidegate_controller.core.floor import missing, room_in, waves_in, zones_of
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
 from tidegate_controller.core.strategies.gates import Wave, between
+from tidegate_controller.core.wellness import may_serve
 from tidegate_controller.errors import Refused
 
 
