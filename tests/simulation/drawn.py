@@ -19,6 +19,7 @@ NAMES = ("shop", "blog")
 GROUPS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
 CANARY_SIZES = (("1", "10%", "50%", "100%"), ("1", "100%"), ("50%", "100%"), ("1", "2", "100%"))
 IN_PLACE, WAVES = {"drain", "stop", "admit"}, {"rehearsal", "promotion"}  # phases
+LESS = {"lost", "absent"}  # what comes of it only where a rollout goes on with less nodes
 NO_ZONE = "rack"  # a label that no node has
 TIME_ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
 # Freezes of a configuration begin and end at whole minutes, after the first deployments have begun
@@ -39,7 +40,7 @@ def labels_of(number: int) -> dict[str, str]:
 
 
 def app(rng: Random, number: int, nodes: list[str], aims: Collection[str] = ()) -> App:
-    """`aims`: phases that its rollouts are to come to, if they can."""
+    """`aims`: phases that its rollouts are to come to, if they can, or "absent": some nodes are."""
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     if IN_PLACE.intersection(aims):
         kind = "rolling"
@@ -89,10 +90,11 @@ def _weekly(seconds: float, zone: str) -> str:
 
 def _policy(rng: Random, aims: Collection[str]) -> Policy:
     on_failure = rng.choices(("rollback", "pause", "stop"), (0.5, 0.25, 0.25))[0]
+    most = rng.choice(["0", "0", "1", "25%", "50%"])
     return Policy(
         on_failure="pause" if "failure" in aims else on_failure,
-        max_failed_nodes="50%" if "lost" in aims else rng.choice(["0", "0", "1", "25%", "50%"]),
-        of_at_least=1 if "lost" in aims else rng.choice([1, 1, 3]),
+        max_failed_nodes="50%" if LESS.intersection(aims) else most,
+        of_at_least=1 if LESS.intersection(aims) else rng.choice([1, 1, 3]),
     )
 
 

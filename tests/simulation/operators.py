@@ -363,7 +363,9 @@ async def freeze_and_lift(world: "World", app: "App", rng: "Random") -> None:
 
 
 async def quarantine_and_lift(world: "World", app: "App", rng: "Random") -> None:
-    program = rng.choice(_known(world, app))
+    brought = {rollout.release.version for rollout in under_way(world)}
+    others = [program for program in _known(world, app) if program.version not in brought]
+    program = rng.choice(others or _known(world, app))
     await quarantine(world, app, program.digest)
     await quarantine(world, app, program.digest, lift=True)
 

@@ -28,8 +28,10 @@ PHASES = (*RESTING, *STEPS, *HELD)
 # How often each is aimed at: those in which streams are anyway less than the others.
 AIMS = (
     dict.fromkeys(PHASES, 1.0)
-    | dict.fromkeys(("idle", "chores", "prepare", "start", "paused", "back"), 0.4)
-    | dict.fromkeys(("lost", "question", "settle", "frozen", "queued", "check"), 1.5)
+    | dict.fromkeys(("idle", "chores"), 0.1)
+    | dict.fromkeys(("prepare", "start", "paused", "back", "failure", "approval"), 0.4)
+    | dict.fromkeys(("question", "settle", "frozen", "queued", "check"), 1.5)
+    | dict.fromkeys(("lost", "rehearsal"), 3.0)
 )
 LOOK_SECONDS = 0.01  # after a decision, until it is in the state, unless the disk is slow
 

@@ -42,7 +42,9 @@ WAYS: dict[str, tuple[tuple[Kind, str, str], ...]] = {
     **dict.fromkeys(("rehearsal", "promotion", "drain", "stop", "admit"), (GOOD, GOOD, GOOD)),
     **dict.fromkeys(("verify", "check", "soak"), (GOOD,)),
 }
-ABSENT: tuple[tuple[Kind, str, str], ...] = (("fault", "node lost", "idle"), GOOD)
+ABSENT: tuple[tuple[Kind, str, str], ...] = (GOOD, ("fault", "node lost", "idle"), GOOD)
+# Where a rollout that pays what is owed makes room for a rollback.
+PAYING = ("preflight", "prepare", "start", "drain", "stop", "frozen", "paused")
 AIMED_LEAST, AIMED_MOST = 4, 12  # requests, beside the others
 SECONDS_EACH = 45.0  # of the story, for each thing that is asked for
 DEPLOY_TRIES = 5
@@ -78,7 +80,7 @@ class Plan:
     seed: int
     nodes: int
     apps: int
-    focus: tuple[str, ...]  # phases
+    aims: tuple[str, ...]  # of `drawn.app`
     happenings: tuple[Happening, ...]
 
     def without(self, left_out: "set[int]") -> "Plan":
@@ -116,9 +118,15 @@ def draw(seed: int) -> Plan:
 
     for kind, name, phase in (way for of in focus for way in WAYS.get(of, ())):
         aim(kind, name, phase, 0.4)
-    if rng.random() < 0.25:  # a deployment without one, that is removed meanwhile
-        for kind, name, phase in (*ABSENT, *(("request", "remove node", of) for of in focus)):
-            aim(kind, name, phase)
+    wishes = focus
+    if rng.random() < 0.25:  # a deployment without one, that is removed meanwhile, or comes back
+        wishes = (*focus, "absent")
+        for kind, name, phase in ABSENT:
+            aim(kind, name, phase, 0.4)
+        for phase in focus:
+            aim("request", "remove node", phase)
+        for phase in rng.sample(PAYING, 3):
+            aim("request", "rollback", phase)
     for _ in range(rng.randint(AIMED_LEAST, AIMED_MOST)):
         aim("request", _one(rng, AIMED), rng.choice(focus))
     for _ in range(rng.randint(FAULTS_LEAST, FAULTS_MOST)):
@@ -128,7 +136,7 @@ def draw(seed: int) -> Plan:
             at = rng.choice(moments) + rng.uniform(0.0, 40.0)
             happenings.append(Happening(len(happenings), at, "fault", _one(rng, FAULTS)))
     happenings.sort(key=lambda happening: happening.at)
-    return Plan(seed, nodes, apps, focus, tuple(happenings))
+    return Plan(seed, nodes, apps, wishes, tuple(happenings))
 
 
 def _one(rng: Random, of: Mapping[str, tuple[Any, float]]) -> str:
@@ -142,7 +150,7 @@ def build(world: World, plan: Plan) -> list[App]:
     for number, node in enumerate(nodes, 1):
         world.add_node(node, drawn.labels_of(number))
     return [
-        world.add_app(drawn.app(Random(f"{plan.seed} app {number}"), number, nodes, plan.focus))
+        world.add_app(drawn.app(Random(f"{plan.seed} app {number}"), number, nodes, plan.aims))
         for number in range(plan.apps)
     ]
 
