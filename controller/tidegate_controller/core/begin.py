@@ -13,6 +13,7 @@ from tidegate_controller.core.floor import zones_of
 from tidegate_controller.core.freezes import Calendar
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.spec import Struct
+from tidegate_controller.core.strategies import STRATEGIES
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ def begin(draft: Draft, asked: Asked, goal: t.Goal, plan: tuple[t.Step, ...]) ->
             commit=asked.commit,
             absent=asked.absent,
             notes=asked.notes,
-            zones=zones_of(goal),
+            zones=zones_of(goal) if STRATEGIES[goal.spec.strategy].in_place else {},
             gone=goal.gone,
             calendar=asked.calendar,
             override_freeze=asked.override_freeze,

@@ -190,7 +190,7 @@ def _off_course(state: t.State) -> bool:
 
 def plan_of(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The steps to the goal; none when every node has and serves the release already."""
-    return held_up(STRATEGIES[goal.spec.strategy](state, goal), goal.kind)
+    return held_up(STRATEGIES[goal.spec.strategy].steps(state, goal), goal.kind)
 
 
 def start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:

@@ -19,9 +19,7 @@ Floors = list[tuple[set[str], int, str]]  # nodes, how many must be in service, 
 
 
 def zones_of(goal: t.Goal) -> dict[str, str]:
-    """The zone of each member, for a strategy that has a floor; else none."""
-    if goal.spec.strategy != "rolling":
-        return {}
+    """The zone of each member, which matters to a strategy that treats nodes in place."""
     label = goal.spec.waves.zone
     return {node: goal.labels.get(node, {}).get(label, "") for node in goal.members or goal.nodes}
 

@@ -55,9 +55,13 @@ def _floor(state: t.State, work: t.Work) -> float:
 
 
 def _unfrozen(state: t.State, work: t.Work) -> float:
-    """No freeze holds the rollout up; see `core.freezing`."""
-    frozen = state.rollout.frozen if state.rollout else None
-    return frozen.ends if frozen else NOW
+    """No freeze holds the rollout up; see `core.freezing`. A node that has failed meanwhile loses
+    its traffic all the same: its move goes with what is to be started when the freeze is over."""
+    rollout = state.rollout
+    if rollout is None or rollout.frozen is None:
+        return NOW
+    others = {each.verb for each in rollout.plan[rollout.cursor].works}
+    return NOW if work.verb == "route" and others != {"route"} else rollout.frozen.ends
 
 
 GUARDS: dict[str, Callable[[t.State, t.Work], float]] = {

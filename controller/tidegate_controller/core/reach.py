@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.listed import NODES_TOLD, first_few
+from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.core.strategies.groups import group_notes
 
 
@@ -27,7 +28,8 @@ def reach_notes(state: t.State, goal: t.Goal, told: Collection[str] = ()) -> tup
                 f"{_listed(left)} {verb} not part of it; to bring back what is missing, deploy "
                 f"{version} with `nodes` as it was then"
             )
-    return (*notes, *group_notes(state, goal))
+    has_groups = STRATEGIES[goal.spec.strategy].has_groups
+    return (*notes, *(group_notes(state, goal) if has_groups else ()))
 
 
 def _stood_on(state: t.State, release: t.Release) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ class Rules:
 
     def _see_unfrozen(self, state: t.State, action: t.Action, now: float) -> None:
         """In a freeze nothing is started, unless nodes are out of service until it is, and no
-        traffic moves, but on the way back."""
+        traffic moves, but on the way back, and away from nodes that have failed."""
         rollout = state.rollout
         if rollout is None or rollout.undoing or rollout.kind == "rollback" or rollout.unfrozen_by:
             return
@@ -116,7 +116,8 @@ class Rules:
             return
         windows = [*state.calendar.windows, *([state.freeze] if state.freeze else [])]
         frozen = any(window.begins <= now < window.ends for window in windows)
-        assert not frozen or step.id == "settle" or in_place(state), "moved in a freeze"
+        away = action.work.verb == "route" and not action.work.prove
+        assert not frozen or away or in_place(state), "moved in a freeze"
 
     def _see_spared(self, state: t.State, shares: set[t.Place]) -> None:
         """Nodes that were dropped get nothing that they had not before, and are well there; of the

@@ -8,7 +8,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.freezes import Window
-from tidegate_controller.core.spec import Waves
+from tidegate_controller.core.spec import Policy, Waves
 from tidegate_controller.errors import Refused
 
 
@@ -122,6 +122,25 @@ def test_nodes_that_are_out_of_service_are_brought_back_before_it_waits() -> Non
     world.go(lambda: world.state.rollout.frozen is not None)
     assert world.step == "drain-2"
     assert len(world.traffic) == 2
+
+
+@pytest.mark.parametrize("step", ["start-2", "switch-1"])
+def test_a_node_that_fails_meanwhile_loses_the_traffic_of_the_new_release_at_once(
+    step: str,
+) -> None:
+    """What is to be started then waits on; so does all traffic that would move forward."""
+    waves, some = Waves(sizes=("2", "100%")), Policy(max_failed_nodes="1")
+    world = World("abcd", strategy="canary", waves=waves, policy=some).deployed("1")
+    world.deploy("2")
+    world.until("prepare-2" if step == "start-2" else step)
+    world.freeze(9000.0)
+    world.go(lambda: world.step == step)
+    world.report("a/green", healthy=False)
+    world.answer_all()
+    assert world.traffic == {"a/blue": 100, "b/green": 100, "c/blue": 100, "d/blue": 100}
+    world.lift_freeze()
+    assert world.finish() == "succeeded"
+    assert world.owing() == {"a"}
 
 
 def test_lifted_by_hand_it_is_over_at_once_and_one_of_the_configuration_stays() -> None:

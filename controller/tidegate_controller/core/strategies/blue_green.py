@@ -10,6 +10,7 @@ from tidegate_controller.core.facts import gaining
 from tidegate_controller.core.strategies import groups, parts
 from tidegate_controller.core.strategies.approval import approval
 from tidegate_controller.core.strategies.gates import Wave, between
+from tidegate_controller.core.strategies.kind import Strategy
 
 
 def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
@@ -45,3 +46,6 @@ def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Ste
         *between(goal, everywhere, last=True),
     ]
     return tuple(plan)
+
+
+STRATEGY = Strategy(steps, has_groups=True)

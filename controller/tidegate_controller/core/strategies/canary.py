@@ -12,6 +12,7 @@ from tidegate_controller.core.shares import at_least_one
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
 from tidegate_controller.core.strategies.gates import Wave, between
+from tidegate_controller.core.strategies.kind import Strategy
 from tidegate_controller.errors import Refused
 
 
@@ -105,3 +106,6 @@ def _cut(goal: t.Goal, done: list[str], chosen: list[str]) -> list[list[str]]:
             waves.append(order[begin:end])
             begin = end
     return waves
+
+
+STRATEGY = Strategy(steps)

@@ -30,8 +30,9 @@ def targets(state: t.State, goal: t.Goal) -> list[t.Place]:
 
 
 def group_notes(state: t.State, goal: t.Goal) -> tuple[str, ...]:
-    """What whoever asks may not have meant: traffic that goes to fewer nodes than it has now."""
-    if goal.spec.slots is None or goal.spec.strategy != "blue-green":
+    """What whoever asks may not have meant: traffic that goes to fewer nodes than it has now. Only
+    of a strategy that has groups."""
+    if goal.spec.slots is None:
         return ()
     now = {place.node for place, share in state.settled.items() if share}
     then = targets(state, goal)

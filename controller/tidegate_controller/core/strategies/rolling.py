@@ -18,6 +18,7 @@ from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
 from tidegate_controller.core.strategies.gates import Wave, between
+from tidegate_controller.core.strategies.kind import Strategy
 from tidegate_controller.core.wellness import may_serve
 from tidegate_controller.errors import Refused
 
@@ -166,3 +167,6 @@ def _no_room(goal: t.Goal, zone: str, nodes: int, gone: int) -> tuple[str, str]:
         f"stay in service: not one can be treated in place{down}",
         "lower min_in_service, or add nodes; canary and blue-green take no node out of service",
     )
+
+
+STRATEGY = Strategy(steps, in_place=True)
