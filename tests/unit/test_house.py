@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -60,9 +60,24 @@ AGENT = python_files("agent", "protos")  # the agent and what it is installed wi
 TESTS = python_files("tests")
 
 
-def each(files: list[Path]) -> pytest.MarkDecorator:
-    names = [str(file.relative_to(ROOT)) for file in files]
-    return pytest.mark.parametrize("file", files, ids=names)
+def each(files: list[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """One test that looks at each file and names those that fail; thousands of tests would cost
+    every worker more than the looking does."""
+
+    def decorate(look: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            failed = []
+            for file in files:
+                try:
+                    look(file)
+                except AssertionError as error:
+                    failed.append(f"{file.relative_to(ROOT)}: {error}")
+            assert not failed, "\n".join(failed)
+
+        test.__name__, test.__doc__ = look.__name__, look.__doc__
+        return test
+
+    return decorate
 
 
 @cache
