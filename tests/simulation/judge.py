@@ -44,6 +44,8 @@ class Past:
     barred: set[tuple[str, str]] = field(default_factory=set)  # (digest, config or "" for any)
     lock: str = ""  # who holds it
     replaced: set[str] = field(default_factory=set)  # nodes that lost their disk since they had it
+    removed: set[str] = field(default_factory=set)  # nodes that were since
+    lost_track: bool = False  # an undo was given up, and nobody knew where traffic went
     asked: set[str] = field(default_factory=set)  # request ids of rollouts
     endings: list[str] = field(default_factory=list)
     proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
@@ -181,12 +183,15 @@ class Judge:
                 past.continued |= event.answer == "continue"
         elif isinstance(event, ev.Committed) and past.release is not None:
             past.committed.append(past.release)
+            past.lost_track = False
+            past.removed.difference_update(past.started.nodes if past.started else ())
             past.replaced.difference_update(past.started.nodes if past.started else ())
             past.bar(event)
         elif isinstance(event, ev.Ended):
             past.rollout, past.release, past.waiting = "", None, False
             past.started, past.paused = None, False
             past.endings.append(event.state)
+            past.lost_track |= t.CONTROLLER in event.debts
             self.ended.append(event.rollout)
         else:
             self._take_control(past, event)
@@ -217,6 +222,7 @@ class Judge:
             past.forget(event.node)
             past.replaced.add(event.node)
         elif isinstance(event, ev.NodeForgotten):
+            past.removed.add(event.node)
             past.forget(event.node)  # if it comes back, nobody knows with what
             past.open = {k: a for k, a in past.open.items() if a.work.at != event.node}
         elif isinstance(event, ev.EpochBegan):
