@@ -299,13 +299,15 @@ def a_dropped_node_gets_no_new_traffic(
 def a_converge_takes_nothing_from_others(
     judge: "Judge", stream: str, before: dict[str, int], after: dict[str, int]
 ) -> None:
-    """While nodes are brought what they owe, the others keep their traffic."""
-    started = judge.past(stream).started
+    """While nodes are brought what they owe, the others keep their traffic, but for those that were
+    removed."""
+    past = judge.past(stream)
+    started = past.started
     if started is None or started.kind != "converge":
         return
     for address in sorted(set(before).difference(after)):
         node = address.partition(":")[0]
-        if node not in started.nodes and _serves(judge, address):
+        if node not in {*started.nodes, *past.removed} and _serves(judge, address):
             judge.world.fail(a_converge_takes_nothing_from_others, f"{stream}: {address}")
 
 

@@ -44,6 +44,7 @@ class Past:
     continued: bool = False  # a person has said that it goes on all the same
     barred: set[tuple[str, str]] = field(default_factory=set)  # (digest, config or "" for any)
     lock: str = ""  # who holds it
+    removed: set[str] = field(default_factory=set)  # nodes that were since they had it
     asked: set[str] = field(default_factory=set)  # request ids of rollouts
     endings: list[str] = field(default_factory=list)
     proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
@@ -185,6 +186,7 @@ class Judge:
                 invariants.a_gate_waits_for_a_person(self, stream, past, event)
         elif isinstance(event, ev.Committed) and past.release is not None:
             past.committed.append(past.release)
+            past.removed.difference_update(past.started.nodes if past.started else ())
             past.bar(event)
         elif isinstance(event, ev.Ended):
             past.rollout, past.release, past.waiting = "", None, False
@@ -219,6 +221,7 @@ class Judge:
         elif isinstance(event, ev.JournalReplaced):
             past.forget(event.node)
         elif isinstance(event, ev.NodeForgotten):
+            past.removed.add(event.node)
             past.forget(event.node)  # if it comes back, nobody knows with what
             past.open = {k: a for k, a in past.open.items() if a.work.at != event.node}
         elif isinstance(event, ev.EpochBegan):
