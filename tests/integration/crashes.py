@@ -190,7 +190,7 @@ def kill_at_each(stage: Stage, scene: Scene, side: str, kinds: list[str]) -> set
     for turn in range(TURNS + TRIES):
         chosen, missed = (kinds[turn::TURNS], missed) if turn < TURNS else (missed, [])
         if chosen:
-            missed = _missed(stage, scene, side, chosen)
+            missed += _missed(stage, scene, side, chosen)
     assert not missed, f"never came to {missed}"
     killed = [line.split("\t") for line in killed_file(folder, side).read_text().splitlines()]
     assert sorted(kind for kind, _ in killed) == sorted(kinds)
