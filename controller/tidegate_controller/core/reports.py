@@ -61,7 +61,8 @@ def _observe_slots(draft: Draft, seen: i.Observation) -> None:
         place = t.Place.of(seen.node, slot)
         report = seen.slots.get(slot)
         if report is None:
-            if not seen.complete or place not in draft.state.places:
+            on_record = place in draft.state.places or draft.state.settled.get(place)
+            if not (seen.complete and on_record):
                 continue
             report = i.SlotReport(known=t.Known(running=False, healthy=False), current=False)
         named = report.current and draft.state.current.get(seen.node) != slot

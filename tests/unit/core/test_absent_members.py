@@ -59,3 +59,16 @@ def test_a_removed_node_that_comes_back_serving_says_what_current_names(named: s
     world.deploy("2")
     assert world.finish() == "succeeded"
     assert astray(world.state) == []
+
+
+def test_a_removed_node_that_comes_back_empty_is_treated_first() -> None:
+    """Traffic still leads to what it had, so it counts as a member that serves nobody: the others,
+    of which the floor needs each, go one after the other."""
+    floor = Waves(max_parallel="1", min_in_service="2")
+    world = absent_a("rolling", floor)
+    world.feed(NodeRemoved(node="a"))
+    world.come_back("a", disk_replaced=True)
+    assert world.state.places[t.Place("a/blue")] == t.Known(running=False, healthy=False)
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/green": 100, "b/green": 100, "c/green": 100}
