@@ -123,6 +123,8 @@ async def reconcile(
         return pb.RolloutReply(
             rollout=begun, stream=stream, seq=engine.place_of(begun).seq - 1, message=message
         )
+    if release and release.never_succeeded:
+        message += "; no rollback goes to it until it was deployed to all"
     return pb.RolloutReply(stream=stream, message=message)
 
 

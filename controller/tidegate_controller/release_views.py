@@ -14,6 +14,7 @@ from tidegate_controller.core.releases import (
     known_releases,
     quarantine_of,
     release_of,
+    succeeded,
 )
 from tidegate_controller.documents import ListedRelease, ReleaseList, RolloutSummary
 from tidegate_controller.errors import UsageError
@@ -103,7 +104,7 @@ def _state(state: t.State, version: str, digest: str) -> str:
         return "active"
     if state.rollout and is_it(state.rollout.release):
         return "in rollout"
-    return "former" if any(map(is_it, state.committed)) else "undone"
+    return "former" if any(map(is_it, succeeded(state))) else "undone"
 
 
 def _held(state: t.State) -> Mapping[tuple[str, str], list[t.Place]]:

@@ -41,7 +41,8 @@ def reconcile(
     Without an option it shows, of each app that waits for a decision, where the nodes run something
     else than the restored log has. Then say of each app what counts. --adopt takes over what runs,
     and moves nothing. --converge takes that over as well, and then goes back to the release that
-    the log has, as a rollback does. Until then deployments and rollbacks of the app are refused.
+    the log has, as a rollback does: what it goes back from is quarantined. Until then deployments
+    and rollbacks of the app are refused.
 
     \b
     Example:

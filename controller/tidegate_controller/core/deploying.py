@@ -21,7 +21,7 @@ from tidegate_controller.core.freezing import freeze_at, held_up, refuse_frozen
 from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
 from tidegate_controller.core.reach import reach_notes
-from tidegate_controller.core.releases import active_release, previous_release
+from tidegate_controller.core.releases import active_release, previous_release, succeeded
 from tidegate_controller.core.room import room_notes
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
@@ -144,15 +144,19 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
 def _release_to(state: t.State, version: str) -> t.Release:
     """The release to go back to: the one before, or the last that has succeeded as `version`."""
     if not version:
-        target = active_release(state) if _off_course(state) else previous_release(state)
+        active = active_release(state)
+        proven = active is not None and not active.never_succeeded
+        target = active if proven and _off_course(state) else previous_release(state)
         if target is None:
             raise _nothing_earlier(state)
         return target
-    named = [release for release in state.committed if release.version == version]
+    named = [release for release in succeeded(state) if release.version == version]
     if not named:
-        known = list(dict.fromkeys(release.version for release in reversed(state.committed)))
+        known = list(dict.fromkeys(release.version for release in reversed(succeeded(state))))
+        adopted = any(release.version == version for release in state.committed)
+        why = ": it was only found on nodes after a restore" if adopted else ""
         raise Refused(
-            f"no release {version} has succeeded here, so there is none to go back to",
+            f"no release {version} has succeeded here, so there is none to go back to{why}",
             f"what has, newest first: {', '.join(known) or 'none'}",
         )
     active = active_release(state)
@@ -165,7 +169,7 @@ def _release_to(state: t.State, version: str) -> t.Release:
 
 def _nothing_earlier(state: t.State) -> Refused:
     active = active_release(state)
-    kept = [r for r in state.committed if active and r.revision != active.revision]
+    kept = [r for r in succeeded(state) if active and r.revision != active.revision]
     if not kept:
         return Refused(
             "there is no earlier release to go back to",

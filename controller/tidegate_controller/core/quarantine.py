@@ -88,12 +88,12 @@ def on_unquarantine(draft: Draft, request: i.Unquarantine) -> None:
 
 
 def is_own_fault(draft: Draft, blame: t.Blame) -> bool:
-    """Whether the release itself is to blame for a deployment that has failed. What serves already
-    has proven otherwise."""
+    """Whether the release itself is to blame for a deployment that has failed. What has
+    succeeded and serves has proven otherwise."""
     rollout, active = draft.rollout, active_release(draft.state)
     if blame != "release" or rollout.kind != "deploy" or rollout.undoing:
         return False
-    return active is None or active.revision != rollout.release.revision
+    return active is None or active.never_succeeded or active.revision != rollout.release.revision
 
 
 def quarantine_failed(draft: Draft, reason: str) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
 from tidegate_controller.core.deploying import on_rollback
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, place_of
-from tidegate_controller.core.releases import active_release
+from tidegate_controller.core.releases import active_release, succeeded
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Struct
 from tidegate_controller.core.strategies.parts import FULL
@@ -59,7 +60,7 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
             request_id=request.request_id,
             requested_by=request.requested_by,
             message=request.message,
-            release=release,
+            release=release and _as_it_counts(state, request, release, weights),
             nodes=tuple(member.node for member in request.members),
             weights=weights,
             routed={place: place_of(state, place).address or "" for place in weights},
@@ -186,6 +187,18 @@ def _release_of(state: t.State, revision: t.Revision, request: i.Reconcile) -> t
     )
 
 
+def _as_it_counts(
+    state: t.State, request: i.Reconcile, release: t.Release, weights: t.Weights
+) -> t.Release:
+    """That nodes run it does not show that it is good: it may have been on its way to the others.
+    It counts as one that has succeeded if the log has it so, or if a person adopts it and all that
+    takes traffic runs it."""
+    known = any(each.revision == release.revision for each in succeeded(state))
+    is_all_over = set(_revisions(state, weights)) == {release.revision}
+    counts = known or (is_all_over and not request.converge)
+    return replace(release, never_succeeded=not counts)
+
+
 def _debts(
     state: t.State, request: i.Reconcile, weights: t.Weights, release: t.Release | None
 ) -> dict[str, str]:
@@ -203,9 +216,10 @@ def _debts(
 
 def _converge(draft: Draft, request: i.Reconcile, to: t.Release | None) -> None:
     """A rollback to what the log had, from what runs."""
-    if to is None:
+    if to is None or to.never_succeeded:
+        has = f"only {to.version}, which never succeeded," if to else "no release"
         raise Refused(
-            f"the log has no release of {draft.state.stream} to bring back",
+            f"the log has {has} of {draft.state.stream} to bring back",
             "take what runs as it is: --adopt; then deploy",
         )
     rollback = i.Rollback(

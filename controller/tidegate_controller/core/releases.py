@@ -8,17 +8,23 @@ def active_release(state: t.State) -> t.Release | None:
     return state.committed[-1] if state.committed else None
 
 
+def succeeded(state: t.State) -> list[t.Release]:
+    """All that have succeeded here, oldest first: what was adopted after a restore because some
+    nodes ran it has not, though it may be the active one."""
+    return [release for release in state.committed if not release.never_succeeded]
+
+
 def previous_release(state: t.State) -> t.Release | None:
-    """The one to go back to: the last committed that differs from the active one, and that nobody
-    has put into quarantine."""
+    """The one to go back to: the last that has succeeded and differs from the active one, and that
+    nobody has put into quarantine."""
     return next(iter(earlier_releases(state)), None)
 
 
 def earlier_releases(state: t.State) -> list[t.Release]:
-    """All that one can go back to, each once, the last committed first."""
+    """All that one can go back to, each once, the last that has succeeded first."""
     active = active_release(state)
     found: dict[t.Revision, t.Release] = {}
-    for release in reversed(state.committed):
+    for release in reversed(succeeded(state)):
         differs = active is not None and release.revision != active.revision
         if differs and quarantine_of(state, release.revision, "rollback") is None:
             found.setdefault(release.revision, release)

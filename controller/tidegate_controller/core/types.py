@@ -65,6 +65,7 @@ class Release(Struct, frozen=True, kw_only=True):
     settings: Settings
     url: str = ""  # where agents fetch the artifact; empty: from the controller
     incomplete: bool = False  # adopted as it ran: what it takes to bring it anywhere is not known
+    never_succeeded: bool = False  # adopted since nodes ran it, which does not show that it is good
 
 
 class Known(Struct, frozen=True, kw_only=True):

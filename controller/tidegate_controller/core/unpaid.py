@@ -24,6 +24,11 @@ def why_unpaid(state: t.State) -> str:
         return (
             f"not paid before {release.version} is deployed from its artifact, which the log lacks"
         )
+    if release.never_succeeded:
+        return (
+            f"not paid before {release.version}, which was adopted as some nodes ran it, is "
+            "deployed or rolled back from"
+        )
     if quarantine_of(state, release.revision, "converge") is not None:
         return f"not paid while {release.version} is quarantined"
     return ""

@@ -100,6 +100,7 @@ mishap = st.one_of(
     st.tuples(st.just("lift_freeze")),
     st.tuples(st.just("queue"), st.sampled_from("1234")),
     st.tuples(st.just("begin_queued")),
+    st.tuples(st.just("regroup")),
     request,
 )
 # A chapter: a request, all goes well up to a step, then this and that happens.
@@ -193,6 +194,11 @@ class Life:
     def queue(self, version: str) -> None:
         self.world.deploy(version, queue=True)
 
+    def regroup(self) -> None:
+        """Somebody writes `slots` into the file, or takes them out, before the next deployment."""
+        if self.world.strategy == "blue-green":
+            self.world.slots = None if self.world.slots else SERVER_GROUPS
+
     def begin_queued(self) -> None:
         self.world.begin_queued()
 
@@ -257,6 +263,20 @@ class Life:
 
     def deploy(self, version: str, names: list[str], supersede: bool = False) -> None:
         self.world.deploy(version, names, supersede=supersede)
+
+    def deploy_to_all(self, version: str) -> None:
+        """Where both groups take traffic, as before there were any, it is told how to mend that."""
+        slots = self.world.slots
+        try:
+            self.world.deploy(version)
+        except Refused as refused:
+            if "nodes of both groups take traffic" not in str(refused):
+                raise
+            self.world.slots = None
+            self.world.deploy(f"{version}-1", ["a"])
+            self.to_the_end()
+            self.world.slots = slots
+            self.world.deploy(version)
 
     def rollback(self, without_absent: bool) -> None:
         self.world.rollback(without_absent=without_absent)
@@ -344,13 +364,13 @@ def test_when_all_is_well_again_a_deploy_succeeds_and_only_its_release_runs(
     life = healed(chapters, kind)
     world = life.world
     world.unlock(force=True)
-    world.deploy("final")
+    life.deploy_to_all("final")
     life.to_the_end()
     world.tidy()
     assert world.ending.state == "succeeded"
     world.rest()
     serving = {place.node: place.slot for place in map(t.Place, world.traffic)}
-    if kind["strategy"] == "blue-green" and kind["slots"]:
+    if kind["strategy"] == "blue-green" and world.slots:
         (slot,) = set(serving.values())
         assert all(LABELS[name]["group"] == slot for name in serving)
     else:

@@ -8,7 +8,9 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.reconciling import differences
-from tidegate_controller.core.spec import Service
+from tidegate_controller.core.releases import previous_release
+from tidegate_controller.core.spec import Service, Waves
+from tidegate_controller.core.unpaid import why_unpaid
 from tidegate_controller.errors import Refused
 
 
@@ -23,8 +25,22 @@ def restored(world: World, *later: str) -> World:
     return world
 
 
+def in_a_canary(*before: str, of: int = 4) -> World:
+    """The log of Monday; on Tuesday half of the nodes got 9, and their traffic is with it."""
+    nodes = [f"n{number}" for number in range(of)]
+    world = World(nodes, strategy="canary", waves=Waves(sizes=("50%", "100%"))).deployed(*before)
+    state = world.state
+    world.deploy("9")
+    world.until("soak-1")
+    world.state = state
+    world.feed(i.Restore(log_id="new", former="log"))
+    for node in world.nodes:
+        world.hello(node)
+    return world
+
+
 def decide(world: World, **more: object) -> t.State:
-    known = {f"sha256:{version}": version for version in "123"}
+    known = {f"sha256:{version}": version for version in "1239"}
     fields = {
         "request_id": "decision",
         "members": world.members(),
@@ -153,6 +169,136 @@ def test_converging_goes_back_from_what_runs_and_undoes_itself_when_it_fails() -
     assert world.finish(start="failed") == "rolled_back"
     assert sharing(world.state.weights) == {"a/blue": 100, "b/blue": 100}
     assert world.running()["a/blue"] == world.running()["b/blue"] == "3"
+
+
+def test_what_was_converged_from_is_none_to_go_back_to() -> None:
+    world = in_a_canary("1", "2")
+    decide(world, converge="r9")
+    assert world.finish() == "succeeded"
+    assert [known.version for known in world.state.committed] == ["1", "2", "9", "2"]
+    assert [(one.version, one.origin) for one in world.state.quarantined] == [("9", "rollback")]
+    with pytest.raises(Refused, match="no release 9 has succeeded here.* after a restore") as told:
+        world.rollback(to="9")
+    assert told.value.hint == "what has, newest first: 2, 1"
+    world.rollback()
+    assert world.state.rollout is not None
+    assert world.state.rollout.release.version == "1"
+
+
+def test_not_even_where_there_is_no_other() -> None:
+    world = in_a_canary("1")
+    decide(world, converge="r9")
+    assert world.finish() == "succeeded"
+    with pytest.raises(Refused, match="there is no earlier release to go back to"):
+        world.rollback()
+
+
+def test_nor_is_it_where_converging_has_failed() -> None:
+    """The fleet is as mixed as before: a plain rollback tries once more what the log has."""
+    world = in_a_canary("1", "2")
+    decide(world, converge="r9")
+    assert world.finish(shift="failed") == "rolled_back"
+    world.rollback()
+    assert world.state.rollout is not None
+    assert world.state.rollout.release.version == "2"
+    assert world.finish() == "succeeded"
+    found = previous_release(world.state)
+    assert found is not None
+    assert found.version == "1"
+
+
+def test_what_some_nodes_run_is_active_once_adopted_and_none_to_go_back_to() -> None:
+    world = in_a_canary("1", "2")
+    assert decide(world).committed[-1].version == "9"
+    world.deployed("3")
+    world.rollback()
+    assert world.state.rollout is not None
+    assert world.state.rollout.release.version == "2"
+
+
+def test_back_from_it_is_the_last_that_has_succeeded() -> None:
+    world = in_a_canary("1", "2")
+    decide(world)
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.state.committed[-1].version == "2"
+
+
+def test_back_from_what_stopped_half_way_is_not_to_what_some_nodes_ran() -> None:
+    world = in_a_canary("1", "2")
+    decide(world)
+    world.deploy("3")
+    world.until("soak-1")
+    world.abort(undo=False)
+    world.rollback()
+    assert world.state.rollout is not None
+    assert world.state.rollout.release.version == "2"
+
+
+def test_it_counts_once_it_was_deployed_to_all() -> None:
+    world = in_a_canary("1", "2")
+    decide(world)
+    world.deployed("9", "3")
+    found = previous_release(world.state)
+    assert found is not None
+    assert found.version == "9"
+
+
+def test_where_it_serves_everywhere_by_then_a_deployment_of_it_has_still_to_pass() -> None:
+    world = restored(World("ab").deployed("1"), "2")
+    decide(world, converge="r9")
+    assert world.finish(preflight="failed") == "rolled_back"
+    assert world.state.committed[-1].never_succeeded
+    world.deploy("2")
+    assert "soak" in [step.id for step in world.state.rollout.plan]
+    assert world.finish() == "succeeded"
+    assert not world.state.committed[-1].never_succeeded
+
+
+def test_what_all_traffic_goes_to_counts_once_adopted() -> None:
+    world = restored(World("ab").deployed("1"), "2")
+    decide(world)
+    world.deployed("3")
+    world.rollback()
+    assert world.state.rollout is not None
+    assert world.state.rollout.release.version == "2"
+
+
+def test_one_that_had_succeeded_before_the_backup_still_has() -> None:
+    world = restored(World("ab").deployed("1", "2"))
+    world.currents = {"a": "blue", "b": "green"}
+    decide(world, converge="r9", balancer={**serving(world)})
+    assert not any(known.never_succeeded for known in world.state.committed)
+
+
+def test_what_only_some_nodes_run_is_not_brought_to_others_unasked() -> None:
+    world = in_a_canary("1")
+    others = {address: share for address, share in serving(world).items() if "n3" not in address}
+    world.leave("n3")
+    decide(world, without_absent=True, balancer=others)
+    assert "n3" in world.state.debts
+    world.come_back("n3")
+    assert world.converge() == ()
+    assert "adopted as some nodes ran it" in why_unpaid(world.state)
+
+
+def test_a_log_that_has_nothing_that_succeeded_brings_nothing_back() -> None:
+    world = in_a_canary("1")
+    decide(world)
+    world.feed(i.Restore(log_id="newer", former="new"))
+    with pytest.raises(Refused, match="the log has only 9, which never succeeded,"):
+        decide(world, request_id="once more", converge="r9")
+
+
+def test_an_adopted_one_that_fails_on_the_other_nodes_by_its_own_fault_is_quarantined() -> None:
+    world = in_a_canary("1")
+    decide(world)
+    world.deploy("9")
+    world.until("start-1")
+    world.go(lambda: bool(world.open()))
+    world.answer(world.open()[0], "failed", "release")
+    world.finish()
+    assert [one.version for one in world.state.quarantined] == ["9"]
 
 
 def test_converging_where_all_is_as_the_log_has_it_begins_nothing() -> None:

@@ -3,6 +3,7 @@
 import pytest
 from driver import World
 
+from tidegate_controller.core.spec import Policy
 from tidegate_controller.errors import Refused
 
 SLOTS = {"blue": {"group": "blue"}, "green": {"group": "green"}}
@@ -151,3 +152,74 @@ def test_a_group_of_which_no_node_is_there_cannot_be_gone_back_to() -> None:
     world.leave("b")
     with pytest.raises(Refused, match="none of the nodes of blue"):
         world.rollback(without_absent=True)
+
+
+# --- The first move from two slots a node to two groups of nodes ----------------------------------
+
+
+def regrouped(*versions: str) -> World:
+    """A fleet with two slots on each node, of which `a` and `b` have the last version and traffic;
+    from now on slots are groups."""
+    world = grouped()
+    world.slots = None
+    *earlier, last = versions
+    world.deployed(*earlier)
+    world.deploy(last, nodes=["a", "b"])
+    assert world.finish() == "succeeded"
+    world.slots = SLOTS
+    return world
+
+
+@pytest.mark.parametrize("versions", [("1", "2"), ("1", "2", "3")], ids=["green", "blue"])
+@pytest.mark.parametrize("rested", [False, True])
+def test_after_the_first_move_to_groups_only_the_group_that_serves_runs(
+    versions: tuple[str, ...], rested: bool
+) -> None:
+    """Whichever slot the idle group served from, and whatever its other slots ran by then."""
+    world = regrouped(*versions)
+    if rested:
+        world.rest()
+    world.deployed("9")
+    assert world.traffic == GREEN
+    world.rest()
+    assert world.running() == {"c/green": "9", "d/green": "9"}
+    assert world.currents.items() >= {"c": "green", "d": "green"}.items()
+
+
+def test_to_go_back_starts_the_release_in_the_slot_of_its_group_and_stops_it_in_the_other() -> None:
+    """It ran in `green` on nodes of the group `blue`, which is nobody's slot any more: for as long
+    as old slots are kept it runs there as well, without traffic."""
+    world = regrouped("1", "2")
+    assert world.traffic == {"a/green": 100, "b/green": 100}
+    world.deployed("9")
+    seen = len(world.log)
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.issued("start", seen) == ["a/blue", "b/blue"]
+    assert world.traffic == BLUE
+    world.rest()
+    assert world.running() == {"a/blue": "2", "b/blue": "2"}
+    assert world.currents.items() >= {"a": "blue", "b": "blue"}.items()
+
+
+def test_a_first_move_to_groups_that_fails_goes_back_to_the_slots_that_served() -> None:
+    world = regrouped("1", "2")
+    world.deploy("9")
+    world.until("soak")
+    world.report("c/green", healthy=False)
+    assert world.finish() == "rolled_back"
+    assert world.traffic == {"a/green": 100, "b/green": 100}
+    world.rest()
+    assert world.running() == {"a/green": "2", "b/green": "2"}
+    assert world.currents.items() >= {"a": "green", "b": "green"}.items()
+
+
+def test_a_node_that_was_away_on_the_first_move_stops_both_its_old_slots_once_it_is_back() -> None:
+    world = regrouped("1", "2")
+    world.leave("a")
+    world.policy = Policy(max_failed_nodes="1")
+    world.deployed("9")
+    world.wait(world.pace.keep_old_seconds)
+    world.come_back("a")
+    world.rest()
+    assert world.running() == {"c/green": "9", "d/green": "9"}

@@ -68,6 +68,10 @@ async def test_a_debt_that_cannot_be_paid_says_what_keeps_it(desk: Desk) -> None
         ({"weights": None}, "while nobody knows where traffic goes"),
         ({}, ""),
         ({"committed": (replace(SERVES, incomplete=True),)}, "before 1 is deployed from its"),
+        (
+            {"committed": (replace(SERVES, never_succeeded=True),)},
+            "is deployed or rolled back from",
+        ),
         ({"quarantined": (BAD,)}, "while 1 is quarantined"),
     ],
 )

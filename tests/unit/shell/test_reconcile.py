@@ -278,7 +278,8 @@ async def test_nodes_that_differ_take_the_release_of_most_and_the_rest_owe_it(de
     for lane, address in zip(lanes, [*there, there[0]], strict=True):
         lane.write_text(address)
     await restored(desk)
-    await decided(desk, "adopt")
+    reply = await decided(desk, "adopt")
+    assert reply.message.endswith("; no rollback goes to it until it was deployed to all")
     assert desk.state().committed[-1].version == "2"
     assert desk.state().debts == {"c/green": "runs another release than 2, which most do"}
     await desk.deployed("3", nodes=nodes)

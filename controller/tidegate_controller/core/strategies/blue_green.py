@@ -7,6 +7,7 @@ at once; that is why deploy and rollback are one function.
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining
+from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.strategies import groups, parts
 from tidegate_controller.core.strategies.approval import approval
 from tidegate_controller.core.strategies.gates import Wave, between
@@ -24,7 +25,10 @@ def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Ste
     """All traffic to these places, at once; of a converge, all that its nodes are to have."""
     weights = parts.whole(state, goal, targets)
     settled = parts.is_settled(state, goal)
-    committed = bool(state.committed) and state.committed[-1].revision == goal.release.revision
+    active = active_release(state)
+    committed = active is not None and active.revision == goal.release.revision
+    if active is not None and active.never_succeeded:
+        committed = False  # it has to pass the gates first, wherever it serves
     owes_nothing = goal.kind == "converge" and not targets
     if owes_nothing or (
         settled and committed and state.weights == weights and not gaining(state, weights)
