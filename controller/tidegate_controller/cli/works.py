@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tidegate_controller.cli.phrases import listed, natural, size
-from tidegate_controller.documents import ProgressView
+from tidegate_controller.documents import ProgressView, RolloutSummary
 
 VERBS = {
     "query": "check",
@@ -41,6 +41,13 @@ def freeze_words(window: Mapping[str, Any]) -> str:
     by = f", by {window['by']}" if window["by"] else ""
     reason = f": {window['reason']}" if window["reason"] else ""
     return f"freeze until {window['until']}{by}{reason}"
+
+
+def state_words(rollout: RolloutSummary) -> str:
+    """How it stands. What scripts know as one state are two things to answer, for people."""
+    if rollout.state == "awaiting_approval" and "promote" in rollout.answers:
+        return "awaiting promotion"
+    return rollout.state.replace("_", " ")
 
 
 def whom(waiting_for: str) -> str:
