@@ -280,7 +280,10 @@ async def test_nodes_that_differ_take_the_release_of_most_and_the_rest_owe_it(de
     await restored(desk)
     await decided(desk, "adopt")
     assert desk.state().committed[-1].version == "2"
-    assert desk.state().debts == {"c/green": "runs another release than 2, which most do"}
+    assert desk.state().debts == {
+        "c/green": "runs another release than 2, which most do; the next deploy or rollback "
+        "mends that"
+    }
     await desk.deployed("3", nodes=nodes)
     assert desk.endings()[-1] == "succeeded"
 
