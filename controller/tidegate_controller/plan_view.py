@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tidegate_controller.config_spelled import differences, differences_beside
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of, split_stream
-from tidegate_controller.core.reach import reach_notes
+from tidegate_controller.core.reach import reach_notes, rehearsal_notes
 from tidegate_controller.core.releases import active_release, earlier_releases, release_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlannedStep, PlanView
@@ -36,6 +36,7 @@ def plan_view(
         differences=[
             *(_differences(previous, goal, before) or _nothing(reach)),
             *reach,
+            *rehearsal_notes(state, goal, steps),
             *_traffic_difference(steps),
         ],
         steps=[_planned(state, goal, step) for step in steps],

@@ -1,11 +1,11 @@
 """Which nodes a goal leaves without traffic, or without the release that they had, and what it
-finds half done, in words.
+finds half done, in words. And why nothing is rehearsed although that was asked for.
 
 It is told where a request is looked at, and at the head of its rollout: a list of nodes that was
 narrowed by mistake looks like any other. Called by `deploying` and `plan_view`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
@@ -45,6 +45,19 @@ def _half_done(state: t.State, goal: t.Goal) -> Iterator[str]:
                 f"{release.version} serves on {_listed(nodes)}, left there by a rollout that has "
                 f"stopped; {goal.release.version} takes its place"
             )
+
+
+def rehearsal_notes(state: t.State, goal: t.Goal, plan: Sequence[t.Step]) -> tuple[str, ...]:
+    """One line, where `rehearse = true` comes to nothing in this plan."""
+    is_wanted = goal.spec.waves.rehearse and goal.kind == "deploy" and plan
+    if not is_wanted or any(step.id.startswith("rehearse-") for step in plan):
+        return ()
+    why = "no node of the first wave serves with the release before"
+    if not any(state.settled.values()):
+        why = "nothing serves yet, so there is nothing to go back to"
+    elif max(step.wave for step in plan) < 2:
+        why = "there is one wave alone"
+    return (f"nothing is rehearsed: {why}",)
 
 
 def _stood_on(state: t.State, release: t.Release) -> tuple[str, ...]:
