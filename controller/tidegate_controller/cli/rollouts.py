@@ -2,6 +2,7 @@
 
 import click
 
+from tidegate_controller.cli.answers import Asked, answer_lines
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts
@@ -19,7 +20,7 @@ from tidegate_controller.cli.terminal import (
     with_controller,
 )
 from tidegate_controller.cli.words import a_name, a_rollout
-from tidegate_controller.cli.works import answer_lines, called, state_words, whom
+from tidegate_controller.cli.works import called, state_words, whom
 from tidegate_controller.documents import RolloutSummary, RolloutView, StepView
 
 
@@ -123,7 +124,9 @@ def rollout_lines(view: RolloutView) -> list[str]:
         is_over = view.ended_at is not None or passed_by
         lines += _step_lines(step, view.reason, is_over=is_over)
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
-    return lines + [f"  next: {line}" for line in answer_lines(view.rollout, view.answers)]
+    at = next((step.id for step in view.steps if step.state == "running"), "")
+    asked = Asked(view.asks, view.asks_about, at, view.waiting_for or "")
+    return lines + [f"  next: {line}" for line in answer_lines(view.rollout, view.answers, asked)]
 
 
 def _from_to(view: RolloutView) -> str:

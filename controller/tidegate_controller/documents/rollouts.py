@@ -72,6 +72,8 @@ class RolloutView(RolloutSummary, kw_only=True):
 
     steps: list[StepView]
     question: int | None = None  # which one is asked: an answer may name it
+    asks: str = ""  # of which kind that is: approval, promotion, question, failure, lost
+    asks_about: list[str] = []  # nodes that `continue` goes on without
     approvals: list[ApprovalView] = []
     debts: dict[str, str] = {}  # node or place -> what it owed when this had ended
     dropped: dict[str, str] = {}  # node that it went on without -> why
