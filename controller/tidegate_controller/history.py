@@ -318,6 +318,9 @@ class Fold:
         self.view.answers = list(PAUSED_ANSWERS if self._holder else answers)
         self.view.state = "rolling_back" if self._undoing else "running"
         self.view.question = self._version if question and not self._holder else None
+        asks = bool(question) and not self._holder
+        self.view.asks = self._kind if asks else ""
+        self.view.asks_about = sorted(self._left_out) if asks else []
         if self.view.waiting_for:
             self.view.state = waiting_state(self._kind if question and not self._holder else "")
 

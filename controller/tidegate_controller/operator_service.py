@@ -174,7 +174,7 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def GetReconcile(self, request: pb.GetReconcileRequest) -> pb.Document:
-        return _document(reconcile_requests.view(self.engine))
+        return _document(await reconcile_requests.view_with_balancers(self.engine))
 
     @_answering
     async def GetController(self, request: pb.ControllerRequest) -> pb.Document:

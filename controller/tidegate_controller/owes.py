@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.debts import debtors
-from tidegate_controller.core.facts import astray, strays
+from tidegate_controller.core.facts import astray, place_of, strays
+from tidegate_controller.core.freezing import freeze_at
+from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.unpaid import why_unpaid
 from tidegate_controller.engine import Engine
 
@@ -18,22 +20,42 @@ OVERDUE: dict[t.Verb, str] = {
 
 
 def owed_by_node(engine: Engine, state: t.State) -> Mapping[str, list[str]]:
-    """By node, of all at once: the stream is looked through as often for one as for thousands."""
+    """By node, of all at once: the stream is looked through as often for one as for thousands.
+    After a restore nobody knows what serves, so nothing is said of slots that do not."""
     owed: defaultdict[str, list[str]] = defaultdict(list)
-    for place in strays(state):
-        owed[place.node].append(f"{place.slot} runs without traffic; the next deployment stops it")
+    owing, active = debtors(state), active_release(state)
+    for place in strays(state) if not state.reconciling else ():
+        if place.node not in owing:
+            text = "runs without traffic; the next deployment stops it"
+            owed[place.node].append(f"{place.slot} {text}")
+        elif active is None or place_of(state, place).revision != active.revision:
+            text = "runs without traffic; it is stopped once the node has what it owes"
+            owed[place.node].append(f"{place.slot} {text}")
     for chore in state.chores:
         work = chore.work
         if work.place is None or work.at in engine.fleet.sessions:
             continue
         if chore_opens_at(state, chore) <= engine.now():
             owed[work.at].append(OVERDUE[work.verb].format(work.place.slot))
-    for place in astray(state):
+    for place in astray(state) if not state.reconciling else ():
         owed[place.node].append(
             f"`current` does not name {place.slot}, which serves; the next deployment mends that"
         )
-    owing, kept = debtors(state), why_unpaid(state) if state.rollout is None else ""
+    kept = why_unpaid(state)
     for key, debt in sorted(state.debts.items()):
-        why = f"; {kept}" if kept and key in owing else ""
-        owed[t.Place(key).node].append(debt + why)
+        when = ""
+        if key in owing and state.rollout is None:
+            when = f"; {kept or _when_paid(engine, state, key, owing[key])}"
+        owed[t.Place(key).node].append(debt + when)
     return owed
+
+
+def _when_paid(engine: Engine, state: t.State, node: str, owed: t.Owed) -> str:
+    """What has to happen first, where nothing keeps nodes from paying."""
+    if node not in engine.fleet.sessions:
+        return "paid by itself once its agent is back"
+    if owed.needs_return:
+        return "paid once its agent was started anew, or by the next deployment"
+    if freeze_at(state, engine.now()):
+        return "paid by itself once the freeze is over"
+    return "paid by itself" + (", after a pause" if owed.not_before > engine.now() else "")

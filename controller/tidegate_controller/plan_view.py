@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tidegate_controller.config_spelled import differences, differences_beside
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of, split_stream
-from tidegate_controller.core.reach import reach_notes
+from tidegate_controller.core.reach import reach_notes, rehearsal_notes
 from tidegate_controller.core.releases import active_release, earlier_releases, release_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlannedStep, PlanView
@@ -23,6 +23,7 @@ def plan_view(
     """`before`: what was asked for when a deployment last succeeded."""
     app, environment = split_stream(stream)
     previous, earlier = active_release(state), earlier_releases(state)
+    reach = reach_notes(state, goal)
     return PlanView(
         plan_id=plan_id,
         app=app,
@@ -33,8 +34,9 @@ def plan_view(
         previous=release_view(previous) if previous else None,
         protected=goal.spec.protected,
         differences=[
-            *_differences(previous, goal, before),
-            *reach_notes(state, goal),
+            *(_differences(previous, goal, before) or _nothing(reach)),
+            *reach,
+            *rehearsal_notes(state, goal, steps),
             *_traffic_difference(steps),
         ],
         steps=[_planned(state, goal, step) for step in steps],
@@ -55,7 +57,13 @@ def _differences(previous: t.Release | None, goal: t.Goal, spec: Spec | None) ->
         found.append(f"artifact: {before}… -> {after}…")
     found += differences(previous.settings, release.settings)
     found += differences_beside(spec, goal.spec) if spec else []
-    return found or ["nothing: the same release with the same settings"]
+    return found
+
+
+def _nothing(reach: Sequence[str]) -> list[str]:
+    """`reach`: what is told besides, which may be why there is something to do."""
+    same = "the same release with the same settings"
+    return [same if reach else f"nothing: {same}"]
 
 
 def _traffic_difference(steps: Sequence[t.Step]) -> list[str]:

@@ -5,6 +5,8 @@ and the balancer's. Called by `operator_service`.
 """
 
 import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from tidegate_controller.admission import gathered_by_name, refuse_shared, rollback_nodes
 from tidegate_controller.artifacts import ArtifactStore
@@ -17,17 +19,35 @@ from tidegate_controller.core.reconciling import differences
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import UsageError
+from tidegate_controller.errors import Refused, UsageError
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
 
 
-def view(engine: Engine) -> ReconcileView:
+async def view_with_balancers(engine: Engine) -> ReconcileView:
+    """As `view`, after a look at each app's balancer: who takes traffic."""
+    names = [name for name, stream in engine.streams.items() if stream.state.reconciling]
+    looks = await asyncio.gather(*(_addresses_taking(engine, name) for name in names))
+    return view(engine, dict(zip(names, looks, strict=True)))
+
+
+async def _addresses_taking(engine: Engine, stream: str) -> Collection[str] | None:
+    """None where nobody can say."""
+    try:
+        says = await read_balancer(engine.state(stream), engine.outside)
+    except Refused:
+        return None  # the decision will be, with the reason
+    return None if says is None else [address for address, share in says.items() if share]
+
+
+def view(
+    engine: Engine, taking: Mapping[str, Collection[str] | None] = MappingProxyType({})
+) -> ReconcileView:
     """Each app that waits for a decision, with what differs; and what runs of apps that the log
-    does not know."""
+    does not know. `taking`: stream -> addresses that get traffic, where that is known."""
     undecided = [
-        _undecided(engine, name, stream.state)
+        _undecided(engine, name, stream.state, taking.get(name))
         for name, stream in sorted(engine.streams.items())
         if stream.state.reconciling
     ]
@@ -39,20 +59,34 @@ def view(engine: Engine) -> ReconcileView:
     )
 
 
-def _undecided(engine: Engine, stream: str, state: t.State) -> UndecidedApp:
+def _undecided(
+    engine: Engine, stream: str, state: t.State, taking: Collection[str] | None
+) -> UndecidedApp:
     app, environment = split_stream(stream)
     release = active_release(state)
     members = _members(engine, stream, state)
+    traffic = {} if taking is None else _with_traffic(members, taking)
     return UndecidedApp(
         app=app,
         environment=environment,
         version=release.version if release else None,
         digest=release.revision.digest if release else None,
         differences=[
-            NodeDifference(node=each.node, log=each.log, now=each.now)
+            NodeDifference(
+                node=each.node, log=each.log, now=each.now, traffic=traffic.get(each.node)
+            )
             for each in differences(state, members, _versions(engine))
         ],
     )
+
+
+def _with_traffic(members: Sequence[Member], taking: Collection[str]) -> dict[str, bool]:
+    """Whether each node that is connected gets any."""
+    return {
+        member.node: any(slot.known.address in taking for slot in member.slots.values())
+        for member in members
+        if member.connected
+    }
 
 
 def _unknown(engine: Engine) -> list[UnknownApp]:

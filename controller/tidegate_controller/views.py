@@ -135,6 +135,7 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         locked_by=state.lock.by if state.lock else None,
         lock_reason=state.lock.reason if state.lock else None,
         notes=_notes(state, app, environment),
+        undecided=state.reconciling,
         frozen_until=frozen.until if frozen else None,
         freeze=frozen.named if frozen else None,
         queue=_queue(engine, state),
@@ -161,8 +162,9 @@ def _notes(state: t.State, app: str, environment: str) -> list[str]:
     notes = [debt for key, debt in state.debts.items() if key == t.CONTROLLER]
     if state.reconciling:
         notes.append(
-            "restored from a backup: nothing is begun until it is decided what counts; see: "
-            f"tidegate controller reconcile {app} -e {environment}"
+            "restored from a backup: the version, what is active and what is owed are as the log "
+            "has them, and may be otherwise by now; nothing is begun until it is decided what "
+            f"counts; see: tidegate controller reconcile {app} -e {environment}"
         )
     return notes
 

@@ -292,6 +292,13 @@ def test_traffic_that_goes_elsewhere_has_to_be_mended_by_deploying_what_is_activ
     assert finding.mend == "start it"
 
 
+def test_of_what_was_restored_only_the_decision_is_asked_for() -> None:
+    nodes = [with_(PLACE, debt="green runs without traffic")]
+    broken = with_(SHOP, undecided=True, notes=["restored"], nodes=nodes)
+    found = [e.what for e in judged(app=broken) if "shop" in e.what]
+    assert found == ["shop@production: restored"]
+
+
 def test_a_fleet_without_nodes_is_told_how_to_get_one() -> None:
     (nobody,) = (each for each in judged(nodes=[]) if each.level == "warn")
     assert nobody.what == "no agent has ever connected"

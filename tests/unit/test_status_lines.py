@@ -1,7 +1,7 @@
 """`tidegate status` in words."""
 
 from tidegate_controller.cli.status import status_lines
-from tidegate_controller.documents import AppStatus, NodeStatus, RolloutRef, Status
+from tidegate_controller.documents import AppStatus, NodeStatus, RolloutRef, SlotView, Status
 
 WAITS = "web-1 did not say whether migrate.sh was done; look at its database, then answer"
 
@@ -51,6 +51,36 @@ def test_disks_that_are_about_to_be_full_are_told_before_they_are() -> None:
         "little room for releases: web-1 (300 MB free)",
         "  next: tidegate cleanup kv, or a smaller `releases` under [retention]",
     ]
+
+
+def test_what_is_owed_is_told_in_full_below_the_table_where_it_has_no_room_in_it() -> None:
+    def node(name: str, debt: str | None) -> NodeStatus:
+        return NodeStatus(node=name, connected=True, active_slot=None, slots={}, debt=debt)
+
+    view = waiting()
+    debt = "7 serves there since r19, which stopped; deploy it again, or go back"
+    view.apps[0].nodes = [node("web-1", debt), node("web-2", debt), node("web-3", None)]
+    lines = status_lines(view, 60)
+    assert [line.split()[-2:] for line in lines if line.startswith("web-")][:3] == [
+        ["see", "below"],
+        ["see", "below"],
+        ["empty", "empty"],
+    ]
+    assert lines[-2:] == [
+        "web-1, web-2 owe: 7 serves there since r19, which stopped;",
+        "    deploy it again, or go back",
+    ]
+    assert status_lines(view)[-3].endswith(debt), "nobody looks, so nothing has to fit"
+
+
+def test_after_a_restore_nothing_that_may_not_be_so_is_said_of_traffic() -> None:
+    slots = {"blue": SlotView(version="6", digest="d", running=False, healthy=False, address=None)}
+    node = NodeStatus(node="web-1", connected=True, active_slot="blue", slots=slots, debt=None)
+    view = waiting()
+    view.apps[0].rollout, view.apps[0].nodes = None, [node]
+    assert "with traffic and not well" in status_lines(view)[-2]
+    view.apps[0].undecided = True
+    assert "with traffic" not in "".join(status_lines(view))
 
 
 def test_without_a_width_a_sentence_is_one_line() -> None:

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.terminal import say
+from tidegate_controller.cli.works import state_words
 from tidegate_controller.documents import RolloutSummary
 from tidegate_controller.errors import TidegateError
 
@@ -152,8 +153,8 @@ def _own_app(context: click.Context) -> Iterable[str]:
 
 
 def _summary(each: RolloutSummary) -> str:
-    state = each.state.replace("_", " ")
-    return f"{each.kind} {each.app}@{each.environment} to {each.release.version}, {state}"
+    to = f"{each.app}@{each.environment} to {each.release.version}"
+    return f"{each.kind} {to}, {state_words(each)}"
 
 
 def _items(begun: str, found: dict[str, str]) -> list[CompletionItem]:

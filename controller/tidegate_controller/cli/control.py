@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import click
 
+from tidegate_controller.cli.answers import ANSWERS
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import (
     paused_rollouts,
@@ -19,11 +20,12 @@ from tidegate_controller.cli.deploy import detach_option, message_option
 from tidegate_controller.cli.follow import Asking, follow, requested_by
 from tidegate_controller.cli.terminal import json_option, print_json, say, with_controller
 from tidegate_controller.cli.words import a_rollout
-from tidegate_controller.cli.works import ANSWERS
 from tidegate_protos.v1 import operator_pb2 as pb
 
 MORE = {
-    "continue": "What is in doubt was done all the same, or a person has done it.",
+    "continue": "What is in doubt was done all the same, or a person has done it. Where nodes have "
+    "failed, it goes on without them, and they owe the release; where a check gave no verdict or "
+    "said no, that counts as passed. `tidegate rollout show ID` says which it is.",
     "retry": "That is what has failed, or of which nobody knows whether it was done. Of a "
     "deployment that has ended badly: deploy the same release again; what is there is left alone.",
     "approve": "For `approval = true`: the release runs and is healthy, and has no traffic yet.",

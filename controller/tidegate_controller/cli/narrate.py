@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from tidegate_controller.cli.answers import answer_lines, asked_in
 from tidegate_controller.cli.awaiting import awaited, time_left
 from tidegate_controller.cli.phrases import amount, span, tail
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.works import BALANCER, Doing, answer_lines, called, freeze_words
+from tidegate_controller.cli.works import BALANCER, Doing, called, freeze_words
 from tidegate_controller.documents import EventView, ProgressView
 
 TAIL_LINES = 20  # of a failure's output that are told; `rollout show` has more
@@ -134,7 +135,10 @@ class Narrator:
         rollout, answers = event.data["rollout"], event.data["answers"]
         return [
             f"waiting for a person: {event.data['why']}",
-            *(f"  next: {line}" for line in answer_lines(rollout, answers)),
+            *(
+                f"  next: {line}"
+                for line in answer_lines(rollout, answers, asked_in(self._picture))
+            ),
         ]
 
     def _approved(self, event: EventView) -> list[str]:

@@ -30,7 +30,7 @@ class Picture:
         self._held: tuple[str, list[str]] | None = None  # while it is paused: what is asked else
         self._stood_since = 0.0  # while it is paused: until then its deadlines have run
         self.asked_about: list[str] = []  # nodes that `continue` would go on without
-        self.lost = False  # a person is asked since these are gone; nobody is once they are back
+        self.asked_kind = ""  # of question; "lost": since these are gone, until they are back
         self.given_up: set[str] = set()  # of these, those that a person goes on without
         self.dropped: dict[str, str] = {}  # node that it goes on without -> why
         self.debts: dict[str, str] = {}
@@ -164,7 +164,7 @@ class Picture:
     def _waits(self, data: dict[str, Any], at: float) -> None:
         self.waiting, self.answers = data["why"], data["answers"]
         self.asked_about = list(data.get("nodes", ()))
-        self.lost = data.get("kind") == "lost"
+        self.asked_kind = data.get("kind", "")
 
     def _dropped(self, data: dict[str, Any], at: float) -> None:
         node = data["node"]
@@ -225,9 +225,9 @@ class Picture:
 
     def _need_no_answer(self, at: float) -> None:
         """What a person was asked since nodes were lost: these say it themselves now."""
-        if not self.lost:
+        if self.asked_kind != "lost":
             return
-        self.lost = False
+        self.asked_kind = ""
         if self._held is not None:
             self._held = ("", [])
             return

@@ -8,7 +8,14 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import apps
 from tidegate_controller.cli.deploy import app_environment_option, detach_option, message_option
 from tidegate_controller.cli.follow import Asking, follow, requested_by
-from tidegate_controller.cli.terminal import json_option, print_json, say, table, with_controller
+from tidegate_controller.cli.terminal import (
+    json_option,
+    print_json,
+    say,
+    table,
+    with_controller,
+    yes_no,
+)
 from tidegate_controller.cli.words import a_name
 from tidegate_controller.documents import ReconcileView, UndecidedApp
 from tidegate_controller.errors import UsageError
@@ -41,8 +48,9 @@ def reconcile(
     Without an option it shows, of each app that waits for a decision, where the nodes run something
     else than the restored log has. Then say of each app what counts. --adopt takes over what runs,
     and moves nothing. --converge takes that over as well, and then goes back to the release that
-    the log has, as a rollback does: what it goes back from is quarantined. Until then deployments
-    and rollbacks of the app are refused.
+    the log has, as a rollback does: what ran is quarantined then, even if it never failed, and
+    `tidegate release unquarantine` lifts that. Until a decision, deployments and rollbacks of the
+    app are refused.
 
     \b
     Example:
@@ -105,8 +113,9 @@ def _app_lines(app: UndecidedApp) -> list[str]:
     name = f"{app.app} -e {app.environment}"
     lines = [f"{app.app} in {app.environment}: the log has {app.version or 'no release'} active"]
     if app.differences:
-        rows = [(each.node, each.log, each.now) for each in app.differences]
-        lines += [f"  {line}" for line in table(["NODE", "THE LOG HAS", "IT RUNS"], rows)]
+        rows = [(each.node, each.log, each.now, yes_no(each.traffic)) for each in app.differences]
+        header = ["NODE", "THE LOG HAS", "IT RUNS", "TAKES TRAFFIC"]
+        lines += [f"  {line}" for line in table(header, rows)]
         lines += [
             f"  next: what runs is right: tidegate controller reconcile {name} --adopt",
             f"        the log is right:   tidegate controller reconcile {name} --converge",

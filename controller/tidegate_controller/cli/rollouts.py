@@ -2,6 +2,7 @@
 
 import click
 
+from tidegate_controller.cli.answers import Asked, answer_lines
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts
@@ -19,7 +20,7 @@ from tidegate_controller.cli.terminal import (
     with_controller,
 )
 from tidegate_controller.cli.words import a_name, a_rollout
-from tidegate_controller.cli.works import answer_lines, called, whom
+from tidegate_controller.cli.works import called, state_words, whom
 from tidegate_controller.documents import RolloutSummary, RolloutView, StepView
 
 
@@ -55,7 +56,7 @@ def rollout_list(client: Client, app: str | None, limit: int, as_json: bool) -> 
             each.kind,
             each.previous.version if each.previous else "-",
             each.release.version,
-            each.state.replace("_", " "),
+            state_words(each),
             local_time(each.started_at),
             each.requested_by,
             _why(each),
@@ -101,14 +102,13 @@ def rollout_show(client: Client, rollout_id: str, watch: bool, as_json: bool) ->
 
 def rollout_lines(view: RolloutView) -> list[str]:
     """The document as people read it."""
-    previous = view.previous.version if view.previous else "nothing"
-    state = view.state.replace("_", " ") + (f": {view.reason}" if view.reason else "")
+    state = state_words(view) + (f": {view.reason}" if view.reason else "")
     if view.waiting_for:
         state = f"waits for {whom(view.waiting_for)}"
     until = f" to {local_time(view.ended_at)}" if view.ended_at else ", not ended"
     lines = [
         f"rollout {view.rollout}: {view.kind} {view.app} in {view.environment}, "
-        f"{previous} -> {view.release.version}, {view.strategy}",
+        f"{_from_to(view)}, {view.strategy}",
         f"  {state}",
         f"  by {view.requested_by}, {local_time(view.started_at)}{until}",
     ]
@@ -124,7 +124,17 @@ def rollout_lines(view: RolloutView) -> list[str]:
         is_over = view.ended_at is not None or passed_by
         lines += _step_lines(step, view.reason, is_over=is_over)
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
-    return lines + [f"  next: {line}" for line in answer_lines(view.rollout, view.answers)]
+    at = next((step.id for step in view.steps if step.state == "running"), "")
+    asked = Asked(view.asks, view.asks_about, at, view.waiting_for or "")
+    return lines + [f"  next: {line}" for line in answer_lines(view.rollout, view.answers, asked)]
+
+
+def _from_to(view: RolloutView) -> str:
+    """What was there before is seen when it begins."""
+    if view.previous is None and not view.steps:
+        return f"to {view.release.version}"
+    previous = view.previous.version if view.previous else "nothing"
+    return f"{previous} -> {view.release.version}"
 
 
 def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:

@@ -155,6 +155,14 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
     told += [app.stands_still] if app.stands_still else []
     for line in (*told, *app.notes):
         lines += sentence(line, width)
+    lines += _node_lines(app, width)
+    return lines + _unwell_lines(app) + _room_lines(app)
+
+
+def _node_lines(app: AppStatus, width: int | None) -> list[str]:
+    """A row a node. What is owed says at its end what mends it, so where it has no room in its
+    column it is told below, of all nodes at once that owe the same."""
+    header = ["NODE", "CONNECTED", "ACTIVE", "BLUE", "GREEN", "OWES"]
     rows = [
         [
             node.node,
@@ -165,15 +173,24 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
         ]
         for node in app.nodes
     ]
-    lines += table(["NODE", "CONNECTED", "ACTIVE", "BLUE", "GREEN", "OWES"], rows)
-    return lines + _unwell_lines(app) + _room_lines(app)
+    lines = table(header, rows)
+    if width is None or max(map(len, lines)) <= width or not any(row[-1] for row in rows):
+        return lines
+    owing: dict[str, list[str]] = {}
+    for node in app.nodes:
+        if node.debt:
+            owing.setdefault(node.debt, []).append(node.node)
+    lines = table(header, [[*row[:-1], "see below" if row[-1] else ""] for row in rows])
+    for debt, nodes in owing.items():
+        lines += sentence(f"{listed(nodes)} owe{'s' * (len(nodes) == 1)}: {debt}", width)
+    return lines
 
 
 def _unwell_lines(app: AppStatus) -> list[str]:
     """What serves badly while nothing is about to undo it."""
     active = [(node, node.slots.get(node.active_slot or "")) for node in app.nodes]
     unwell = [node for node, slot in active if slot and False in (slot.running, slot.healthy)]
-    if not unwell or app.rollout:
+    if not unwell or app.rollout or app.undecided:
         return []
     places = listed(f"{node.node}/{node.active_slot}" for node in unwell)
     return [

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from rich.text import Text
 
+from tidegate_controller.cli.answers import answer_lines, asked_in
 from tidegate_controller.cli.awaiting import away_words, time_left
 from tidegate_controller.cli.phrases import amount, listed, natural, span
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.terminal import clean, wrap
-from tidegate_controller.cli.works import BALANCER, Doing, Stage, answer_lines, whom
+from tidegate_controller.cli.works import BALANCER, Doing, Stage, whom
 
 NODES_MAX = 20  # beneath a step; more are condensed to totals and a few by name
 NAMED_MAX = 5  # failures, and nodes that are slowest, in the condensed view
@@ -224,7 +225,8 @@ class Tree:
         picture = self._picture
         if not picture.waiting:
             return []
-        answers = [f"    {line}" for line in answer_lines(picture.rollout, picture.answers)]
+        found = answer_lines(picture.rollout, picture.answers, asked_in(picture))
+        answers = [f"    {line}" for line in found]
         why = f"{self._marks.warning} waits for {whom(picture.waiting)}"
         return [*self._sentence("warning", why, width), *map(Text, answers)]
 

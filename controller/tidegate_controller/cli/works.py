@@ -1,11 +1,11 @@
 """Steps and works of a rollout as far as they have got: what a `Picture` is made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tidegate_controller.cli.phrases import listed, natural, size
-from tidegate_controller.documents import ProgressView
+from tidegate_controller.documents import ProgressView, RolloutSummary
 
 VERBS = {
     "query": "check",
@@ -17,14 +17,6 @@ VERBS = {
     "stop": "stop",
     "cleanup": "clean up",
     "check": "put the check",
-}
-ANSWERS = {  # of a person, and what each means
-    "continue": "Go on: it was done.",
-    "retry": "Do once more what is in doubt.",
-    "approve": "Say yes: it may get traffic.",
-    "promote": "Go on now: end the soak, or say yes to more traffic.",
-    "resume": "Go on where it was.",
-    "abort": "Give up, and go back to where it was.",
 }
 FREEZE = "the freeze until "  # how a wait for the end of one begins
 BALANCER = "balancer"  # what people call what the controller itself does
@@ -43,18 +35,16 @@ def freeze_words(window: Mapping[str, Any]) -> str:
     return f"freeze until {window['until']}{by}{reason}"
 
 
+def state_words(rollout: RolloutSummary) -> str:
+    """How it stands. What scripts know as one state are two things to answer, for people."""
+    if rollout.state == "awaiting_approval" and "promote" in rollout.answers:
+        return "awaiting promotion"
+    return rollout.state.replace("_", " ")
+
+
 def whom(waiting_for: str) -> str:
     """Whom or what a rollout waits for: a freeze ends by itself, all else needs a person."""
     return waiting_for if waiting_for.startswith(FREEZE) else f"a person: {waiting_for}"
-
-
-def answer_lines(rollout: str, answers: Sequence[str]) -> list[str]:
-    """What a person may type, a line an answer, each with its meaning."""
-    width = max(map(len, answers), default=0)
-    return [
-        f"tidegate rollout {answer:{width}} {rollout}   {ANSWERS.get(answer, '')}".rstrip()
-        for answer in answers
-    ]
 
 
 @dataclass

@@ -173,6 +173,13 @@ def on_resume(draft: Draft, request: i.Resume) -> None:
             f"rollout {rollout.id} was not paused by anybody: it waits for {rollout.waiting.why}",
             f"answer it, with one of: {answers}",
         )
+    if rollout.frozen is not None:
+        raise Refused(
+            f"rollout {rollout.id} was not paused by anybody: it waits for the end of the "
+            f"{rollout.frozen.named}",
+            "it goes on by itself then; to go on at once, say why: "
+            f"tidegate rollout promote {rollout.id} -m REASON",
+        )
 
 
 def on_abort(draft: Draft, request: i.Abort) -> bool:

@@ -14,7 +14,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import place_of, split_stream
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import active_release
@@ -84,7 +84,7 @@ def debts_after_undo(state: t.State) -> dict[str, str]:
                 f"{place.other} has the traffic still, as {place} could not be brought back"
                 if state.settled.get(place.other)
                 else f"{place} was away or not healthy when traffic moved back; it takes none "
-                "until the release is deployed again"
+                "until it converges"
             )
     return debts | debts_after_failed_converge(state, rollout.reason)
 
@@ -103,9 +103,14 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
     rollout = state.rollout
     assert rollout is not None
     version, debts = rollout.release.version, {}
+    app, environment = split_stream(state.stream)
+    back = f"tidegate rollback {app} -e {environment}"
     for place in sorted(rollout.begun):
         if state.settled.get(place):
-            debts[str(place)] = f"{version} serves there since {rollout.id}, which stopped"
+            debts[str(place)] = (
+                f"{version} serves there since {rollout.id}, which stopped; deploy it again to "
+                f"finish that, or go back: {back}"
+            )
         elif place_of(state, place).running is not False:
             debts[str(place)] = (
                 f"{version} was left there without traffic by {rollout.id}, which stopped; the "
@@ -114,7 +119,8 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
     for place in sorted(rollout.halted):
         if not (state.settled.get(place) or state.settled.get(place.other)):
             debts[str(place)] = (
-                f"was stopped by {rollout.id}, which stopped itself; {place.node} takes no traffic"
+                f"was stopped by {rollout.id}, which stopped itself; {place.node} takes no traffic "
+                "until the next deploy or rollback"
             )
     serving = {place.node for place, share in state.settled.items() if share}
     for place, share in sorted(rollout.before.items()):

@@ -308,7 +308,7 @@ def _finish(draft: Draft) -> None:
         debts = debts_after_commit(state)
         owed = owed_after(state, {**debts, **rollout.absent}, draft.now)
         draft.emit(ev.Committed(rollout=rollout.id))
-        quarantine.quarantine_rolled_back(draft)
+        quarantine.quarantine_rolled_back(draft, state)
         chores = chores_after_commit(draft.state, draft.now)
         _end(draft, "succeeded", debts=debts, owed=owed, chores=chores)
         return

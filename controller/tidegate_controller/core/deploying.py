@@ -20,7 +20,7 @@ from tidegate_controller.core.failures import allowed_failures
 from tidegate_controller.core.freezing import freeze_at, held_up, refuse_frozen
 from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
-from tidegate_controller.core.reach import reach_notes
+from tidegate_controller.core.reach import reach_notes, rehearsal_notes
 from tidegate_controller.core.releases import active_release, previous_release, succeeded
 from tidegate_controller.core.room import room_notes
 from tidegate_controller.core.spec import Spec, Traffic
@@ -222,6 +222,7 @@ def start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
         notes=(
             *_freeze_notes(draft, request),
             *reach_notes(state, goal, absent),
+            *rehearsal_notes(state, goal, plan),
             *room_notes(goal.release, request.members),
         ),
     )

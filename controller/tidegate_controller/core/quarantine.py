@@ -10,7 +10,12 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_repeated, split_stream
-from tidegate_controller.core.releases import active_release, known_releases, quarantine_of
+from tidegate_controller.core.releases import (
+    active_release,
+    known_releases,
+    left_half_done,
+    quarantine_of,
+)
 from tidegate_controller.errors import Refused
 
 WHY_CHARS = 300  # of a failure that are told again with every refusal
@@ -113,12 +118,13 @@ def quarantine_failed(draft: Draft, reason: str) -> None:
     )
 
 
-def quarantine_rolled_back(draft: Draft) -> None:
+def quarantine_rolled_back(draft: Draft, before: t.State) -> None:
     """A rollback has succeeded: what it went back from is not to be deployed again by whatever
-    deploys by itself. Where only the settings were others, nothing is. What it went to is well."""
+    deploys by itself. Where only the settings were others, nothing is. What it went to is well.
+    `before`: the state before it was committed, which knows what had been left half done."""
     rollout = draft.rollout
-    left, kept = rollout.previous, rollout.release
-    if rollout.kind != "rollback" or left is None:
+    kept = rollout.release
+    if rollout.kind != "rollback" or rollout.previous is None:
         return
     if quarantine_of(draft.state, kept.revision) is not None:
         draft.emit(
@@ -129,10 +135,15 @@ def quarantine_rolled_back(draft: Draft) -> None:
                 reason=f"went back to it in {rollout.id}",
             )
         )
-    if left.revision.digest == kept.revision.digest or _is_by_hand(
-        draft.state, left.revision.digest
-    ):
-        return
+    gone_from = [rollout.previous, *left_half_done(before)]
+    for left in {release.revision.digest: release for release in gone_from}.values():
+        digest = left.revision.digest
+        if digest != kept.revision.digest and not _is_by_hand(draft.state, digest):
+            _quarantine_left(draft, left)
+
+
+def _quarantine_left(draft: Draft, left: t.Release) -> None:
+    rollout = draft.rollout
     reason = f": {rollout.message}" if rollout.message else ""
     draft.emit(
         ev.Quarantined(

@@ -210,7 +210,10 @@ def _debts(
     for place in sorted(weights):
         revision = place_of(state, place).revision
         if release is not None and revision != release.revision:
-            debts[place] = f"runs another release than {release.version}, which most do"
+            debts[place] = (
+                f"runs another release than {release.version}, which most do; the next deploy or "
+                "rollback mends that"
+            )
     return debts
 
 

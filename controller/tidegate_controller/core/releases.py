@@ -31,6 +31,19 @@ def earlier_releases(state: t.State) -> list[t.Release]:
     return list(found.values())
 
 
+def left_half_done(state: t.State) -> list[t.Release]:
+    """What serves although it was never committed: the releases of rollouts that have stopped half
+    way, each once."""
+    active = active_release(state)
+    found: dict[t.Revision, t.Release] = {}
+    for place in sorted(state.left):
+        known = state.places.get(place, t.Known())
+        release = release_of(state, known.revision)
+        if release is not None and (active is None or release.revision != active.revision):
+            found.setdefault(release.revision, release)
+    return list(found.values())
+
+
 def known_releases(state: t.State) -> tuple[t.Release, ...]:
     """All that the stream may have to run again, or to name: their artifacts are still needed."""
     in_rollout = (state.rollout.release,) if state.rollout else ()

@@ -133,6 +133,8 @@ def _of_app(app: AppStatus, known: set[str]) -> Iterator[Finding]:
         )
     for note in app.notes:
         yield Finding("warn", f"{name}: {note}", f"tidegate status {app.app}")
+    if app.undecided:
+        return  # the rest is the log's word, and may not be so
     problems = len(app.notes)
     if app.traffic_trouble:
         problems += 1
@@ -149,7 +151,9 @@ def _of_app(app: AppStatus, known: set[str]) -> Iterator[Finding]:
         elif node.debt:
             problems += 1
             yield Finding(
-                "warn", f"{node.node} in {name}: {node.debt}", f"tidegate status {app.app}"
+                "warn",
+                f"{node.node} in {name}: {node.debt}",
+                f"as it says; all that is owed: tidegate status {app.app}",
             )
         active = node.slots.get(node.active_slot or "")
         if active is not None and False in (active.running, active.healthy):

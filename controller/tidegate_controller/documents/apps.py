@@ -61,6 +61,7 @@ class AppStatus(Document, kw_only=True):
     freeze: str | None = None  # in words: until when, by whom, why
     queue: list["QueuedRef"] = []  # deployments that wait for their turn, the next one first
     notes: list[str] = []  # what nobody would see from the rest, a line each
+    undecided: bool = False  # since a restore: what is said of traffic and debts is the log's word
     locked_by: str | None = None
     lock_reason: str | None = None
     traffic_trouble: TrafficTrouble | None = None  # where balancers were asked, as by `doctor`

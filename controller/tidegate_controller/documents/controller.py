@@ -47,6 +47,7 @@ class NodeDifference(Document, kw_only=True):
     node: str
     log: str
     now: str
+    traffic: bool | None = None  # whether the balancer sends it any; None: nobody can say
 
 
 class UndecidedApp(Document, kw_only=True):

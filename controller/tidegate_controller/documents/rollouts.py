@@ -53,6 +53,7 @@ class RolloutSummary(Document, kw_only=True):
     message: str = ""  # why, in the words of whoever asked
     commit: str = ""  # of the working directory that was deployed from; "-dirty": and changes
     differences: list[str] = []  # settings that are otherwise than in `previous`, a line each
+    answers: list[str] = []  # what a person may answer, while one is waited for
     started_at: str
     ended_at: str | None
 
@@ -70,8 +71,9 @@ class RolloutView(RolloutSummary, kw_only=True):
     """A rollout with its steps, as `rollout show` has it."""
 
     steps: list[StepView]
-    answers: list[str] = []  # what a person may answer, while one is waited for
     question: int | None = None  # which one is asked: an answer may name it
+    asks: str = ""  # of which kind that is: approval, promotion, question, failure, lost
+    asks_about: list[str] = []  # nodes that `continue` goes on without
     approvals: list[ApprovalView] = []
     debts: dict[str, str] = {}  # node or place -> what it owed when this had ended
     dropped: dict[str, str] = {}  # node that it went on without -> why

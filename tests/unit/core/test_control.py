@@ -295,6 +295,9 @@ def test_whoever_wants_all_left_as_it_is_gets_that() -> None:
     assert world.traffic == {"a/green": 100, "b/green": 100}
     assert world.running() == {"a/blue": "1", "a/green": "2", "b/blue": "1", "b/green": "2"}
     assert world.state.chores == ()
+    assert world.state.debts["a/green"].endswith(
+        "deploy it again to finish that, or go back: tidegate rollback shop -e test"
+    )
 
 
 def test_from_what_was_left_half_done_back_is_where_it_was_before() -> None:

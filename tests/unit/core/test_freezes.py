@@ -71,6 +71,19 @@ def test_what_is_under_way_when_it_begins_goes_on_to_its_end() -> None:
     assert world.step == "shift"
 
 
+def test_one_that_waits_in_a_freeze_is_not_resumed_since_nobody_has_paused_it() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("prepare")
+    world.freeze(5000.0)
+    world.go(lambda: world.state.rollout.frozen is not None)
+    before = world.state
+    with pytest.raises(Refused, match="was not paused by anybody: it waits for the end") as refused:
+        world.resume()
+    assert refused.value.hint.endswith("tidegate rollout promote r2 -m REASON")
+    assert world.state == before
+
+
 def test_a_person_has_it_go_on_with_a_reason_and_no_freeze_stops_it_again() -> None:
     world = World().deployed("1")
     world.deploy("2")

@@ -155,6 +155,21 @@ def test_a_rollback_skips_what_is_quarantined_for_other_reasons() -> None:
     assert world.state.committed[-1].version == "1"
 
 
+def test_what_was_left_half_done_and_rolled_back_from_is_not_deployed_again_by_itself() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("soak")
+    world.abort(undo=False)
+    (started, *_) = world.rollback()
+    assert started.notes == (
+        "2 serves on a, b, left there by a rollout that has stopped; 1 takes its place",
+    )
+    assert world.finish() == "succeeded"
+    assert quarantined(world) == ["2"]
+    with pytest.raises(Refused, match="version 2 is quarantined here: rolled back by ada in r3"):
+        world.deploy("2")
+
+
 def test_a_rollback_that_is_given_up_quarantines_nothing() -> None:
     world = World().deployed("1", "2")
     world.rollback()

@@ -71,3 +71,22 @@ def test_an_undo_in_place_begins_with_one_node() -> None:
     seen = len(rolling.log)
     rolling.finish(**{"start-2": "failed"})
     assert serving(rolling, seen)[:3] == ["ABcef", "ABcdef", "cdef"]
+
+
+def test_where_nothing_is_rehearsed_although_it_was_asked_for_that_is_said() -> None:
+    rolling = World(NODES, strategy="rolling", waves=WAVES)
+    first = rolling.deploy("1")[0]
+    assert first.notes == (
+        "nothing is rehearsed: nothing serves yet, so there is nothing to go back to",
+    )
+    assert rolling.finish() == "succeeded"
+    assert rolling.deploy("2")[0].notes == ()
+    rolling.finish()
+
+    idle = World(NODES, strategy="rolling", waves=WAVES)
+    idle.nodes = list("cdef")
+    idle.deployed("1")
+    idle.nodes = list(NODES)
+    assert idle.deploy("2")[0].notes == (
+        "nothing is rehearsed: no node of the first wave serves with the release before",
+    )

@@ -6,9 +6,11 @@ import pytest
 from without_doors import SILENT, Agent, Desk
 
 from tidegate_controller import views
+from tidegate_controller.core.spec import Policy
 from tidegate_controller.documents import RolloutView
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.history import find_rollout
+from tidegate_protos.v1 import agent_pb2 as pb
 
 
 async def starting(desk: Desk) -> tuple[Agent, str]:
@@ -118,3 +120,18 @@ async def test_whoever_deploys_meanwhile_is_told_that_it_is_paused(desk: Desk) -
     with pytest.raises(Refused, match="is paused by ada: odd") as refused:
         await desk.deploy("2")
     assert f"tidegate rollout resume {rollout}" in refused.value.hint
+
+
+async def test_a_question_about_nodes_names_them_until_it_is_answered(desk: Desk) -> None:
+    for name in ("a", "b"):
+        await desk.node(name)
+    desk.long_up()
+    ask = Policy(on_failure="pause")
+    await desk.deployed("1", nodes=("a", "b"), policy=ask)
+    desk.agents["b"].outcomes["start_slot"] = pb.OUTCOME_FAILED
+    reply = await desk.deploy("2", nodes=("a", "b"), policy=ask)
+    await desk.until(lambda: desk.state().rollout.waiting is not None)
+    asked = view(desk, reply.rollout)
+    assert (asked.asks, asked.asks_about) == ("failure", ["b"])
+    await desk.asked("abort", reply.rollout)
+    assert (view(desk, reply.rollout).asks, view(desk, reply.rollout).asks_about) == ("", [])

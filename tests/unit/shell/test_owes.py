@@ -82,6 +82,52 @@ def test_what_keeps_a_debt_from_being_paid_is_named(changes: dict[str, Any], sai
     assert bool(why_unpaid(state)) is bool(said)
 
 
+async def test_a_debt_that_is_paid_by_itself_says_when(desk: Desk) -> None:
+    for name in NODES:
+        await desk.node(name)
+    desk.long_up()
+    one = Policy(max_failed_nodes="1")
+    await desk.deployed("1", nodes=NODES, policy=one)
+    await desk.agents["c"].leave()
+    await desk.deployed("2", nodes=NODES, policy=one)
+    stream = desk.stream()
+
+    def owed(**changes: Any) -> str:
+        stream.state = replace(stream.state, **changes)
+        (debt,) = owes.owed_by_node(desk.engine, stream.state)["c"]
+        return debt
+
+    assert owed().endswith("until it has it; paid by itself once its agent is back")
+    desk.engine.fleet.sessions["c"] = desk.engine.fleet.sessions["a"]
+    assert owed().endswith("; paid by itself")
+    later = desk.engine.now() + 60.0
+    assert owed(owed={"c": t.Owed(not_before=later)}).endswith("; paid by itself, after a pause")
+    again = owed(owed={"c": t.Owed(needs_return=True)})
+    assert again.endswith("; paid once its agent was started anew, or by the next deployment")
+
+
+async def test_a_slot_without_traffic_of_a_node_that_owes_goes_when_the_node_pays(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    await desk.deployed("2")
+    stream = desk.stream()
+    serving = next(iter(stream.state.settled))
+    state = replace(stream.state, settled={}, chores=(), weights={})
+    paying = replace(state, debts={"a": "lost"}, owed={"a": t.Owed()})
+
+    def said(state: t.State) -> dict[str, str]:
+        debts = owes.owed_by_node(desk.engine, state)["a"]
+        return {debt.split()[0]: debt for debt in debts if "runs without" in debt}
+
+    assert set(said(state)) == {"blue", "green"}
+    assert said(state)["blue"].endswith("the next deployment stops it")
+    assert set(said(paying)) == {serving.other.slot}, "the other is what it will serve with"
+    assert said(paying)[serving.other.slot].endswith("stopped once the node has what it owes")
+    assert said(replace(state, reconciling=True)) == {}, "nobody knows where traffic goes"
+
+
 async def test_a_stream_that_stands_still_or_waits_for_a_decision_is_recalled(desk: Desk) -> None:
     await desk.node("a")
     await desk.deployed("1")

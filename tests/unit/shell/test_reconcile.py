@@ -84,10 +84,30 @@ async def test_what_runs_is_left_alone_and_the_difference_is_shown(desk: Desk) -
     assert table(desk) == [("a", "1 in blue", "2 in green"), ("b", "1 in blue", "2 in green")]
     assert desk.agents["a"].sent == desk.agents["b"].sent == []
     assert desk.lead_to() == leads_to
-    lines = reconcile_lines(reconcile_requests.view(desk.engine))
+    lines = reconcile_lines(await reconcile_requests.view_with_balancers(desk.engine))
     assert lines[0] == "shop in prod: the log has 1 active"
-    assert "  a     1 in blue    2 in green" in lines
+    assert "  a     1 in blue    2 in green  yes" in lines
     assert lines[-1].endswith(" tidegate controller reconcile shop -e prod --converge")
+
+
+async def test_who_takes_traffic_is_shown_as_the_balancer_says(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tuesday(desk, "a", "b")
+    desk.agents["b"].slots["shop@prod", "green"].port += 1000
+    await restored(desk)
+
+    async def taking() -> dict[str, bool | None]:
+        (app,) = (await reconcile_requests.view_with_balancers(desk.engine)).undecided
+        return {each.node: each.traffic for each in app.differences}
+
+    assert await taking() == {"a": True, "b": False}
+
+    async def silent(*_: object) -> dict[str, int]:
+        raise Refused("nobody knows where traffic goes")
+
+    monkeypatch.setattr(reconcile_requests, "read_balancer", silent)
+    assert await taking() == {"a": None, "b": None}
 
 
 async def test_deploy_and_rollback_are_refused_with_what_to_type(desk: Desk) -> None:
@@ -281,7 +301,10 @@ async def test_nodes_that_differ_take_the_release_of_most_and_the_rest_owe_it(de
     reply = await decided(desk, "adopt")
     assert reply.message.endswith("; no rollback goes to it until it was deployed to all")
     assert desk.state().committed[-1].version == "2"
-    assert desk.state().debts == {"c/green": "runs another release than 2, which most do"}
+    assert desk.state().debts == {
+        "c/green": "runs another release than 2, which most do; the next deploy or rollback "
+        "mends that"
+    }
     await desk.deployed("3", nodes=nodes)
     assert desk.endings()[-1] == "succeeded"
 
