@@ -52,7 +52,8 @@ class Past:
     freezes: Freezes = field(default_factory=Freezes)
     line: Line = field(default_factory=Line)
     lost: Lost = field(default_factory=Lost)
-    told: t.Weights = field(default_factory=dict)  # where it has had traffic moved last
+    told: t.Weights = field(default_factory=dict)  # where it wanted traffic moved last,
+    moved: t.Weights = field(default_factory=dict)  # and where it was by the last word of that
 
     @property
     def in_place(self) -> bool:
@@ -65,21 +66,27 @@ class Past:
         """Nodes that it has taken traffic from to treat them where they are."""
         if not self.in_place:
             return set()
-        return _nodes(self.served) - _nodes(self.told) - self.dropped
+        return _nodes(self.served) - _nodes(self.moved) - self.dropped
 
     def only_leaves(self, action: t.Action) -> bool:
-        """Whether it does no more than to take traffic away from nodes that it goes on without."""
-        weights = action.work.weights or {}
-        gone = _nodes(self.told) - _nodes(weights)
-        gains = any(share and not self.told.get(place) for place, share in weights.items())
+        """Whether it does no more than to take traffic away from nodes that it goes on without. A
+        move that has failed, or has not ended, may have been done or not."""
+        weights, before = action.work.weights or {}, {*_places(self.told), *_places(self.moved)}
+        gone = {place.node for place in before} - _nodes(weights)
+        gains = not _places(weights) <= before
         return action.work.verb == "route" and bool(gone) and gone <= self.dropped and not gains
 
     def begin(self, event: ev.Started, served: t.Weights) -> None:
         self.rollout, self.release, self.started = event.rollout, event.release, event
         self.served, self.dropped, self.approved = served, set(), set()
         self.undoing = self.paused = self.given_up = self.continued = False
-        self.told = served
+        self.told = self.moved = served
         self.asked.add(event.request_id)
+
+    def answer(self, said: t.Answer) -> None:
+        self.given_up |= said == "abort"
+        if said == "continue":  # whoever says so has moved what had to be
+            self.continued, self.moved = True, self.told
 
     def bar(self, event: ev.Committed) -> None:
         """Who goes back from a release does not want it again, but by a rollback."""
@@ -99,8 +106,12 @@ class Past:
         self.prepared = {known for known in self.prepared if known[0] != node}
 
 
+def _places(weights: t.Weights) -> set[t.Place]:
+    return {place for place, share in weights.items() if share}
+
+
 def _nodes(weights: t.Weights) -> set[str]:
-    return {place.node for place, share in weights.items() if share}
+    return {place.node for place in _places(weights)}
 
 
 class Seen(Protocol):
@@ -178,8 +189,7 @@ class Judge:
         elif isinstance(event, ev.Answered | ev.StepEnded | ev.Approved):
             past.waiting = False
             if isinstance(event, ev.Answered):
-                past.given_up |= event.answer == "abort"
-                past.continued |= event.answer == "continue"
+                past.answer(event.answer)
             elif isinstance(event, ev.Approved):
                 past.approved.add(event.step)
             else:
@@ -242,7 +252,9 @@ class Judge:
         work = action.work
         if work.place is not None and event.known is not None and event.known.healthy:
             past.proven.add(work.place)  # as its agent says, who was asked
-        if work.verb == "start" and work.place is not None:
+        if work.verb == "route" and past.rollout:
+            past.moved = work.weights or {}
+        elif work.verb == "start" and work.place is not None:
             past.proven.add(work.place)
         elif work.verb == "prepare" and work.revision is not None:
             past.prepared.add((work.at, work.revision.digest))

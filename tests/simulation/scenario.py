@@ -215,14 +215,15 @@ class Scenario:
         end = world.now + QUIET_SECONDS
         rng = Random(f"{self.plan.seed} people")
         said: Counter[str] = Counter()
-        for app in world.apps.values():
-            await operators.lock(world, app, "ada", unlock=True, force=True)
-            await operators.freeze(world, app, lift=True)
-        while not (world.quiet() and world.all_here()):
+        late = [task for task in self._asking if not task.done()]
+        await _set_free(world)
+        while not (all(task.done() for task in late) and world.quiet() and world.all_here()):
             if world.now > end:
                 break
             await operators.attend(world, rng, said)
             await asyncio.sleep(2.0)
+        if late:  # who insisted may have locked or frozen it only now
+            await _set_free(world)
         settled(world)
         for stream in sorted(world.apps):
             invariants.every_node_runs_what_it_should_or_owes_it(world, stream)
@@ -269,3 +270,10 @@ class Scenario:
         while not world.quiet() and world.now < end:
             await operators.attend(world, rng, said)
             await asyncio.sleep(1.0)
+
+
+async def _set_free(world: World) -> None:
+    """Nothing is locked any more, nor frozen by hand."""
+    for app in world.apps.values():
+        await operators.lock(world, app, "ada", unlock=True, force=True)
+        await operators.freeze(world, app, lift=True)

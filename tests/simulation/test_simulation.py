@@ -2,13 +2,16 @@
 each other.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from simulate import play_seed
+from virtual_time import Process, VirtualLoop
 
 HERE = Path(__file__).parent
 CHUNKS, SEEDS = 32, 20
@@ -37,3 +40,21 @@ def test_a_seed_gives_the_same_log_in_any_process() -> None:
         for seed in ("1", "2")
     }
     assert len(logs) == 1
+
+
+def test_what_a_killed_process_would_begin_at_its_end_is_ended_as_well() -> None:
+    loop = VirtualLoop()
+    process = Process(loop, "a", lambda: (0.0, 0.0))
+
+    async def tells_at_the_end() -> None:
+        try:
+            await asyncio.sleep(60.0)
+        finally:
+            process.keep(asyncio.create_task(asyncio.sleep(1.0)))
+
+    process.spawn(tells_at_the_end())
+    loop.run_until_complete(loop.create_task(asyncio.sleep(1.0)))
+    process.kill()
+    with warnings.catch_warnings(record=True, action="always") as warned:
+        loop.bury()
+    assert warned == []

@@ -190,11 +190,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def bury(self) -> None:
-        """End all that is left, when nothing of the world is looked at any more."""
-        for task in [*self.buried, *asyncio.all_tasks(self)]:
-            if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
+        """End all that is left, when nothing of the world is looked at any more. What is cut off
+        may begin something in its `finally`, which ends as well."""
+        asyncio._set_running_loop(self)
+        ended: set[asyncio.Task[Any]] = set()
+        while left := {*self.buried, *asyncio.all_tasks(self)} - ended:
+            for task in left:
+                if not task.done():
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    _close(task.get_coro())
+            ended |= left
+        asyncio._set_running_loop(None)
         self.buried.clear()
         self._ready.clear()  # type: ignore[attr-defined]
         self._timers.clear()

@@ -1,0 +1,23 @@
+"""What the judge makes of moves of traffic that did not end well."""
+
+from judge import Past
+
+from tidegate_controller.core import types as t
+
+
+def action_to(*places: str) -> t.Action:
+    weights = {t.Place(place): 100 for place in places}
+    work = t.Work(verb="route", at=t.CONTROLLER, weights=weights)
+    return t.Action(id="1-1", fence=(1, 1), step="verify", index=0, work=work, deadline=1.0)
+
+
+def test_a_move_away_from_a_node_that_was_dropped_may_be_tried_once_more() -> None:
+    served = {t.Place("a/blue"): 100, t.Place("b/blue"): 100}
+    past = Past(dropped={"b"}, told=served, moved=served)
+    away = action_to("a/blue")
+    assert past.only_leaves(away)
+    past.told = away.work.weights or {}
+    assert past.only_leaves(away), "the first has failed"
+    past.moved = past.told
+    assert not past.only_leaves(away), "it has been done"
+    assert not past.only_leaves(action_to("a/green"))
