@@ -380,7 +380,7 @@ def no_memory_of_requests(patch: Patch) -> None:
 
 def greedy_converge(patch: Patch) -> None:
     """Nodes that are brought what they owe take all traffic."""
-    patch.setattr(parts, "whole", lambda _, __, targets: dict.fromkeys(targets, parts.FULL))
+    patch.setattr(parts, "whole", lambda _, __, targets: dict.fromkeys(targets, t.FULL))
 
 
 def nobody_dropped(patch: Patch) -> None:

@@ -300,14 +300,15 @@ def a_converge_takes_nothing_from_others(
     judge: "Judge", stream: str, before: dict[str, int], after: dict[str, int]
 ) -> None:
     """While nodes are brought what they owe, the others keep their traffic, but for those that were
-    removed."""
+    removed. What a move has brought them that was taken back and came late is not theirs."""
     past = judge.past(stream)
     started = past.started
     if started is None or started.kind != "converge":
         return
     for address in sorted(set(before).difference(after)):
         node = address.partition(":")[0]
-        if node not in {*started.nodes, *past.removed} and _serves(judge, address):
+        theirs = node not in {*started.nodes, *past.removed} and address not in past.late
+        if theirs and _serves(judge, address):
             judge.world.fail(a_converge_takes_nothing_from_others, f"{stream}: {address}")
 
 

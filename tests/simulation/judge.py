@@ -54,6 +54,7 @@ class Past:
     lost: Lost = field(default_factory=Lost)
     told: t.Weights = field(default_factory=dict)  # where it wanted traffic moved last,
     moved: t.Weights = field(default_factory=dict)  # and where it was by the last word of that
+    late: set[str] = field(default_factory=set)  # addresses that only a late move sends to
 
     @property
     def in_place(self) -> bool:
@@ -321,11 +322,16 @@ class Judge:
         right."""
         if self.world.tracing:
             self.world.tell(f"{stream:12s} traffic goes to {after}")
+        past = self.past(stream)
         if self.by_hand:
+            past.late.clear()
             return
         invariants.every_move_was_logged_first(self, stream, after)
         invariants.no_request_fails(self, stream, after)
-        if not late:
+        if late:
+            past.late = (past.late | after.keys() - before.keys()) & after.keys()
+        else:
             invariants.no_traffic_to_what_did_not_pass(self, stream, before, after)
             invariants.enough_nodes_stay_in_service(self, stream, before, after)
             invariants.a_converge_takes_nothing_from_others(self, stream, before, after)
+            past.late.clear()

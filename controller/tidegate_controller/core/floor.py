@@ -4,6 +4,10 @@ Called by strategies, which make waves by it, and by the guard that looks again 
 
 A node is in service when a place of its takes traffic and is known to be healthy. A floor counts
 for each zone where nodes have the label; without `min_in_service` one node of all must stay.
+
+A move whose outcome nobody knows may have been done. So what it sends to, and is well, may be in
+service: it does not count for the floor, but where the floor is not kept without it, it is not
+taken out of traffic either.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -56,6 +60,19 @@ def waves_in(
     return waves
 
 
+def in_doubt(state: t.State) -> dict[t.Place, int]:
+    """Places that are well and take traffic by a move of unknown outcome, if that was done."""
+    taking = sorted(place for place in state.unsettled if not state.settled.get(place))
+    return {place: t.FULL for place in taking if is_well(state, place)}
+
+
+def kept_in_doubt(state: t.State, goal: t.Goal) -> dict[t.Place, int]:
+    """Of these, those that the floor needs while the nodes are treated: they are to take traffic
+    for certain first, as to settle it without them would take it from them."""
+    floors = _floors(zones_of(goal), goal.spec)
+    return _needed(state, state.settled, in_doubt(state), floors)
+
+
 def breach(state: t.State, weights: t.Weights) -> str:
     """Why traffic must not be moved to these weights now; empty where it may."""
     rollout = state.rollout
@@ -63,7 +80,7 @@ def breach(state: t.State, weights: t.Weights) -> str:
         return ""
     if rollout.undoing and not rollout.zones:
         return _no_better(state, weights)
-    return _breach(state, weights, _losing(state, weights), _floors(rollout))
+    return _breach(state, weights, _floors(rollout.zones, rollout.spec))
 
 
 def _no_better(state: t.State, weights: t.Weights) -> str:
@@ -75,7 +92,8 @@ def _no_better(state: t.State, weights: t.Weights) -> str:
     return f"nothing that traffic would go back to is known to be well, and {named} {are}"
 
 
-def _breach(state: t.State, weights: t.Weights, losing: set[str], floors: Floors) -> str:
+def _breach(state: t.State, weights: t.Weights, floors: Floors) -> str:
+    losing = _losing(state, weights)
     if not losing:
         return ""
     serving = {place.node for place, share in weights.items() if share and is_well(state, place)}
@@ -90,26 +108,32 @@ def _breach(state: t.State, weights: t.Weights, losing: set[str], floors: Floors
 def needed(state: t.State, weights: t.Weights, more: t.Weights) -> dict[t.Place, int]:
     """Of `more`, places that may well serve, on nodes that otherwise would not for certain: as many
     as it takes, lest a move to these weights breaks the floor."""
-    rollout, kept = state.rollout, dict[t.Place, int]()
+    rollout = state.rollout
     if rollout is None or rollout.below_floor:
-        return kept
-    floors = _floors(rollout)
+        return {}
+    return _needed(state, weights, more, _floors(rollout.zones, rollout.spec))
+
+
+def _needed(
+    state: t.State, weights: t.Weights, more: t.Weights, floors: Floors
+) -> dict[t.Place, int]:
+    kept = dict[t.Place, int]()
     serving = {place.node for place, share in weights.items() if share and is_well(state, place)}
     for place, share in more.items():
         moved = {**weights, **kept}
         spared = may_serve(state, place) and place.node not in serving
-        if spared and _breach(state, moved, _losing(state, moved), floors):
+        if spared and _breach(state, moved, floors):
             kept[place] = share
     return kept
 
 
 def lent(state: t.State, weights: t.Weights) -> dict[t.Place, int]:
-    """What serves now and would not by these weights, to which traffic goes back: as much of it as
-    the floor needs, and all that is known to be well where nothing else is."""
+    """What serves now, or may, and would not by these weights, to which traffic goes back: as much
+    of it as the floor needs, and all that is known to be well where nothing else is."""
     if state.rollout is None or state.rollout.below_floor:
         return {}
     serving = {p: share for p, share in state.settled.items() if share and not weights.get(p)}
-    kept = needed(state, weights, serving)
+    kept = needed(state, weights, serving | in_doubt(state))
     return kept | {place: serving[place] for place in forsaken(state, {**weights, **kept})}
 
 
@@ -122,15 +146,16 @@ def forsaken(state: t.State, weights: t.Weights) -> list[t.Place]:
 
 
 def _losing(state: t.State, weights: t.Weights) -> set[str]:
-    """Nodes that take traffic, are not known to be unwell, and would take none any more."""
+    """Nodes that take traffic, or may, are not known to be unwell, and would take none any more."""
     serving = {
         place.node for place, share in state.settled.items() if share and may_serve(state, place)
     }
+    serving |= {place.node for place in in_doubt(state)}
     return serving - {place.node for place, share in weights.items() if share}
 
 
-def _floors(rollout: t.Rollout) -> Floors:
-    zones, share = rollout.zones, rollout.spec.waves.min_in_service
+def _floors(zones: Zones, spec: Spec) -> Floors:
+    share = spec.waves.min_in_service
     if share is None:
         return [(set(zones), 1, "")] if zones else []
     floors: Floors = []

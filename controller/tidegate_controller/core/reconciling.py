@@ -17,7 +17,6 @@ from tidegate_controller.core.facts import is_repeated, place_of
 from tidegate_controller.core.releases import active_release, succeeded
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Struct
-from tidegate_controller.core.strategies.parts import FULL
 from tidegate_controller.core.wellness import seems_well
 from tidegate_controller.errors import Refused
 
@@ -102,7 +101,7 @@ def _weights(request: i.Reconcile) -> t.Weights:
     """Where traffic goes: as the balancer says, or where there is none to ask, to the slot of each
     node that its `current` names."""
     if request.balancer is None:
-        return dict.fromkeys(_current_places(request), FULL)
+        return dict.fromkeys(_current_places(request), t.FULL)
     shares = {address: share for address, share in request.balancer.items() if share}
     reported = _reported(request)
     most = max(shares.values(), default=0)
@@ -116,7 +115,7 @@ def _weights(request: i.Reconcile) -> t.Weights:
 def _evened(share: int, most: int) -> int:
     """In per cent of the largest. A balancer has room for so many parts, and rounds: what is meant
     to be equal counts as equal."""
-    return FULL if most - share <= 1 or 2 * share > most else max(1, FULL * share // most)
+    return t.FULL if most - share <= 1 or 2 * share > most else max(1, t.FULL * share // most)
 
 
 def _strange(request: i.Reconcile) -> list[str]:

@@ -47,6 +47,7 @@ class Place(str):
 
 
 Weights = Mapping[Place, int]  # absolute and complete: a place that is not named gets nothing
+FULL = 100  # the share of a place that is to have as much traffic as any other
 
 
 class Revision(Struct, frozen=True, kw_only=True):

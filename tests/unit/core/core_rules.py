@@ -62,7 +62,7 @@ class Rules:
                 self._written = None
             return
         at, before = self._written or (math.inf, {})
-        if since >= at + SETTLE_SECONDS and set(weights) <= set(before):
+        if since >= at + SETTLE_SECONDS and set(weights) <= self._late | set(before):
             self._idle_since |= dict.fromkeys(self._late - set(weights), now)
             self._late = set()
         self._written = (now, weights)
@@ -181,8 +181,8 @@ class Rules:
         rollout = state.rollout
         shares = {p for p, share in work.weights.items() if share}
         if rollout is not None and not rollout.undoing:
-            gained = {p for p in shares if not rollout.before.get(p)}
-            assert gained <= rollout.passed, "traffic went to a place that never passed"
+            had = {*rollout.before, *state.settled, *self._late}  # or may have had
+            assert shares - had <= rollout.passed, "traffic went to a place that never passed"
         self._idle_since |= dict.fromkeys(self._may_serve - shares, now)
         self._may_serve = shares
 

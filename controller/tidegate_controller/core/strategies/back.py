@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run, place_of
-from tidegate_controller.core.floor import needed, waves_in
+from tidegate_controller.core.floor import in_doubt, needed, waves_in
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.strategies import parts
 from tidegate_controller.core.strategies.rolling import without_nodes
@@ -86,7 +86,7 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
     new = _new(state)
     # They serve until their node's turn comes.
     later = {place: share for place, share in new.items() if to_start and is_well(state, place)}
-    lent = needed(state, {**old, **later}, new)  # to the floor, also in the end
+    lent = needed(state, {**old, **later}, new | in_doubt(state))  # to the floor, also in the end
     weights = {**old, **later, **lent}
     if not weights:  # whatever is left serves until the first is back
         weights = dict(parts.reachable(state, state.settled))

@@ -26,7 +26,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     if not waves or not any(state.settled.values()):
         return blue_green.at_once(state, goal, every)
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
-    plan = parts.opening(state, goal, fresh, dict.fromkeys(every, parts.FULL))
+    plan = parts.opening(state, goal, fresh, dict.fromkeys(every, t.FULL))
     weights = dict(parts.reachable(state, state.settled))
     so_far: list[t.Place] = []
     begun = bool(done)  # they have the release, so what is done once for it has been
@@ -34,7 +34,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
         places = [targets[node] for node in nodes]
         mine = [place for place in places if place in fresh]
         last = number == len(waves)
-        weights = dict.fromkeys(every, parts.FULL) if last else _moved(weights, places)
+        weights = dict.fromkeys(every, t.FULL) if last else _moved(weights, places)
         so_far += places
         treated = Wave(number=number, places=tuple(places), so_far=tuple(so_far))
         bring_up = [
@@ -70,7 +70,7 @@ def _moved(weights: t.Weights, places: list[t.Place]) -> dict[t.Place, int]:
     """These places take their nodes' traffic; all others keep theirs."""
     nodes = {place.node for place in places}
     stay = {place: share for place, share in weights.items() if place.node not in nodes}
-    return stay | dict.fromkeys(places, parts.FULL)
+    return stay | dict.fromkeys(places, t.FULL)
 
 
 def _canaries(goal: t.Goal) -> list[str]:

@@ -13,7 +13,6 @@ QUERY_SECONDS = 30.0
 ROUTE_SECONDS = 30.0
 SWITCH_SECONDS = 60.0
 ANSWER_SECONDS = 15.0  # an agent keeps its own deadline; this long we wait for it to say so
-FULL = 100
 
 
 def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:
@@ -155,7 +154,7 @@ def whole(state: t.State, goal: t.Goal, targets: Sequence[t.Place]) -> dict[t.Pl
     if goal.kind == "converge":
         settled = reachable(state, state.settled)
         others = {p: share for p, share in settled.items() if share and p.node not in goal.nodes}
-    return others | dict.fromkeys(targets, FULL)
+    return others | dict.fromkeys(targets, t.FULL)
 
 
 def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:

@@ -44,7 +44,7 @@ def in_place(state: t.State, goal: t.Goal, place: t.Place, weights: t.Weights) -
 
 def _with_old(place: t.Place, weights: t.Weights) -> dict[t.Place, int]:
     others = {p: share for p, share in weights.items() if p.node != place.node}
-    return {**others, place.other: parts.FULL}
+    return {**others, place.other: t.FULL}
 
 
 def _again(goal: t.Goal, weights: t.Weights) -> t.Step:

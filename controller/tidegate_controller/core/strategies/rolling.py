@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import may_run
-from tidegate_controller.core.floor import missing, room_in, waves_in, zones_of
+from tidegate_controller.core.floor import kept_in_doubt, missing, room_in, waves_in, zones_of
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
@@ -25,6 +25,8 @@ from tidegate_controller.errors import Refused
 
 def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The plan that reaches the goal. Empty when all nodes run the release and take traffic."""
+    if kept := kept_in_doubt(state, goal):  # traffic is settled with them, first of all
+        state = replace(state, weights=None, settled={**state.settled, **kept})
     targets = {node: parts.target_place(state, goal, node) for node in goal.nodes}
     every = list(targets.values())
     rest = [node for node, place in targets.items() if not state.settled.get(place)]
@@ -43,7 +45,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
         last = number == len(waves)
         so_far += places
         drained = without_nodes(weights, [place.node for place in mine])
-        admitted = dict(drained) | dict.fromkeys(places, parts.FULL)
+        admitted = dict(drained) | dict.fromkeys(places, t.FULL)
         for place in places:
             admitted.pop(place.other, None)
         if last:

@@ -1,0 +1,109 @@
+"""A move of traffic whose outcome nobody knows may have been done: what it sends to may be in
+service, and the floor may need it."""
+
+import pytest
+from driver import SILENCE, World
+
+from tidegate_controller.core import events as ev
+from tidegate_controller.core.settling import REWRITE
+from tidegate_controller.core.spec import Policy, Waves
+
+FREE, ONE = Waves(min_in_service="0"), Waves(min_in_service="1")
+
+
+def moves(world: World, since: int) -> list[list[str]]:
+    """The places that each move sends to."""
+    issued = [e.action for _, e in world.log[since:] if isinstance(e, ev.ActionIssued)]
+    return [sorted(a.work.weights) for a in issued if a.work.verb == "route"]
+
+
+def loses_its_disk(world: World, node: str) -> None:
+    world.leave(node)
+    world.come_back(node, disk_replaced=True)
+
+
+def stopped_in_doubt() -> World:
+    """2 was admitted on a, nobody knows whether it was, and nothing was undone; b has 1."""
+    world = World("ab", strategy="rolling", waves=FREE, policy=Policy(on_failure="stop"))
+    world.deployed("1").rest()
+    world.deploy("2")
+    assert world.finish(**{"admit-1": SILENCE}) == "failed"
+    assert world.state.settled == {"b/blue": 100}
+    world.waves = ONE
+    return world
+
+
+def test_the_way_back_takes_nothing_from_what_a_late_move_may_have_brought() -> None:
+    """2 comes to b, which is new, and a, which has served alone, loses its disk meanwhile."""
+    world = World("a", strategy="rolling", waves=FREE).deployed("1")
+    world.rest()
+    world.nodes.append("b")
+    world.journals["b"] = "journal-b"
+    world.waves = ONE
+    world.deploy("2")
+    world.until("admit-1")
+    loses_its_disk(world, "a")
+    seen = len(world.log)
+    world.finish(**{"admit-1": SILENCE})
+    assert moves(world, seen) == [["b/blue"]]
+    assert world.traffic == {"b/blue": 100}
+    assert world.owing() == {"a", "b"}
+
+
+def test_a_person_is_asked_before_such_a_node_is_drained_to_go_back() -> None:
+    world = World("ab", strategy="rolling", waves=ONE).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.until("admit-1")
+    world.fates = {"admit-1": SILENCE}
+    loses_its_disk(world, "b")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    assert "without a 0 would be in service" in world.state.rollout.waiting.why
+    assert world.traffic == {"a/green": 100}
+    world.reply("continue")
+    world.fates = {}
+    world.finish()
+    assert world.traffic == {"a/blue": 100}
+
+
+@pytest.mark.parametrize("disk", [True, False])
+def test_the_next_deployment_settles_traffic_with_what_the_floor_needs_of_it(disk: bool) -> None:
+    world = stopped_in_doubt()
+    if disk:
+        loses_its_disk(world, "b")
+    else:
+        world.report("b/blue", running=False, healthy=False)
+    seen = len(world.log)
+    world.deploy("3")
+    assert world.finish() == "succeeded"
+    assert world.steps(seen)[1] == "settle"
+    first = moves(world, seen)[0]
+    assert first == (["a/green"] if disk else ["a/green", "b/blue"])
+    assert world.traffic == {"a/blue": 100, "b/green": 100}
+
+
+def test_it_settles_traffic_without_it_where_enough_others_are_in_service() -> None:
+    world = stopped_in_doubt()
+    seen = len(world.log)
+    world.deploy("3")
+    assert world.finish() == "succeeded"
+    assert moves(world, seen)[0] == ["b/blue"]
+
+
+@pytest.mark.parametrize("floor", [ONE, FREE])
+def test_the_target_is_written_once_more_with_what_the_floor_needs_by_then(floor: Waves) -> None:
+    world = World("ab", strategy="rolling", waves=floor).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.fates = {"admit-1": SILENCE}
+    world.until("stop-back-1")
+    world.report("b/blue", running=False, healthy=False)
+    world.finish()
+    written = [
+        e.action.work.weights
+        for _, e in world.log
+        if isinstance(e, ev.ActionIssued) and e.action.step == REWRITE
+    ]
+    kept = {"b/blue": 100, "a/green": 100} if floor is ONE else {"b/blue": 100}
+    assert written == [kept]
+    assert world.traffic.get("a/green" if floor is ONE else "a/blue") == 100
