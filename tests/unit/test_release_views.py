@@ -130,6 +130,16 @@ def test_of_two_versions_with_one_artifact_only_the_one_that_was_started_is_acti
     assert (listed["1"].active_on, listed["1"].held_by) == ([], [BLUE])
 
 
+def test_what_was_only_found_on_nodes_after_a_restore_is_no_former_release() -> None:
+    found = msgspec.structs.replace(release("2"), never_succeeded=True)
+    state = t.State(stream="shop@test", committed=(release("1"), found, release("1")))
+    listed = by_version(releases({"shop@test": state}, [], {}, "shop").releases)
+    assert {version: each.state for version, each in listed.items()} == {
+        "1": "active",
+        "2": "undone",
+    }
+
+
 def test_what_was_only_pushed_comes_last_and_under_its_app() -> None:
     notes = {
         "sha256:3": Note(app="shop", version="3"),

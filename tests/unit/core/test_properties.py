@@ -281,6 +281,12 @@ class Life:
     def rollback(self, without_absent: bool) -> None:
         self.world.rollback(without_absent=without_absent)
 
+    def revive(self) -> None:
+        """What has died while it served is started again by its agent."""
+        for place, share in self.world.state.settled.items():
+            if share and place in self.world.machines:
+                self.world.report(place, running=True, healthy=True)
+
     def heal(self) -> None:
         """All nodes are here, all that runs is healthy."""
         for name in NODES:
@@ -346,6 +352,7 @@ def test_when_all_is_well_again_what_nodes_owe_is_paid_in_time(
     if not may_converge(world.state):
         return
     world.wait(BACKOFF_SECONDS_MAX)
+    life.revive()  # else a floor may have no room for it
     world.converge()
     life.to_the_end()
     world.rest()
