@@ -33,11 +33,12 @@ class NoVerdict(Exception):
 
 
 async def ask(check: Check, name: str, variables: Mapping[str, str]) -> None:
-    """Put the check once; return when it passes. Raises `CheckFailed` or `NoVerdict`."""
+    """Put the check once; return when it passes. Raises `CheckFailed` or `NoVerdict`. `name`: for
+    those who put one in another way."""
     if check.http:
-        await _request(check, name)
+        await _request(check)
     else:
-        await _program(check, name, variables)
+        await _program(check, variables)
 
 
 Ask = Callable[[Check, str, Mapping[str, str]], Awaitable[None]]
@@ -75,7 +76,7 @@ def _variables(stream: str, rollout: t.Rollout) -> dict[str, str]:
     }
 
 
-async def _program(check: Check, name: str, variables: Mapping[str, str]) -> None:
+async def _program(check: Check, variables: Mapping[str, str]) -> None:
     shown = shlex.join(check.command)[:SHOWN_CHARS]
     if shutil.which(check.command[0]) is None:
         raise NoVerdict(f"there is no program {check.command[0]!r} that may be run here")
@@ -91,11 +92,11 @@ async def _program(check: Check, name: str, variables: Mapping[str, str]) -> Non
     last = leashed.last_line(ended.said) or leashed.last_line(ended.answer)
     why = f"{shown} exited with {ended.code}" + (f"; it said: {last}" if last else "")
     if ended.code == FAIL:
-        raise CheckFailed(f"the check {name} failed: {why}", output_tail=said)
+        raise CheckFailed(why, output_tail=said)
     raise NoVerdict(why, said)
 
 
-async def _request(check: Check, name: str) -> None:
+async def _request(check: Check) -> None:
     timeout = aiohttp.ClientTimeout(total=check.timeout_seconds)
     headers = {"User-Agent": "tidegate-controller"}
     try:
@@ -113,6 +114,4 @@ async def _request(check: Check, name: str) -> None:
     if answer.status in NOT_NOW and not wanted:
         raise NoVerdict(f"{check.http} answered {answer.status}")
     lacks = f", without {check.body!r} in it" if wanted else ""
-    raise CheckFailed(
-        f"the check {name} failed: {check.http} answered {answer.status}{lacks}", output_tail=body
-    )
+    raise CheckFailed(f"{check.http} answered {answer.status}{lacks}", output_tail=body)

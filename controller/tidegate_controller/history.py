@@ -222,7 +222,9 @@ class Fold:
                 self._entered = clock
             case ev.ActionIssued() if event.action.step in self._steps:
                 node = NodeStepView(state="running")
-                self._steps[event.action.step].nodes[event.action.work.at] = node
+                work = event.action.work
+                name = f"check {work.check}" if work.check else work.at
+                self._steps[event.action.step].nodes[name] = node
                 self._actions[event.action.id] = node
             case ev.ActionEnded() if event.action in self._actions:
                 ended = self._actions[event.action]

@@ -291,7 +291,7 @@ class Picture:
             verb=work["verb"],
             task=work.get("task", ""),
             check=work.get("check", ""),
-            where=work["place"] or called(work["at"]),
+            where=work["place"] or called(work["at"], work.get("check", "")),
             node=work["at"],
             step=stage.title if stage else "",
             attempt=action["attempt"],

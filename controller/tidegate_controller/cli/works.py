@@ -16,15 +16,17 @@ VERBS = {
     "switch": "switch",
     "stop": "stop",
     "cleanup": "clean up",
-    "check": "put the check",
+    "check": "put it",
 }
 FREEZE = "the freeze until "  # how a wait for the end of one begins
 BALANCER = "balancer"  # what people call what the controller itself does
 UNHURT = ("ok", "cancelled", "superseded")  # ends of a work that are nobody's failure
 
 
-def called(at: str) -> str:
-    """Where a work is done, as people call it."""
+def called(at: str, check: str = "") -> str:
+    """Where a work is done, as people call it; or which check it puts."""
+    if check:
+        return f"check {check}"
     return BALANCER if at == "controller" else at
 
 
@@ -80,8 +82,12 @@ class Doing:
     @property
     def what(self) -> str:
         verb = f"run {self.task}.sh" if self.task else VERBS.get(self.verb, self.verb)
-        verb += f" {self.check}" if self.check else ""
         return verb + (f", try {self.attempt}" if self.attempt > 1 else "")
+
+    @property
+    def fate(self) -> str:
+        """What was done, and how it ended. A check that has failed was put all the same."""
+        return self.outcome if self.check else f"{self.what} {self.outcome}"
 
     def hear(self, news: ProgressView) -> None:
         self.said = news.text
