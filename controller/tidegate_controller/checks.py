@@ -13,7 +13,7 @@ import aiohttp
 
 from tidegate_controller import leashed
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import split_stream
+from tidegate_controller.core.facts import place_of, split_stream
 from tidegate_controller.core.spec import Check
 from tidegate_controller.errors import AskPerson, CheckFailed
 from tidegate_controller.proof import beginning
@@ -54,7 +54,7 @@ async def run(stream: str, state: t.State, name: str, put: Ask = ask) -> None:
     deadline = loop.time() + check.deadline_seconds
     while True:
         try:
-            await put(check, name, _variables(stream, rollout))
+            await put(check, name, _variables(stream, state, rollout))
         except NoVerdict as unsure:
             if loop.time() + check.every_seconds >= deadline:
                 raise AskPerson(f"the check {name} gave no verdict: {unsure}") from unsure
@@ -63,8 +63,11 @@ async def run(stream: str, state: t.State, name: str, put: Ask = ask) -> None:
             return
 
 
-def _variables(stream: str, rollout: t.Rollout) -> dict[str, str]:
+def _variables(stream: str, state: t.State, rollout: t.Rollout) -> dict[str, str]:
     app, environment = split_stream(stream)
+    revision = rollout.release.revision
+    taking = [place for place, share in state.settled.items() if share]
+    done = {place.node for place in taking if place_of(state, place).revision == revision}
     return {
         "TIDEGATE_APP": app,
         "TIDEGATE_ENVIRONMENT": environment,
@@ -73,6 +76,7 @@ def _variables(stream: str, rollout: t.Rollout) -> dict[str, str]:
         "TIDEGATE_DIGEST": rollout.release.revision.digest,
         "TIDEGATE_PREVIOUS": rollout.previous.version if rollout.previous else "",
         "TIDEGATE_NODES": " ".join(rollout.standing),
+        "TIDEGATE_DONE_NODES": " ".join(node for node in rollout.standing if node in done),
     }
 
 
