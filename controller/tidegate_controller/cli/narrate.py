@@ -118,7 +118,8 @@ class Narrator:
             why = "" if stage.is_explained else f": {stage.reason}"
             return [f"{stage.title} failed{why}"]
         remarks = f": {stage.remarks}" if stage.remarks else ""
-        return [f"{stage.title} done in {stage.seconds(stage.since):.1f} s{remarks}"]
+        paused = f", and {span(stage.stood)} paused" if stage.stood else ""
+        return [f"{stage.title} done in {stage.seconds(stage.since):.1f} s{paused}{remarks}"]
 
     def _dropped(self, event: EventView) -> list[str]:
         return [f"  {event.data['node']} is left out from here on: {event.data['why']}"]

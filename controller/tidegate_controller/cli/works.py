@@ -37,6 +37,13 @@ def freeze_words(window: Mapping[str, Any]) -> str:
     return f"freeze until {window['until']}{by}{reason}"
 
 
+def ending_words(state: str, reason: str) -> str:
+    """How it ended, and why: "failed: Start failed", "aborted by ada". `state`: in words."""
+    if not reason or reason.startswith(f"{state} "):
+        return reason or state
+    return f"{state}: {reason}"
+
+
 def state_words(rollout: RolloutSummary) -> str:
     """How it stands. What scripts know as one state are two things to answer, for people."""
     if rollout.state == "awaiting_approval" and "promote" in rollout.answers:
@@ -115,6 +122,7 @@ class Stage:
     undoing: bool
     wave: int = 0  # 1 is the first; 0: of no wave
     state: str = "pending"  # running, ok, failed
+    stood: float = 0.0  # seconds that somebody had it paused
     since: float = 0.0  # when it was entered
     counted_from: float = 0.0  # when its deadline began to run, which it does anew after a wait
     until: float | None = None
@@ -136,7 +144,8 @@ class Stage:
         return self.counted_from + self.deadline_seconds
 
     def seconds(self, now: float) -> float:
-        return max(0.0, (now if self.until is None else self.until) - self.since)
+        """How long it took, or takes so far; a pause does not count once it is over."""
+        return max(0.0, (now if self.until is None else self.until) - self.since - self.stood)
 
     @property
     def is_explained(self) -> bool:
