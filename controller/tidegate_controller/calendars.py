@@ -94,10 +94,11 @@ def _unix(at: datetime, where: tzinfo, *, first: bool) -> float:
     return min(readings) if first else max(readings)
 
 
-def said(unix: float, time_zone: str = "UTC") -> str:
+def said(unix: float, time_zone: str = "UTC", *, to_the_second: bool = False) -> str:
     """A moment for people: "Mon 2026-11-30 08:00 Europe/Berlin"."""
     at = datetime.fromtimestamp(unix, zone(time_zone))
-    return f"{DAYS[at.weekday()]} {at:%Y-%m-%d %H:%M} {time_zone}"
+    time = f"{at:%H:%M:%S}" if to_the_second else f"{at:%H:%M}"
+    return f"{DAYS[at.weekday()]} {at:%Y-%m-%d} {time} {time_zone}"
 
 
 def calendar_of(

@@ -13,7 +13,7 @@ import aiohttp
 
 from tidegate_controller import leashed
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import split_stream
+from tidegate_controller.core.facts import place_of, split_stream
 from tidegate_controller.core.spec import Check
 from tidegate_controller.errors import AskPerson, CheckFailed
 from tidegate_controller.proof import beginning
@@ -33,11 +33,12 @@ class NoVerdict(Exception):
 
 
 async def ask(check: Check, name: str, variables: Mapping[str, str]) -> None:
-    """Put the check once; return when it passes. Raises `CheckFailed` or `NoVerdict`."""
+    """Put the check once; return when it passes. Raises `CheckFailed` or `NoVerdict`. `name`: for
+    those who put one in another way."""
     if check.http:
-        await _request(check, name)
+        await _request(check)
     else:
-        await _program(check, name, variables)
+        await _program(check, variables)
 
 
 Ask = Callable[[Check, str, Mapping[str, str]], Awaitable[None]]
@@ -53,7 +54,7 @@ async def run(stream: str, state: t.State, name: str, put: Ask = ask) -> None:
     deadline = loop.time() + check.deadline_seconds
     while True:
         try:
-            await put(check, name, _variables(stream, rollout))
+            await put(check, name, _variables(stream, state, rollout))
         except NoVerdict as unsure:
             if loop.time() + check.every_seconds >= deadline:
                 raise AskPerson(f"the check {name} gave no verdict: {unsure}") from unsure
@@ -62,8 +63,11 @@ async def run(stream: str, state: t.State, name: str, put: Ask = ask) -> None:
             return
 
 
-def _variables(stream: str, rollout: t.Rollout) -> dict[str, str]:
+def _variables(stream: str, state: t.State, rollout: t.Rollout) -> dict[str, str]:
     app, environment = split_stream(stream)
+    revision = rollout.release.revision
+    taking = [place for place, share in state.settled.items() if share]
+    done = {place.node for place in taking if place_of(state, place).revision == revision}
     return {
         "TIDEGATE_APP": app,
         "TIDEGATE_ENVIRONMENT": environment,
@@ -72,10 +76,11 @@ def _variables(stream: str, rollout: t.Rollout) -> dict[str, str]:
         "TIDEGATE_DIGEST": rollout.release.revision.digest,
         "TIDEGATE_PREVIOUS": rollout.previous.version if rollout.previous else "",
         "TIDEGATE_NODES": " ".join(rollout.standing),
+        "TIDEGATE_DONE_NODES": " ".join(node for node in rollout.standing if node in done),
     }
 
 
-async def _program(check: Check, name: str, variables: Mapping[str, str]) -> None:
+async def _program(check: Check, variables: Mapping[str, str]) -> None:
     shown = shlex.join(check.command)[:SHOWN_CHARS]
     if shutil.which(check.command[0]) is None:
         raise NoVerdict(f"there is no program {check.command[0]!r} that may be run here")
@@ -91,11 +96,11 @@ async def _program(check: Check, name: str, variables: Mapping[str, str]) -> Non
     last = leashed.last_line(ended.said) or leashed.last_line(ended.answer)
     why = f"{shown} exited with {ended.code}" + (f"; it said: {last}" if last else "")
     if ended.code == FAIL:
-        raise CheckFailed(f"the check {name} failed: {why}", output_tail=said)
+        raise CheckFailed(why, output_tail=said)
     raise NoVerdict(why, said)
 
 
-async def _request(check: Check, name: str) -> None:
+async def _request(check: Check) -> None:
     timeout = aiohttp.ClientTimeout(total=check.timeout_seconds)
     headers = {"User-Agent": "tidegate-controller"}
     try:
@@ -113,6 +118,4 @@ async def _request(check: Check, name: str) -> None:
     if answer.status in NOT_NOW and not wanted:
         raise NoVerdict(f"{check.http} answered {answer.status}")
     lacks = f", without {check.body!r} in it" if wanted else ""
-    raise CheckFailed(
-        f"the check {name} failed: {check.http} answered {answer.status}{lacks}", output_tail=body
-    )
+    raise CheckFailed(f"{check.http} answered {answer.status}{lacks}", output_tail=body)

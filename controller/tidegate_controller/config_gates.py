@@ -32,7 +32,8 @@ def _check(at: At, name: str) -> object:
     found = table(at, CHECK)
     given = [kind for kind in KINDS if isinstance(at.value, dict) and kind in at.value]
     if isinstance(at.value, dict) and len(given) != 1:
-        at.clashes(f"needs one of {' and '.join(KINDS)}; for example {EXAMPLE}")
+        has = "has both; " if given else ""
+        at.clashes(f"{has}needs one of {' and '.join(KINDS)}; for example {EXAMPLE}")
     for only in ("status", "body"):
         if given == ["command"] and isinstance(at.value, dict) and only in at.value:
             at.inner(only).clashes("is for a check by http")

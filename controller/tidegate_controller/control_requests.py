@@ -35,6 +35,7 @@ from tidegate_protos.v1 import operator_pb2 as pb
 
 WHO_CHARS = 200  # of whoever asks
 MESSAGE_CHARS = 1000
+SHORT_SECONDS = 3600.0  # a freeze that is shorter is told to the second
 FREEZE_SECONDS_MAX = 2 * 366 * 86_400.0
 ANSWERS: dict[str, t.Answer] = {
     "retry": "retry",
@@ -183,7 +184,7 @@ class Control:
             window = Window(
                 begins=engine_now,
                 ends=engine_now + until - now,
-                until=said(until),
+                until=said(until, to_the_second=until - now < SHORT_SECONDS),
                 reason=said_by["reason"],
                 by=said_by["requested_by"],
                 unix_until=until,

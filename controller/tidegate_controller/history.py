@@ -184,6 +184,7 @@ class Fold:
         self._answers: tuple[str, ...] = ()
         self._left_out: set[str] = set()  # nodes that `continue` goes on without
         self._holder = ""  # who has paused it, and why
+        self._paused_at = 0.0
         self._freeze = ""  # whose end it waits for
         self.view = RolloutView(
             rollout=event.rollout,
@@ -222,7 +223,9 @@ class Fold:
                 self._entered = clock
             case ev.ActionIssued() if event.action.step in self._steps:
                 node = NodeStepView(state="running")
-                self._steps[event.action.step].nodes[event.action.work.at] = node
+                work = event.action.work
+                name = f"check {work.check}" if work.check else work.at
+                self._steps[event.action.step].nodes[name] = node
                 self._actions[event.action.id] = node
             case ev.ActionEnded() if event.action in self._actions:
                 ended = self._actions[event.action]
@@ -297,10 +300,13 @@ class Fold:
                 )
             case ev.Paused():
                 reason = f": {event.reason}" if event.reason else ""
-                self._holder = f"{event.by}, who paused it{reason}"
+                self._holder, self._paused_at = f"{event.by}, who paused it{reason}", record.clock
                 self._asks(self._question, self._answers)
             case ev.Resumed():
                 self._holder = ""
+                for step in self.view.steps:
+                    if step.state == "running":
+                        step.paused_seconds += round(record.clock - self._paused_at, 3)
                 self._asks(self._question, self._answers)
 
     def fill_in(self, heard: Callable[[str], str]) -> None:

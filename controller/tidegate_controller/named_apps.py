@@ -4,7 +4,7 @@ Called by `operator_service` and `deploy_requests`, before a request goes anywhe
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import split_stream
+from tidegate_controller.core.facts import join_stream, split_stream
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import UsageError
 
@@ -38,5 +38,12 @@ def find_stream(engine: Engine, app: str, environment: str) -> str:
         names = ", ".join(sorted(split_stream(name)[1] for name in found))
         raise UsageError(f"{app} runs in several environments: {names}", "name one with -e")
     refuse_unknown(engine, app)
-    where = f" in {environment[:80]}" if environment else ""
-    raise UsageError(f"nothing was ever deployed as {app[:80]}{where}", "see: tidegate status")
+    there = sorted(
+        where
+        for name, where in (split_stream(stream.name) for stream in engine.streams.values())
+        if name == app and ever_deployed(engine.streams[join_stream(name, where)].state)
+    )
+    raise UsageError(
+        f"nothing was ever deployed as {app[:80]} in {environment[:80]}",
+        f"its environments: {', '.join(there)}; see: tidegate status",
+    )

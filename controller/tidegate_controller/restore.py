@@ -24,7 +24,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core.decide import decide
 from tidegate_controller.core.inputs import Restore
 from tidegate_controller.errors import Refused, TidegateError
-from tidegate_controller.log import Batch, EventLog
+from tidegate_controller.log import Batch, EventLog, LogError
 from tidegate_controller.log_check import Checked
 from tidegate_controller.log_index import CONTROLLER_STREAM, LogIndex
 from tidegate_controller.snapshot_keeper import load
@@ -60,7 +60,7 @@ def restore(file: Path, data: Path, *, replace: bool) -> Restored:
         try:
             with _coming(data) as coming:
                 artifacts = _unpack(file, coming, data / data_folder.ARTIFACTS)
-                checked = log_check.check(coming)
+                checked = _checked(coming, file)
                 log_id, apps, interrupted = _begin_anew(coming)
                 with coming.open("rb") as whole:
                     os.fsync(whole.fileno())
@@ -74,6 +74,18 @@ def restore(file: Path, data: Path, *, replace: bool) -> Restored:
                 "look at the disk, and at who may read and write there",
             ) from error
     return Restored(checked, log_id, apps, interrupted, artifacts, aside)
+
+
+def _checked(coming: Path, file: Path) -> Checked:
+    """Whoever restores knows the log by the name of the backup."""
+    try:
+        return log_check.check(coming)
+    except LogError as error:
+        raise LogError(
+            error.message.replace(str(coming), str(file)),
+            f"nothing was changed; restore another backup, that is whole by: tidegate log verify "
+            f"--file FILE; this one is not: {file}",
+        ) from error
 
 
 def _give_to_owner(data: Path) -> None:

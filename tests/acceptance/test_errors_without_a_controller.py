@@ -53,10 +53,11 @@ def test_every_command_that_asks_a_controller_is_tried_here() -> None:
 
 
 def assert_unreachable(answer: Answer, target: str) -> None:
+    listens = "127.0.0.1:7420" if target.startswith("unix:") else target
     assert (answer.code, answer.out) == (3, "")
     assert answer.err == (
         f"error: no controller answers at {target}\n"
-        "  next: start one: tidegate controller run --data DIR --listen 127.0.0.1:7420; or name "
+        f"  next: start one: tidegate controller run --data DIR --listen {listens}; or name "
         "the one that runs: --controller HOST:PORT, or TIDEGATE_CONTROLLER\n"
     )
 

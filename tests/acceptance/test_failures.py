@@ -56,7 +56,7 @@ def test_a_check_that_fails_undoes_the_rollout_and_shows_what_it_said(desk: Desk
     script(desk.folder, 'echo "orders of $TIDEGATE_VERSION are lost"; exit 1')
     answer = app.deploy("2")
     assert answer.code == 1, answer
-    assert "Check failed: controller: the check smoke failed" in app.newest()["reason"]
+    assert "Check failed: check smoke: " in app.newest()["reason"]
     assert "it said: orders of 2 are lost" in answer.out
     app.assert_serving("1")
 

@@ -40,7 +40,9 @@ def test_a_deployment_waits_for_its_turn_and_can_be_followed(desk: Desk) -> None
     assert queued.code == 0, queued
     name = queued.out.strip()
     assert desk.type("rollout", "show", name, "--json").json["state"] == "queued"
-    assert f"rollout {name} to 2 waits for its turn" in desk.type("status", app.name).out
+    shown = desk.type("status", app.name).out
+    assert f"rollout {name} to 2, by " in shown
+    assert ", waits for its turn, after the " in shown
     third = app.deploy("3", "--queue", "--detach").out.strip()
     given_up = desk.type("rollout", "abort", third, "-m", "not today")
     assert given_up.code == 1

@@ -223,7 +223,7 @@ class World:
         if verdict:
             raise NoVerdict(f"{name} {verdict}")
         if program.refused:
-            raise CheckFailed(f"the check {name} failed: orders are lost")
+            raise CheckFailed("orders are lost")
 
     def _appended(self, batch: Batch, records: list[Record]) -> None:
         self.judge.look()

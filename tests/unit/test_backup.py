@@ -213,7 +213,10 @@ def test_a_damaged_backup_changes_nothing(
     with sqlite3.connect(kept) as database:
         database.execute(sql)
     before = (data / "events.db").read_bytes()
-    assert isinstance(typed("restore", data, kept, "--replace").exception, kind)
+    failure = typed("restore", data, kept, "--replace").exception
+    assert isinstance(failure, kind)
+    assert f"tidegate log verify --file FILE; this one is not: {kept}" in failure.hint
+    assert "restoring.db" not in failure.message
     assert (data / "events.db").read_bytes() == before
     assert not (data / "replaced").exists()
     assert not list(data.glob("restoring*"))

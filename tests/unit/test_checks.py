@@ -9,6 +9,7 @@ from small_servers import Server, answer_of
 
 from tidegate_controller import checks
 from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
 from tidegate_controller.core.spec import (
     Check,
     Health,
@@ -70,6 +71,23 @@ def script(tmp_path: Path, text: str) -> tuple[str, ...]:
 # --- Programs ------------------------------------------------------------------------------------
 
 
+async def test_a_program_is_told_which_nodes_serve_with_the_release_by_now(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    check = Check(
+        command=script(tmp_path, f'echo "$TIDEGATE_NODES: $TIDEGATE_DONE_NODES" > {told}')
+    )
+    before = state(check)
+    assert before.rollout is not None
+    new = t.Known(revision=before.rollout.release.revision, running=True)
+    old = t.Known(revision=t.Revision(digest="sha256:1", config="c"), running=True)
+    places = {t.Place("a/green"): new, t.Place("b/blue"): old, t.Place("c/green"): new}
+    rollout = replace(before.rollout, nodes=("a", "b", "c", "d"), dropped={})
+    settled = {t.Place("a/green"): 100, t.Place("b/blue"): 100}
+    after = replace(before, rollout=rollout, places=places, settled=settled)
+    await checks.run("shop@prod", after, "smoke")
+    assert told.read_text() == "a b c d: a\n"
+
+
 async def test_a_program_that_exits_with_0_is_a_pass(tmp_path: Path) -> None:
     await put(command=script(tmp_path, "exit 0"))
 
@@ -113,6 +131,7 @@ async def test_a_program_is_told_what_it_is_about(tmp_path: Path) -> None:
     assert told.read_text().splitlines() == [
         "TIDEGATE_APP=shop",
         "TIDEGATE_DIGEST=sha256:2",
+        "TIDEGATE_DONE_NODES=",
         "TIDEGATE_ENVIRONMENT=prod",
         "TIDEGATE_NODES=a",
         "TIDEGATE_PREVIOUS=",

@@ -123,8 +123,13 @@ def test_what_no_controller_writes_is_named(
 
 
 def test_a_hash_that_was_noted_is_found_again(data: Path) -> None:
-    assert typed(data, "--head", hash_of(data, 3)).exit_code == 0
-    assert typed(data, "--head", hash_of(data, 3), "--seq", "3").exit_code == 0
+    somewhere = typed(data, "--head", hash_of(data, 3))
+    there = typed(data, "--head", hash_of(data, 3), "--seq", "3")
+    assert (somewhere.exit_code, there.exit_code) == (0, 0)
+    told = " has the hash that was given: up to there nothing was changed or cut off"
+    assert f"  one of them{told}\n" in somewhere.output
+    assert f"  event 3{told}\n" in there.output
+    assert told not in typed(data).output
 
 
 def test_a_log_that_was_cut_off_lacks_the_hash_that_was_noted(data: Path) -> None:

@@ -91,3 +91,19 @@ def test_in_a_freeze_the_reason_that_is_wanted_is_in_what_is_offered() -> None:
     assert meanings("promote", asks="promotion") == [
         "promote r7   Say yes: the next wave may get traffic."
     ]
+
+
+# --- Endings and times ---------------------------------------------------------------------------
+
+
+def test_how_it_ended_is_said_once() -> None:
+    given_up = rollout(state="aborted", reason="aborted by ada: stay; nothing was undone")
+    assert rollout_lines(given_up)[1] == "  aborted by ada: stay; nothing was undone"
+    failed = rollout(state="failed", reason="Start failed: n1/green: exited")
+    assert rollout_lines(failed)[1] == "  failed: Start failed: n1/green: exited"
+    assert rollout_lines(rollout(state="succeeded"))[1] == "  succeeded"
+
+
+def test_a_step_that_was_paused_is_not_told_as_slow() -> None:
+    soak = StepView(name="Soak", id="soak", state="ok", seconds=38.2, paused_seconds=35.0)
+    assert "  Soak: ok 3.2 s, and 35 s paused" in rollout_lines(rollout(steps=[soak]))

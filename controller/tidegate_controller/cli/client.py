@@ -38,6 +38,7 @@ NOT_GRPC = (
     "Stream removed (Data frame",
     "Failed parsing HTTP/2",
 )
+LISTENS = "127.0.0.1:7420"  # a controller, where nobody says otherwise
 
 A = TypeVar("A")
 D = TypeVar("D", bound=documents.Document)
@@ -232,10 +233,11 @@ class Client:
                 "listens on stands in its first lines of log",
             )
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            there = LISTENS if self.target.startswith("unix:") else self.target
             return NotReachable(
                 f"no controller answers at {self.target}",
-                "start one: tidegate controller run --data DIR --listen 127.0.0.1:7420; or name "
-                "the one that runs: --controller HOST:PORT, or TIDEGATE_CONTROLLER",
+                f"start one: tidegate controller run --data DIR --listen {there}; or name the one "
+                "that runs: --controller HOST:PORT, or TIDEGATE_CONTROLLER",
             )
         if code == grpc.StatusCode.ABORTED:
             return TidegateError(message, hint)

@@ -67,7 +67,11 @@ message_option = click.option(
     is_flag=True,
     help="In place of a rollout that waits for a person and has moved no traffic.",
 )
-@click.option("--queue", is_flag=True, help="Where it cannot begin at once, it waits for its turn.")
+@click.option(
+    "--queue",
+    is_flag=True,
+    help="While a rollout runs, or in a freeze, it waits for its turn. Not for somebody's lock.",
+)
 @click.option("--override-freeze", is_flag=True, help="Also in a freeze; say why with -m.")
 @detach_option
 @json_option

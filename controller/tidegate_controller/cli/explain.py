@@ -115,7 +115,7 @@ class Explanation:
         elif data["outcome"] == "unknown":
             self._say(f"{doing.where}: nobody knows whether it was done: {data['error']}.")
         else:
-            self._say(f"{doing.where}: {doing.what} {data['outcome']}: {data['error']}{blame}.")
+            self._say(f"{doing.where}: {doing.fate}: {data['error']}{blame}.")
         last, _ = tail(doing.output_tail.rstrip(), LAST_WORDS)
         if last:
             self._say(f"The last that it had said: {' | '.join(last)}")
@@ -224,7 +224,7 @@ class Explanation:
         if event.kind != "ActionEnded" or data["action"] not in self._chores:
             return
         work = self._chores.pop(data["action"])
-        where = work["place"] or called(work["at"])
+        where = work["place"] or called(work["at"], work.get("check", ""))
         if work["verb"] == "stop" and data["outcome"] == "ok":
             self._say(f"{where} was stopped.")
         elif work["verb"] == "cleanup" and data["outcome"] == "ok":

@@ -10,6 +10,7 @@ from tidegate_controller.cli.deploy import app_environment_option
 from tidegate_controller.cli.follow import requested_by
 from tidegate_controller.cli.locks import app_argument, reason_option
 from tidegate_controller.cli.terminal import json_option, print_json, say, with_controller
+from tidegate_controller.documents import FreezeView
 from tidegate_controller.errors import UsageError
 from tidegate_controller.units import parse_duration
 from tidegate_protos.v1 import operator_pb2 as pb
@@ -85,8 +86,17 @@ def freeze(
     if as_json:
         print_json(view)
         return
+    for line in freeze_lines(view):
+        say(line)
+
+
+def freeze_lines(view: FreezeView) -> list[str]:
+    """The document as people read it."""
     by = f", by {view.by}" if view.by else ""
     how = f"frozen until {view.until}{by}" if view.frozen else "not frozen"
-    say(f"{view.app} in {view.environment} is {how}" + ("" if view.changed else ", as before"))
+    if view.changed and not view.frozen:
+        how = "not frozen any more"
+    lines = [f"{view.app} in {view.environment} is {how}" + ("" if view.changed else ", as before")]
     if view.frozen:
-        say(f"  next: tidegate freeze {view.app} -e {view.environment} --lift")
+        lines.append(f"  next: tidegate freeze {view.app} -e {view.environment} --lift")
+    return lines

@@ -117,7 +117,7 @@ def failures(picture: Picture) -> list[str]:
     lines = []
     for doing in found[:FAILURES_SHOWN]:
         why = "" if doing.error and doing.error in picture.reason else f": {doing.error}"
-        lines.append(f"{doing.where}: {doing.what} {doing.outcome}{why}")
+        lines.append(f"{doing.where}: {doing.fate}{why}")
         last, before = tail(doing.output_tail, TAIL_LINES)
         if before:
             lines.append(f"  ({before} lines before: tidegate rollout show {picture.rollout})")

@@ -73,9 +73,18 @@ def _show(view: LockView, *, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
+    for line in lock_lines(view):
+        say(line)
+
+
+def lock_lines(view: LockView) -> list[str]:
+    """The document as people read it."""
     by = f" by {view.by}" if view.locked else ""
     how = "locked" if view.locked else "not locked"
+    if view.changed and not view.locked:
+        how = "unlocked"
     already = "" if view.changed else ", as before"
-    say(f"{view.app} in {view.environment} is {how}{by}{already}")
+    lines = [f"{view.app} in {view.environment} is {how}{by}{already}"]
     if view.locked:
-        say(f"  next: tidegate unlock {view.app} -e {view.environment}")
+        lines.append(f"  next: tidegate unlock {view.app} -e {view.environment}")
+    return lines

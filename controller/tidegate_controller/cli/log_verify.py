@@ -96,6 +96,9 @@ def verify(
         f"{local_time(view.first_at)} to {local_time(view.last_at)}"
     )
     say(f"  event {view.seq} is the last, with the hash {view.head}")
+    if head:
+        where = f"event {seq} has" if seq else "one of them has"
+        say(f"  {where} the hash that was given: up to there nothing was changed or cut off")
     for each in view.snapshots:
         say(f"  the snapshot of event {each} is what the events give")
     for why in view.ignored:

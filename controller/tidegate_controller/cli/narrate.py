@@ -6,7 +6,7 @@ from tidegate_controller.cli.answers import answer_lines, asked_in
 from tidegate_controller.cli.awaiting import awaited, time_left
 from tidegate_controller.cli.phrases import amount, span, tail
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.works import BALANCER, Doing, called, freeze_words
+from tidegate_controller.cli.works import Doing, called, freeze_words
 from tidegate_controller.documents import EventView, ProgressView
 
 TAIL_LINES = 20  # of a failure's output that are told; `rollout show` has more
@@ -94,11 +94,11 @@ class Narrator:
 
     def _action_ended(self, event: EventView) -> list[str]:
         doing = self._picture.doing(event.data["action"])
-        if doing is not None and doing.in_doubt and doing.where != BALANCER:
+        if doing is not None and doing.in_doubt and doing.node != "controller":
             return [f"  {doing.where}: {doing.what} is in doubt: {doing.error}"]
         if doing is None or not doing.failed:
             return []
-        line = f"  {doing.where}: {doing.what} {doing.outcome}: {doing.error}"
+        line = f"  {doing.where}: {doing.fate}: {doing.error}"
         return [line, *self._last_output(doing, self._heard.pop(event.data["action"], ""))]
 
     def _last_output(self, doing: Doing, heard: str) -> list[str]:
@@ -118,7 +118,8 @@ class Narrator:
             why = "" if stage.is_explained else f": {stage.reason}"
             return [f"{stage.title} failed{why}"]
         remarks = f": {stage.remarks}" if stage.remarks else ""
-        return [f"{stage.title} done in {stage.seconds(stage.since):.1f} s{remarks}"]
+        paused = f", and {span(stage.stood)} paused" if stage.stood else ""
+        return [f"{stage.title} done in {stage.seconds(stage.since):.1f} s{paused}{remarks}"]
 
     def _dropped(self, event: EventView) -> list[str]:
         return [f"  {event.data['node']} is left out from here on: {event.data['why']}"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tidegate_controller.cli.phrases import natural, seconds_of
-from tidegate_controller.cli.works import Doing, Stage, called, freeze_words
+from tidegate_controller.cli.works import Doing, Stage, called, ending_words, freeze_words
 from tidegate_controller.documents import EventView, ProgressView
 
 
@@ -95,8 +95,7 @@ class Picture:
     @property
     def ending(self) -> str:
         """How it has ended, and why."""
-        why = f": {self.reason}" if self.reason else ""
-        return f"rollout {self.rollout} {self.state.replace('_', ' ')}{why}"
+        return f"rollout {self.rollout} {ending_words(self.state.replace('_', ' '), self.reason)}"
 
     def doing(self, action: str) -> Doing | None:
         return self._doings.get(action)
@@ -206,6 +205,7 @@ class Picture:
         self._held = None
         if stage := self.stage:
             stage.counted_from += at - self._stood_since
+            stage.stood += at - self._stood_since
 
     def _frozen(self, data: dict[str, Any], at: float) -> None:
         self.waiting, self.answers = f"the {freeze_words(data['window'])}", ["promote", "abort"]
@@ -291,7 +291,7 @@ class Picture:
             verb=work["verb"],
             task=work.get("task", ""),
             check=work.get("check", ""),
-            where=work["place"] or called(work["at"]),
+            where=work["place"] or called(work["at"], work.get("check", "")),
             node=work["at"],
             step=stage.title if stage else "",
             attempt=action["attempt"],

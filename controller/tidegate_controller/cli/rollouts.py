@@ -8,7 +8,7 @@ from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.completion import apps, rollouts
 from tidegate_controller.cli.control import COMMANDS
 from tidegate_controller.cli.follow import attach
-from tidegate_controller.cli.phrases import amount
+from tidegate_controller.cli.phrases import amount, span
 from tidegate_controller.cli.replay import replay
 from tidegate_controller.cli.terminal import (
     AsListed,
@@ -20,7 +20,7 @@ from tidegate_controller.cli.terminal import (
     with_controller,
 )
 from tidegate_controller.cli.words import a_name, a_rollout
-from tidegate_controller.cli.works import called, state_words, whom
+from tidegate_controller.cli.works import called, ending_words, state_words, whom
 from tidegate_controller.documents import RolloutSummary, RolloutView, StepView
 
 
@@ -102,7 +102,7 @@ def rollout_show(client: Client, rollout_id: str, watch: bool, as_json: bool) ->
 
 def rollout_lines(view: RolloutView) -> list[str]:
     """The document as people read it."""
-    state = state_words(view) + (f": {view.reason}" if view.reason else "")
+    state = ending_words(state_words(view), view.reason)
     if view.waiting_for:
         state = f"waits for {whom(view.waiting_for)}"
     until = f" to {local_time(view.ended_at)}" if view.ended_at else ", not ended"
@@ -139,7 +139,8 @@ def _from_to(view: RolloutView) -> str:
 
 def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
     """`reason`: of the rollout, which is not said again of each node that was given up."""
-    seconds = f" {step.seconds:.1f} s" if step.seconds is not None else ""
+    seconds = f" {step.seconds - step.paused_seconds:.1f} s" if step.seconds is not None else ""
+    seconds += f", and {span(step.paused_seconds)} paused" if step.paused_seconds else ""
     state = "not reached" if step.state == "pending" and is_over else step.state
     lines = [f"  {step.title}: {state}{seconds}"]
     for name, node in sorted(step.nodes.items()):

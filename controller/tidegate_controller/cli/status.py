@@ -150,7 +150,7 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
     for each in app.queue:
         then = f", after {each.waiting_for}" if each.waiting_for else ""
         told.append(
-            f"rollout {each.id} to {each.version} waits for its turn{then}, by {each.requested_by}"
+            f"rollout {each.id} to {each.version}, by {each.requested_by}, waits for its turn{then}"
         )
     told += [app.stands_still] if app.stands_still else []
     for line in (*told, *app.notes):

@@ -188,7 +188,7 @@ class Tree:
         state = _state(doing)
         words = {
             "running": f"{doing.what}: {doing.progress}" if doing.progress else doing.what,
-            "failed": f"{doing.what} {doing.outcome}: {doing.error}",
+            "failed": f"{doing.fate}: {doing.error}",
             "warning": f"{doing.what} is in doubt",
             "ok": "",
         }[state]

@@ -16,15 +16,17 @@ VERBS = {
     "switch": "switch",
     "stop": "stop",
     "cleanup": "clean up",
-    "check": "put the check",
+    "check": "put it",
 }
 FREEZE = "the freeze until "  # how a wait for the end of one begins
 BALANCER = "balancer"  # what people call what the controller itself does
 UNHURT = ("ok", "cancelled", "superseded")  # ends of a work that are nobody's failure
 
 
-def called(at: str) -> str:
-    """Where a work is done, as people call it."""
+def called(at: str, check: str = "") -> str:
+    """Where a work is done, as people call it; or which check it puts."""
+    if check:
+        return f"check {check}"
     return BALANCER if at == "controller" else at
 
 
@@ -33,6 +35,13 @@ def freeze_words(window: Mapping[str, Any]) -> str:
     by = f", by {window['by']}" if window["by"] else ""
     reason = f": {window['reason']}" if window["reason"] else ""
     return f"freeze until {window['until']}{by}{reason}"
+
+
+def ending_words(state: str, reason: str) -> str:
+    """How it ended, and why: "failed: Start failed", "aborted by ada". `state`: in words."""
+    if not reason or reason.startswith(f"{state} "):
+        return reason or state
+    return f"{state}: {reason}"
 
 
 def state_words(rollout: RolloutSummary) -> str:
@@ -80,8 +89,12 @@ class Doing:
     @property
     def what(self) -> str:
         verb = f"run {self.task}.sh" if self.task else VERBS.get(self.verb, self.verb)
-        verb += f" {self.check}" if self.check else ""
         return verb + (f", try {self.attempt}" if self.attempt > 1 else "")
+
+    @property
+    def fate(self) -> str:
+        """What was done, and how it ended. A check that has failed was put all the same."""
+        return self.outcome if self.check else f"{self.what} {self.outcome}"
 
     def hear(self, news: ProgressView) -> None:
         self.said = news.text
@@ -109,6 +122,7 @@ class Stage:
     undoing: bool
     wave: int = 0  # 1 is the first; 0: of no wave
     state: str = "pending"  # running, ok, failed
+    stood: float = 0.0  # seconds that somebody had it paused
     since: float = 0.0  # when it was entered
     counted_from: float = 0.0  # when its deadline began to run, which it does anew after a wait
     until: float | None = None
@@ -130,7 +144,8 @@ class Stage:
         return self.counted_from + self.deadline_seconds
 
     def seconds(self, now: float) -> float:
-        return max(0.0, (now if self.until is None else self.until) - self.since)
+        """How long it took, or takes so far; a pause does not count once it is over."""
+        return max(0.0, (now if self.until is None else self.until) - self.since - self.stood)
 
     @property
     def is_explained(self) -> bool:

@@ -112,7 +112,8 @@ def _refuse_if_late(rollout: t.Rollout, request: i.Answer) -> None:
         )
     if request.step and step.id != request.step:
         raise Refused(
-            f"rollout {rollout.id} has gone on since: it is at {step.title} now",
+            f"rollout {rollout.id} has gone on since: it is at {step.title} now"
+            f"{_who_was_first(rollout)}",
             f"look at it again: tidegate rollout show {rollout.id}",
         )
 

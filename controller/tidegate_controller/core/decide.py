@@ -135,7 +135,7 @@ def _on_abort(draft: Draft, abort: i.Abort) -> None:
         return
     rollout = draft.rollout
     step = rollout.plan[rollout.cursor]
-    asked = rollout.waiting.why if rollout.waiting else ""
+    asked = rollout.waiting.why.removeprefix(f"{step.title} failed: ") if rollout.waiting else ""
     why = ": ".join(filter(None, (f"aborted by {abort.requested_by}", abort.reason or asked)))
     if abort.undo or rollout.undoing:
         _fail(draft, step, why)

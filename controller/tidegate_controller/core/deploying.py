@@ -81,7 +81,8 @@ def deploy_goal(state: t.State, request: i.Deploy, now: float) -> t.Goal:
     if len(away) > _may_be_away(request):
         raise Refused(
             f"{_listed(away)} not connected, so nothing was started",
-            f"start the agent there (see: tidegate node list), or go on without: "
+            "start the agent there (see: tidegate node list); or say that so many may be away: "
+            "max_failed_nodes under [failures]; or forget it, if it is gone for good: "
             f"{_removal(away, request.spec)}; then deploy again",
         )
     return t.Goal(

@@ -293,7 +293,9 @@ def detail_of(draft: Draft, place: t.Place) -> str:
 
 
 def where(work: t.Work) -> str:
-    """The work's place, or else its node, for people."""
+    """The work's place, or else its node, for people; or which check it puts."""
+    if work.check:
+        return f"check {work.check}"
     return str(work.place) if work.place is not None else work.at
 
 

@@ -28,6 +28,7 @@ class StepView(Document, kw_only=True):
     started_at: str | None = None
     ended_at: str | None = None
     seconds: float | None = None
+    paused_seconds: float = 0.0  # of these
     wave: int = 0  # 1 is the first; 0: of no wave
 
     @property

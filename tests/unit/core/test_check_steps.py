@@ -2,6 +2,7 @@
 
 import msgspec
 from driver import World
+from test_narrate import story
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.spec import Check
@@ -31,6 +32,21 @@ def test_a_check_that_fails_undoes_the_rollout_by_the_releases_fault() -> None:
     assert world.finish() == "rolled_back"
     assert world.traffic == {"a/blue": 100, "b/blue": 100}
     assert [e.blame for _, e in world.log if isinstance(e, ev.Replanned)] == ["release"]
+
+
+def test_the_check_that_failed_is_named_once_and_the_balancer_is_not() -> None:
+    world = World(checks=CHECKS).deployed("1")
+    since = len(world.log)
+    world.deploy("2")
+    first, _ = world.until("check")
+    name = first.work.check
+    said = "/opt/it exited with 1"
+    world.feed(msgspec.structs.replace(world.result(first, "failed"), error=said))
+    world.finish()
+    assert world.ending.reason == f"Check failed: check {name}: {said}"
+    lines = story(world, since)
+    assert f"  check {name}: failed: {said}" in lines
+    assert not any("balancer" in line and said in line for line in lines)
 
 
 def test_without_a_verdict_a_person_is_asked_and_the_rollout_does_not_go_on() -> None:

@@ -9,6 +9,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import seconds_left
+from tidegate_controller.core.spec import Policy
 from tidegate_controller.errors import Refused
 
 STEPS = ("preflight", "prepare", "migrate", "start", "shift", "switch", "soak", "verify")
@@ -298,6 +299,18 @@ def test_whoever_wants_all_left_as_it_is_gets_that() -> None:
     assert world.state.debts["a/green"].endswith(
         "deploy it again to finish that, or go back: tidegate rollback shop -e test"
     )
+
+
+def test_why_a_person_was_asked_is_told_once_when_that_is_given_up() -> None:
+    world = World(policy=Policy(on_failure="pause")).deployed("1")
+    world.deploy("2")
+    start, _ = world.until("start")
+    world.answer(start, "failed", "release")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.abort()
+    world.finish()
+    assert world.ending.reason.count("Start failed") == 1
+    assert world.ending.reason.startswith("Start failed: aborted by ada: a/green: ")
 
 
 def test_from_what_was_left_half_done_back_is_where_it_was_before() -> None:

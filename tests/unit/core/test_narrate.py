@@ -259,3 +259,15 @@ def test_why_a_work_has_failed_is_told_of_its_node_and_at_the_end() -> None:
         "Start failed",
         "rollout r1 failed: Start failed: a/blue: start did not work",
     ]
+
+
+def test_a_pause_is_told_beside_the_time_that_a_step_took() -> None:
+    world = World(nodes=["a"]).deployed("1")
+    since = len(world.log)
+    world.deploy("2")
+    world.until("soak")
+    world.pause()
+    world.wait(35.0)
+    world.resume()
+    world.finish()
+    assert "Soak done in 10.0 s, and 35 s paused" in story(world, since)

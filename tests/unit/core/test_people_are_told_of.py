@@ -94,7 +94,7 @@ def test_an_abort_is_told_before_what_follows_from_it() -> None:
 def test_an_abort_that_undoes_nothing_ends_the_story() -> None:
     world, since = at("soak")
     world.abort(undo=False)
-    assert "rollout r2 aborted: aborted by ada; nothing was undone" in lines(world, since)
+    assert "rollout r2 aborted by ada; nothing was undone" in lines(world, since)
     assert "The rollout aborted: nothing was undone, as a person wanted." in explained(world, since)
 
 

@@ -220,8 +220,9 @@ async def test_a_node_that_leaves_while_the_balancer_is_looked_at_is_not_counted
     await desk.deployed("1")
     desk.long_up()
     monkeypatch.setattr(Caddy, "verify", slow)
-    with pytest.raises(Refused, match="a is not connected, so nothing was started"):
+    with pytest.raises(Refused, match="a is not connected, so nothing was started") as refused:
         await desk.deploy("2")
+    assert "max_failed_nodes under [failures]; or forget it, if it is gone" in refused.value.hint
 
 
 async def test_a_lane_that_cannot_be_read_is_not_taken_for_well(desk: Desk) -> None:

@@ -44,7 +44,9 @@ async def test_a_paused_rollout_stands_still_until_it_is_resumed(desk: Desk) -> 
     await desk.asked("resume", rollout)
     await desk.until(desk.endings)
     assert desk.endings() == ["succeeded"]
-    assert view(desk, rollout).waiting_for is None
+    ended = view(desk, rollout)
+    assert ended.waiting_for is None
+    assert [step.name for step in ended.steps if step.paused_seconds] == ["Start"]
 
 
 async def test_it_stands_still_over_a_new_start_of_the_controller(desk: Desk) -> None:

@@ -152,8 +152,9 @@ async def test_an_app_in_several_environments_has_to_be_named_with_one(desk: Des
     with pytest.raises(UsageError, match="shop runs in several environments: prod, staging"):
         await desk.rollback()
     assert find_stream(desk.engine, "shop", "staging") == "shop@staging"
-    with pytest.raises(UsageError, match="nothing was ever deployed as shop in test"):
+    with pytest.raises(UsageError, match="nothing was ever deployed as shop in test") as unknown:
         find_stream(desk.engine, "shop", "test")
+    assert unknown.value.hint == "its environments: prod, staging; see: tidegate status"
 
 
 async def test_a_status_of_an_app_that_is_not_there_names_those_that_are(
