@@ -68,6 +68,7 @@ class Convergence:
                 await self._engine.submit(stream.name, self._converge(stream, nodes, rollout))
             except Refused as refusal:  # since it was asked, something else has changed
                 log.warning("%s cannot converge: %s", ", ".join(nodes), refusal.message)
+                self._engine.give_back(stream.name, rollout)
                 return AGAIN_SECONDS
         for node in nodes:
             self._tried[stream.name, node] = here[node]

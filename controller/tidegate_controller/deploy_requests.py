@@ -27,7 +27,7 @@ from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.freeze_clock import calendar_for
 from tidegate_controller.log import encode
 from tidegate_controller.named_apps import find_stream
@@ -132,13 +132,19 @@ class Requests:
         self, stream: str, input_: Deploy | Rollback, spec: Spec | None, plan_id: str
     ) -> tuple[t.State, t.State]:
         """The states before it and after. `spec`: whose traffic is moved, where that may be new."""
-        async with self._engine.admission:
-            names = [member.node for member in input_.members]
-            refuse_shared(self._engine, stream, names, spec)
-            self._refuse_other_plan(stream, input_, plan_id)
-            before = self._engine.state(stream)
-            with self._naming_the_holder(stream):
-                return before, await to_the_end(self._engine.submit(stream, input_))
+        try:
+            async with self._engine.admission:
+                names = [member.node for member in input_.members]
+                refuse_shared(self._engine, stream, names, spec)
+                self._refuse_other_plan(stream, input_, plan_id)
+                before = self._engine.state(stream)
+                with self._naming_the_holder(stream):
+                    after = await to_the_end(self._engine.submit(stream, input_))
+        except TidegateError:
+            self._engine.give_back(stream, input_.rollout)
+            raise
+        self._engine.give_back(stream, input_.rollout)
+        return before, after
 
     async def _deploy_input(
         self, request: pb.DeployRequest, *, planned: bool = False

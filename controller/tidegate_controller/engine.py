@@ -186,6 +186,15 @@ class Engine:
         self._last_number += 1
         return f"r{self._last_number}"
 
+    def give_back(self, name: str, rollout: str) -> None:
+        """Of a request to a stream that is over. If it has begun nothing, and nobody has taken a
+        later number meanwhile, the next one gets this, so that the list has no gaps. Of a stream
+        that stands still nobody knows: its last decision may be in the log alone."""
+        stream = self.streams.get(name)
+        known = rollout in self.rollouts or (stream is not None and stream.fault)
+        if rollout == f"r{self._last_number}" and not known:
+            self._last_number -= 1
+
     async def submit(self, name: str, input_: Input) -> t.State:
         """Decide on the input, record and act; the stream's state after it. Raises `Refused`.
 

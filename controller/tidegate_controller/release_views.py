@@ -19,6 +19,8 @@ from tidegate_controller.core.releases import (
 from tidegate_controller.documents import ListedRelease, ReleaseList, RolloutSummary
 from tidegate_controller.errors import UsageError
 
+AFTER_ALL = "9"  # any time that is written is before it
+
 
 def releases(
     states: Mapping[str, t.State],
@@ -45,9 +47,37 @@ def releases(
         raise UsageError(
             f"there is no release of {app[:80]}", "all there are: tidegate release list"
         )
+    places = {
+        (stream, *named): at
+        for stream, state in states.items()
+        for named, at in _in_order(stream, state, times).items()
+    }
+
+    def newest(release: ListedRelease) -> tuple[str, bool]:
+        stream = join_stream(release.app or "", release.environment or "")
+        before = places.get((stream, release.version or "", release.digest), "")
+        return release.at or before, release.at is not None
+
     for part in (listed, pushed):
-        part.sort(key=lambda release: release.at or "", reverse=True)
+        part.sort(key=newest, reverse=True)
     return ReleaseList(releases=[*listed, *pushed])
+
+
+def _in_order(
+    stream: str, state: t.State, times: Mapping[tuple[str, str, str], str]
+) -> dict[tuple[str, str], str]:
+    """For releases that nobody deployed here, as those adopted after a restore: before when, at the
+    latest, they were active. It is for their place in the list alone."""
+    found: dict[tuple[str, str], str] = {}
+    before = AFTER_ALL
+    for release in reversed(state.committed):
+        named = (release.version, release.revision.digest)
+        at = times.get((stream, *named))
+        if at is None:
+            found.setdefault(named, before)
+        else:
+            before = min(before, at)
+    return found
 
 
 def _times(rollouts: Iterable[RolloutSummary]) -> dict[tuple[str, str, str], str]:

@@ -167,3 +167,15 @@ def test_an_app_that_nobody_knows_is_said_so() -> None:
 def test_what_a_stream_may_run_again_is_still_needed() -> None:
     known = {each.revision.digest for each in known_releases(STATE)}
     assert known == {f"sha256:{version}" for version in "12345"}
+
+
+def test_an_adopted_release_stands_where_it_was_active_and_not_at_the_end() -> None:
+    """Nobody has deployed it, as far as the restored log knows."""
+    rolls = [rolled("1", "2026-11-24T00:00:00Z"), rolled("3", "2026-11-26T00:00:00Z")]
+    state = t.State(committed=(release("1"), release("2"), release("3")))
+    found = releases({"shop@test": state}, rolls, {}, "shop").releases
+    assert [each.version for each in found] == ["3", "2", "1"]
+    assert found[1].at is None
+    state = t.State(committed=(release("1"), release("3"), release("2")))
+    found = releases({"shop@test": state}, rolls, {}, "shop").releases
+    assert [each.version for each in found] == ["2", "3", "1"]

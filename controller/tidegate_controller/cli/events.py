@@ -7,22 +7,24 @@ import msgspec
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import rollouts
+from tidegate_controller.cli.event_words import event_line
 from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.cli.log_verify import verify
 from tidegate_controller.cli.terminal import (
     AsListed,
-    clean,
     json_option,
     local_time,
+    on_terminal,
     print_json,
     say,
     say_wrapped,
-    to_width,
     with_controller,
 )
 from tidegate_controller.cli.words import a_rollout
 from tidegate_controller.documents import Document, EventView
 from tidegate_controller.errors import UsageError
+
+FURTHER = 8  # columns before what follows on a second line
 
 
 @click.group(cls=AsListed, invoke_without_command=True)
@@ -40,8 +42,8 @@ from tidegate_controller.errors import UsageError
 def log(client: Client, follow: bool, rollout_id: str | None, as_json: bool) -> None:
     """Show the event log.
 
-    The oldest event comes first. On a terminal lines are cut at its width; with --json each event
-    is a document.
+    The oldest event comes first. On a terminal each is told in short; elsewhere with all that it
+    holds, and with --json as a document.
 
     \b
     Example:
@@ -53,15 +55,16 @@ def log(client: Client, follow: bool, rollout_id: str | None, as_json: bool) -> 
     for event in client.events(0, rollout_id or "", follow=follow):
         if as_json:
             print_json(event)
+        elif on_terminal():
+            say_wrapped(event_line(event), indent=FURTHER)
         else:
-            (line,) = to_width([clean(_event_line(event))])
-            say(line)
+            say(_whole_line(event))
 
 
 log.add_command(verify)
 
 
-def _event_line(event: EventView) -> str:
+def _whole_line(event: EventView) -> str:
     data = dict(event.data)
     data.pop("type", None)
     text = msgspec.json.encode(data).decode()

@@ -90,7 +90,12 @@ def verify(
     if as_json:
         print_json(view)
         return
-    say(f"{path} is as it was written: log {view.log_id}")
+    _tell(view, head or "", seq)
+
+
+def _tell(view: VerifyView, head: str, seq: int | None) -> None:
+    """All holds, and so does the hash that was given, if one was."""
+    say(f"{view.file} is as it was written: log {view.log_id}")
     say(
         f"  {view.events:,} events in {view.streams} streams, "
         f"{local_time(view.first_at)} to {local_time(view.last_at)}"

@@ -11,6 +11,7 @@ import pytest
 from without_doors import Desk
 
 from tidegate_controller import views
+from tidegate_controller.cli.event_words import event_line
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
@@ -42,6 +43,14 @@ def folded() -> t.State:
 @pytest.mark.parametrize("one", RECORDS, ids=lambda one: f"{one.seq}-{one.kind}")
 def test_every_event_that_was_ever_written_can_be_read(one: Record) -> None:
     assert type(one.event).__name__ == one.kind
+
+
+@pytest.mark.parametrize("one", RECORDS, ids=lambda one: f"{one.seq}-{one.kind}")
+def test_every_event_is_told_to_people_in_a_line(one: Record) -> None:
+    line = event_line(views.event_view(one))
+    assert f"  {one.stream}  {one.kind}" in line
+    assert "{" not in line
+    assert len(line) < 500
 
 
 def test_every_kind_of_event_has_been_written() -> None:

@@ -377,3 +377,20 @@ async def test_what_only_the_configuration_says_otherwise_is_in_plan_and_history
     await desk.ended(desk.requests.deploy(request))
     place = desk.engine.place_of("r2")
     assert find_rollout(desk.log.path, place.stream, place.version).differences == [mode]
+
+
+async def test_what_is_refused_or_has_nothing_to_do_uses_no_number_up(desk: Desk) -> None:
+    await desk.node("a")
+    first = await desk.deployed("1")
+    with pytest.raises(Refused, match="no release 99 has succeeded here"):
+        await desk.rollback(to="99")
+    assert (await desk.deploy("1")).rollout == "", "it is active already"
+    node = desk.agents["a"]
+    node.outcomes["start_slot"] = SILENT
+    second = await desk.deploy("2")
+    with pytest.raises(Refused):
+        await desk.deploy("3")
+    queued = await desk.requests.deploy(desk.request("3", desk.spec(), queue=True))
+    assert queued.rollout == "r3"
+    assert (first.rollout, second.rollout) == ("r1", "r2")
+    await desk.asked("abort", "r2")
