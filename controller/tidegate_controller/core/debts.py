@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.amiss import UNTIL_ASKED, amiss
 from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
@@ -129,6 +130,8 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
                 f"was taken out of traffic by {rollout.id}, which stopped; it takes none until the "
                 "next deploy or rollback"
             )
+    for found, why in amiss(state).items():  # since an earlier one
+        debts.setdefault(found, why + UNTIL_ASKED)
     for place, share in sorted(state.settled.items()):
         if share and state.current.get(place.node, place.slot) != place.slot:
             before = f"{debts[place]}; " if place in debts else ""
@@ -139,6 +142,18 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
     if state.weights is None:
         debts[t.CONTROLLER] = TRAFFIC_UNKNOWN
     return debts | debts_after_failed_converge(state, reason)
+
+
+def with_all_amiss(state: t.State, debts: dict[str, str], ending: t.Ending) -> dict[str, str]:
+    """These debts of a rollout that ends, and those of all other nodes that are not as they should
+    be: an earlier one may have left them so while nobody knew where traffic went. They pay, unless
+    this one leaves all as it is: then so it stays until somebody asks for another."""
+    rollout = state.rollout
+    assert rollout is not None
+    others = amiss(replace(state, debts={**state.debts, **debts}))
+    if ending == "succeeded" or rollout.undoing:
+        return {place.node: why for place, why in others.items()} | debts
+    return {str(place): why + UNTIL_ASKED for place, why in others.items()} | debts
 
 
 def owed_after(state: t.State, debts: dict[str, str], now: float) -> dict[str, t.Owed]:

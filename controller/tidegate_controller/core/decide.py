@@ -35,6 +35,7 @@ from tidegate_controller.core.debts import (
     debts_after_undo,
     debts_left,
     owed_after,
+    with_all_amiss,
 )
 from tidegate_controller.core.deploying import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.draft import Draft
@@ -334,8 +335,8 @@ def _end(
     chores: tuple[t.Chore, ...] = (),
 ) -> None:
     """`owed`: when these debts are paid, if that is known already."""
-    if owed is None:
-        owed = owed_after(draft.state, debts, draft.now)
+    debts = with_all_amiss(draft.state, debts, ending)
+    owed = owed_after(draft.state, debts, draft.now) | (owed or {})
     draft.emit(
         ev.Ended(
             rollout=draft.rollout.id,

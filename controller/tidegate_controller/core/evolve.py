@@ -10,6 +10,7 @@ from typing import Any
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import evolve_control, evolve_nodes, evolve_restored
 from tidegate_controller.core import types as t
+from tidegate_controller.core.amiss import UNTIL_ASKED, amiss
 from tidegate_controller.core.changes import (
     RELEASES_KEPT,
     forget_health,
@@ -22,10 +23,9 @@ from tidegate_controller.core.changes import (
 from tidegate_controller.core.commitment import commit
 from tidegate_controller.core.evolve_control import with_calendar, without_queued
 from tidegate_controller.core.evolve_nodes import ask_anew
-from tidegate_controller.core.facts import find_action, gaining, place_of
+from tidegate_controller.core.facts import find_action, gaining
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
-from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.settling import REWRITE, after_rewrite
 from tidegate_controller.core.wellness import is_well
 
@@ -134,11 +134,12 @@ def _action_ended(state: t.State, event: ev.ActionEnded, clock: float) -> t.Stat
         state = after_rewrite(state, action.work, ok, clock)
     if action.id in state.chores_open:
         key = str(action.work.place or "")  # a node that could not be cleaned up owes nothing
-        debts = state.debts
-        if action.work.verb == "stop" or not _serves_another(state, key):
-            debts = without(debts, key)
+        debts = without(state.debts, key)
+        if key in state.debts:
+            debts = debts | _still_owed(state, debts)
         if key and event.outcome not in ("ok", "cancelled"):
-            debts = put(debts, key, f"{action.work.verb} {key}: {event.error}")
+            failed = f"{action.work.verb} {key}: {event.error}"
+            debts = put(debts, key, "; ".join(filter(None, (failed, debts.get(key)))))
         over = event.outcome != "expired"  # else it is owed, and asked for again
         return replace(
             state,
@@ -161,12 +162,12 @@ def _action_ended(state: t.State, event: ev.ActionEnded, clock: float) -> t.Stat
     )
 
 
-def _serves_another(state: t.State, key: str) -> bool:
-    """Whether the place has traffic with another release than the active one: that stays owed,
-    whatever else was owed there."""
-    place, active = t.Place(key), active_release(state)
-    other = active is not None and place_of(state, place).revision != active.revision
-    return bool(state.settled.get(place)) and other
+def _still_owed(state: t.State, debts: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with nodes all the same once no more than these debts are left of what was
+    owed: that a slot was stopped brings it no traffic."""
+    under_way = state.rollout.nodes if state.rollout else ()
+    left = amiss(replace(state, debts=debts), under_way)
+    return {str(place): why + UNTIL_ASKED for place, why in left.items()}
 
 
 def _step_ended(state: t.State, event: ev.StepEnded, clock: float) -> t.State:
