@@ -68,7 +68,10 @@ def in_doubt(state: t.State) -> dict[t.Place, int]:
 
 def kept_in_doubt(state: t.State, goal: t.Goal) -> dict[t.Place, int]:
     """Of these, those that the floor needs while the nodes are treated: they are to take traffic
-    for certain first, as to settle it without them would take it from them."""
+    for certain first, as to settle it without them would take it from them. None before a first
+    deployment has succeeded, of which nobody is in service yet."""
+    if not any(state.settled.values()):
+        return {}
     floors = _floors(zones_of(goal), goal.spec)
     return _needed(state, state.settled, in_doubt(state), floors)
 

@@ -90,6 +90,17 @@ def test_it_settles_traffic_without_it_where_enough_others_are_in_service() -> N
     assert moves(world, seen)[0] == ["b/blue"]
 
 
+def test_a_first_deployment_that_came_late_is_no_service_to_be_kept() -> None:
+    world = World("ab", strategy="rolling", waves=ONE)
+    world.deploy("1")
+    assert world.finish(shift=SILENCE) == "failed"
+    seen = len(world.log)
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/green": 100, "b/green": 100}
+    assert not any(step.startswith("drain") for step in world.steps(seen))
+
+
 @pytest.mark.parametrize("floor", [ONE, FREE])
 def test_the_target_is_written_once_more_with_what_the_floor_needs_by_then(floor: Waves) -> None:
     world = World("ab", strategy="rolling", waves=floor).deployed("1")
