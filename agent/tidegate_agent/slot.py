@@ -51,6 +51,8 @@ class Slot:
         self.home = home
         self._called = f"slot {name} of {home.name}"  # in the log, which is of all apps
         self.host = host
+        self.folder = home / "slots" / name
+        self.output = home / "logs" / f"{name}.log"
         self.trees = Trees(self.folder)
         self._journal = journal
         self._on_change = on_change
@@ -94,14 +96,6 @@ class Slot:
         if record is None or record.handle is None:
             return output.tail(self.output)
         return await self._service(record).manager.tail(record.handle)
-
-    @property
-    def folder(self) -> Path:
-        return self.home / "slots" / self.name
-
-    @property
-    def output(self) -> Path:
-        return self.home / "logs" / f"{self.name}.log"
 
     def is_current(self) -> bool:
         return links.names(self.home / "current", f"slots/{self.name}")

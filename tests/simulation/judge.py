@@ -70,12 +70,14 @@ class Past:
         return _nodes(self.served) - _nodes(self.moved) - self.dropped
 
     def only_leaves(self, action: t.Action) -> bool:
-        """Whether it does no more than to take traffic away from nodes that it goes on without. A
-        move that has failed, or has not ended, may have been done or not."""
-        weights, before = action.work.weights or {}, {*_places(self.told), *_places(self.moved)}
-        gone = {place.node for place in before} - _nodes(weights)
-        gains = not _places(weights) <= before
-        return action.work.verb == "route" and bool(gone) and gone <= self.dropped and not gains
+        """Whether it changes no more than what those nodes have that it goes on without, and gives
+        them nothing that they did not have before. A move that has failed counts as not made."""
+        moved, weights = self.moved, action.work.weights or {}
+        changed = {p for p in (*moved, *weights) if moved.get(p, 0) != weights.get(p, 0)}
+        gained = {place for place in changed if weights.get(place)}
+        others = {place.node for place in changed} - self.dropped - self.removed
+        leaves = action.work.verb == "route" and bool(changed) and not others
+        return leaves and all(self.served.get(place) for place in gained)
 
     def begin(self, event: ev.Started, served: t.Weights) -> None:
         self.rollout, self.release, self.started = event.rollout, event.release, event
@@ -107,12 +109,8 @@ class Past:
         self.prepared = {known for known in self.prepared if known[0] != node}
 
 
-def _places(weights: t.Weights) -> set[t.Place]:
-    return {place for place, share in weights.items() if share}
-
-
 def _nodes(weights: t.Weights) -> set[str]:
-    return {place.node for place in _places(weights)}
+    return {place.node for place, share in weights.items() if share}
 
 
 class Seen(Protocol):

@@ -21,3 +21,13 @@ def test_a_move_away_from_a_node_that_was_dropped_may_be_tried_once_more() -> No
     past.moved = past.told
     assert not past.only_leaves(away), "it has been done"
     assert not past.only_leaves(action_to("a/green"))
+
+
+def test_a_node_that_was_dropped_may_get_back_what_it_had_before_and_no_more() -> None:
+    served = {t.Place("a/blue"): 100, t.Place("b/blue"): 100}
+    green = {t.Place("a/green"): 100, t.Place("b/blue"): 100}
+    past = Past(dropped={"a"}, served=served, told=green, moved=green)
+    assert past.only_leaves(action_to("a/blue", "b/blue"))
+    assert not past.only_leaves(action_to("a/blue", "b/green"))
+    past.served = green
+    assert not past.only_leaves(action_to("a/blue", "b/blue"))

@@ -63,6 +63,16 @@ def astray(state: t.State) -> list[t.Place]:
     )
 
 
+def only_leaves(state: t.State, work: t.Work) -> bool:
+    """Whether it is a move that changes nothing but what those nodes have that the rollout goes on
+    without."""
+    if state.rollout is None or work.weights is None:
+        return False
+    now, then = state.settled, work.weights
+    changed = {place.node for place in (*now, *then) if now.get(place, 0) != then.get(place, 0)}
+    return bool(changed) and changed <= state.rollout.dropped.keys()
+
+
 def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:
     """Places that take traffic by these weights and do not, or elsewhere, by the last ones."""
     return [

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import only_leaves, place_of
+from tidegate_controller.core.freezing import freeze_of
 from tidegate_controller.core.guards import NEVER
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.shares import at_most
@@ -32,6 +33,7 @@ from tidegate_controller.core.works import (
     is_kept,
     is_stranded_without,
     is_void,
+    moves_left,
     moving,
     weights_without,
 )
@@ -141,7 +143,7 @@ def drop_nodes(draft: Draft, step: t.Step, found: Culprits) -> None:
                 why=culprit.why,
                 blame=culprit.blame,
                 lost=culprit.lost,
-                reroute=_reroute(draft.state, step, set(found)) if last else None,
+                reroute=_reroute(draft, step, set(found)) if last else None,
             )
         )
 
@@ -159,14 +161,13 @@ def is_anything_left(rollout: t.Rollout, step: t.Step, found: Culprits) -> bool:
     return bool((tried or well or set(rollout.nodes)) - gone or well - gone)
 
 
-def _reroute(state: t.State, step: t.Step, found: set[str]) -> t.Work | None:
+def _reroute(draft: Draft, step: t.Step, found: set[str]) -> t.Work | None:
     """What takes traffic away from these nodes where they have it and must not keep it; none where
-    the step moves traffic anyway."""
-    rollout = state.rollout
-    assert rollout is not None
-    for index, work in enumerate(step.works):
-        done = rollout.done.get(index)
-        if work.verb == "route" and (done is None or done.outcome != "ok"):
+    the step moves traffic anyway, but for what waits for the end of a freeze."""
+    state, rollout = draft.state, draft.rollout
+    frozen = freeze_of(draft, step) is not None
+    for index in moves_left(rollout, step):
+        if not frozen or only_leaves(state, step.works[index]):
             return None
     taking = [place for place, share in state.settled.items() if share and place.node in found]
     if all(is_kept(state, place) for place in taking):

@@ -1,7 +1,7 @@
 """What a freeze holds up: deployments that are to begin, and what of a rollout under way would move
 traffic or start something. Never the way back, nor what a person goes back to.
 
-Called by `decide`, `deploying` and `queueing`; when freezes are, is in `freezes`.
+Called by `decide`, `deploying`, `failures` and `queueing`; when freezes are, is in `freezes`.
 """
 
 from tidegate_controller.core import events as ev
@@ -105,13 +105,17 @@ def held_up(plan: tuple[t.Step, ...], kind: t.Kind) -> tuple[t.Step, ...]:
     return tuple(steps)
 
 
+def freeze_of(draft: Draft, step: t.Step) -> Window | None:
+    """The freeze that holds up what the step has not begun yet."""
+    rollout = draft.rollout
+    free = rollout.undoing or rollout.unfrozen_by or UNFROZEN not in step.guards
+    return None if free else freeze_at(draft.state, draft.now)
+
+
 def meet_freeze(draft: Draft, step: t.Step) -> bool:
     """Whether the rollout has begun to wait for the end of a freeze, or goes on, by this."""
     rollout = draft.rollout
-    free = rollout.undoing or rollout.unfrozen_by or UNFROZEN not in step.guards
-    window = None
-    if not free and to_issue(rollout, step):
-        window = freeze_at(draft.state, draft.now)
+    window = freeze_of(draft, step) if to_issue(rollout, step) else None
     if window == rollout.frozen:
         return False
     if window is None:

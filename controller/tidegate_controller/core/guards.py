@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.facts import gaining, may_run
+from tidegate_controller.core.facts import gaining, may_run, only_leaves
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.wellness import is_well
 
@@ -56,12 +56,11 @@ def _floor(state: t.State, work: t.Work) -> float:
 
 def _unfrozen(state: t.State, work: t.Work) -> float:
     """No freeze holds the rollout up; see `core.freezing`. A node that has failed meanwhile loses
-    its traffic all the same: its move goes with what is to be started when the freeze is over."""
+    its traffic all the same."""
     rollout = state.rollout
-    if rollout is None or rollout.frozen is None:
+    if rollout is None or rollout.frozen is None or only_leaves(state, work):
         return NOW
-    others = {each.verb for each in rollout.plan[rollout.cursor].works}
-    return NOW if work.verb == "route" and others != {"route"} else rollout.frozen.ends
+    return rollout.frozen.ends
 
 
 GUARDS: dict[str, Callable[[t.State, t.Work], float]] = {

@@ -15,7 +15,7 @@ from tidegate_controller.core.guards import FLOOR, NEVER, opens_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.wellness import is_unwell
-from tidegate_controller.core.works import is_void, work_now
+from tidegate_controller.core.works import is_void, moves_left, work_now
 
 RETRY_SECONDS_MAX = 30.0
 ERRORS_TOLD = 3  # of those that are alike, as of a release that fails everywhere
@@ -157,6 +157,8 @@ def may_issue_at(state: t.State, step: t.Step, index: int) -> float:
     work = work_now(state, step, index)
     assert work is not None, "it is not to be done any more"
     times = [opens_at(state, guard, work) for guard in step.guards]
+    if work.verb == "route" and index != moves_left(state.rollout, step)[-1]:
+        times.append(NEVER)
     done = state.rollout.done.get(index)
     if done is not None and not done.again:
         pause = (step.retry_seconds or 0.0) * 2.0 ** min(done.attempt - 1, 10)

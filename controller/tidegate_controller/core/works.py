@@ -54,6 +54,17 @@ def is_for_all(rollout: t.Rollout, work: t.Work) -> bool:
     return work.at == t.CONTROLLER or once
 
 
+def moves_left(rollout: t.Rollout, step: t.Step) -> list[int]:
+    """Moves of traffic of the step that are not done, the last one first to be made: it was added
+    to take traffic away from nodes, while the others wait for the end of a freeze."""
+    return [
+        index
+        for index, work in enumerate(step.works)
+        if work.verb == "route"
+        and (index not in rollout.done or rollout.done[index].outcome != "ok")
+    ]
+
+
 def _elsewhere(rollout: t.Rollout, step: t.Step, work: t.Work) -> t.Work | None:
     """What is to be done once is done on another node, where the release is as well."""
     before = rollout.plan[: rollout.plan.index(step)] if step in rollout.plan else rollout.plan

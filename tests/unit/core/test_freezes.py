@@ -156,6 +156,30 @@ def test_a_node_that_fails_meanwhile_loses_the_traffic_of_the_new_release_at_onc
     assert world.owing() == {"a"}
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_node_that_fails_loses_its_traffic_though_the_next_move_waits(begun: bool) -> None:
+    """And that move is made without it when the freeze is over, once the other has ended."""
+    waves, some = Waves(sizes=("2", "100%")), Policy(max_failed_nodes="1")
+    world = World("abcd", strategy="canary", waves=waves, policy=some).deployed("1")
+    world.deploy("2")
+    world.until("shift-2" if begun else "start-2")
+    world.freeze(9000.0)
+    world.go(lambda: world.step == "shift-2")
+    world.report("a/green", healthy=False)
+    (away,) = world.open()
+    world.lift_freeze()
+    assert world.open() == [away], "one move at a time"
+    world.freeze(9000.0)
+    world.answer_all()
+    assert world.traffic == {"a/blue": 100, "b/green": 100, "c/blue": 100, "d/blue": 100}
+    world.wait(60.0)
+    assert "shift-2" not in {action.step for action in world.open()}, "the other waits"
+    world.lift_freeze()
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/blue": 100, "b/green": 100, "c/green": 100, "d/green": 100}
+    assert world.owing() == {"a"}
+
+
 def test_lifted_by_hand_it_is_over_at_once_and_one_of_the_configuration_stays() -> None:
     world = World().deployed("1")
     world.deploy("2")
