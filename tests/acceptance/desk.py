@@ -168,6 +168,7 @@ class Desk:
 
     def held(self, name: str, **settings: dict[str, object]) -> "AppFolder":
         """The same, but a rollout stays in its step Start until `let_go`."""
+        settings["health"] = {"deadline": "300s"} | settings.get("health", {})
         command = ["python3", "-c", WAITING, "{port}"]
         app = self.app(name, service={"command": command}, **settings)
         app.gate = app.folder / "go"
