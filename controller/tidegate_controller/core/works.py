@@ -97,10 +97,12 @@ def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> 
 
 
 def is_kept(state: t.State, place: t.Place) -> bool:
-    """Whether it served before the rollout and is known to be well, so that it may go on."""
+    """Whether it served before the rollout and is known to be well, so that it may go on. Not where
+    it was told to stop: its agent may do that late, as nothing calls it back."""
     rollout = state.rollout
     assert rollout is not None
-    return bool(rollout.before.get(place)) and is_well(state, place)
+    may_stop = place in rollout.halted
+    return bool(rollout.before.get(place)) and is_well(state, place) and not may_stop
 
 
 def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:

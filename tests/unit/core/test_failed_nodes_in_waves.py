@@ -1,7 +1,7 @@
 """Nodes that fail, or owe a release, under strategies with waves, a floor, or groups of servers."""
 
 import pytest
-from driver import World
+from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -111,6 +111,21 @@ def test_in_place_a_node_that_failed_while_its_old_release_runs_keeps_its_traffi
     assert world.finish(**{"prepare-2": "failed"}) == "succeeded"
     assert world.traffic == {"a/green": 100, "b/blue": 100, "c/green": 100}
     assert world.running() == {"a/green": "2", "b/blue": "1", "c/green": "2"}
+
+
+def test_in_place_a_node_that_was_told_to_stop_and_did_not_answer_gets_no_traffic_back() -> None:
+    """It may stop any time still, as nothing calls that back."""
+    world = rolling(ONE)
+    world.until("stop-2")
+    seen = len(world.log)
+    world.fates = {"stop-2": SILENCE}
+    world.go(lambda: "b" in world.state.rollout.dropped)
+    world.report("b/blue", running=True, healthy=True)
+    assert world.finish() == "succeeded"
+    issued = [e.action.work for _, e in world.log[seen:] if isinstance(e, ev.ActionIssued)]
+    moves = [work.weights for work in issued if work.weights is not None]
+    assert moves
+    assert not any("b/blue" in move for move in moves)
 
 
 def test_a_node_is_not_dropped_where_the_floor_needs_it() -> None:

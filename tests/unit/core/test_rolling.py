@@ -118,6 +118,20 @@ def test_the_floor_makes_waves_smaller_than_max_parallel() -> None:
     assert serving(world, seen)[::2] == ["cdef", "ABef", "ABCDf", "ABCDE"]
 
 
+def test_one_that_takes_no_traffic_comes_before_one_that_has_crashed_and_may_come_up() -> None:
+    """Of three nodes two serve, as the floor has it; b is down when its turn is planned."""
+    world = rolling("1", waves=Waves(min_in_service="0"), nodes=("a", "b"))
+    world.rest()
+    world.nodes.append("c")
+    world.journals["c"] = "journal-c"
+    world.waves = Waves(min_in_service="2")
+    world.report("b/blue", running=False, healthy=False)
+    world.deploy("2")
+    world.until("prepare-1")
+    world.report("b/blue", running=True, healthy=True)
+    assert world.finish() == "succeeded"
+
+
 def test_a_node_that_has_crashed_is_treated_first_so_that_the_floor_holds() -> None:
     world = rolling("1", waves=Waves(min_in_service="2"), nodes=("a", "b", "c"))
     world.report("b/blue", running=False, healthy=False)

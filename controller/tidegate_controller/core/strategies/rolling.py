@@ -1,10 +1,10 @@
 """Rolling, in place: a few nodes at a time are taken out of traffic, treated, and taken back.
 
 Of a node's two slots one runs at a time: the old release is stopped before the new one is started
-in the other slot, and stays on disk, so that an undo starts it again. Nodes that serve nobody, or
-are unwell, come first, as that takes nothing from anybody; then zone by zone, in waves that leave
-the floor in service. Where nothing serves yet all nodes are brought up at once. To go back is done
-in waves too.
+in the other slot, and stays on disk, so that an undo starts it again. Nodes that serve nobody come
+first, then those that are unwell, as that takes nothing from anybody; then zone by zone, in waves
+that leave the floor in service. Where nothing serves yet all nodes are brought up at once. To go
+back is done in waves too.
 """
 
 from collections.abc import Sequence
@@ -130,14 +130,16 @@ def _waves(state: t.State, goal: t.Goal, rest: list[str]) -> list[list[str]]:
     """Raises `Refused` where not one node can be taken out of service."""
     zones, gone = zones_of(goal), missing(state, goal)
     serving = {p.node for p, share in state.settled.items() if share and may_serve(state, p)}
-    out = [node for node in rest if node not in serving]
+    taking = {p.node for p, share in state.settled.items() if share}
+    idle = [node for node in rest if node not in taking]
+    down = [node for node in rest if node in taking - serving]  # one may have come up by its turn
     busy = [node for node in rest if node in serving]
     for zone in sorted({zones[node] for node in busy}):
         if room_in(goal.spec, zones, zone, gone) < 1:
             inside = [node for node, its in zones.items() if its == zone]
             raise Refused(*_no_room(goal, zone, len(inside), len(gone.intersection(inside))))
-    out_first = waves_in(goal.spec, zones, out, gone)
-    return [*out_first, *waves_in(goal.spec, zones, busy, gone)]
+    kinds = (idle, down, busy)
+    return [wave for kind in kinds for wave in waves_in(goal.spec, zones, kind, gone)]
 
 
 def _refuse_to_lose_those_away(state: t.State, goal: t.Goal) -> None:
