@@ -124,7 +124,7 @@ def test_a_terminal_that_cannot_be_drawn_on_gets_lines(desk: Desk) -> None:
 
 
 def test_json_on_a_terminal_is_alone_there(desk: Desk) -> None:
-    terminal = desk.app("json-on-a-terminal").sit_down("1", "--json", columns=9000)
+    terminal = desk.app("json-on-a-terminal").sit_down("1", "--json", columns=4000)
     assert terminal.end() == 0
     assert [line for line in terminal.lines if not line.startswith("uploading ")] == [
         line for line in terminal.lines if line.startswith('{"rollout":')
