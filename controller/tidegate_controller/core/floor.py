@@ -61,17 +61,17 @@ def waves_in(
 
 
 def in_doubt(state: t.State) -> dict[t.Place, int]:
-    """Places that are well and take traffic by a move of unknown outcome, if that was done."""
+    """Places that are well and take traffic by a move of unknown outcome, if that was done. None
+    where nothing has traffic for certain, as before a first deployment: nobody is in service."""
+    if not any(state.settled.values()):
+        return {}
     taking = sorted(place for place in state.unsettled if not state.settled.get(place))
     return {place: t.FULL for place in taking if is_well(state, place)}
 
 
 def kept_in_doubt(state: t.State, goal: t.Goal) -> dict[t.Place, int]:
     """Of these, those that the floor needs while the nodes are treated: they are to take traffic
-    for certain first, as to settle it without them would take it from them. None before a first
-    deployment has succeeded, of which nobody is in service yet."""
-    if not any(state.settled.values()):
-        return {}
+    for certain first, as to settle it without them would take it from them."""
     floors = _floors(zones_of(goal), goal.spec)
     return _needed(state, state.settled, in_doubt(state), floors)
 

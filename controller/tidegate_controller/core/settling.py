@@ -48,8 +48,8 @@ def after_rewrite(state: t.State, work: t.Work, ok: bool, clock: float) -> t.Sta
 
 
 def rewrite_now(state: t.State) -> t.Work | None:
-    """What is to be written, without places that lead nowhere any more, and with those in doubt
-    that the floor needs; None: nothing now, as while another move is under way."""
+    """What is to be written, without places that lead nowhere any more, and on the way back with
+    those in doubt that the floor needs; None: nothing now, as while another move is under way."""
     if state.rewrite is None or state.weights is None or state.reconciling:
         return None
     opened = [*(state.rollout.open.values() if state.rollout else ()), *state.chores_open.values()]
@@ -57,7 +57,8 @@ def rewrite_now(state: t.State) -> t.Work | None:
         return None
     weights = state.rewrite.weights or {}
     left = {place: share for place, share in weights.items() if place_of(state, place).address}
-    left |= needed(state, left, in_doubt(state))
+    if state.rollout is not None and state.rollout.undoing:  # forward its plan reckons without them
+        left |= needed(state, left, in_doubt(state))
     return replace(state.rewrite, weights=left or weights)
 
 
