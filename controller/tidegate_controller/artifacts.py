@@ -209,10 +209,16 @@ class ArtifactStore:
         sync_folder(self._folder)
 
     def _write_note(self, digest: str, note: Note) -> None:
+        """Several may write one at once, who bring the same: the last one's counts."""
         target = self._file(digest).with_suffix(".json")
-        part = target.with_name(f".{target.name}.part")
-        part.write_bytes(msgspec.json.encode(note))
-        part.rename(target)
+        handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=self._folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(msgspec.json.encode(note))
+            Path(part).chmod(0o644)
+            Path(part).rename(target)
+        finally:
+            Path(part).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _disk_errors(self) -> Iterator[None]:

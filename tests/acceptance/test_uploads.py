@@ -106,8 +106,9 @@ def test_several_who_bring_the_same_at_once_are_all_content(tmp_path: Path) -> N
     path = artifact(tmp_path, 20 << 20)
     with controller(tmp_path) as fleet:
         clients = [push(fleet, path) for _ in range(6)]
-        said = {client.communicate(timeout=60)[0] for client in clients}
-        assert [client.returncode for client in clients] == [0] * 6
+        answers = [client.communicate(timeout=60) for client in clients]
+        assert [client.returncode for client in clients] == [0] * 6, answers
+        said = {out for out, _ in answers}
         assert len(said) == 1
         assert stored(fleet) == {"", ".json"}
         with Client(fleet.address) as client:

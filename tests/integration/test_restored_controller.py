@@ -87,7 +87,8 @@ def test_a_fleet_newer_than_the_backup_is_adopted_and_deployments_go_on(house: H
     view = told(house, "controller", "reconcile")
     (app,) = view["undecided"]
     assert (app["app"], app["version"]) == ("hello", "1")
-    assert app["differences"] == [{"node": "web-1", "log": "1 in blue", "now": "2 in green"}]
+    differs = {"node": "web-1", "log": "1 in blue", "now": "2 in green", "traffic": True}
+    assert app["differences"] == [differs]
     refused = typed(house, "rollback", "hello", "--yes")
     assert refused.returncode == 4
     assert "tidegate controller reconcile hello -e test --adopt" in refused.stderr

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,15 @@ async def test_a_label_is_added_to_what_is_there_and_keeps_when_it_came(
     assert after is not None
     assert (after.name, after.added_by, after.version) == ("a.tar.gz", "ann", "2")
     assert (after.added_at, after.size_bytes) == (before.added_at, before.size_bytes)
+
+
+async def test_several_may_label_the_same_at_once(tmp_path: Path, store: ArtifactStore) -> None:
+    await store.receive(pieces(), Note())
+    named = [Note(name=f"{number}.tar") for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda note: store.relabel(DIGEST, note), named))  # raises what went wrong
+    assert store.note(DIGEST).name in {note.name for note in named}
+    assert names(tmp_path) == BOTH
 
 
 @pytest.mark.parametrize("digest", ["", HEX, "sha256:..", f"sha256:{HEX}/../x", DIGEST + "\n"])

@@ -23,7 +23,6 @@ from tidegate_controller.core.steps import (
     kept_back,
     missed_at,
     other_release_of,
-    where,
     wrong_with,
 )
 from tidegate_controller.core.wellness import is_well, runs_unwell
@@ -36,6 +35,7 @@ from tidegate_controller.core.works import (
     moves_left,
     moving,
     weights_without,
+    where,
 )
 
 Culprits = Mapping[str, t.Dropped]  # node -> what is wrong with it

@@ -15,7 +15,7 @@ from tidegate_controller.core.guards import FLOOR, NEVER, opens_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.wellness import is_unwell
-from tidegate_controller.core.works import is_void, moves_left, work_now
+from tidegate_controller.core.works import is_void, moves_left, where, work_now
 
 RETRY_SECONDS_MAX = 30.0
 ERRORS_TOLD = 3  # of those that are alike, as of a release that fails everywhere
@@ -292,13 +292,6 @@ def detail_of(draft: Draft, place: t.Place) -> str:
     """What was just said of the place, if this decision is about that."""
     said = [e.detail for e in draft.events if isinstance(e, ev.Observed) and e.place == place]
     return f": {said[-1]}" if said and said[-1] else ""
-
-
-def where(work: t.Work) -> str:
-    """The work's place, or else its node, for people; or which check it puts."""
-    if work.check:
-        return f"check {work.check}"
-    return str(work.place) if work.place is not None else work.at
 
 
 def is_satisfied(draft: Draft, step: t.Step) -> bool:

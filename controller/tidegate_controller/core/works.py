@@ -164,3 +164,10 @@ def _dropping(state: t.State, nodes: Iterable[str]) -> t.Rollout:
     assert rollout is not None
     gone = {node: t.Dropped(why="") for node in nodes}
     return replace(rollout, dropped={**rollout.dropped, **gone})
+
+
+def where(work: t.Work) -> str:
+    """The work's place, or else its node, for people; or which check it puts."""
+    if work.check:
+        return f"check {work.check}"
+    return str(work.place) if work.place is not None else work.at

@@ -149,7 +149,8 @@ def test_of_two_releases_that_as_many_run_the_one_that_is_new_is_adopted() -> No
     world.currents["b"] = "blue"
     after = decide(world)
     assert after.committed[-1].version == "2"
-    assert after.debts == {"b/blue": "runs another release than 2, which most do"}
+    why = "runs another release than 2, which most do; the next deploy or rollback mends that"
+    assert after.debts == {"b/blue": why}
 
 
 def test_traffic_that_nobody_accounts_for_is_settled_first() -> None:
