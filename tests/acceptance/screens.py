@@ -84,7 +84,12 @@ def every_screen(desk: Desk) -> None:
 
 
 def shop(desk: Desk) -> AppFolder:
-    return desk.held("shop", nodes={"role": "web"}, rollout=PACE, health={"healthy_after": "1s"})
+    return desk.held(
+        "shop",
+        nodes={"role": "web"},
+        rollout=PACE,
+        health={"healthy_after": "1s", "deadline": "20s"},
+    )
 
 
 def good_release(desk: Desk, page: Page) -> None:

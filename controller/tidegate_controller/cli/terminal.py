@@ -161,7 +161,8 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def folded(header: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> list[str]:
-    """As `table`, but of each row as many columns a line as fit; what follows is set in."""
+    """As `table`, but of each row as many columns a line as fit; what follows is set in, where
+    there is any."""
     cells = [list(header), *[[clean(str(cell)) for cell in row] for row in rows]]
     widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
     parts: list[list[int]] = [[]]  # the columns of each line of a row
@@ -176,6 +177,7 @@ def folded(header: Sequence[str], rows: Sequence[Sequence[object]], width: int) 
         + BETWEEN.join(row[index].ljust(widths[index]) for index in part).rstrip()
         for row in cells
         for number, part in enumerate(parts)
+        if number == 0 or any(row[index] for index in part)
     ]
 
 

@@ -67,8 +67,8 @@ def next_deadline(state: t.State) -> float | None:
     if (rollout := state.rollout) and rollout.entered_at is not None:
         step = rollout.plan[rollout.cursor]
         times += steps.open_until(state, rollout)
-        if rollout.frozen is not None:
-            times.append(rollout.frozen.ends)
+        if rollout.frozen is not None:  # its end changes nothing while a person is asked
+            times.append(NEVER if steps.stands_still(rollout) else rollout.frozen.ends)
         elif rollout.waiting is None and not steps.in_doubt(rollout, step):
             times.append(steps.step_ends_at(rollout, step))
         idle = not (rollout.open or rollout.waiting or steps.to_issue(rollout, step))

@@ -137,6 +137,25 @@ def test_nodes_that_are_out_of_service_are_brought_back_before_it_waits() -> Non
     assert len(world.traffic) == 2
 
 
+def test_while_a_person_is_asked_of_a_failure_the_end_of_the_freeze_is_not_waited_for() -> None:
+    """Nothing would follow from it: the clock would be looked at for ever."""
+    one_by_one, ask = Waves(max_parallel="1"), Policy(on_failure="pause")
+    world = World(strategy="rolling", waves=one_by_one, policy=ask).deployed("1")
+    world.deploy("2")
+    world.until("drain-1")
+    world.freeze(5000.0)
+    world.go(lambda: world.state.rollout.frozen is not None)
+    ends = world.state.rollout.frozen.ends
+    world.report("a/green", healthy=False)
+    assert world.state.rollout.waiting.kind == "failure"
+    world.wait(5001.0)
+    assert world.feed(i.Tick()) == ()
+    assert next_deadline(world.state) is None or next_deadline(world.state) > ends
+    world.report("a/green", healthy=True)
+    world.reply("retry")
+    assert world.finish() == "succeeded"
+
+
 @pytest.mark.parametrize("step", ["start-2", "switch-1"])
 def test_a_node_that_fails_meanwhile_loses_the_traffic_of_the_new_release_at_once(
     step: str,
