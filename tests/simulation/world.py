@@ -195,7 +195,7 @@ class World:
             step = found.plan[found.cursor]
             for index, done in found.done.items():
                 work = work_now(self.state(stream), step, index)
-                if work is None or work.verb != "route" or done.outcome == "ok":
+                if work is None or work.verb != "route" or done.outcome == "ok" or done.again:
                     continue
                 self.judge.by_hand = True
                 shares = {p: share for p, share in (work.weights or {}).items() if share}

@@ -41,16 +41,18 @@ def answered(state: t.State, event: ev.Answered, clock: float) -> t.State:
     if event.answer != "abort":
         state = _waiting_anew(state, clock)
     step = rollout.plan[rollout.cursor]
-    kept_back = len(rollout.done) < len(step.works) and FLOOR in step.guards
+    kept_back = FLOOR in step.guards and any(
+        index not in rollout.done or rollout.done[index].again for index in range(len(step.works))
+    )
     if too_few or (event.answer == "continue" and kept_back and not left_out):
         state = in_rollout(state, below_floor=True)
     for index, done in () if left_out else rollout.done.items():
         work = work_now(state, step, index)
-        if done.outcome == "ok" or work is None:
-            continue
+        if done.outcome == "ok" or work is None or (done.again and kept_back):
+            continue  # what the floor keeps from being made again is made now, below it
         settled = replace(done, again=event.answer == "retry")
         if event.answer == "continue":
-            settled = replace(done, outcome="ok")
+            settled = replace(done, outcome="ok", again=False)
             state = apply_outcome(state, work, True, None, clock)
         assert state.rollout is not None
         state = in_rollout(state, done=put(state.rollout.done, index, settled))

@@ -257,6 +257,27 @@ def test_with_pause_a_person_may_go_on_below_the_floor() -> None:
     assert world.traffic == {"a/green": 100, "c/green": 100}
 
 
+def test_a_move_that_had_failed_is_made_below_the_floor_once_a_person_says_so() -> None:
+    """`continue` then means the floor, not that somebody has moved the traffic by hand."""
+    world = rolling(Policy(on_failure="pause", max_failed_nodes="1"), nodes="ab")
+    assert world.finish(**{"start-2": "failed"}) == "succeeded"
+    world.deploy("3")
+    world.fates = {"start-1": "failed", "drain-2": "failed"}
+    world.go(lambda: world.step == "drain-2")
+    world.report("a/green", healthy=False)  # so that the floor lets it go
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.fates = {}
+    world.report("a/green", healthy=True)
+    world.reply("retry")
+    wait = until_asked(world)
+    assert "without a 0 would be in service, and 1 must be" in wait.why
+    seen = len(world.log)
+    world.reply("continue")
+    assert world.finish() == "succeeded"
+    assert len(world.issued("route", seen)) == 2, "away from a, and back to it"
+    assert world.traffic == {"a/blue": 100}
+
+
 def test_whoever_goes_on_without_a_node_is_told_what_the_floor_loses_by_it() -> None:
     world = rolling(PAUSE, least="2")
     world.until("drain-2")
