@@ -14,7 +14,7 @@ from simulate import play_seed
 from virtual_time import Process, VirtualLoop
 
 HERE = Path(__file__).parent
-CHUNKS, SEEDS = 32, 20
+CHUNKS, SEEDS = 50, 20
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
