@@ -90,14 +90,16 @@ def what_a_freeze_holds_up_waits(
     judge: "Judge", stream: str, past: "Past", action: t.Action
 ) -> None:
     """In a freeze, as the controller knows it, a rollout under way moves no traffic and starts and
-    stops nothing, but to go back, or to bring nodes that it has taken out of service back to it."""
+    stops nothing, but to go back, to bring nodes that it has taken out of service back to it, or
+    for nodes that it goes on without."""
     started, work = past.started, action.work
     if started is None or started.kind == "rollback" or past.undoing or past.freezes.overridden:
         return
     if work.verb not in HELD_UP or action.step == "settle" or "/" in action.step:
         return
     window = past.freezes.at(judge.clock)
-    if window is not None and not (past.out_of_service or past.only_leaves(action)):
+    leaves = past.only_leaves(action) or past.stays(action)
+    if window is not None and not (past.out_of_service or leaves):
         detail = f"{stream}: {work.verb} at {action.step} in the {window.named}"
         judge.world.fail(what_a_freeze_holds_up_waits, detail)
 

@@ -79,6 +79,17 @@ class Past:
         leaves = action.work.verb == "route" and bool(changed) and not others
         return leaves and all(self.served.get(place) for place in gained)
 
+    def stays(self, action: t.Action) -> bool:
+        """Whether it has traffic go where it goes by the last word of that. A move that has failed
+        may have been made: what it takes back is only what those nodes had that it goes on without.
+        """
+        told, weights = self.told, action.work.weights or {}
+        changed = {
+            place for place in (*told, *weights) if told.get(place, 0) != weights.get(place, 0)
+        }
+        others = {place.node for place in changed} - self.dropped - self.removed
+        return action.work.verb == "route" and weights == self.moved and not others
+
     def begin(self, event: ev.Started, served: t.Weights) -> None:
         self.rollout, self.release, self.started = event.rollout, event.release, event
         self.served, self.dropped, self.approved = served, set(), set()

@@ -59,13 +59,15 @@ def on_lift_freeze(draft: Draft, request: i.LiftFreeze) -> None:
     state = draft.state
     if is_repeated(state, request.request_id):
         return
-    if state.freeze is not None and state.freeze.ends > draft.now:
+    hand, window = state.freeze, freeze_at(state, draft.now)
+    # One that is over counts again where the wall clock is set back: it is not to, once lifted.
+    if hand is not None and (hand.ends > draft.now or window is None):
         draft.emit(
             ev.FreezeLifted(
                 by=request.requested_by, reason=request.reason, request_id=request.request_id
             )
         )
-    elif window := freeze_at(state, draft.now):
+    elif window is not None:
         raise Refused(
             f"the {window.named} was not asked for by hand: it stands in tidegate.toml",
             "deploy in spite of it: tidegate deploy --override-freeze -m REASON",

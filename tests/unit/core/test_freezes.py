@@ -7,7 +7,7 @@ from driver import World
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core.decide import next_deadline
-from tidegate_controller.core.freezes import Window
+from tidegate_controller.core.freezes import Calendar, Window
 from tidegate_controller.core.spec import Policy, Waves
 from tidegate_controller.errors import Refused
 
@@ -211,6 +211,19 @@ def test_lifted_by_hand_it_is_over_at_once_and_one_of_the_configuration_stays() 
     world.read_calendar(window(world, -1.0, 100.0))
     with pytest.raises(Refused, match="stands in tidegate.toml"):
         world.lift_freeze()
+
+
+def test_one_that_was_lifted_when_it_was_over_does_not_come_back_with_the_clock() -> None:
+    world = World().deployed("1")
+    world.freeze(10.0)
+    world.wait(11.0)
+    hand = world.state.freeze
+    assert hand is not None, "nobody has looked at the clock since"
+    world.lift_freeze()
+    set_back = Calendar(hand_until=hand.unix_until, hand_ends=world.now + 90.0)
+    world.feed(i.ReadCalendar(calendar=set_back))
+    world.deploy("2")
+    assert world.finish() == "succeeded"
 
 
 def test_nodes_converge_when_the_freeze_is_over() -> None:
