@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fake_machine import Machine, Running
+from told import unwell_in
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -333,13 +334,15 @@ def enough_nodes_stay_in_service(
 ) -> None:
     """Where nodes are treated in place, no move takes so many out of service that fewer are left
     than the floor says, in any zone. What a node or an app loses by itself is another matter, and
-    so is what is known to be unwell."""
+    so is what is known to be unwell, or was when the move was logged: nothing calls that back, and
+    a slow balancer may do it once the app was started again."""
     past = judge.past(stream)
     if not past.in_place or past.continued or past.started is None:
         return
     zones, share = past.started.zones, past.started.spec.waves.min_in_service
     known = judge.world.state(stream).places
-    unwell = {k.address for k in known.values() if k.healthy is False or k.running is False}
+    unwell = {known[place].address for place in unwell_in(known)}
+    unwell |= {judge.world.address(stream, place) for place in past.unwell}
     left = {a.partition(":")[0] for a in after if _was_left_to_serve(judge, a)}
     taking = {a.partition(":")[0] for a in after}
     losing = {a.partition(":")[0] for a in before if a not in unwell and _serves(judge, a)} - taking

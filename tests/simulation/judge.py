@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import invariants
 from fake_machine import Machine, Running
-from told import Freezes, Line, Lost
+from told import Freezes, Line, Lost, unwell_in
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -55,6 +55,7 @@ class Past:
     told: t.Weights = field(default_factory=dict)  # where it wanted traffic moved last,
     moved: t.Weights = field(default_factory=dict)  # and where it was by the last word of that
     late: set[str] = field(default_factory=set)  # addresses that only a late move sends to
+    unwell: set[t.Place] = field(default_factory=set)  # known to be, when the last move was logged
 
     @property
     def in_place(self) -> bool:
@@ -164,11 +165,15 @@ class Judge:
         if state is not None:
             invariants.timers_never_fire_early(self, batch, state)
         self.seen.decision(batch.stream, state, batch.cause, batch.events)
-        past = self.past(batch.stream)
+        past, known = self.past(batch.stream), dict(state.places) if state is not None else {}
         for event in batch.events:
             if world.tracing:
                 world.tell(f"{batch.stream:12s} {world.describe(event)}")
             self.take(batch.stream, past, event)
+            if isinstance(event, ev.Observed):
+                known[event.place] = event.known
+            elif isinstance(event, ev.ActionIssued) and event.action.work.verb == "route":
+                past.unwell = unwell_in(known)
         self.last_hash = records[-1].hash
         self._unlooked.add(batch.stream)
 

@@ -1,10 +1,12 @@
-"""What events have told of freezes and of deployments that wait, for `judge.py`: kept apart from
-what the engine believes, and compared with what it does then.
+"""What events have told of freezes, of deployments that wait and of places, for `judge.py`: kept
+apart from what the engine believes, and compared with what it does then.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.freezes import Calendar, Window, covering
 
@@ -75,3 +77,8 @@ class Lost:
         if withdrawn:
             self.nodes = set()
         return withdrawn
+
+
+def unwell_in(places: Mapping[t.Place, t.Known]) -> set[t.Place]:
+    """Those that were down or failed their check when their agent spoke of them last."""
+    return {p for p, known in places.items() if known.healthy is False or known.running is False}

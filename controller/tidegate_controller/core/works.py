@@ -108,7 +108,7 @@ def is_kept(state: t.State, place: t.Place) -> bool:
 def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
     """Without places that could not be brought back, as long as any are left. In place a move that
     drains nodes waits where the floor needs them; one that gives back lets what serves go on, as
-    far as it is needed."""
+    far as it is needed, also where nothing was left to give back to when it was planned."""
     rollout = state.rollout
     assert rollout is not None
     gained = gaining(state, weights)
@@ -121,7 +121,7 @@ def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights
     left = {place: share for place, share in weights.items() if not lost(place)}
     if rollout.zones and FLOOR in step.guards:
         return left
-    if rollout.zones and weights:
+    if rollout.zones and any(rollout.before.values()):
         left |= lent(state, left)
     if any(left.values()):
         return left

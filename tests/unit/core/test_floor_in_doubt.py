@@ -50,6 +50,25 @@ def test_the_way_back_takes_nothing_from_what_a_late_move_may_have_brought() -> 
     assert world.owing() == {"a", "b"}
 
 
+def test_the_way_back_to_nothing_leaves_what_is_well_again_when_it_is_tried_once_more() -> None:
+    """All that has served is gone with its disk, and the only one that may serve was down when the
+    way back was planned."""
+    world = World("a", strategy="rolling", waves=ONE).deployed("1")
+    world.rest()
+    loses_its_disk(world, "a")
+    world.converge("a")
+    world.until("admit")
+    world.fates = {"admit": SILENCE, "shift-back": SILENCE}
+    seen = len(world.log)
+    world.report("a/green", running=False, healthy=False)
+    world.until("shift-back")
+    world.report("a/green", running=True, healthy=True)
+    world.go(lambda: len(moves(world, seen)) > 1)
+    assert moves(world, seen) == [[], ["a/green"]]
+    world.finish()
+    assert world.traffic == {"a/green": 100}
+
+
 def test_a_person_is_asked_before_such_a_node_is_drained_to_go_back() -> None:
     world = World("ab", strategy="rolling", waves=ONE).deployed("1")
     world.rest()
