@@ -7,7 +7,7 @@ import logging
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.facts import find_action, join_stream, known_nodes
+from tidegate_controller.core.facts import find_action, is_known, join_stream
 from tidegate_controller.core.inputs import NodeRemoved, Observation, Result
 from tidegate_controller.documents import ProgressView
 from tidegate_controller.engine import Engine
@@ -130,5 +130,5 @@ class Nodes:
             stream.name
             for stream in self._engine.streams.values()
             if (stream.state.rollout and node in stream.state.rollout.nodes)
-            or node in known_nodes(stream.state)
+            or is_known(stream.state, node)
         }

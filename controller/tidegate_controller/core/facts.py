@@ -27,12 +27,18 @@ def may_run(state: t.State, place: t.Place) -> bool:
     return known.running is True or place not in state.stopped
 
 
-def known_nodes(state: t.State) -> set[str]:
-    """Nodes that the stream knows anything about."""
-    places = {place.node for place in (*state.places, *state.settled)}
-    chores = {chore.work.at for chore in state.chores}
-    debts = {t.Place(key).node for key in state.debts}
-    return places | chores | debts | set(state.journals) | set(state.members)
+def is_known(state: t.State, node: str) -> bool:
+    """Whether the stream knows anything about the node. Asked of every stream whenever an agent
+    comes or goes, so nothing is collected for it."""
+    names = (node, *(t.Place.of(node, slot) for slot in t.SLOTS))
+    return (
+        node in state.journals
+        or node in state.members
+        or any(
+            name in known for known in (state.places, state.settled, state.debts) for name in names
+        )
+        or any(chore.work.at == node for chore in state.chores)
+    )
 
 
 def strays(state: t.State) -> list[t.Place]:

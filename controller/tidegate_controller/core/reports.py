@@ -8,7 +8,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.debts import lost_with_disks
 from tidegate_controller.core.draft import Draft, pending
-from tidegate_controller.core.facts import find_action, known_nodes, place_of
+from tidegate_controller.core.facts import find_action, is_known, place_of
 from tidegate_controller.core.steps import deadline_of, is_asked_about
 
 
@@ -76,7 +76,7 @@ def _observe_slots(draft: Draft, seen: i.Observation) -> None:
 
 
 def on_node_removed(draft: Draft, removed: i.NodeRemoved) -> None:
-    if removed.node in known_nodes(draft.state):
+    if is_known(draft.state, removed.node):
         draft.emit(ev.NodeForgotten(node=removed.node))
 
 
