@@ -8,7 +8,7 @@ few seconds after that. The last mood, which no seed draws, is later than anybod
 import asyncio
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 from virtual_time import OUTSIDE, VirtualLoop
 
@@ -23,13 +23,8 @@ Mood = Literal[
     "slow",
     "hangs and does it in the end",
 ]
-MOODS: tuple[Mood, ...] = (
-    "refuses",
-    "hangs",
-    "hangs and does it later",
-    "hangs and does it after the next",
-    "lies",
-    "slow",
+MOODS: tuple[Mood, ...] = tuple(  # that are drawn: the last is longer than anybody waits
+    mood for mood in get_args(Mood) if mood != "hangs and does it in the end"
 )
 OVERTAKES_SECONDS = 8.0  # so long after the next move one that came before it may still be done
 

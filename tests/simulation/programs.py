@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 Fate = Literal[
     "good",
@@ -15,15 +15,7 @@ Fate = Literal[
     "slow",
     "eats memory",  # its migration does, so that the agent is killed half way through it
 ]
-FATES: tuple[Fate, ...] = (
-    "never healthy",
-    "exits at once",
-    "crashes",
-    "flaps",
-    "turns bad",
-    "slow",
-    "eats memory",
-)
+FATES: tuple[Fate, ...] = tuple(fate for fate in get_args(Fate) if fate != "good")
 
 
 @dataclass(frozen=True)

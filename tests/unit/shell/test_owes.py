@@ -12,6 +12,7 @@ from tidegate_controller.core.debts import may_converge
 from tidegate_controller.core.spec import Policy, Spec, Traffic
 from tidegate_controller.core.unpaid import why_unpaid
 from tidegate_controller.reminders import reminder
+from tidegate_controller.stream import Stream
 
 NODES = ("a", "b", "c")
 SPEC = Spec(
@@ -41,7 +42,8 @@ async def test_a_fleet_is_looked_through_once_however_many_nodes_it_has(
     assert sorted(looks) == ["open", "owed"]
 
 
-async def test_a_debt_that_cannot_be_paid_says_what_keeps_it(desk: Desk) -> None:
+async def c_owes(desk: Desk) -> Stream:
+    """Of an app of which 2 was deployed while the agent of c was away."""
     for name in NODES:
         await desk.node(name)
     desk.long_up()
@@ -49,7 +51,11 @@ async def test_a_debt_that_cannot_be_paid_says_what_keeps_it(desk: Desk) -> None
     await desk.deployed("1", nodes=NODES, policy=one)
     await desk.agents["c"].leave()
     await desk.deployed("2", nodes=NODES, policy=one)
-    stream = desk.stream()
+    return desk.stream()
+
+
+async def test_a_debt_that_cannot_be_paid_says_what_keeps_it(desk: Desk) -> None:
+    stream = await c_owes(desk)
     assert reminder(stream, 0.0) == ""
     stream.state = replace(stream.state, lock=t.Lock(by="eve", reason="", since=0.0))
     assert reminder(stream, 0.0) == (
@@ -83,14 +89,7 @@ def test_what_keeps_a_debt_from_being_paid_is_named(changes: dict[str, Any], sai
 
 
 async def test_a_debt_that_is_paid_by_itself_says_when(desk: Desk) -> None:
-    for name in NODES:
-        await desk.node(name)
-    desk.long_up()
-    one = Policy(max_failed_nodes="1")
-    await desk.deployed("1", nodes=NODES, policy=one)
-    await desk.agents["c"].leave()
-    await desk.deployed("2", nodes=NODES, policy=one)
-    stream = desk.stream()
+    stream = await c_owes(desk)
 
     def owed(**changes: Any) -> str:
         stream.state = replace(stream.state, **changes)
