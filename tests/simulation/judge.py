@@ -56,6 +56,7 @@ class Past:
     moved: t.Weights = field(default_factory=dict)  # and where it was by the last word of that
     late: set[str] = field(default_factory=set)  # addresses that only a late move sends to
     unwell: set[t.Place] = field(default_factory=set)  # known to be, when the last move was logged
+    trusted: set[t.Place] = field(default_factory=set)  # proven then, and not touched since
 
     @property
     def in_place(self) -> bool:
@@ -115,6 +116,11 @@ class Past:
     def lift(self, digest: str) -> None:
         self.barred = {known for known in self.barred if known[0] != digest}
 
+    def touch(self, place: t.Place) -> None:
+        """It is started, and has to pass its checks first."""
+        self.proven.discard(place)
+        self.trusted.discard(place)
+
     def forget(self, node: str) -> None:
         """What was on its disk may be gone."""
         self.proven = {place for place in self.proven if place.node != node}
@@ -142,6 +148,7 @@ class Judge:
         self.pasts: dict[str, Past] = {}
         self.issued: dict[str, tuple[str, t.Action]] = {}  # every action of the log
         self.acted: dict[tuple[str, str], tuple[int, int]] = {}  # (node, stream) -> highest fence
+        self.journals: dict[str, str] = {}  # node -> id of its agent's journal
         self.ended: list[str] = []  # rollouts
         self.scripts: dict[str, int] = {}  # command -> how often its migration began
         self.by_hand = False  # traffic is just moved by a person
@@ -173,7 +180,7 @@ class Judge:
             if isinstance(event, ev.Observed):
                 known[event.place] = event.known
             elif isinstance(event, ev.ActionIssued) and event.action.work.verb == "route":
-                past.unwell = unwell_in(known)
+                past.unwell, past.trusted = unwell_in(known), set(past.proven)
         self.last_hash = records[-1].hash
         self._unlooked.add(batch.stream)
 
@@ -247,11 +254,19 @@ class Judge:
             past.forget(event.node)
         elif isinstance(event, ev.NodeForgotten):
             past.removed.add(event.node)
-            past.forget(event.node)  # if it comes back, nobody knows with what
             past.open = {k: a for k, a in past.open.items() if a.work.at != event.node}
+        elif isinstance(event, ev.NodeRegistered):
+            self._registered(event)
         elif isinstance(event, ev.EpochBegan):
             invariants.epochs_rise(self, event)
             self.epoch = event.epoch
+
+    def _registered(self, event: ev.NodeRegistered) -> None:
+        """It may have been forgotten meanwhile: only by its journal is it known as the same."""
+        if self.journals.setdefault(event.node, event.journal_id) != event.journal_id:
+            self.journals[event.node] = event.journal_id
+            for past in self.pasts.values():
+                past.forget(event.node)
 
     def _issued(self, stream: str, past: Past, action: t.Action) -> None:
         self.issued[action.id] = (stream, action)
@@ -308,7 +323,7 @@ class Judge:
             key = (machine.name, stream)
             self.acted[key] = max(self.acted.get(key, (0, 0)), action.fence)
             if kind == "start" and action.work.place is not None:
-                self.past(stream).proven.discard(action.work.place)
+                self.past(stream).touch(action.work.place)
                 invariants.one_release_runs_in_place(self, machine, stream, what)
             if kind == "script" and what.startswith("migrate"):
                 invariants.a_migration_runs_once(self, machine, name)

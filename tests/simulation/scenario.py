@@ -48,7 +48,8 @@ PAYING = ("preflight", "prepare", "start", "drain", "stop", "frozen", "paused")
 AIMED_LEAST, AIMED_MOST = 4, 12  # requests, beside the others
 SECONDS_EACH = 45.0  # of the story, for each thing that is asked for
 DEPLOY_TRIES = 5
-TRIES_IF_IT_FLAPS = 4  # what serves: a floor may keep a good release from it for a while
+FLEETING = ("flaps", "turns bad", "crashes")  # what serves may be well only when it is planned,
+TRIES_IF_FLEETING = 4  # and then a floor keeps a good release from it for a while
 CLOCK_SECONDS = 10.0  # until it is noticed that a freeze is over
 FOCUS = 3  # phases of rollouts that a seed is about
 AIMED_SHARE = 0.75  # of the faults, at one of these
@@ -244,8 +245,8 @@ class Scenario:
             app.more["waves"] = changes.replace(waves, rehearse=False)
         known = {p.version: p for p in world.programs.by_digest.values() if p.app == app.name}
         serving = [known[version] for version in world.serving(app.stream).values() if version]
-        flaps = any(program.fate == "flaps" for program in serving)  # in or out of service, at will
-        for _ in range(TRIES_IF_IT_FLAPS if flaps else 1):
+        fleeting = any(program.fate in FLEETING for program in serving)
+        for _ in range(TRIES_IF_FLEETING if fleeting else 1):
             await self._ask_for(world, app, program)
             endings = world.judge.past(app.stream).endings
             if endings[-1:] == ["succeeded"]:

@@ -26,7 +26,13 @@ from tidegate_controller.core.evolve_nodes import ask_anew
 from tidegate_controller.core.facts import find_action, gaining
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
-from tidegate_controller.core.settling import REWRITE, after_rewrite
+from tidegate_controller.core.settling import (
+    REWRITE,
+    after_doubt,
+    after_rewrite,
+    before_rollout,
+    is_begun_anew,
+)
 from tidegate_controller.core.wellness import is_well
 
 
@@ -104,6 +110,7 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
     )
     gone = {*event.absent, *event.gone}
     state = forget_health(state, lambda node: node not in gone)
+    state = before_rollout(state, clock)
     serving = sorted({place.node for place in state.settled})
     return replace(
         without_queued(with_calendar(state, event.calendar), event.rollout),
@@ -129,9 +136,12 @@ def _action_ended(state: t.State, event: ev.ActionEnded, clock: float) -> t.Stat
     if action is None:
         return state
     ok = event.outcome == "ok"
+    doubtful = is_begun_anew(state, action)
+    if doubtful:
+        state = after_doubt(state, action.work)
     state = apply_outcome(state, action.work, ok, event.known, clock)
     if action.step == REWRITE:
-        state = after_rewrite(state, action.work, ok, clock)
+        state = after_rewrite(state, action.work, ok and not doubtful, clock)
     if action.id in state.chores_open:
         key = str(action.work.place or "")  # a node that could not be cleaned up owes nothing
         debts = without(state.debts, key)

@@ -135,17 +135,23 @@ def lent(state: t.State, weights: t.Weights) -> dict[t.Place, int]:
     of it as the floor needs, and all that is known to be well where nothing else is."""
     if state.rollout is None or state.rollout.below_floor:
         return {}
-    serving = {p: share for p, share in state.settled.items() if share and not weights.get(p)}
-    kept = needed(state, weights, serving | in_doubt(state))
+    serving = {p: share for p, share in _taking(state).items() if not weights.get(p)}
+    kept = needed(state, weights, serving)
     return kept | {place: serving[place] for place in forsaken(state, {**weights, **kept})}
 
 
 def forsaken(state: t.State, weights: t.Weights) -> list[t.Place]:
-    """Places that are known to be well and would lose their traffic, where nothing that would have
-    any by these weights is."""
+    """Places that are known to be well and would lose their traffic, also where that is in doubt,
+    while nothing that would have any by these weights is well."""
     if any(share and is_well(state, place) for place, share in weights.items()):
         return []
-    return [p for p, share in state.settled.items() if share and is_well(state, p)]
+    return [place for place in _taking(state) if is_well(state, place)]
+
+
+def _taking(state: t.State) -> dict[t.Place, int]:
+    """What takes traffic, or may."""
+    certain = {place: share for place, share in state.settled.items() if share}
+    return certain | in_doubt(state)
 
 
 def _losing(state: t.State, weights: t.Weights) -> set[str]:

@@ -28,12 +28,26 @@ def after_doubt(state: t.State, work: t.Work) -> t.State:
     return replace(state, unsettled=state.unsettled | taking)
 
 
+def is_begun_anew(state: t.State, action: t.Action) -> bool:
+    """A move that an earlier controller had begun: this one has asked for the same again, and what
+    that one had asked for may be done late, also where this has succeeded."""
+    return action.work.verb == "route" and action.fence[0] < state.epoch
+
+
 def after_move(state: t.State, work: t.Work, clock: float) -> t.State:
     """The balancer was written, and reads back so: this is what is written again."""
     if not state.unsettled:
         return state
     again = replace(work, prove=False, on_unknown="observe")
     return replace(state, rewrite=again, rewrite_at=clock + SETTLE_SECONDS, rewrites=0)
+
+
+def before_rollout(state: t.State, clock: float) -> t.State:
+    """Somebody waits for it now, however long ago it was tried in vain."""
+    if state.rewrite is None:
+        return state
+    soon = min(state.rewrite_at, clock + SETTLE_SECONDS)
+    return replace(state, rewrite_at=soon, rewrites=0)
 
 
 def after_rewrite(state: t.State, work: t.Work, ok: bool, clock: float) -> t.State:

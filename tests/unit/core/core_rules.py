@@ -29,6 +29,7 @@ class Rules:
         self._idle_since: dict[t.Place, float] = {}  # when one of them surely ceased to be
         self._late: set[t.Place] = set()  # a move that nobody knows the end of sends to these
         self._issued_at: dict[str, float] = {}  # of moves
+        self._begun_anew: set[str] = set()  # moves that an earlier controller had begun as well
         self._written: tuple[float, t.Weights] | None = None  # since the last such move
 
     def see(self, state: t.State, event: ev.Event, now: float) -> None:
@@ -40,6 +41,8 @@ class Rules:
                 event.release.revision == active and event.kind != "converge"
             ), "what is quarantined is brought"
             assert state.rollout is None, "two rollouts at a time"
+        if isinstance(event, ev.ControllerStarted):
+            self._begun_anew |= {each.id for each in pending(state) if each.work.verb == "route"}
         if isinstance(event, ev.ActionIssued):
             self._see_issued(state, event.action, now)
         if isinstance(event, ev.Committed):
@@ -56,13 +59,15 @@ class Rules:
     def _see_settled(self, action: t.Action, ok: bool, now: float) -> None:
         """Written again and read back, long enough after the last time: nothing comes late."""
         weights, since = dict(action.work.weights or {}), self._issued_at[action.id]
-        if not ok:
+        if not ok or action.id in self._begun_anew:
             self._late |= {place for place, share in weights.items() if share}
+        if not ok:
             if action.step != REWRITE:  # which would write the same once more
                 self._written = None
             return
         at, before = self._written or (math.inf, {})
-        if since >= at + SETTLE_SECONDS and set(weights) <= self._late | set(before):
+        certain = action.id not in self._begun_anew
+        if certain and since >= at + SETTLE_SECONDS and set(weights) <= self._late | set(before):
             self._idle_since |= dict.fromkeys(self._late - set(weights), now)
             self._late = set()
         self._written = (now, weights)

@@ -81,6 +81,55 @@ def test_the_controller_remembers_it_when_it_starts_anew(connected: tuple[str, .
     assert world.running() == {"a/blue": "1", "b/blue": "1"}
 
 
+def test_a_move_that_an_earlier_controller_had_begun_may_come_late_though_it_succeeds() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("shift")
+    (action,) = pending(world.state)
+    world.restart()
+    assert [each.id for each in pending(world.state)] == [action.id]
+    seen = len(world.log)
+    assert world.finish() == "succeeded"
+    assert world.state.unsettled == NEW
+    assert rewriting(world).work.weights == world.traffic
+    world.rest()
+    assert world.issued("route", seen) == ["controller"]
+    assert world.state.unsettled == frozenset()
+    assert world.running() == {"a/green": "2", "b/green": "2"}
+
+
+def test_what_is_written_again_is_so_once_more_where_another_controller_had_begun_it() -> None:
+    world = undone()
+    rewriting(world)
+    world.restart()
+    since, seen = world.now, len(world.log)
+    world.go(lambda: not pending(world.state))
+    assert world.state.unsettled >= NEW
+    rewriting(world)
+    assert world.now - since >= SETTLE_SECONDS
+    assert world.issued("stop", seen) == []
+    world.rest()
+    assert world.state.unsettled == frozenset()
+    assert world.running() == {"a/blue": "1", "b/blue": "1"}
+
+
+def test_who_deploys_does_not_wait_for_a_rewrite_that_was_long_tried_in_vain() -> None:
+    world = undone()
+    world.fates = {REWRITE: "failed"}
+    world.wait(SETTLE_SECONDS)
+    for _ in range(5):
+        world.answer_all()
+        world.wait(world.state.rewrite_at - world.now)
+    world.answer_all()
+    assert world.state.rewrite_at - world.now > 30 * SETTLE_SECONDS
+    world.fates = {}
+    world.deploy("3")
+    assert world.state.rewrite_at - world.now <= SETTLE_SECONDS
+    since = world.now
+    world.until("soak")
+    assert world.now - since < 2 * SETTLE_SECONDS + PACE.drain_seconds
+
+
 def test_what_moves_traffic_goes_before_what_is_only_written_again() -> None:
     world = World().deployed("1")
     world.deploy("2", nodes=["a"])

@@ -196,6 +196,21 @@ def test_traffic_stays_with_new_slots_that_are_well_while_no_old_one_is_known_to
     assert world.traffic == ({"b/blue": 100} if health is False else BEFORE)
 
 
+def test_so_it_does_where_nobody_knows_whether_the_new_ones_have_got_it() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("shift")
+    for where in BEFORE:
+        world.report(where, healthy=False)
+    world.fates = {"shift": SILENCE}
+    world.go(lambda: world.state.rollout.waiting is not None)
+    assert world.state.rollout.waiting.why.endswith("and a/green, b/green are")
+    assert world.state.weights is None
+    world.report("b/blue", healthy=True)
+    assert world.finish() == "rolled_back"
+    assert world.traffic == BEFORE  # as it had it, as far as anybody knows
+
+
 def test_where_all_old_slots_are_down_a_person_may_have_traffic_go_back_to_them() -> None:
     world = nowhere_to_go_back_to(running=False, healthy=False)
     world.go(lambda: world.state.rollout.waiting is not None)
