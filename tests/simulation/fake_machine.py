@@ -79,6 +79,7 @@ class Machine:
         self.scripts: dict[str, str] = {}  # token -> script that runs
         self.script_runs: dict[tuple[str, str], int] = {}  # (token, script) -> how often it began
         self.boots = 1
+        self.disks = 1  # one after the other
         self.wall_offset = 0.0
         self.full = False
         self.no_network = False  # to where artifacts are
@@ -267,6 +268,7 @@ class Machine:
     def wipe(self) -> None:
         """A new disk; nothing of the old one runs."""
         self.reboot()
+        self.disks += 1
         shutil.rmtree(self.folder)
         self.folder.mkdir()
 

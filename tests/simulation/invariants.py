@@ -260,7 +260,7 @@ def nothing_needed_is_deleted(judge: "Judge", past: "Past", node: str) -> None:
         digest = release.revision.digest
         app = judge.world.app_of(past)
         marker = machine.folder / "apps" / app / "releases" / f"{digest[7:]}.ok"
-        if (node, digest) in past.prepared and not marker.exists():
+        if (node, machine.disks, digest) in past.prepared and not marker.exists():
             judge.world.fail(nothing_needed_is_deleted, f"{node}: {release.version} is gone")
 
 

@@ -48,7 +48,7 @@ class Past:
     asked: set[str] = field(default_factory=set)  # request ids of rollouts
     endings: list[str] = field(default_factory=list)
     proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
-    prepared: set[tuple[str, str]] = field(default_factory=set)  # (node, digest) that are there
+    prepared: set[tuple[str, int, str]] = field(default_factory=set)  # node, its disk, digest
     freezes: Freezes = field(default_factory=Freezes)
     line: Line = field(default_factory=Line)
     lost: Lost = field(default_factory=Lost)
@@ -124,7 +124,6 @@ class Past:
     def forget(self, node: str) -> None:
         """What was on its disk may be gone."""
         self.proven = {place for place in self.proven if place.node != node}
-        self.prepared = {known for known in self.prepared if known[0] != node}
 
 
 def _nodes(weights: t.Weights) -> set[str]:
@@ -255,15 +254,17 @@ class Judge:
         elif isinstance(event, ev.NodeForgotten):
             past.removed.add(event.node)
             past.open = {k: a for k, a in past.open.items() if a.work.at != event.node}
-        elif isinstance(event, ev.NodeRegistered):
-            self._registered(event)
-        elif isinstance(event, ev.EpochBegan):
+        else:
+            self._take_fleet(event)
+
+    def _take_fleet(self, event: ev.Event) -> None:
+        """A node may have been forgotten meanwhile: only by its journal is it known as the same."""
+        if isinstance(event, ev.EpochBegan):
             invariants.epochs_rise(self, event)
             self.epoch = event.epoch
-
-    def _registered(self, event: ev.NodeRegistered) -> None:
-        """It may have been forgotten meanwhile: only by its journal is it known as the same."""
-        if self.journals.setdefault(event.node, event.journal_id) != event.journal_id:
+        elif not isinstance(event, ev.NodeRegistered):
+            return
+        elif self.journals.setdefault(event.node, event.journal_id) != event.journal_id:
             self.journals[event.node] = event.journal_id
             for past in self.pasts.values():
                 past.forget(event.node)
@@ -287,7 +288,8 @@ class Judge:
         elif work.verb == "start" and work.place is not None:
             past.proven.add(work.place)
         elif work.verb == "prepare" and work.revision is not None:
-            past.prepared.add((work.at, work.revision.digest))
+            if machine := self.world.machines.get(work.at):
+                past.prepared.add((work.at, machine.disks, work.revision.digest))
         elif work.verb == "cleanup":
             invariants.nothing_needed_is_deleted(self, past, work.at)
 
