@@ -15,7 +15,8 @@ from tidegate_controller.calendars import calendar_in_force
 from tidegate_controller.clock import EngineClock, wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.decide import decide, next_deadline
+from tidegate_controller.core.deadline import next_deadline
+from tidegate_controller.core.decide import decide
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.facts import find_action

@@ -375,7 +375,7 @@ def no_locks(patch: Patch) -> None:
 
 def no_memory_of_requests(patch: Patch) -> None:
     """A request that comes once more is a new one."""
-    patch.setattr(deploying, "is_repeated", lambda *_: False)
+    patch.setattr(decide, "is_repeated", lambda *_: False)
 
 
 def greedy_converge(patch: Patch) -> None:

@@ -12,7 +12,7 @@ from told import unwell_in
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.freezing import HELD_UP
 from tidegate_controller.core.inputs import Tick

@@ -18,8 +18,6 @@ from tidegate_controller.errors import Refused
 
 def on_answer(draft: Draft, request: i.Answer) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     rollout = under_way(state, request.rollout)
     _refuse_if_paused(rollout)
     _refuse_if_late(rollout, request)
@@ -133,8 +131,6 @@ def _who_was_first(rollout: t.Rollout) -> str:
 
 def on_pause(draft: Draft, request: i.Pause) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     rollout = under_way(state, request.rollout)
     if rollout.undoing:
         raise Refused(
@@ -155,8 +151,6 @@ def on_pause(draft: Draft, request: i.Pause) -> None:
 
 def on_resume(draft: Draft, request: i.Resume) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     rollout = under_way(state, request.rollout)
     if rollout.paused is not None:
         draft.emit(
@@ -186,8 +180,6 @@ def on_resume(draft: Draft, request: i.Resume) -> None:
 def on_abort(draft: Draft, request: i.Abort) -> bool:
     """Whether it is given up by this: then `decide` does what follows."""
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return False
     rollout = under_way(state, request.rollout)
     if rollout.undoing and rollout.waiting is None:
         if request.undo:

@@ -22,12 +22,10 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import (
-    chore_opens_at,
     chores_after_commit,
     chores_after_undo,
     give_way,
     issue_chores,
-    waiting_chores,
 )
 from tidegate_controller.core.debts import (
     debts_after_commit,
@@ -39,12 +37,10 @@ from tidegate_controller.core.debts import (
 )
 from tidegate_controller.core.deploying import on_clean_up, on_converge, on_deploy, on_rollback
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_paused
-from tidegate_controller.core.guards import NEVER
+from tidegate_controller.core.facts import is_paused, is_repeated
 from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.locks import on_lock, on_unlock
 from tidegate_controller.core.reconciling import on_reconcile, on_restore
-from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.core.works import work_now
 
@@ -52,33 +48,15 @@ from tidegate_controller.core.works import work_now
 def decide(state: t.State, input_: i.Input, now: float) -> tuple[ev.Event, ...]:
     """The events that follow from `input_`, in order. Raises `Refused` for a wrong request."""
     draft = Draft(state, now)
-    HANDLERS[type(input_)](draft, input_)
+    _take(draft, input_)
     _advance(draft)
     return tuple(draft.events)
 
 
-def next_deadline(state: t.State) -> float | None:
-    """Engine time at which a Tick will make a difference, or None."""
-    times = [action.deadline for action in state.chores_open.values()]
-    if is_paused(state):
-        return min(times, default=None)
-    times += [chore_opens_at(state, chore) for chore in waiting_chores(state)]
-    times.append(rewrite_opens_at(state))
-    if (rollout := state.rollout) and rollout.entered_at is not None:
-        step = rollout.plan[rollout.cursor]
-        times += steps.open_until(state, rollout)
-        if rollout.frozen is not None:  # its end changes nothing while a person is asked
-            times.append(NEVER if steps.stands_still(rollout) else rollout.frozen.ends)
-        elif rollout.waiting is None and not steps.in_doubt(rollout, step):
-            times.append(steps.step_ends_at(rollout, step))
-        idle = not (rollout.open or rollout.waiting or steps.to_issue(rollout, step))
-        if step.hold_seconds and idle:
-            times.append(steps.held_at(rollout, step))
-        if not steps.stands_still(rollout):
-            times += [steps.missed_at(state, place) for place in rollout.passed]
-        times.append(failures.too_many_lost_at(state, step))
-        times += [steps.may_issue_at(state, step, index) for index in steps.to_issue(rollout, step)]
-    return min((time for time in times if time != NEVER), default=None)
+def _take(draft: Draft, input_: i.Input) -> None:
+    """What it leads to by itself; nothing, where its client did not hear the answer to the same."""
+    if not (isinstance(input_, i.Request) and is_repeated(draft.state, input_.request_id)):
+        HANDLERS[type(input_)](draft, input_)
 
 
 # --- What a person decides of a rollout that is under way -----------------------------------------

@@ -15,7 +15,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores
 from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated, place_of
+from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.failures import allowed_failures
 from tidegate_controller.core.freezing import freeze_at, held_up, refuse_frozen
 from tidegate_controller.core.locks import refuse_locked
@@ -29,9 +29,8 @@ from tidegate_controller.errors import Refused
 
 
 def on_deploy(draft: Draft, request: i.Deploy) -> None:
-    if not is_repeated(draft.state, request.request_id):
-        take_note(draft, request.members)
-        start(draft, request, deploy_goal(draft.state, request, draft.now))
+    take_note(draft, request.members)
+    start(draft, request, deploy_goal(draft.state, request, draft.now))
 
 
 def take_note(draft: Draft, members: tuple[i.Member, ...]) -> None:
@@ -45,8 +44,7 @@ def take_note(draft: Draft, members: tuple[i.Member, ...]) -> None:
 
 
 def on_rollback(draft: Draft, request: i.Rollback) -> None:
-    if not is_repeated(draft.state, request.request_id):
-        start(draft, request, rollback_goal(draft.state, request))
+    start(draft, request, rollback_goal(draft.state, request))
 
 
 def on_converge(draft: Draft, request: i.Converge) -> None:
@@ -57,8 +55,6 @@ def on_converge(draft: Draft, request: i.Converge) -> None:
 
 def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     refuse_if_busy(state)
     nodes = [member.node for member in request.members]  # one that is away does so once it is back
     chores = cleanup_chores(state, request.request_id, nodes, draft.now)

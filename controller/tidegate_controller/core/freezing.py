@@ -9,7 +9,6 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated
 from tidegate_controller.core.freezes import (
     DRIFT_SECONDS,
     Calendar,
@@ -45,8 +44,6 @@ def refuse_frozen(state: t.State, request: i.Deploy, now: float) -> None:
 
 
 def on_freeze(draft: Draft, request: i.Freeze) -> None:
-    if is_repeated(draft.state, request.request_id):
-        return
     if request.window.ends <= draft.now:
         raise Refused(
             f"a freeze until {request.window.until} would be over already",
@@ -57,8 +54,6 @@ def on_freeze(draft: Draft, request: i.Freeze) -> None:
 
 def on_lift_freeze(draft: Draft, request: i.LiftFreeze) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     hand, window = state.freeze, freeze_at(state, draft.now)
     # One that is over counts again where the wall clock is set back: it is not to, once lifted.
     if hand is not None and (hand.ends > draft.now or window is None):

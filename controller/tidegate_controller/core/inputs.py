@@ -15,6 +15,12 @@ class Input(Struct, frozen=True, kw_only=True, tag=True):
     """Base of all inputs; recorded as the `cause` of the events that it led to."""
 
 
+class Request(Input, frozen=True, kw_only=True):
+    """What a client asks for. One that comes once more, by its id, leads to nothing."""
+
+    request_id: str
+
+
 class SlotReport(Struct, frozen=True, kw_only=True):
     """A slot as its agent sees it."""
 
@@ -45,8 +51,7 @@ def labels_of(members: tuple[Member, ...]) -> dict[str, Mapping[str, str]]:
     return {member.node: member.labels for member in members if member.labels}
 
 
-class Deploy(Input, frozen=True, kw_only=True):
-    request_id: str
+class Deploy(Request, frozen=True, kw_only=True):
     rollout: str
     release: t.Release
     spec: Spec
@@ -73,10 +78,9 @@ class BeginQueued(Input, frozen=True, kw_only=True):
     refused: str = ""
 
 
-class Rollback(Input, frozen=True, kw_only=True):
+class Rollback(Request, frozen=True, kw_only=True):
     """Go back to the last committed release other than the active one, or to the one named `to`."""
 
-    request_id: str
     rollout: str
     members: tuple[Member, ...]
     requested_by: str
@@ -85,10 +89,9 @@ class Rollback(Input, frozen=True, kw_only=True):
     without_absent: bool = False  # also if nodes that take traffic are away
 
 
-class Answer(Input, frozen=True, kw_only=True):
+class Answer(Request, frozen=True, kw_only=True):
     """A person has decided how a rollout that waits goes on."""
 
-    request_id: str
     rollout: str
     answer: t.Answer
     answered_by: str
@@ -97,80 +100,71 @@ class Answer(Input, frozen=True, kw_only=True):
     step: str = ""  # the id of the step that it is meant for; empty: any
 
 
-class Pause(Input, frozen=True, kw_only=True):
+class Pause(Request, frozen=True, kw_only=True):
     """The rollout is to stand still until it is resumed or aborted."""
 
-    request_id: str
     rollout: str
     requested_by: str
     reason: str = ""
 
 
-class Resume(Input, frozen=True, kw_only=True):
+class Resume(Request, frozen=True, kw_only=True):
     """A paused rollout is to go on."""
 
-    request_id: str
     rollout: str
     requested_by: str
     reason: str = ""
 
 
-class Abort(Input, frozen=True, kw_only=True):
+class Abort(Request, frozen=True, kw_only=True):
     """The rollout is to be given up: undone, or left as it is."""
 
-    request_id: str
     rollout: str
     requested_by: str
     reason: str = ""
     undo: bool = True
 
 
-class Quarantine(Input, frozen=True, kw_only=True):
+class Quarantine(Request, frozen=True, kw_only=True):
     """A release is not to be brought here. `release`: a version or a digest."""
 
-    request_id: str
     release: str
     requested_by: str
     reason: str = ""
 
 
-class Unquarantine(Input, frozen=True, kw_only=True):
+class Unquarantine(Request, frozen=True, kw_only=True):
     """It may be brought here again."""
 
-    request_id: str
     release: str
     requested_by: str
     reason: str = ""
 
 
-class Lock(Input, frozen=True, kw_only=True):
+class Lock(Request, frozen=True, kw_only=True):
     """Nobody else is to begin a rollout here."""
 
-    request_id: str
     requested_by: str
     reason: str = ""
 
 
-class Unlock(Input, frozen=True, kw_only=True):
+class Unlock(Request, frozen=True, kw_only=True):
     """Anybody may begin one again. `force`: whoever holds the lock."""
 
-    request_id: str
     requested_by: str
     reason: str = ""
     force: bool = False
 
 
-class Freeze(Input, frozen=True, kw_only=True):
+class Freeze(Request, frozen=True, kw_only=True):
     """Nothing is to change for those who use the app. `window`: by hand, with who asks and why."""
 
-    request_id: str
     window: Window
 
 
-class LiftFreeze(Input, frozen=True, kw_only=True):
+class LiftFreeze(Request, frozen=True, kw_only=True):
     """The freeze by hand is over."""
 
-    request_id: str
     requested_by: str
     reason: str = ""
 
@@ -190,10 +184,9 @@ class Converge(Input, frozen=True, kw_only=True):
     members: tuple[Member, ...]
 
 
-class CleanUp(Input, frozen=True, kw_only=True):
+class CleanUp(Request, frozen=True, kw_only=True):
     """Remove from these nodes the releases that need not be kept."""
 
-    request_id: str
     members: tuple[Member, ...]
     requested_by: str
 
@@ -248,11 +241,10 @@ class Restore(Input, frozen=True, kw_only=True):
     former: str
 
 
-class Reconcile(Input, frozen=True, kw_only=True):
+class Reconcile(Request, frozen=True, kw_only=True):
     """After a restore, a person decides: what runs is the truth. `converge`: and then the fleet is
     brought to what the log has, by the rollout of that id; empty: it stays as it is."""
 
-    request_id: str
     members: tuple[Member, ...]
     requested_by: str
     message: str = ""

@@ -8,7 +8,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated, split_stream
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.errors import Refused
 
 
@@ -24,8 +24,6 @@ def refuse_locked(state: t.State, who: str) -> None:
 
 def on_lock(draft: Draft, request: i.Lock) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     lock = state.lock
     if lock is not None and lock.by != request.requested_by:
         raise Refused(
@@ -40,7 +38,7 @@ def on_lock(draft: Draft, request: i.Lock) -> None:
 
 def on_unlock(draft: Draft, request: i.Unlock) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id) or state.lock is None:
+    if state.lock is None:
         return
     if state.lock.by != request.requested_by and not request.force:
         raise Refused(

@@ -9,7 +9,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated, split_stream
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.releases import (
     active_release,
     known_releases,
@@ -40,8 +40,6 @@ def lifting(state: t.State, named: str) -> str:
 
 def on_quarantine(draft: Draft, request: i.Quarantine) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     version, digest = _named(state, request.release)
     rollout = state.rollout
     if rollout is not None and rollout.release.revision.digest == digest and not rollout.undoing:
@@ -73,8 +71,6 @@ def _is_by_hand(state: t.State, digest: str) -> bool:
 
 def on_unquarantine(draft: Draft, request: i.Unquarantine) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     named = (request.release, *(digest for _, digest in _candidates(state, request.release)))
     found = [one for one in state.quarantined if one.digest in named or one.version in named]
     if not found:

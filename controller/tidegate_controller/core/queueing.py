@@ -12,7 +12,6 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.deploying import deploy_goal, refuse_unfit, start, take_note
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated
 from tidegate_controller.core.freezes import Calendar
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.errors import Refused
@@ -30,8 +29,6 @@ def has_to_wait(draft: Draft, request: i.Deploy) -> bool:
 def on_queue(draft: Draft, request: i.Deploy) -> None:
     """Raises `Refused` for what could not be deployed anyway, and where too many wait."""
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     refuse_unfit(state, request)
     if len(state.queue) >= QUEUE_MAX:
         waiting = ", ".join(f"{each.rollout} ({each.release.version})" for each in state.queue)
@@ -116,8 +113,6 @@ def _drop(draft: Draft, state: Literal["succeeded", "failed"], reason: str) -> N
 def gave_up(draft: Draft, request: i.Abort) -> bool:
     """Whether the request was about one that waits, which does not any more."""
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return False
     if not any(entry.rollout == request.rollout for entry in state.queue):
         return False
     why = f": {request.reason}" if request.reason else ""

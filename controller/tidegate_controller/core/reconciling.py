@@ -13,7 +13,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.deploying import on_rollback
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated, place_of
+from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.releases import active_release, succeeded
 from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Struct
@@ -44,8 +44,6 @@ def on_restore(draft: Draft, restore: i.Restore) -> None:
 
 def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     state = draft.state
-    if is_repeated(state, request.request_id):
-        return
     if not state.reconciling:
         raise Refused(f"there is nothing to decide about {state.stream}", "see: tidegate status")
     _refuse_absent(request)

@@ -12,7 +12,8 @@ from core_values import describe
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
-from tidegate_controller.core.decide import decide, next_deadline
+from tidegate_controller.core.deadline import next_deadline
+from tidegate_controller.core.decide import decide
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.releases import quarantine_of

@@ -27,7 +27,8 @@ from core_values import (
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
-from tidegate_controller.core.decide import HANDLERS, _advance, decide, next_deadline
+from tidegate_controller.core.deadline import next_deadline
+from tidegate_controller.core.decide import _advance, _take, decide
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.freezes import Calendar, Window
@@ -88,7 +89,7 @@ class World:
         """Decide and evolve; the events. Checks everything that must hold whatever the input."""
         events = decide(self.state, input_, self.now)
         draft = Draft(self.state, self.now)
-        HANDLERS[type(input_)](draft, input_)
+        _take(draft, input_)
         _advance(draft)
         if events:
             self.causes[len(self.log)] = type(input_).__name__

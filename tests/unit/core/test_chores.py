@@ -7,7 +7,7 @@ from driver import SILENCE, World
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import CHORE_SECONDS
-from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.draft import pending
 
 KEEP = PACE.keep_old_seconds

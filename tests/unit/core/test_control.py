@@ -6,7 +6,7 @@ from driver import SILENCE, World
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
-from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import seconds_left
 from tidegate_controller.core.spec import Policy

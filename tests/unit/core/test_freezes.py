@@ -6,7 +6,7 @@ from driver import World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
-from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.freezes import Calendar, Window
 from tidegate_controller.core.spec import Policy, Waves
 from tidegate_controller.errors import Refused

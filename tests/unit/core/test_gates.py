@@ -7,7 +7,7 @@ from driver import World
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
-from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.strategies.approval import gate
 from tidegate_controller.errors import Refused
 

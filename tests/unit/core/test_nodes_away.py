@@ -7,7 +7,7 @@ from driver import World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.inputs import NodeRemoved
 from tidegate_controller.core.spec import Pace, Policy, Traffic

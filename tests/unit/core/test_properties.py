@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.debts import BACKOFF_SECONDS_MAX, debtors, may_converge
-from tidegate_controller.core.decide import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import astray, strays
 from tidegate_controller.core.spec import Policy, Waves

@@ -9,7 +9,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.settling import REWRITE, SETTLE_SECONDS
 from tidegate_controller.core.spec import Traffic

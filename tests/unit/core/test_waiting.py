@@ -9,7 +9,7 @@ from driver import SILENCE, World
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
-from tidegate_controller.core.decide import next_deadline
+from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.errors import Refused
 
 BY_HAND = msgspec.structs.replace(TRAFFIC, adapter="none")
