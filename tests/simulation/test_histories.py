@@ -438,6 +438,30 @@ async def test_a_move_that_times_out_and_is_done_after_the_next_one_hurts_nobody
     assert stage.running("a") == ["1"]
 
 
+@on_stage("a", "b")
+async def test_a_move_of_a_controller_that_died_is_done_after_that_of_the_next_one(
+    stage: Stage,
+) -> None:
+    """The next one has asked for the same, and went on: nothing is stopped that the late one sends
+    to."""
+    stage.configure("rolling", waves=Waves(max_parallel="1", min_in_service="1"))
+    await stage.deployed("1")
+    balancer = stage.world.balancer(stage.app.stream)
+    balancer.moods.append("hangs and does it in the end")
+    balancer.late_seconds = 20.0
+    await stage.begin("2")
+    await stage.at("drain-1")
+    await stage.sleep(1.0)
+    await stage.controller_away(5.0)
+    await stage.at("stop-2")
+    (drained,) = stage.serving
+    await stage.until(lambda: list(stage.serving) != [drained])
+    assert list(stage.serving.values()) == ["1"], "the late one"
+    assert await stage.ended() == "succeeded"
+    await stage.settled()
+    assert stage.serving == {"a": "2", "b": "2"}
+
+
 def test_a_move_that_times_out_and_is_done_long_after_the_next_one_is_not_noticed() -> None:
     """A limit that is known: the balancer says after the second move what it should, and does the
     first one later all the same. What was stopped by then gets its traffic."""
