@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 EVERY_EVENTS = 5_000
 STOP_EVENTS = 1_000  # at an orderly stop; fewer are folded in no time, and their hashes checked
+TOLD_EVENTS = 50_000  # that are read, some seconds: whoever waits for the start is told so far
 INDEX, CLOCK, STATE = "index", "clock", "state "  # names of the parts; the last with the stream's
 
 OtherPart = Callable[[], Awaitable[bytes]]
@@ -118,6 +119,8 @@ def load(event_log: EventLog, keeper: SnapshotKeeper | None = None) -> LogIndex:
     found = LogIndex()
     for record in event_log.load():
         found.fold(record)
+        if record.seq % TOLD_EVENTS == 0:  # it may take minutes, and nobody is answered meanwhile
+            log.info("reading the whole log: %d events, to %s", record.seq, record.at)
     return found
 
 

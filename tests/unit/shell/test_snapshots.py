@@ -173,6 +173,18 @@ async def test_one_that_does_not_count_is_not_used_and_that_is_said(
     assert said in caplog.text
 
 
+async def test_whoever_waits_for_a_long_log_to_be_read_is_told_how_far_it_is(
+    desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_keeper, "TOLD_EVENTS", 20)
+    await with_a_past(desk)
+    with caplog.at_level(logging.INFO, "tidegate_controller.snapshot_keeper"):
+        folded(desk)
+    told = [line.partition(", to ")[0] for line in caplog.messages]
+    assert told[:2] == ["reading the whole log: 20 events", "reading the whole log: 40 events"]
+    assert len(told) == desk.log.last_seq // 20
+
+
 async def test_where_the_last_is_damaged_the_one_before_is_used(desk: Desk) -> None:
     await with_a_past(desk)
     await kept(desk)
