@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 ELSEWHERE = ("Restore", "Reconcile")  # of backups: other tests
 NOBODY_ASKED = "nobody is asked anything, and nothing is held that a promotion would end"
 NOTHING_RUNS = "no rollout runs"
-# What can lead to nothing: inputs, phases, and why that is. All else is to be met.
-IMPOSSIBLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+# What leads to nothing by itself: inputs, phases, and why that is. All else is to be met; these may
+# be, where something else is due at that very moment.
+IDLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (("Answer", "Pause", "Resume"), RESTING, NOTHING_RUNS),
     (("Abort",), ("idle", "chores"), "no rollout runs, and none waits for its turn"),
     (("Answer",), tuple(step for step in STEPS if step != "soak"), NOBODY_ASKED),
@@ -54,14 +55,14 @@ IMPOSSIBLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
 OFTEN = 50  # in the long run
 
 
-def impossible() -> set[tuple[str, str]]:
-    return {(n, p) for names, phases, _ in IMPOSSIBLE for n in names for p in phases}
+def leading_nowhere() -> set[tuple[str, str]]:
+    return {(n, p) for names, phases, _ in IDLE for n in names for p in phases}
 
 
 def rows() -> list[tuple[str, str]]:
     """Every (input, phase) in which something can follow."""
     names = [kind.__name__ for kind in HANDLERS if kind.__name__ not in ELSEWHERE]
-    never = impossible()
+    never = leading_nowhere()
     return [(n, p) for n in names for p in PHASES if (n, p) not in never]
 
 
@@ -128,7 +129,7 @@ class Covered:
         for (of, strategy, step, _), count in self.strategies.items():
             steps[of, strategy, step] += count
         kinds = {event for _, _, event in self.transitions}
-        wrong = [row for row in impossible() if hit[row]]
+        idle = [row for row in sorted(leading_nowhere()) if hit[row]]
         pairs = [(name, phase) for name in FAULTS for phase in PHASES]
         return [
             f"faults       {sum(self.faults.values())}: "
@@ -136,7 +137,7 @@ class Covered:
             f"transitions  {len(self.transitions)} different (input, phase, event), "
             f"{sum(self.transitions.values())} in all; {len(kinds)} kinds of events",
             *_lines("inputs", "(input, phase)", rows(), hit),
-            *([f"  said to be impossible, but met: {_listed(wrong, hit)}"] if wrong else []),
+            *([f"  of what leads to nothing by itself: {_listed(idle, hit)}"] if idle else []),
             *_lines("strategies", "(kind, strategy, step)", strategy_rows(), steps),
             *_lines("pairs", "(fault, phase)", pairs, Counter(self.pairs)),
         ]
