@@ -25,8 +25,9 @@ class Picture:
         self.absent: dict[str, str] = {}
         self.away: dict[str, float] = {}  # node -> since when
         self.unwell: dict[str, str] = {}  # place -> what is wrong there
-        self.wait = Wait()
-        self._held: Wait | None = None  # while it is paused: what is awaited else
+        self._pause: Wait | None = None
+        self._question: Wait | None = None
+        self._freeze: Wait | None = None
         self._stood_since = 0.0  # while it is paused: until then its deadlines have run
         self.asked_about: list[str] = []  # nodes that `continue` would go on without
         self.asked_kind = ""  # of question; "lost": since these are gone, until they are back
@@ -76,6 +77,11 @@ class Picture:
     def stage(self) -> Stage | None:
         """The step that it is at."""
         return next((stage for stage in self.stages if stage.state == "running"), None)
+
+    @property
+    def wait(self) -> Wait:
+        """A pause counts first; the end of a freeze changes nothing while a person is asked."""
+        return self._pause or self._question or self._freeze or Wait()
 
     @property
     def title(self) -> str:
@@ -150,17 +156,16 @@ class Picture:
     def _step_ended(self, data: dict[str, Any], at: float) -> None:
         stage = self._by_id[data["step"]]
         stage.state, stage.until, stage.reason = data["outcome"], at, data["reason"]
-        self.wait = Wait()  # a node may come back before a person answers
+        self._question = self._freeze = None  # a node may come back before a person answers
 
     def _replanned(self, data: dict[str, Any], at: float) -> None:
         self.state, self.reason, self.undoing = "rolling_back", data["reason"], True
-        self._held = None
-        self.wait = Wait()
+        self._pause = self._question = self._freeze = None
         self._health = {}
         self._plan(data["plan"], undoing=True)
 
     def _waits(self, data: dict[str, Any], at: float) -> None:
-        self.wait = Wait("person", data["why"], data["answers"])
+        self._question = Wait("person", data["why"], data["answers"])
         self.asked_about = list(data.get("nodes", ()))
         self.asked_kind = data.get("kind", "")
 
@@ -175,7 +180,7 @@ class Picture:
         self._count_anew(at)
 
     def _answered(self, data: dict[str, Any], at: float) -> None:
-        self.wait = Wait()
+        self._question = None
         self._count_anew(at)
         if data["answer"] == "continue":
             self.given_up.update(self.asked_about)
@@ -186,28 +191,27 @@ class Picture:
                     doing.outcome, doing.error = "ok", ""
 
     def _approved(self, data: dict[str, Any], at: float) -> None:
-        self.wait = Wait()
+        self._question = None
         self._count_anew(at)
         self._by_id[data["step"]].hold_seconds = 0.0  # of a soak that is cut short
 
     def _paused(self, data: dict[str, Any], at: float) -> None:
         """Whatever else a person was asked is asked again once it goes on."""
-        self._held, self._stood_since = self.wait, at
+        self._stood_since = at
         reason = f": {data['reason']}" if data["reason"] else ""
-        self.wait = Wait("person", f"{data['by']}, who paused it{reason}", ("resume", "abort"))
+        self._pause = Wait("person", f"{data['by']}, who paused it{reason}", ("resume", "abort"))
 
     def _resumed(self, data: dict[str, Any], at: float) -> None:
-        self.wait = self._held or Wait()
-        self._held = None
+        self._pause = None
         if stage := self.stage:
             stage.counted_from += at - self._stood_since
             stage.stood += at - self._stood_since
 
     def _frozen(self, data: dict[str, Any], at: float) -> None:
-        self.wait = Wait("freeze", f"the {freeze_words(data['window'])}", ("promote", "abort"))
+        self._freeze = Wait("freeze", f"the {freeze_words(data['window'])}", ("promote", "abort"))
 
     def _thawed(self, data: dict[str, Any], at: float) -> None:
-        self.wait = Wait()
+        self._freeze = None
         self._count_anew(at)
 
     def _node_left(self, data: dict[str, Any], at: float) -> None:
@@ -223,12 +227,9 @@ class Picture:
         """What a person was asked since nodes were lost: these say it themselves now."""
         if self.asked_kind != "lost":
             return
-        self.asked_kind = ""
-        if self._held is not None:
-            self._held = Wait()
-            return
-        self.wait = Wait()
-        self._count_anew(at)
+        self.asked_kind, self._question = "", None
+        if self._pause is None:
+            self._count_anew(at)
 
     def _controller_started(self, data: dict[str, Any], at: float) -> None:
         gone = sorted(set(self.nodes).difference(data["connected"]), key=natural)
@@ -242,7 +243,7 @@ class Picture:
     def _ended(self, data: dict[str, Any], at: float) -> None:
         self.ended, self.state, self.reason = at, data["state"], data["reason"]
         self.debts, self.away = data["debts"], {}
-        self.wait = Wait()
+        self._pause = self._question = self._freeze = None
 
     def _started(self, event: EventView, at: float) -> None:
         data = event.data

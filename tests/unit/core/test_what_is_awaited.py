@@ -8,6 +8,7 @@ from event_views import records, views
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.facts import awaits, waiting_for
+from tidegate_controller.core.spec import Policy, Waves
 from tidegate_controller.history import Fold
 
 BY_HAND = msgspec.structs.replace(TRAFFIC, adapter="none", directory="")
@@ -72,3 +73,17 @@ def test_whatever_a_freeze_is_called_by_a_person_who_is_awaited_it_is_the_person
     world.until("start")
     world.pause(by="the freeze until noon")
     assert awaited(world) == ("person", "the freeze until noon, who paused it")
+
+
+def test_who_is_asked_in_a_freeze_is_awaited_before_its_end() -> None:
+    one_by_one, ask = Waves(max_parallel="1"), Policy(on_failure="pause")
+    world = World(strategy="rolling", waves=one_by_one, policy=ask).deployed("1")
+    world.deploy("2")
+    world.until("drain-1")
+    world.freeze(5000.0)
+    world.go(lambda: world.state.rollout.frozen is not None)
+    world.report("a/green", healthy=False)
+    assert awaited(world)[0] == "person"
+    world.report("a/green", healthy=True)
+    world.reply("retry")
+    assert awaited(world) == ("freeze", "the freeze until then, by ada")
