@@ -319,6 +319,9 @@ class Fold:
         """What a person is asked from now on; while one has paused it, nothing else counts."""
         self._question, self._answers = question, answers
         self.view.waiting_for = self._holder or question or self._freeze or None
+        self.view.awaits = "freeze" if self._freeze else ""
+        if self._holder or question:
+            self.view.awaits = "person"
         if self._freeze and not question:
             answers = FROZEN_ANSWERS
         self.view.answers = list(PAUSED_ANSWERS if self._holder else answers)

@@ -13,6 +13,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import (
+    awaits,
     join_stream,
     place_of,
     split_stream,
@@ -177,6 +178,7 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
         version=rollout.release.version,
         step=step,
         waiting_for=waiting_for(rollout) or None,
+        awaits=awaits(rollout),
     )
 
 

@@ -29,6 +29,7 @@ class Either(tuple[Shape, ...]):
 RELEASE = {"version": str, "digest": DIGEST}
 STATES = {"running", "paused", "awaiting_approval", "rolling_back", "succeeded", "rolled_back"}
 STATES |= {"failed", "aborted", "interrupted"}
+AWAITS = {"", "person", "freeze"}
 SUMMARY = {
     "rollout": ROLLOUT_ID,
     "app": str,
@@ -38,6 +39,7 @@ SUMMARY = {
     "state": STATES,
     "reason": str,
     "waiting_for": Either([None, str]),
+    "awaits": AWAITS,
     "release": RELEASE,
     "previous": Either([None, RELEASE]),
     "requested_by": str,
@@ -95,6 +97,7 @@ STATUS = {
                         "version": str,
                         "step": Either([None, str]),
                         "waiting_for": Either([None, str]),
+                        "awaits": AWAITS,
                         "waiting_seconds": Either([None, float]),
                     },
                 ]

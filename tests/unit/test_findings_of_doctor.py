@@ -205,7 +205,7 @@ def test_a_fleet_that_is_well_has_nothing_to_mend() -> None:
 
 
 def test_what_is_not_well_is_said_with_its_mend() -> None:
-    waiting = RolloutRef(id="r7", state="paused", waiting_for="who knows")
+    waiting = RolloutRef(id="r7", state="paused", waiting_for="who knows", awaits="person")
     unhealthy = with_(PLACE, slots={"blue": with_(SLOT, healthy=False)}, debt="green runs alone")
     found = judged(
         with_(CONTROLLER, version="9.9"),
@@ -237,6 +237,14 @@ def test_what_is_not_well_is_said_with_its_mend() -> None:
         ("fail", "web-1/blue of shop@production has traffic and is not healthy"),
     ]
     assert all(each.mend for each in found if each.level != "ok" and "refused" not in each.what)
+
+
+def test_a_rollout_that_waits_for_the_end_of_a_freeze_needs_no_person() -> None:
+    words = "the freeze until Monday, by ada: the sale"
+    waiting = RolloutRef(id="r7", state="paused", waiting_for=words, awaits="freeze")
+    (found,) = [each for each in judged(app=with_(SHOP, rollout=waiting)) if each.level == "warn"]
+    assert found.what == f"rollout r7 of shop@production waits for {words}"
+    assert found.mend == "it goes on by itself; at once: tidegate rollout promote r7 -m REASON"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ def test_of_one_that_has_never_begun_nobody_says_what_was_there_before() -> None
 def meanings(*answers: str, at: str = "start", **more: Any) -> list[str]:
     """What `rollout show` offers, without the command."""
     step = StepView(name="Step", id=at, state="running")
-    view = rollout(steps=[step], answers=list(answers), **{"waiting_for": "you", **more})
+    waits = {"waiting_for": "you", "awaits": "person"}
+    view = rollout(steps=[step], answers=list(answers), **{**waits, **more})
     lines = [line for line in rollout_lines(view) if line.startswith("  next: ")]
     return [line.removeprefix("  next: tidegate rollout ") for line in lines]
 
@@ -84,13 +85,22 @@ def test_of_a_check_it_counts_as_passed(step: str, kind: str) -> None:
 
 
 def test_in_a_freeze_the_reason_that_is_wanted_is_in_what_is_offered() -> None:
-    assert meanings("promote", "abort", waiting_for="the freeze until Monday") == [
+    assert meanings("promote", "abort", awaits="freeze") == [
         "promote r7 -m REASON   Go on now, in spite of the freeze.",
         "abort   r7             Give up, and go back to where it was.",
     ]
     assert meanings("promote", asks="promotion") == [
         "promote r7   Say yes: the next wave may get traffic."
     ]
+
+
+def test_what_is_awaited_is_known_from_its_kind_whatever_its_words_are() -> None:
+    words = "the freeze until Monday"
+    frozen = rollout(waiting_for=words, awaits="freeze", answers=["promote"])
+    assert rollout_lines(frozen)[1] == f"  waits for {words}"
+    paused = rollout(waiting_for=words, awaits="person", answers=["promote"])
+    assert rollout_lines(paused)[1] == f"  waits for a person: {words}"
+    assert "-m REASON" not in rollout_lines(paused)[-1]
 
 
 # --- Endings and times ---------------------------------------------------------------------------

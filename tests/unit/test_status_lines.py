@@ -7,7 +7,7 @@ WAITS = "web-1 did not say whether migrate.sh was done; look at its database, th
 
 
 def waiting() -> Status:
-    rollout = RolloutRef(id="r20", state="paused", version="7", waiting_for=WAITS)
+    rollout = RolloutRef(id="r20", state="paused", version="7", waiting_for=WAITS, awaits="person")
     app = AppStatus(
         app="kv",
         environment="test",
@@ -32,6 +32,14 @@ def test_what_a_person_is_to_do_is_wrapped_and_not_cut() -> None:
         "a note that is so long that it does not",
         "    fit into so narrow a terminal",
     ]
+
+
+def test_the_end_of_a_freeze_is_not_awaited_from_a_person() -> None:
+    view = waiting()
+    rollout = view.apps[0].rollout
+    assert rollout is not None
+    rollout.waiting_for, rollout.awaits = "the freeze until Monday", "freeze"
+    assert status_lines(view)[1] == "rollout r20 to 7 waits for the freeze until Monday"
 
 
 def test_disks_that_are_about_to_be_full_are_told_before_they_are() -> None:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from tidegate_controller.cli.phrases import listed, natural
 from tidegate_controller.cli.picture import Picture
-from tidegate_controller.cli.works import FREEZE
 
 ANSWERS = {  # whatever is asked
     "continue": "Go on: it was done.",
@@ -24,28 +23,31 @@ FAILED = ("failure", "lost")  # kinds of questions: something has failed, and no
 
 class Asked(NamedTuple):
     """`kind`: of the question. `nodes`: that `continue` goes on without. `step`: its id.
-    `waiting_for`: in words."""
+    `awaits`: a person, or the end of a freeze."""
 
     kind: str = ""
     nodes: Sequence[str] = ()
     step: str = ""
-    waiting_for: str = ""
+    awaits: str = ""
 
     @property
     def is_check(self) -> bool:
         return self.step == "check" or self.step.startswith("check-")
 
+    @property
+    def is_freeze(self) -> bool:
+        return self.awaits == "freeze"
+
 
 def asked_in(picture: Picture) -> Asked:
     step = picture.stage.id if picture.stage else ""
-    return Asked(picture.asked_kind, picture.asked_about, step, picture.waiting)
+    return Asked(picture.asked_kind, picture.asked_about, step, picture.wait.awaits)
 
 
 def answer_lines(rollout: str, answers: Sequence[str], asked: Asked) -> list[str]:
     """What a person may type, a line an answer, each with its meaning."""
-    frozen = asked.waiting_for.startswith(FREEZE)
     typed = {
-        answer: f"{rollout} -m REASON" if answer == "promote" and frozen else rollout
+        answer: f"{rollout} -m REASON" if answer == "promote" and asked.is_freeze else rollout
         for answer in answers
     }
     width = max(map(len, answers), default=0)
@@ -57,7 +59,7 @@ def answer_lines(rollout: str, answers: Sequence[str], asked: Asked) -> list[str
 
 
 def _meaning(answer: str, asked: Asked) -> str:
-    if answer == "promote" and asked.waiting_for.startswith(FREEZE):
+    if answer == "promote" and asked.is_freeze:
         return "Go on now, in spite of the freeze."
     if answer == "promote" and asked.kind == "promotion":
         return "Say yes: the next wave may get traffic."

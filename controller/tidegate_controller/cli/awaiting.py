@@ -7,7 +7,7 @@ from tidegate_controller.cli.works import Doing, Stage, whom
 
 def time_left(picture: Picture, stage: Stage, now: float) -> str:
     """How long the step may take still, or has to; "" while only a person is awaited."""
-    if picture.waiting:
+    if picture.wait.awaits:
         return ""
     if stage.hold_seconds and not stage.open:
         until = picture.held_until(stage)
@@ -20,8 +20,8 @@ def time_left(picture: Picture, stage: Stage, now: float) -> str:
 
 def awaited(picture: Picture, stage: Stage, now: float) -> str:
     """Whom or what it waits for: open works, unhealthy places, works that may not begin yet."""
-    if picture.waiting:
-        return whom(picture.waiting)
+    if picture.wait.awaits:
+        return whom(picture.wait.awaits, picture.wait.why)
     if stage.open:
         return listed([doing_words(picture, doing, now) for doing in stage.open])
     if picture.unwell:

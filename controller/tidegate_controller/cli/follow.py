@@ -99,7 +99,7 @@ def attach(client: Client, rollout: str, after_seq: int = 0, *, as_json: bool = 
         waits = watch(client, rollout, shown)
         view = client.rollout(rollout)
     except KeyboardInterrupt:
-        waiting = shown is not None and shown.picture.waiting
+        waiting = shown is not None and shown.picture.wait.awaits
         _say_stopped(rollout, "waits for a person" if waiting else "goes on")
         return INTERRUPTED
     if as_json:

@@ -70,7 +70,7 @@ class Narrator:
     def meanwhile(self, now: float) -> list[str]:
         """What is awaited, where nothing has happened for a while."""
         stage = self._picture.stage
-        if stage is None or self._picture.waiting:
+        if stage is None or self._picture.wait.awaits:
             return []
         whom = awaited(self._picture, stage, now)
         left = time_left(self._picture, stage, now)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tidegate_controller.cli.phrases import natural, seconds_of
-from tidegate_controller.cli.works import Doing, Stage, called, ending_words, freeze_words
+from tidegate_controller.cli.works import Doing, Stage, Wait, called, ending_words, freeze_words
 from tidegate_controller.documents import EventView, ProgressView
 
 
@@ -25,9 +25,9 @@ class Picture:
         self.absent: dict[str, str] = {}
         self.away: dict[str, float] = {}  # node -> since when
         self.unwell: dict[str, str] = {}  # place -> what is wrong there
-        self.waiting = ""  # for a person: why
-        self.answers: list[str] = []
-        self._held: tuple[str, list[str]] | None = None  # while it is paused: what is asked else
+        self._pause: Wait | None = None
+        self._question: Wait | None = None
+        self._freeze: Wait | None = None
         self._stood_since = 0.0  # while it is paused: until then its deadlines have run
         self.asked_about: list[str] = []  # nodes that `continue` would go on without
         self.asked_kind = ""  # of question; "lost": since these are gone, until they are back
@@ -77,6 +77,11 @@ class Picture:
     def stage(self) -> Stage | None:
         """The step that it is at."""
         return next((stage for stage in self.stages if stage.state == "running"), None)
+
+    @property
+    def wait(self) -> Wait:
+        """A pause counts first; the end of a freeze changes nothing while a person is asked."""
+        return self._pause or self._question or self._freeze or Wait()
 
     @property
     def title(self) -> str:
@@ -151,17 +156,16 @@ class Picture:
     def _step_ended(self, data: dict[str, Any], at: float) -> None:
         stage = self._by_id[data["step"]]
         stage.state, stage.until, stage.reason = data["outcome"], at, data["reason"]
-        self.waiting, self.answers = "", []  # a node may come back before a person answers
+        self._question = self._freeze = None  # a node may come back before a person answers
 
     def _replanned(self, data: dict[str, Any], at: float) -> None:
         self.state, self.reason, self.undoing = "rolling_back", data["reason"], True
-        self._held = None
-        self.waiting, self.answers = "", []
+        self._pause = self._question = self._freeze = None
         self._health = {}
         self._plan(data["plan"], undoing=True)
 
     def _waits(self, data: dict[str, Any], at: float) -> None:
-        self.waiting, self.answers = data["why"], data["answers"]
+        self._question = Wait("person", data["why"], data["answers"])
         self.asked_about = list(data.get("nodes", ()))
         self.asked_kind = data.get("kind", "")
 
@@ -176,7 +180,7 @@ class Picture:
         self._count_anew(at)
 
     def _answered(self, data: dict[str, Any], at: float) -> None:
-        self.waiting, self.answers = "", []
+        self._question = None
         self._count_anew(at)
         if data["answer"] == "continue":
             self.given_up.update(self.asked_about)
@@ -187,31 +191,27 @@ class Picture:
                     doing.outcome, doing.error = "ok", ""
 
     def _approved(self, data: dict[str, Any], at: float) -> None:
-        self.waiting, self.answers = "", []
+        self._question = None
         self._count_anew(at)
         self._by_id[data["step"]].hold_seconds = 0.0  # of a soak that is cut short
 
     def _paused(self, data: dict[str, Any], at: float) -> None:
         """Whatever else a person was asked is asked again once it goes on."""
-        self._held = (self.waiting, self.answers)
         self._stood_since = at
-        self.waiting = f"{data['by']}, who paused it" + (
-            f": {data['reason']}" if data["reason"] else ""
-        )
-        self.answers = ["resume", "abort"]
+        reason = f": {data['reason']}" if data["reason"] else ""
+        self._pause = Wait("person", f"{data['by']}, who paused it{reason}", ("resume", "abort"))
 
     def _resumed(self, data: dict[str, Any], at: float) -> None:
-        self.waiting, self.answers = self._held or ("", [])
-        self._held = None
+        self._pause = None
         if stage := self.stage:
             stage.counted_from += at - self._stood_since
             stage.stood += at - self._stood_since
 
     def _frozen(self, data: dict[str, Any], at: float) -> None:
-        self.waiting, self.answers = f"the {freeze_words(data['window'])}", ["promote", "abort"]
+        self._freeze = Wait("freeze", f"the {freeze_words(data['window'])}", ("promote", "abort"))
 
     def _thawed(self, data: dict[str, Any], at: float) -> None:
-        self.waiting, self.answers = "", []
+        self._freeze = None
         self._count_anew(at)
 
     def _node_left(self, data: dict[str, Any], at: float) -> None:
@@ -227,12 +227,9 @@ class Picture:
         """What a person was asked since nodes were lost: these say it themselves now."""
         if self.asked_kind != "lost":
             return
-        self.asked_kind = ""
-        if self._held is not None:
-            self._held = ("", [])
-            return
-        self.waiting, self.answers = "", []
-        self._count_anew(at)
+        self.asked_kind, self._question = "", None
+        if self._pause is None:
+            self._count_anew(at)
 
     def _controller_started(self, data: dict[str, Any], at: float) -> None:
         gone = sorted(set(self.nodes).difference(data["connected"]), key=natural)
@@ -246,7 +243,7 @@ class Picture:
     def _ended(self, data: dict[str, Any], at: float) -> None:
         self.ended, self.state, self.reason = at, data["state"], data["reason"]
         self.debts, self.away = data["debts"], {}
-        self.waiting, self.answers = "", []
+        self._pause = self._question = self._freeze = None
 
     def _started(self, event: EventView, at: float) -> None:
         data = event.data

@@ -104,7 +104,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
     """The document as people read it."""
     state = ending_words(state_words(view), view.reason)
     if view.waiting_for:
-        state = f"waits for {whom(view.waiting_for)}"
+        state = f"waits for {whom(view.awaits, view.waiting_for)}"
     until = f" to {local_time(view.ended_at)}" if view.ended_at else ", not ended"
     lines = [
         f"rollout {view.rollout}: {view.kind} {view.app} in {view.environment}, "
@@ -125,7 +125,7 @@ def rollout_lines(view: RolloutView) -> list[str]:
         lines += _step_lines(step, view.reason, is_over=is_over)
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
     at = next((step.id for step in view.steps if step.state == "running"), "")
-    asked = Asked(view.asks, view.asks_about, at, view.waiting_for or "")
+    asked = Asked(view.asks, view.asks_about, at, view.awaits)
     return lines + [f"  next: {line}" for line in answer_lines(view.rollout, view.answers, asked)]
 
 

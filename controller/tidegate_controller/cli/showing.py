@@ -51,7 +51,7 @@ def watch(client: Client, rollout: str, view: View) -> bool:
                 if feed.idle or time.monotonic() - shown_at >= BEHIND_SECONDS:
                     view.tick(time.time() - ahead_seconds, lost=feed.lost)
                     shown_at = time.monotonic()
-                leaves = item is None and picture.waiting and not view.stays
+                leaves = item is None and picture.wait.awaits and not view.stays
                 if leaves and _still_waits(client, rollout):
                     return True
         finally:

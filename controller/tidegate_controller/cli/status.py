@@ -218,7 +218,7 @@ def _room_lines(app: AppStatus) -> list[str]:
 def _rollout_lines(rollout: RolloutRef) -> list[str]:
     to = f" to {rollout.version}" if rollout.version else ""
     if rollout.waiting_for:
-        seconds, waits = rollout.waiting_seconds, whom(rollout.waiting_for)
+        seconds, waits = rollout.waiting_seconds, whom(rollout.awaits, rollout.waiting_for)
         so_far = f" ({span(seconds)} so far)" if seconds and seconds >= 60.0 else ""
         return [
             f"rollout {rollout.id}{to} waits for {waits.replace(': ', f'{so_far}: ', 1)}",

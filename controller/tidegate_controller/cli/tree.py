@@ -223,11 +223,12 @@ class Tree:
 
     def _foot(self, width: int) -> list[Text]:
         picture = self._picture
-        if not picture.waiting:
+        wait = picture.wait
+        if not wait.awaits:
             return []
-        found = answer_lines(picture.rollout, picture.answers, asked_in(picture))
+        found = answer_lines(picture.rollout, wait.answers, asked_in(picture))
         answers = [f"    {line}" for line in found]
-        why = f"{self._marks.warning} waits for {whom(picture.waiting)}"
+        why = f"{self._marks.warning} waits for {whom(wait.awaits, wait.why)}"
         return [*self._sentence("warning", why, width), *map(Text, answers)]
 
     def _sentence(self, state: str, text: str, width: int) -> list[Text]:

@@ -1,8 +1,8 @@
 """Steps and works of a rollout as far as they have got: what a `Picture` is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tidegate_controller.cli.phrases import listed, natural, size
 from tidegate_controller.documents import ProgressView, RolloutSummary
@@ -18,7 +18,6 @@ VERBS = {
     "cleanup": "clean up",
     "check": "put it",
 }
-FREEZE = "the freeze until "  # how a wait for the end of one begins
 BALANCER = "balancer"  # what people call what the controller itself does
 UNHURT = ("ok", "cancelled", "superseded")  # ends of a work that are nobody's failure
 
@@ -51,9 +50,19 @@ def state_words(rollout: RolloutSummary) -> str:
     return rollout.state.replace("_", " ")
 
 
-def whom(waiting_for: str) -> str:
-    """Whom or what a rollout waits for: a freeze ends by itself, all else needs a person."""
-    return waiting_for if waiting_for.startswith(FREEZE) else f"a person: {waiting_for}"
+def whom(awaits: str, waiting_for: str) -> str:
+    """Whom or what a rollout waits for, both as its document has them: a freeze ends by itself,
+    all else needs a person."""
+    return waiting_for if awaits == "freeze" else f"a person: {waiting_for}"
+
+
+class Wait(NamedTuple):
+    """What a rollout waits for. `awaits`: "person" or "freeze", as documents have it; "" where it
+    does not stand still. `why`: in words. `answers`: what a person may type."""
+
+    awaits: str = ""
+    why: str = ""
+    answers: Sequence[str] = ()
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """What the state says: questions with one answer, asked all over the core and by its views."""
 
+from typing import Literal
+
 from tidegate_controller.core import types as t
 
 
@@ -114,6 +116,14 @@ def waiting_for(rollout: t.Rollout) -> str:
     if rollout.waiting is not None:
         return rollout.waiting.why
     return f"the {rollout.frozen.named}" if rollout.frozen else ""
+
+
+def awaits(rollout: t.Rollout) -> Literal["", "person", "freeze"]:
+    """Whose word or which end it waits for; "" where it does not stand still. While a person is
+    asked, the end of a freeze changes nothing."""
+    if rollout.paused is not None or rollout.waiting is not None:
+        return "person"
+    return "freeze" if rollout.frozen else ""
 
 
 def waiting_since(rollout: t.Rollout) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.works import whom
 from tidegate_controller.documents import AppStatus, ControllerView, NodeList, NodeView, Status
 from tidegate_controller.errors import TidegateError
 from tidegate_controller.units import spell_duration
@@ -126,10 +127,14 @@ def _of_app(app: AppStatus, known: set[str]) -> Iterator[Finding]:
         )
     if app.rollout and app.rollout.waiting_for:
         rollout = app.rollout.id
+        mend = f"tidegate rollout show {rollout} says what to type; then type it"
+        if app.rollout.awaits == "freeze":
+            mend = f"it goes on by itself; at once: tidegate rollout promote {rollout} -m REASON"
         yield Finding(
             "warn",
-            f"rollout {rollout} of {name} waits for a person: {app.rollout.waiting_for}",
-            f"tidegate rollout show {rollout} says what to type; then type it",
+            f"rollout {rollout} of {name} waits for "
+            f"{whom(app.rollout.awaits, app.rollout.waiting_for)}",
+            mend,
         )
     for note in app.notes:
         yield Finding("warn", f"{name}: {note}", f"tidegate status {app.app}")

@@ -27,6 +27,7 @@ class RolloutRef(Document, kw_only=True):
     version: str = ""  # that it brings
     step: str | None = None  # the name of the one that it is at
     waiting_for: str | None = None
+    awaits: str = ""  # as in RolloutSummary: person, freeze
     waiting_seconds: float | None = None  # for how long already
 
 

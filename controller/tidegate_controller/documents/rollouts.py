@@ -38,7 +38,12 @@ class StepView(Document, kw_only=True):
 
 
 class RolloutSummary(Document, kw_only=True):
-    """A rollout as `rollout list` has it."""
+    """A rollout as `rollout list` has it.
+
+    `waiting_for`: whom or what it waits for, in words for people. `awaits`: of what kind that is,
+    "person" or "freeze", which ends by itself; "" where `waiting_for` is null. A person is awaited
+    who has paused it, or one is asked a question: then a `RolloutView` has its kind in `asks`.
+    """
 
     rollout: str
     app: str
@@ -48,6 +53,7 @@ class RolloutSummary(Document, kw_only=True):
     state: str
     reason: str
     waiting_for: str | None
+    awaits: str = ""
     release: ReleaseView
     previous: ReleaseView | None
     requested_by: str

@@ -8,6 +8,7 @@ from driver import World
 
 from tidegate_controller.cli.phrases import seconds_of
 from tidegate_controller.documents import EventView
+from tidegate_controller.log import Record, encode
 
 MORNING = seconds_of("2026-11-24T09:00:00+00:00")
 BEGIN = 1000.0  # of every World's clock
@@ -30,3 +31,13 @@ def views(world: World, since: int = 0) -> Iterator[EventView]:
             data=msgspec.json.decode(msgspec.json.encode(event, enc_hook=str)),
             cause=world.causes.get(seq - 1),
         )
+
+
+def records(world: World) -> list[Record]:
+    """All events as the log has them."""
+    return [
+        Record(
+            view.seq, view.stream, view.version, view.at, clock, view.kind, encode(event), None, ""
+        )
+        for view, (clock, event) in zip(views(world), world.log, strict=True)
+    ]

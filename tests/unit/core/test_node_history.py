@@ -3,23 +3,13 @@
 import msgspec
 from core_values import TRAFFIC
 from driver import World
-from event_views import views
+from event_views import records
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.history import Fold
-from tidegate_controller.log import Record, encode
 from tidegate_controller.node_history import CHANGES_KEPT, NodeHistory
 
 BY_HAND = msgspec.structs.replace(TRAFFIC, adapter="none", directory="")
-
-
-def records(world: World) -> list[Record]:
-    return [
-        Record(
-            view.seq, view.stream, view.version, view.at, clock, view.kind, encode(event), None, ""
-        )
-        for view, (clock, event) in zip(views(world), world.log, strict=True)
-    ]
 
 
 def history(world: World) -> NodeHistory:

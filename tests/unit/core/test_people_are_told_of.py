@@ -59,12 +59,11 @@ def test_while_it_is_paused_a_person_is_awaited_and_what_was_asked_before_is_ask
     (migration,) = world.state.rollout.open.values()
     world.answer(migration, "unknown")
     world.pause(reason="odd")
-    picture = picture_of(world, since)
-    assert (picture.waiting, picture.answers) == ("ada, who paused it: odd", ["resume", "abort"])
+    paused = picture_of(world, since).wait
+    assert (paused.why, paused.answers) == ("ada, who paused it: odd", ("resume", "abort"))
     world.resume()
-    picture = picture_of(world, since)
-    assert picture.waiting == "task did not work"
-    assert picture.answers == ["continue", "retry", "abort"]
+    asked = picture_of(world, since).wait
+    assert (asked.why, asked.answers) == ("task did not work", ["continue", "retry", "abort"])
 
 
 def test_the_time_that_is_left_stands_still_as_well() -> None:

@@ -72,6 +72,30 @@ async def test_one_by_hand_is_shown_and_lifted(desk: Desk) -> None:
     await desk.deployed("2")
 
 
+async def test_a_rollout_under_way_says_that_it_waits_for_the_end_of_one(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    node.outcomes["start_slot"] = SILENT
+    rollout = (await desk.deploy("2")).rollout
+    await desk.until(lambda: "start_slot" in node.works()[2:])
+    request = pb.FreezeRequest(request_id="f1", requested_by="ada", reason="sale", seconds=3600.0)
+    await desk.control.freeze("shop@prod", request)
+    await node.answer(node.last("start_slot"))
+    await desk.until(lambda: desk.state().rollout.frozen)
+    place = desk.engine.place_of(rollout)
+    shown = find_rollout(desk.log.path, place.stream, place.version)
+    assert (shown.state, shown.awaits, shown.asks) == ("paused", "freeze", "")
+    assert shown.waiting_for.endswith(", by ada: sale")
+    history = History(desk.log.path)
+    assert history.catch_up()[-1].awaits == "freeze"
+    assert History(desk.log.path, history.past()).catch_up()[-1].awaits == "freeze"
+    (app,) = views.status(desk.engine, "shop").apps
+    assert (app.rollout.awaits, app.rollout.waiting_for) == ("freeze", shown.waiting_for)
+    await desk.asked("pause", rollout, reason="odd")
+    (app,) = views.status(desk.engine, "shop").apps
+    assert app.rollout.awaits == "person"
+
+
 async def test_windows_that_have_moved_are_told_to_the_core(desk: Desk) -> None:
     await desk.node("a")
     asked = frozen_request(desk, override_freeze=True, message="urgent")
