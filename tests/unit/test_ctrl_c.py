@@ -3,6 +3,7 @@ asked for something is told how far that had got."""
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tidegate_controller.cli import INTERRUPTED, follow
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.follow import Asking
+from tidegate_controller.cli.works import Wait
 from tidegate_protos.v1 import operator_pb2 as pb
 
 # The command is interrupted, and once more when its interpreter has begun to end.
@@ -112,3 +114,21 @@ def test_ctrl_c_before_anything_of_a_rollout_is_drawn_names_it(
 
 def pressed(*_: object, **__: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [
+        (Wait("person", "in doubt", ["abort"]), "waits for a person"),
+        (Wait("freeze", "the freeze until 18:00"), "waits for the freeze until 18:00"),
+    ],
+)
+def test_ctrl_c_while_it_stands_still_says_for_what(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, wait: Wait, said: str
+) -> None:
+    shown = SimpleNamespace(picture=SimpleNamespace(wait=wait))
+    monkeypatch.setattr(follow, "_view", lambda *_, **__: shown)
+    monkeypatch.setattr(follow, "watch", pressed)
+    with Client("127.0.0.1:9") as client:
+        assert follow.attach(client, "r58") == INTERRUPTED
+    assert capsys.readouterr().err == FOLLOW_R58.replace("goes on", said)

@@ -16,6 +16,7 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.showing import Lines, Quiet, View, watch
 from tidegate_controller.cli.terminal import announce, on_terminal, print_json, say
+from tidegate_controller.cli.works import Wait
 from tidegate_controller.documents import Document
 from tidegate_protos.v1 import operator_pb2 as pb
 
@@ -99,8 +100,9 @@ def attach(client: Client, rollout: str, after_seq: int = 0, *, as_json: bool = 
         waits = watch(client, rollout, shown)
         view = client.rollout(rollout)
     except KeyboardInterrupt:
-        waiting = shown is not None and shown.picture.wait.awaits
-        _say_stopped(rollout, "waits for a person" if waiting else "goes on")
+        wait = shown.picture.wait if shown is not None else Wait()
+        held = {"person": "waits for a person", "freeze": f"waits for {wait.why}"}
+        _say_stopped(rollout, held.get(wait.awaits, "goes on"))
         return INTERRUPTED
     if as_json:
         print_json(view)
