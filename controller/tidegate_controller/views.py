@@ -21,8 +21,10 @@ from tidegate_controller.core.facts import (
     waiting_since,
 )
 from tidegate_controller.core.freezing import freeze_at
+from tidegate_controller.core.guards import NEVER
 from tidegate_controller.core.queueing import waits_for
 from tidegate_controller.core.releases import active_release, release_of
+from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.documents import (
     AppStatus,
     ControllerView,
@@ -124,6 +126,7 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
             reference.waiting_seconds = round(engine.seconds_since(since), 1)
     nodes = sorted({place.node for place in (*state.places, *state.settled)})
     owed, under_way = owed_by_node(engine, state), _under_way(state)
+    settles_in = rewrite_opens_at(state) - engine.now()
     return AppStatus(
         app=app,
         environment=environment,
@@ -136,6 +139,8 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         locked_by=state.lock.by if state.lock else None,
         lock_reason=state.lock.reason if state.lock else None,
         notes=_notes(state, app, environment),
+        unsettled=sorted(str(place) for place in state.unsettled if not state.settled.get(place)),
+        settles_in_seconds=None if settles_in == NEVER else round(max(0.0, settles_in), 1),
         undecided=state.reconciling,
         frozen_until=frozen.until if frozen else None,
         freeze=frozen.named if frozen else None,

@@ -1,5 +1,7 @@
 """`tidegate status` in words."""
 
+import pytest
+
 from tidegate_controller.cli.status import status_lines
 from tidegate_controller.documents import AppStatus, NodeStatus, RolloutRef, SlotView, Status
 
@@ -40,6 +42,21 @@ def test_the_end_of_a_freeze_is_not_awaited_from_a_person() -> None:
     assert rollout is not None
     rollout.waiting_for, rollout.awaits = "the freeze until Monday", "freeze"
     assert status_lines(view)[1] == "rollout r20 to 7 waits for the freeze until Monday"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "when"), [(7.2, ", in 7 s"), (0.4, ", now"), (None, "")], ids=str
+)
+def test_why_a_slot_that_serves_nobody_runs_on_for_a_while_is_told(
+    seconds: float | None, when: str
+) -> None:
+    view = waiting()
+    app = view.apps[0]
+    app.unsettled, app.settles_in_seconds, app.notes = ["web-1/blue"], seconds, []
+    assert status_lines(view)[-2] == (
+        "a move of traffic to web-1/blue may still be done late: nothing is stopped or started "
+        f"there before the balancer was written once more{when}"
+    )
 
 
 def test_disks_that_are_about_to_be_full_are_told_before_they_are() -> None:

@@ -29,8 +29,10 @@ def awaited(picture: Picture, stage: Stage, now: float) -> str:
         return f"{names} to be healthy again"
     if picture.away:
         return listed([f"{node} ({away_words(picture, node, now)})" for node in picture.away])
-    if rest := stage.works - len(stage.doings):
-        return f"{amount(rest, 'work')} that may not begin yet"
+    if rest := stage.rest:
+        late = sorted(picture.moves.late.intersection(filter(None, rest)), key=natural)
+        why = f": a move to {listed(late)} may come late, and the balancer is written again first"
+        return f"{amount(len(rest), 'work')} that may not begin yet{why if late else ''}"
     return ""
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.explain_failures import BLAMES, left_out, why_it_failed
 from tidegate_controller.cli.explain_people import PEOPLE
-from tidegate_controller.cli.explain_steps import IN_WAVES, PURPOSE, WHY_WAIT
+from tidegate_controller.cli.explain_steps import IN_WAVES, PURPOSE, WHY_WAIT, WRITTEN_AGAIN
 from tidegate_controller.cli.phrases import amount, listed, natural, size, span, tail
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.works import Doing, Stage, called
@@ -103,6 +103,9 @@ class Explanation:
         if doing.attempt > 1:
             self._say(f"{doing.where}: tried again (try {doing.attempt}).")
         elif doing.since - stage.since > LATE_SECONDS and (why := WHY_WAIT.get(stage.kind)):
+            moves = self._picture.moves
+            if doing.where in moves.settled and moves.settled_at > stage.since:
+                why = WRITTEN_AGAIN
             self._say(f"{doing.where}: begun {span(doing.since - stage.since)} later, {why}.")
 
     def _action_ended(self, data: Mapping[str, Any]) -> None:
@@ -227,6 +230,8 @@ class Explanation:
         where = work["place"] or called(work["at"], work.get("check", ""))
         if work["verb"] == "stop" and data["outcome"] == "ok":
             self._say(f"{where} was stopped.")
+        elif work["verb"] == "route" and data["outcome"] == "ok":
+            self._say("Traffic was written once more, since an earlier move might have come late.")
         elif work["verb"] == "cleanup" and data["outcome"] == "ok":
             self._cleaned(where, data)
         elif data["outcome"] not in ("ok", "cancelled"):

@@ -38,3 +38,7 @@ WHY_WAIT = {
     "drain": "once enough others were in service",
     "shift": "once all that gain traffic were healthy",
 }
+WRITTEN_AGAIN = (
+    "once traffic had been written once more, since an earlier move might have been done late, and "
+    "its last requests had had time to end"
+)

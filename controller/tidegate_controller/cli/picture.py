@@ -7,6 +7,7 @@ since 1970 by the controller's clock, and "now" is an argument.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from tidegate_controller.cli.moves import Moves, gets_traffic
 from tidegate_controller.cli.phrases import natural, seconds_of
 from tidegate_controller.cli.works import Doing, Stage, Wait, called, ending_words, freeze_words
 from tidegate_controller.documents import EventView, ProgressView
@@ -34,16 +35,15 @@ class Picture:
         self.given_up: set[str] = set()  # of these, those that a person goes on without
         self.dropped: dict[str, str] = {}  # node that it goes on without -> why
         self.debts: dict[str, str] = {}
+        self.moves = Moves()
         self.head: dict[str, Any] = {}  # the Started
         self.app, self.environment = "", ""
         self.started = 0.0
         self.ended: float | None = None
         self._by_id: dict[str, Stage] = {}
         self._doings: dict[str, Doing] = {}  # by action
-        self._moves: dict[str, set[str]] = {}  # action -> places that are to have traffic
         self._places: dict[str, str] = {}  # action of a start -> its place
         self._brought: set[str] = set()  # places that this rollout starts, or finds running
-        self._serving: set[str] | None = None  # None: whatever runs the release before
         self._health: dict[str, bool | None] = {}  # of places that passed, and must stay so
         self._healthy_since: float | None = None
         self._takers: dict[str, Callable[[dict[str, Any], float], None]] = {
@@ -125,8 +125,8 @@ class Picture:
         """Whether the rollout is about the place. An old slot may fail as it likes."""
         if place in self._brought:
             return True
-        if self._serving is not None:
-            return place in self._serving
+        if self.moves.serving is not None:
+            return place in self.moves.serving
         previous = self.head["previous"]
         return previous is not None and revision == previous["revision"]
 
@@ -175,8 +175,8 @@ class Picture:
         for places in (self._health, self.unwell):
             for place in [place for place in places if place.partition("/")[0] == node]:
                 del places[place]
-        if stage := self.stage:
-            stage.works += data.get("reroute") is not None
+        if (stage := self.stage) and data.get("reroute") is not None:
+            stage.places.append(None)
         self._count_anew(at)
 
     def _answered(self, data: dict[str, Any], at: float) -> None:
@@ -235,6 +235,7 @@ class Picture:
         gone = sorted(set(self.nodes).difference(data["connected"]), key=natural)
         self.away = dict.fromkeys(gone, at)
         self._lose_sight(gone)
+        self.moves.controller_started()
         self._healthy_since = None
         self._stood_since = at
         self._need_no_answer(at)  # where they are still gone, it is asked anew
@@ -253,8 +254,8 @@ class Picture:
         self._plan(data["plan"], undoing=False)
         works = [work for step in data["plan"] for work in step["works"]]
         to_start = {work["place"] for work in works if work["verb"] == "start"}
-        moves = [_gets_traffic(work) for work in works if work["verb"] == "route"]
-        self._brought = moves[-1] - to_start if moves else set()
+        moves = [gets_traffic(work) for work in works if work["verb"] == "route"]
+        self._brought = set(moves[-1] - to_start) if moves else set()
         if data["previous"] and data["previous"]["revision"] == data["release"]["revision"]:
             return  # what is not started serves already, and need not pass
         self._health = dict.fromkeys(self._brought, True)
@@ -265,7 +266,7 @@ class Picture:
                 id=step["id"],
                 name=step["name"],
                 wave=step.get("wave", 0),
-                works=len(step["works"]),
+                places=[work["place"] for work in step["works"]],
                 hold_seconds=step["hold_seconds"],
                 deadline_seconds=step["deadline_seconds"]
                 * max(1, -(-len(step["works"]) // step["parallel"])),
@@ -277,8 +278,7 @@ class Picture:
     def _issued(self, data: dict[str, Any], at: float) -> None:
         action = data["action"]
         work, stage = action["work"], self._by_id.get(action["step"])
-        if work["verb"] == "route":
-            self._moves[action["id"]] = _gets_traffic(work)
+        self.moves.issued(action)
         if work["verb"] == "stop":
             self._health.pop(work["place"], None)  # it may be unwell now
         if work["verb"] == "start":
@@ -305,11 +305,10 @@ class Picture:
             return
         doing.outcome, doing.until = data["outcome"], at
         doing.error, doing.output_tail = data["error"], data["output_tail"]
-        if data["outcome"] == "ok":
-            self._serving = self._moves.get(data["action"], self._serving)
-            if place := self._places.get(data["action"]):
-                self._health[place] = True
-                self.unwell.pop(place, None)
+        self.moves.ended(data["action"], data["outcome"], at)
+        if data["outcome"] == "ok" and (place := self._places.get(data["action"])):
+            self._health[place] = True
+            self.unwell.pop(place, None)
 
     def _observed(self, data: dict[str, Any], at: float) -> None:
         known, place = data["known"], data["place"]
@@ -337,7 +336,3 @@ class Picture:
     def _count_anew(self, at: float) -> None:
         if stage := self.stage:
             stage.counted_from = at
-
-
-def _gets_traffic(work: dict[str, Any]) -> set[str]:
-    return {place for place, share in (work["weights"] or {}).items() if share}

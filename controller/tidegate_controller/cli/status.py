@@ -31,6 +31,7 @@ from tidegate_controller.errors import NotReachable
 from tidegate_protos.findings import GIB
 
 WATCH_SECONDS = 2.0
+PLACES_MAX = 6  # that are named
 SILENT = "the controller does not answer"
 
 
@@ -153,10 +154,23 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
             f"rollout {each.id} to {each.version}, by {each.requested_by}, waits for its turn{then}"
         )
     told += [app.stands_still] if app.stands_still else []
+    told += _unsettled_lines(app)
     for line in (*told, *app.notes):
         lines += sentence(line, width)
     lines += _node_lines(app, width)
     return lines + _unwell_lines(app) + _room_lines(app)
+
+
+def _unsettled_lines(app: AppStatus) -> list[str]:
+    """Why slots that nothing sends to any more run on for a while."""
+    if not app.unsettled:
+        return []
+    seconds = app.settles_in_seconds
+    when = "" if seconds is None else f", {f'in {span(seconds)}' if seconds >= 1.0 else 'now'}"
+    return [
+        f"a move of traffic to {listed(app.unsettled, PLACES_MAX)} may still be done late: nothing "
+        f"is stopped or started there before the balancer was written once more{when}"
+    ]
 
 
 def _node_lines(app: AppStatus, width: int | None) -> list[str]:

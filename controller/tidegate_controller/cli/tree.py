@@ -208,11 +208,11 @@ class Tree:
             "failed": len(failed),
             "in doubt": sum(doing.in_doubt for doing in doings),
             "away": len(away),
-            "to come": stage.works - len(doings),
+            "to come": len(stage.rest),
         }
         counted = ", ".join(f"{count} {name}" for name, count in totals.items() if count)
         balancer = any(doing.where == BALANCER for doing in doings)
-        whose = amount(stage.works - balancer, "node") + (" and the balancer" if balancer else "")
+        whose = amount(len(stage.places) - balancer, "node") + " and the balancer" * balancer
         lines = [Text(f"      {whose}: {counted}")]
         slowest = sorted(under_way, key=lambda doing: (_share(doing), doing.since))
         named = [*failed[:NAMED_MAX], *away[:NAMED_MAX], *slowest[:NAMED_MAX]]

@@ -125,7 +125,7 @@ class Stage:
 
     id: str
     name: str
-    works: int
+    places: list[str | None]  # of its works; None: of one that is at no place
     hold_seconds: float
     deadline_seconds: float
     undoing: bool
@@ -174,6 +174,11 @@ class Stage:
             text if len(places) == everywhere else f"{listed(places)}: {text}"
             for text, places in said.items()
         )
+
+    @property
+    def rest(self) -> list[str | None]:
+        """The places of works that have not begun."""
+        return [place for index, place in enumerate(self.places) if index not in self.doings]
 
     @property
     def open(self) -> list[Doing]:

@@ -127,6 +127,31 @@ async def test_a_slot_without_traffic_of_a_node_that_owes_goes_when_the_node_pay
     assert said(replace(state, reconciling=True)) == {}, "nobody knows where traffic goes"
 
 
+async def test_what_a_late_move_may_still_send_to_is_told_with_when_that_is_settled(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    stream = desk.stream()
+    (serving,) = stream.state.settled
+    late = frozenset({serving, serving.other})
+    again = t.Work(verb="route", at=t.CONTROLLER, weights={serving: 100})
+
+    def said(state: t.State) -> tuple[list[str], float | None]:
+        stream.state = state
+        (app,) = views.status(desk.engine, "").apps
+        return app.unsettled, app.settles_in_seconds
+
+    now = desk.engine.now()
+    assert said(stream.state) == ([], None)
+    unsettled = replace(stream.state, unsettled=late)
+    assert said(unsettled) == ([str(serving.other)], None), "nothing was moved since"
+    places, seconds = said(replace(unsettled, rewrite=again, rewrite_at=now + 100.0))
+    assert places == [str(serving.other)]
+    assert 0.0 < (seconds or 0.0) <= 100.0
+    assert said(replace(unsettled, rewrite=again, rewrite_at=now))[1] == 0.0
+
+
 async def test_a_stream_that_stands_still_or_waits_for_a_decision_is_recalled(desk: Desk) -> None:
     await desk.node("a")
     await desk.deployed("1")
