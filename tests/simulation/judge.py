@@ -267,7 +267,8 @@ class Judge:
         elif self.journals.setdefault(event.node, event.journal_id) != event.journal_id:
             self.journals[event.node] = event.journal_id
             for past in self.pasts.values():
-                past.forget(event.node)
+                if event.node in past.removed:  # others hear of it, a moment later
+                    past.forget(event.node)
 
     def _issued(self, stream: str, past: Past, action: t.Action) -> None:
         self.issued[action.id] = (stream, action)

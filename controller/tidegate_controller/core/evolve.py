@@ -74,13 +74,16 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
     state = with_calendar(state, event.calendar)
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
+        missing = [node for node in rollout.nodes if node not in event.connected]
+        unheard = {n for n in missing if n not in state.away or n in rollout.unheard}
         gone = {node: at for node, at in state.away.items() if node not in event.connected}
-        away = gone | {node: until for node in rollout.nodes if node not in event.connected}
+        away = gone | dict.fromkeys(missing, until)
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
         pause = rollout.paused and replace(rollout.paused, counted_from=clock)
         state = ask_anew(replace(state, away=away), None, clock)
-        state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None, paused=pause)
+        state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None)
+        state = in_rollout(state, paused=pause, unheard=frozenset(unheard))
     return state
 
 

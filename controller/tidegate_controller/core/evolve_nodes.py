@@ -50,7 +50,10 @@ def node_returned(state: t.State, event: ev.NodeReturned, clock: float) -> t.Sta
     """What a person was asked about meanwhile has its time anew: the node is asked again."""
     state = replace(state, away=without(state.away, event.node))
     rollout = state.rollout
-    if rollout is None or rollout.waiting is None:
+    if rollout is None:
+        return state
+    state = in_rollout(state, unheard=rollout.unheard - {event.node})
+    if rollout.waiting is None:
         return state
     until = clock + rollout.plan[rollout.cursor].deadline_seconds
     opened = {

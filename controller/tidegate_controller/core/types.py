@@ -236,6 +236,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     waiting: Wait | None = None
     paused: Pause | None = None
     frozen: Window | None = None  # the freeze that it waits for the end of
+    unheard: frozenset[str] = frozenset()  # nodes that are away since the controller's start alone
     unfrozen_by: str = ""  # who has said that it goes on in spite of any freeze
     approved: Mapping[str, str] = {}  # steps that a person has let pass -> who
     undoing: bool = False

@@ -180,6 +180,42 @@ def test_agents_that_do_not_come_back_after_a_start_undo_the_rollout() -> None:
     assert world.traffic == {"b/blue": 100}
 
 
+@pytest.mark.parametrize("step", ["shift", "switch"])
+def test_who_gives_up_right_after_a_start_leaves_out_no_node_that_had_no_time_to_return(
+    step: str,
+) -> None:
+    world = at_step(step)
+    world.gone = {"a"}
+    world.restart()
+    world.abort()
+    assert world.finish() == "rolled_back"
+    assert world.traffic == {"a/blue": 100, "b/blue": 100}
+    assert world.owing() == set()
+    world.come_back("a")
+    world.rest()
+    assert world.running() == {"a/blue": "1", "b/blue": "1"}
+
+
+@pytest.mark.parametrize("gone", ["before", "after", "too long"])
+def test_it_leaves_out_a_node_that_has_gone_itself(gone: str) -> None:
+    world = at_step("switch")
+    if gone == "before":
+        world.leave("a")
+    world.gone = {"a"}
+    world.restart()
+    if gone == "after":
+        world.come_back("a")
+        world.restart()
+        world.leave("a")
+    elif gone == "too long":
+        world.pause()
+        world.wait(GRACE_SECONDS + PACE.away_seconds)
+    world.abort()
+    assert world.finish() == "rolled_back"
+    assert world.traffic == {"b/blue": 100}
+    assert world.owing() == {"a"}
+
+
 def test_the_soak_starts_again_with_the_controller() -> None:
     world = at_step("soak")
     world.wait(PACE.soak_seconds - 1.0)

@@ -38,14 +38,12 @@ def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
 def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
     """`before`, without places that are down, as long as any is left. Nor does traffic move to a
     node that nobody can ask, if only for a moment: it owes, and gets it back once it is here. It
-    stays with one, since its agent alone may be gone, unless that was waited for in vain."""
+    stays with one, since its agent alone may be gone, unless that was waited for in vain. A node
+    that the controller alone has been away from, which has had no time to return, is no such."""
     moved = state.weights != before
     gone = _given_up(state, now)
     if moved:
-        gone |= {place.node for place in before if not _keeps(state, place)}.intersection(
-            state.away
-        )
-
+        gone |= {p.node for p in before if not _keeps(state, p)} & _gone(state, now)
     rollout = state.rollout
     own = rollout.nodes if rollout and rollout.kind == "converge" else None
 
@@ -67,11 +65,18 @@ def _given_up(state: t.State, now: float) -> set[str]:
     return {node for node, until in state.away.items() if now >= until}
 
 
+def _gone(state: t.State, now: float) -> set[str]:
+    """Nodes that have gone. Of those that the controller has not heard of since its own start
+    nobody knows that, while they have time to return."""
+    unheard = state.rollout.unheard if state.rollout else frozenset()
+    return _given_up(state, now) | set(state.away).difference(unheard)
+
+
 def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, ...]:
     """Who serves with the old release stays, and nodes of the new one stay as they are where the
     floor needs them, since of the old release too few can be had back."""
     stopped = [p for p, share in rollout.before.items() if share and p in rollout.halted]
-    given_up = _given_up(state, now)
+    given_up, gone = _given_up(state, now), _gone(state, now)
     known = {release.revision for release in (*state.committed, *state.undone)}
     to_start = {
         place.node: place
@@ -81,7 +86,7 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
     old = {  # what is unwell when its turn comes gains nothing: see `works`
         place: share
         for place, share in parts.reachable(state, rollout.before).items()
-        if place not in stopped and (place.node not in state.away or state.settled.get(place))
+        if place not in stopped and (place.node not in gone or state.settled.get(place))
     }
     new = _new(state)
     # They serve until their node's turn comes.
