@@ -6,6 +6,7 @@ Called by `evolve` alone: a function an event, named as it is.
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, put, remembered, replace
+from tidegate_controller.core.facts import is_seen
 from tidegate_controller.core.freezes import Calendar
 from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.outcomes import apply_outcome
@@ -31,7 +32,9 @@ def waiting(state: t.State, event: ev.Waiting, clock: float) -> t.State:
 def answered(state: t.State, event: ev.Answered, clock: float) -> t.State:
     """Works in doubt count as done, or as to be done again; their step has its time anew. Where it
     goes on without some nodes, the events that follow drop these, and nothing counts as done: what
-    has failed elsewhere since the question was not meant by the answer."""
+    has failed elsewhere since the question was not meant by the answer. Nor does a move that the
+    balancer says itself whether it was done, and that was tried only since: it is made, below the
+    floor that was asked about."""
     rollout = state.rollout
     assert rollout is not None
     left_out = rollout.waiting.nodes if rollout.waiting and event.answer == "continue" else {}
@@ -50,8 +53,11 @@ def answered(state: t.State, event: ev.Answered, clock: float) -> t.State:
         work = work_now(state, step, index)
         if done.outcome == "ok" or work is None or (done.again and kept_back):
             continue  # what the floor keeps from being made again is made now, below it
-        settled = replace(done, again=event.answer == "retry")
-        if event.answer == "continue":
+        seen = event.answer == "continue" and is_seen(work)
+        settled = replace(done, again=event.answer == "retry" or seen)
+        if seen:
+            state = in_rollout(state, below_floor=True)
+        elif event.answer == "continue":
             settled = replace(done, outcome="ok", again=False)
             state = apply_outcome(state, work, True, None, clock)
         assert state.rollout is not None

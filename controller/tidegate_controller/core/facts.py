@@ -103,6 +103,12 @@ def scripts_at_work(rollout: t.Rollout) -> list[t.Action]:
     return [action for action in rollout.open.values() if action.work.verb == "task"]
 
 
+def is_seen(work: t.Work) -> bool:
+    """Whether it moves traffic at a balancer that says itself where it goes: then nobody else's
+    word counts, since slots are stopped by it."""
+    return work.verb == "route" and work.on_unknown == "observe"
+
+
 def is_repeated(state: t.State, request_id: str) -> bool:
     """The client did not hear the answer and asked again."""
     return bool(request_id) and request_id in state.requests

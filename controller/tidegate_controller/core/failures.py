@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import only_leaves, place_of
+from tidegate_controller.core.facts import is_seen, only_leaves, place_of
 from tidegate_controller.core.freezing import freeze_of
 from tidegate_controller.core.guards import NEVER
 from tidegate_controller.core.listed import NODES_TOLD, first_few
@@ -19,7 +19,6 @@ from tidegate_controller.core.steps import (
     Question,
     bad_works,
     is_late,
-    is_seen,
     kept_back,
     missed_at,
     other_release_of,
@@ -110,7 +109,7 @@ def _may_continue(state: t.State, step: t.Step, found: Culprits) -> bool:
     if found:
         left = is_anything_left(rollout, step, found)
         return left and not is_stranded_without(state, found)
-    if is_seen(step.works[index] for index in bad_works(rollout, step)):
+    if any(is_seen(step.works[index]) for index in bad_works(rollout, step)):
         return False
     return bool(bad_works(rollout, step) or kept_back(state, step))
 

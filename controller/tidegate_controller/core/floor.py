@@ -86,6 +86,19 @@ def breach(state: t.State, weights: t.Weights) -> str:
     return _breach(state, weights, _floors(rollout.zones, rollout.spec))
 
 
+def heard_at(state: t.State, weights: t.Weights) -> float:
+    """Engine time from which traffic may go back to these weights, none of which is known to be
+    well: until then the nodes that the controller has not heard of since its start may say that
+    they are, or that what has traffic is. 0 where it need not wait for them."""
+    rollout = state.rollout
+    if rollout is None or rollout.below_floor or not rollout.undoing or rollout.zones:
+        return 0.0
+    if any(share and is_well(state, place) for place, share in weights.items()):
+        return 0.0
+    asked = {place.node for place in (*weights, *_taking(state))} & rollout.unheard
+    return max((state.away.get(node, 0.0) for node in asked), default=0.0)
+
+
 def _no_better(state: t.State, weights: t.Weights) -> str:
     well = sorted(forsaken(state, weights))
     if not well or not weights:  # before a first deployment nothing had traffic

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining, may_run, only_leaves
-from tidegate_controller.core.floor import breach
+from tidegate_controller.core.floor import breach, heard_at
 from tidegate_controller.core.wellness import is_well
 
 FLOOR = t.Guard(kind="floor")
@@ -50,8 +50,9 @@ def _alone(state: t.State, work: t.Work) -> float:
 
 
 def _floor(state: t.State, work: t.Work) -> float:
-    """Enough nodes stay in service; see `core.floor`."""
-    return NEVER if breach(state, work.weights or {}) else NOW
+    """Enough nodes stay in service, as far as those say that have had time to; see `core.floor`."""
+    weights = work.weights or {}
+    return NEVER if breach(state, weights) else heard_at(state, weights)
 
 
 def _unfrozen(state: t.State, work: t.Work) -> float:

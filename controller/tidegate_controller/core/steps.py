@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_paused, place_of, scripts_at_work
+from tidegate_controller.core.facts import is_paused, is_seen, place_of, scripts_at_work
 from tidegate_controller.core.floor import breach
 from tidegate_controller.core.guards import FLOOR, NEVER, opens_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
@@ -86,7 +86,7 @@ def question(draft: Draft, step: t.Step) -> Question | None:
         tried = _told(rollout.done.values())
         tried = tried or kept_back(draft.state, step)
         why = f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
-        seen = is_seen(step.works[index] for index in _undone(rollout))
+        seen = any(is_seen(step.works[index]) for index in _undone(rollout))
         return Question(why, answers=("retry", "abort") if seen else Question("").answers)
     return None
 
@@ -125,12 +125,6 @@ def _undone(rollout: t.Rollout) -> list[int]:
     """Works of the step that were begun and are not done."""
     failed = [index for index, done in rollout.done.items() if done.outcome != "ok"]
     return [*failed, *(action.index for action in rollout.open.values())]
-
-
-def is_seen(works: Iterable[t.Work]) -> bool:
-    """Whether one of these moves traffic at a balancer that says itself where it goes: then nobody
-    else's word counts, since slots are stopped by it."""
-    return any(work.verb == "route" and work.on_unknown == "observe" for work in works)
 
 
 def _gone(work: t.Work) -> str:

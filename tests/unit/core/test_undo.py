@@ -1,7 +1,7 @@
 """A rollout that fails is undone: traffic goes back to exactly where it was."""
 
 import pytest
-from core_values import TRAFFIC, place, release
+from core_values import GRACE_SECONDS, PACE, TRAFFIC, place, release
 from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
@@ -217,6 +217,43 @@ def test_where_all_old_slots_are_down_a_person_may_have_traffic_go_back_to_them(
     world.reply("continue")
     assert world.finish() == "rolled_back"
     assert world.traffic == BEFORE
+
+
+def test_a_move_that_has_begun_since_the_question_is_not_done_by_a_persons_word() -> None:
+    """It has the balancer's, or it is made again: old slots are given traffic and new ones stopped
+    by it."""
+    world = nowhere_to_go_back_to(running=False, healthy=False)
+    world.go(lambda: world.state.rollout.waiting is not None)
+    seen = len(world.log)
+    world.report("b/blue", running=True, healthy=True)
+    assert world.issued("route", seen) == ["controller"]
+    world.reply("continue")
+    assert world.state.settled == AFTER
+    assert world.finish() == "rolled_back"
+    assert world.issued("route", seen)[:2] == ["controller", "controller"]
+    assert world.traffic == {"b/blue": 100}
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_controller_that_has_just_begun_asks_who_is_well_before_traffic_goes_back(
+    back: bool,
+) -> None:
+    world = nowhere_to_go_back_to(running=False, healthy=False)
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.gone = {"a", "b"}
+    world.restart()
+    seen = len(world.log)
+    world.wait(GRACE_SECONDS - 1.0)
+    assert world.issued("route", seen) == []
+    if back:
+        world.come_back("a")
+        world.come_back("b")
+        world.wait(GRACE_SECONDS)
+        assert world.issued("route", seen) == []
+        assert world.state.rollout.waiting is not None
+    else:
+        world.wait(GRACE_SECONDS + PACE.away_seconds)
+        assert world.issued("route", seen) != [], "nobody says that anything is well"
 
 
 def test_where_all_old_slots_are_down_a_person_may_leave_traffic_where_it_is() -> None:
