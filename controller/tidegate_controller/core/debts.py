@@ -15,7 +15,7 @@ from tidegate_controller.core.amiss import UNTIL_ASKED, amiss
 from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import place_of, split_stream
+from tidegate_controller.core.facts import is_gone, place_of, split_stream
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import active_release
@@ -49,7 +49,7 @@ def debts_after_commit(state: t.State) -> dict[str, str]:
         serves = f"{kept[0].slot} goes on serving what it had" if kept else "it takes no traffic"
         debts[node] = f"does not have {version} ({dropped.why}); {serves} until it has"
     theirs = [p for p, share in state.settled.items() if share and p.node in rollout.standing]
-    return debts | lost_with_disks(place for place in theirs if _is_gone(state, place))
+    return debts | lost_with_disks(place for place in theirs if is_gone(state, place))
 
 
 def lost_with_disks(serving: Iterable[t.Place]) -> dict[str, str]:
@@ -58,12 +58,6 @@ def lost_with_disks(serving: Iterable[t.Place]) -> dict[str, str]:
         place.node: f"{place} is gone with the node's disk, and has its traffic still"
         for place in serving
     }
-
-
-def _is_gone(state: t.State, place: t.Place) -> bool:
-    """Whether nothing is there, as after its disk was replaced."""
-    known = place_of(state, place)
-    return known.revision is None and known.running is False
 
 
 def debts_after_undo(state: t.State) -> dict[str, str]:
@@ -165,7 +159,8 @@ def owed_after(state: t.State, debts: dict[str, str], now: float) -> dict[str, t
         if t.Place(node).slot or node == t.CONTROLLER:
             continue
         gone = node in state.away or node in rollout.absent or _is_back(state, node)
-        gone |= any(_is_gone(state, p) for p in state.settled if p.node == node)
+        theirs = [place for place in (*state.settled, *rollout.before) if place.node == node]
+        gone |= any(is_gone(state, place) for place in theirs)
         unwell = t.Dropped(why="", blame="environment" if gone else rollout.blame, lost=gone)
         dropped = rollout.dropped.get(node, unwell)
         if rollout.kind == "converge":  # a node that goes each time is not tried again at once

@@ -93,6 +93,12 @@ def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:
     ]
 
 
+def is_gone(state: t.State, place: t.Place) -> bool:
+    """Whether nothing is there, as after its disk was replaced."""
+    known = place_of(state, place)
+    return known.revision is None and known.running is False
+
+
 def is_paused(state: t.State) -> bool:
     """Whether an operator has the rollout stand still."""
     return state.rollout is not None and state.rollout.paused is not None

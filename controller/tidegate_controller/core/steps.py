@@ -10,12 +10,18 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import is_paused, is_seen, place_of, scripts_at_work
-from tidegate_controller.core.floor import breach
-from tidegate_controller.core.guards import FLOOR, NEVER, opens_at
+from tidegate_controller.core.guards import NEVER, opens_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.wellness import is_unwell
-from tidegate_controller.core.works import is_void, moves_left, where, work_now
+from tidegate_controller.core.works import (
+    is_void,
+    kept_back,
+    moves_left,
+    unproven,
+    where,
+    work_now,
+)
 
 RETRY_SECONDS_MAX = 30.0
 ERRORS_TOLD = 3  # of those that are alike, as of a release that fails everywhere
@@ -198,7 +204,7 @@ def fault_of(draft: Draft, step: t.Step) -> str:
         if wrong := wrong_with(draft, place):
             return wrong
     if is_late(draft, step) and not (rollout.undoing and step.retry_seconds is not None):
-        last = _told(bad.values()) or kept_back(state, step)
+        last = _told(bad.values()) or kept_back(state, step) or unproven(state, step)
         away = first_few((f"{node} is away" for node in sorted(state.away)), NODES_TOLD, "; ")
         seconds = step_ends_at(rollout, step) - (rollout.entered_at or 0.0)
         return f"not done within {seconds:.0f} s" + (away and f"; {away}") + (last and f": {last}")
@@ -315,15 +321,6 @@ def _may_come(draft: Draft, step: t.Step, index: int) -> bool:
     never = index not in draft.rollout.done
     soon = is_settling(draft.state, step.works[index].place)
     return never and (soon or may_issue_at(draft.state, step, index) != NEVER)
-
-
-def kept_back(state: t.State, step: t.Step) -> str:
-    """Why a move that is to keep the floor has not begun."""
-    if FLOOR not in step.guards:
-        return ""
-    due = [index for index in range(len(step.works)) if not _is_done(state, index)]
-    moves = [work.weights or {} for index in due if (work := work_now(state, step, index))]
-    return "; ".join(filter(None, (breach(state, weights) for weights in moves)))
 
 
 def held_at(rollout: t.Rollout, step: t.Step) -> float:

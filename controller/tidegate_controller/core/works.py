@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import gaining, place_of
+from tidegate_controller.core.facts import gaining, is_gone, place_of
 from tidegate_controller.core.floor import breach, lent, needed
 from tidegate_controller.core.guards import FLOOR
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.core.wellness import is_unwell, is_well
 
@@ -86,7 +87,10 @@ def _weights_in(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
 
 def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.Weights:
     """Without the nodes that were dropped. Each of these keeps the traffic that it had before the
-    rollout, if it is known to be well there, or if the floor needs what nobody knows about."""
+    rollout, if it is known to be well there, or if the floor needs what nobody knows about. What
+    served before and is gone with its disk keeps none, as long as anything else has some."""
+    lost = {place for place in weights if rollout.before.get(place) and is_gone(state, place)}
+    weights = {p: share for p, share in weights.items() if p not in lost} or weights
     if not rollout.dropped:
         return weights
     theirs = {p: s for p, s in rollout.before.items() if s and p.node in rollout.dropped}
@@ -129,6 +133,13 @@ def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights
     return state.settled if rollout.halted else weights
 
 
+def where(work: t.Work) -> str:
+    """The work's place, or else its node, for people; or which check it puts."""
+    if work.check:
+        return f"check {work.check}"
+    return str(work.place) if work.place is not None else work.at
+
+
 # --- What would be otherwise without some more nodes ----------------------------------------------
 
 
@@ -166,8 +177,29 @@ def _dropping(state: t.State, nodes: Iterable[str]) -> t.Rollout:
     return replace(rollout, dropped={**rollout.dropped, **gone})
 
 
-def where(work: t.Work) -> str:
-    """The work's place, or else its node, for people; or which check it puts."""
-    if work.check:
-        return f"check {work.check}"
-    return str(work.place) if work.place is not None else work.at
+# --- Why a move has not begun ---------------------------------------------------------------------
+
+
+def kept_back(state: t.State, step: t.Step) -> str:
+    """Why a move that is to keep the floor has not begun."""
+    if FLOOR not in step.guards:
+        return ""
+    return "; ".join(
+        filter(None, (breach(state, work.weights or {}) for work in _due(state, step)))
+    )
+
+
+def unproven(state: t.State, step: t.Step) -> str:
+    """What is not known to be well, for which a move has not begun that would give it traffic."""
+    moves = [work.weights or {} for work in _due(state, step) if work.prove]
+    places = {place for weights in moves for place in gaining(state, weights)}
+    unsure = sorted(place for place in places if not is_well(state, place))
+    return f"not known to be well: {first_few(unsure, NODES_TOLD)}" if unsure else ""
+
+
+def _due(state: t.State, step: t.Step) -> list[t.Work]:
+    """Works of the step that are not done, as they would be issued now."""
+    rollout = state.rollout
+    assert rollout is not None
+    due = [index for index in range(len(step.works)) if not _has_run(rollout, index)]
+    return [work for index in due if (work := work_now(state, step, index))]

@@ -15,7 +15,7 @@ from tidegate_controller.core.debts import (
     converge_at,
     owed_for,
 )
-from tidegate_controller.core.spec import Policy
+from tidegate_controller.core.spec import Policy, Waves
 from tidegate_controller.errors import Refused
 
 ALL_NEW = {"a/green": 100, **REST_NEW}
@@ -189,6 +189,42 @@ def test_a_disk_that_is_lost_in_a_rollout_that_is_undone_is_owed_for_after_it(st
     assert world.finish() == "succeeded"
     assert set(world.traffic) >= {"b/blue", "c/blue", "d/blue"}
     assert len(world.traffic) == len(NODES)
+    assert world.state.debts == {}
+
+
+def test_a_disk_that_is_lost_while_another_node_is_treated_holds_nothing_up() -> None:
+    """In place, with a node that is away and was left out: what is gone takes no traffic from the
+    next move on, and its node is treated in its turn."""
+    waves = Waves(max_parallel="1", min_in_service="1")
+    world = World(NODES, strategy="rolling", waves=waves, policy=ONE).deployed("1")
+    world.rest()
+    world.leave("d")
+    since = len(world.log)
+    world.deploy("2")
+    world.until("stop-1")
+    world.come_back("c", disk_replaced=True)
+    world.until("switch-1")
+    assert set(world.traffic) == {"a/green", "b/blue", "d/blue"}
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) == {"a/green", "b/green", "c/green"}
+    assert [place for place in world.issued("start", since) if place[0] == "c"] == ["c/green"]
+    assert world.owing() == {"d"}
+
+
+def test_a_disk_that_was_lost_in_an_undone_rollout_is_paid_for_as_soon_as_that_is_over() -> None:
+    waves = Waves(max_parallel="1", min_in_service="1")
+    world = World(NODES, strategy="rolling", waves=waves).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.until("stop-1")
+    world.come_back("c", disk_replaced=True)
+    world.until("switch-1")
+    world.abort()
+    assert world.finish() == "rolled_back"
+    assert world.owing() == {"c"}
+    world.converge("c")
+    assert world.finish() == "succeeded"
+    assert {place[0] for place in world.traffic} == set(NODES)
     assert world.state.debts == {}
 
 

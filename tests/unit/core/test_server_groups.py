@@ -223,3 +223,18 @@ def test_a_node_that_was_away_on_the_first_move_stops_both_its_old_slots_once_it
     world.come_back("a")
     world.rest()
     assert world.running() == {"c/green": "9", "d/green": "9"}
+
+
+def test_a_node_of_the_group_that_serves_gets_back_what_was_lost_with_its_disk() -> None:
+    """It loses the traffic that leads nowhere first: nothing is started where requests go."""
+    world = grouped("1")
+    world.rest()
+    seen = len(world.log)
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert world.steps(seen)[:4] == ["preflight", "settle", "prepare", "start"]
+    assert world.traffic == BLUE
+    assert world.issued("start", seen) == ["a/blue"]
+    assert world.state.debts == {}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import is_gone, place_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.core.works import moving
@@ -24,10 +24,12 @@ def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:
 
 
 def opening(state: t.State, goal: t.Goal, fresh: list[t.Place], weights: t.Weights) -> list[t.Step]:
-    """What every plan begins with: find what would fail anyway, and settle where traffic goes."""
+    """What every plan begins with: find what would fail anyway, and settle where traffic goes. A
+    place that has traffic and is to be started, as on a disk that was replaced, loses it first."""
     plan = [_preflight(goal, fresh, weights)]
-    if not is_settled(state, goal):
-        plan.append(route_step("settle", "Settle", reachable(state, state.settled), goal.spec))
+    serving = {p: share for p, share in state.settled.items() if share and p not in fresh}
+    if not is_settled(state, goal) or any(state.settled.get(place) for place in fresh):
+        plan.append(route_step("settle", "Settle", reachable(state, serving), goal.spec))
     return plan
 
 
@@ -173,4 +175,5 @@ def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
 
 def needs_start(state: t.State, goal: t.Goal, place: t.Place) -> bool:
     """Whether the release does not run at this target yet, or is to be started anew."""
-    return goal.again or not (state.settled.get(place) or runs(state, goal.release, place))
+    serves_on = state.settled.get(place) and not is_gone(state, place)
+    return goal.again or not (serves_on or runs(state, goal.release, place))
