@@ -212,9 +212,19 @@ class Stage:
         return found
 
     def last_seq(self) -> int:
+        return int(self._logged("SELECT max(seq) FROM events"))
+
+    def chores_left_to(self, node: str) -> int:
+        """How many the last rollout that has ended has left to this node."""
+        ended = json.loads(
+            self._logged("SELECT data FROM events WHERE kind = 'Ended' ORDER BY seq DESC LIMIT 1")
+        )
+        return sum(chore["work"]["at"] == node for chore in ended["chores"])
+
+    def _logged(self, sql: str) -> str | bytes:
         path = self.fleet.folder / "controller" / "events.db"
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-            return int(database.execute("SELECT max(seq) FROM events").fetchone()[0])
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return database.execute(sql).fetchone()[0]
 
     def assert_agreement(self, version: str) -> None:
         """Log, machines and balancer say the same: this version, in one slot of each node, or of
