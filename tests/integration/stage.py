@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from forked_fleet import ForkedFleet
 from running_apps import running_beneath, slots_beneath
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.demo.background_load import BackgroundLoad
-from tidegate_controller.demo.local_fleet import LocalFleet
 from tidegate_controller.demo.show import Act, build, deploy, example_app
 from tidegate_controller.documents import AppStatus, RolloutView
 from tidegate_controller.errors import Refused
@@ -68,7 +68,7 @@ class Stage:
         nodes: int = 2,
         chosen: Callable[[Spec], Spec] = lambda spec: spec,
     ) -> None:
-        self.fleet = LocalFleet(folder, nodes)
+        self.fleet = ForkedFleet(folder, nodes)
         self.app = folder / "app"
         self.app.mkdir()
         serve = (example_app() / "serve.py").read_text()
