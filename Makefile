@@ -12,6 +12,10 @@
 # Needs Python 3.11 or newer (PYTHON=... names another one), make and git; pip brings the rest.
 
 PYTHON ?= python3
+
+# Tests start Tidegate a thousand times; where nothing may be kept, each start compiles all of it.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 

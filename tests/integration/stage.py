@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from forked_fleet import ForkedFleet
 from running_apps import running_beneath, slots_beneath
 
 from tidegate_controller import config
 from tidegate_controller.cli.client import Client
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.demo.background_load import BackgroundLoad
-from tidegate_controller.demo.local_fleet import LocalFleet
 from tidegate_controller.demo.show import Act, build, deploy, example_app
 from tidegate_controller.documents import AppStatus, RolloutView
 from tidegate_controller.errors import Refused
@@ -68,7 +68,7 @@ class Stage:
         nodes: int = 2,
         chosen: Callable[[Spec], Spec] = lambda spec: spec,
     ) -> None:
-        self.fleet = LocalFleet(folder, nodes)
+        self.fleet = ForkedFleet(folder, nodes)
         self.app = folder / "app"
         self.app.mkdir()
         serve = (example_app() / "serve.py").read_text()
@@ -212,9 +212,19 @@ class Stage:
         return found
 
     def last_seq(self) -> int:
+        return int(self._logged("SELECT max(seq) FROM events"))
+
+    def chores_left_to(self, node: str) -> int:
+        """How many the last rollout that has ended has left to this node."""
+        ended = json.loads(
+            self._logged("SELECT data FROM events WHERE kind = 'Ended' ORDER BY seq DESC LIMIT 1")
+        )
+        return sum(chore["work"]["at"] == node for chore in ended["chores"])
+
+    def _logged(self, sql: str) -> str | bytes:
         path = self.fleet.folder / "controller" / "events.db"
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-            return int(database.execute("SELECT max(seq) FROM events").fetchone()[0])
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return database.execute(sql).fetchone()[0]
 
     def assert_agreement(self, version: str) -> None:
         """Log, machines and balancer say the same: this version, in one slot of each node, or of

@@ -6,17 +6,19 @@ is the `shell_complete` of an option or argument.
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from tidegate_controller import config
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.terminal import say
 from tidegate_controller.cli.works import state_words
 from tidegate_controller.documents import RolloutSummary
 from tidegate_controller.errors import TidegateError
+
+if TYPE_CHECKING:
+    from tidegate_controller.config import Config
 
 ANSWER_SECONDS = 1.5  # who has pressed Tab waits no longer
 ROLLOUTS_OFFERED = 30
@@ -138,18 +140,22 @@ def _app(context: click.Context) -> str | None:
 
 def _configured(context: click.Context, app: str | None) -> Iterable[str]:
     """Environments of the tidegate.toml at hand, if it is the app's."""
-    try:
-        found = config.load(Path(context.params.get("config_path") or "tidegate.toml"))
-    except (TidegateError, OSError):
-        return ()
-    return found.environments if app in (None, found.app) else ()
+    found = _read(context.params.get("config_path") or "tidegate.toml")
+    return found.environments if found and app in (None, found.app) else ()
 
 
 def _own_app(context: click.Context) -> Iterable[str]:
+    found = _read("tidegate.toml")
+    return (found.app,) if found else ()
+
+
+def _read(path: str) -> "Config | None":
+    from tidegate_controller import config  # noqa: PLC0415  (long to load, and only needed here)
+
     try:
-        return (config.load(Path("tidegate.toml")).app,)
+        return config.load(Path(path))
     except (TidegateError, OSError):
-        return ()
+        return None
 
 
 def _summary(each: RolloutSummary) -> str:
