@@ -204,6 +204,8 @@ def _debts(
         for member in request.members
         if not member.connected
     }
+    if release is not None and weights and not (state.spec and state.spec.slots):
+        debts |= _without_traffic(state, request, weights, release)
     for place in sorted(weights):
         revision = place_of(state, place).revision
         if release is not None and revision != release.revision:
@@ -211,6 +213,25 @@ def _debts(
                 f"runs another release than {release.version}, which most do; the next deploy or "
                 "rollback mends that"
             )
+    return debts
+
+
+def _without_traffic(
+    state: t.State, request: i.Reconcile, weights: t.Weights, release: t.Release
+) -> dict[str, str]:
+    """Members that are here and serve nobody: one that holds nothing has lost its disk, and gets
+    the release by itself."""
+    taking = {place.node for place, share in weights.items() if share}
+    debts = {}
+    for member in request.members:
+        if not member.connected or member.node in taking or member.node not in state.members:
+            continue
+        held = sorted(slot for slot, report in member.slots.items() if report.known.revision)
+        if held:
+            place = t.Place.of(member.node, held[0])
+            debts[str(place)] = "takes no traffic; the next deploy or rollback mends that"
+        else:
+            debts[member.node] = f"holds nothing; takes no traffic until it has {release.version}"
     return debts
 
 

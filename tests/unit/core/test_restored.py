@@ -153,6 +153,23 @@ def test_of_two_releases_that_as_many_run_the_one_that_is_new_is_adopted() -> No
     assert after.debts == {"b/blue": why}
 
 
+def test_a_node_that_serves_nobody_owes_that_and_one_that_holds_nothing_gets_it_by_itself() -> None:
+    world = restored(World("abc").deployed("1"), "2")
+    world.leave("c")
+    world.come_back("c", disk_replaced=True)
+    balancer = {"a:8002": 100}
+    after = decide(world, balancer=balancer)
+    assert after.debts == {
+        "b/blue": "takes no traffic; the next deploy or rollback mends that",
+        "c": "holds nothing; takes no traffic until it has 2",
+    }
+    world.converge("c")
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) == {"a/green", "c/blue"}
+    world.deployed("3")
+    assert world.owing() == set()
+
+
 def test_traffic_that_nobody_accounts_for_is_settled_first() -> None:
     world = restored(World("ab").deployed("1"), "2")
     after = decide(world, balancer={**serving(world), "c:80": 4}, without_absent=True)
