@@ -2,6 +2,7 @@
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.errors import Refused
 
 BESIDE = (
@@ -44,8 +45,12 @@ def refuse_if_busy(state: t.State) -> None:
         )
     if rollout:
         doing = "being undone" if rollout.undoing else "running"
+        what = f"rollout {rollout.id} to version {rollout.release.version}"
+        if rollout.kind == "converge":
+            nodes = first_few(rollout.nodes, NODES_TOLD)
+            what = f"rollout {rollout.id}, which brings {nodes} what was owed,"
         raise Refused(
-            f"rollout {rollout.id} to version {rollout.release.version} is {doing}; "
-            "one at a time for an app and environment",
-            f"follow it: tidegate rollout show {rollout.id} --watch; or deploy after it: --queue",
+            f"{what} is {doing}; one at a time for an app and environment",
+            f"follow it: tidegate rollout show {rollout.id} --watch; or deploy after it: --queue; "
+            "--supersede takes the place of one that is paused or waits for somebody",
         )

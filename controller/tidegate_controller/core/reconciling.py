@@ -274,7 +274,11 @@ def _differences(
     for member in members:
         places = [t.Place.of(member.node, slot) for slot in t.SLOTS]
         active = [place.slot for place in places if state.settled.get(place)]
-        log = f"{release.version} in {active[0]}" if active and release else "nothing"
+        log = "nothing"
+        if active and release:
+            has_it = [p.slot for p in places if place_of(state, p).revision == release.revision]
+            slot = active[0] if active[0] in has_it or not has_it else has_it[0]
+            log = f"{release.version} in {slot}"
         if not member.connected:
             now = "not connected: nobody knows"
             yield Difference(node=member.node, log=log, now=now)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_paused, is_seen, place_of, scripts_at_work
+from tidegate_controller.core.facts import is_gone, is_paused, is_seen, place_of, scripts_at_work
 from tidegate_controller.core.guards import NEVER, opens_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.settling import is_settling
@@ -215,6 +215,8 @@ def wrong_with(draft: Draft, place: t.Place) -> str:
     """Why a place that had passed keeps the step from succeeding; empty while it does not."""
     if other := other_release_of(draft.state, place):
         return other
+    if is_gone(draft.state, place):
+        return f"{place} is gone with its node's disk"
     if is_unwell(draft.state, place):
         return f"{place} had passed its checks and failed again{detail_of(draft, place)}"
     if draft.now >= missed_at(draft.state, place):

@@ -151,6 +151,16 @@ def test_a_node_whose_disk_was_wiped_is_brought_back_as_well() -> None:
     assert len(world.traffic) == len(NODES)
 
 
+def test_that_a_disk_was_lost_is_the_reason_and_no_bad_release() -> None:
+    world = World(NODES).deployed("1")
+    world.deploy("2")
+    world.until("soak")
+    world.come_back("a", disk_replaced=True)
+    assert world.finish() == "rolled_back"
+    assert world.ending.reason == "Soak failed: a/green is gone with its node's disk"
+    assert world.state.quarantined == ()
+
+
 def test_a_node_that_loses_its_disk_while_no_rollout_runs_owes_what_it_had() -> None:
     world = World(NODES).deployed("1", "2")
     world.rest()

@@ -355,3 +355,15 @@ def test_what_differs_is_told_node_by_node() -> None:
 def test_where_nothing_differs_nothing_is_told() -> None:
     world = restored(World("ab").deployed("1"))
     assert differences(world.state, world.members(), {}) == []
+
+
+def test_the_log_has_a_release_where_it_ran_also_while_traffic_had_moved_to_the_next_one() -> None:
+    """The backup was made in the middle of a rollout, and it went on."""
+    world = World("a").deployed("1")
+    world.deploy("2")
+    world.until("soak")
+    world.feed(i.Restore(log_id="new", former="log"))
+    slots = {"blue": world.slots_of("a")["blue"], "green": world.slots_of("a")["green"]}
+    member = i.Member(node="a", connected=True, journal_id="journal-a", slots=slots)
+    (difference,) = differences(world.state, (member,), {})
+    assert (difference.log, difference.now) == ("1 in blue", "2 in green")
