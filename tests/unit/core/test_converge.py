@@ -171,6 +171,8 @@ def test_a_node_that_loses_its_disk_while_no_rollout_runs_owes_what_it_had() -> 
     }
     since = len(world.log)
     world.converge()
+    world.until("prepare")
+    assert set(world.traffic) == {"b/green", "c/green", "d/green"}, "no longer where nothing is"
     assert world.finish() == "succeeded"
     assert world.issued("start", since) == ["a/blue"]
     assert set(world.traffic) == {"a/blue", "b/green", "c/green", "d/green"}

@@ -25,10 +25,13 @@ def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:
 
 def opening(state: t.State, goal: t.Goal, fresh: list[t.Place], weights: t.Weights) -> list[t.Step]:
     """What every plan begins with: find what would fail anyway, and settle where traffic goes. A
-    place that has traffic and is to be started, as on a disk that was replaced, loses it first."""
+    place that has traffic and is gone with its disk loses it at once, as long as any other has
+    some, or where it is to be started itself."""
     plan = [_preflight(goal, fresh, weights)]
-    serving = {p: share for p, share in state.settled.items() if share and p not in fresh}
-    if not is_settled(state, goal) or any(state.settled.get(place) for place in fresh):
+    lost = {p for p, share in state.settled.items() if share and is_gone(state, p)}
+    serving = {place: share for place, share in state.settled.items() if place not in lost}
+    takes = any(serving.values()) or not lost.isdisjoint(fresh)
+    if (lost and takes) or not is_settled(state, goal):
         plan.append(route_step("settle", "Settle", reachable(state, serving), goal.spec))
     return plan
 
