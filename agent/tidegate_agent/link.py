@@ -47,7 +47,7 @@ class Link:
                 await self._connect()
                 self._say("the controller has closed the link")
             except grpc.aio.AioRpcError as error:
-                self._say(f"{error.code().name}: {error.details()}")
+                self._say(_in_words(error))
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -75,3 +75,15 @@ class Link:
     def _on_welcome(self) -> None:
         log.info("connected to the controller at %s", self._target)
         self._welcomed = True
+
+
+def _in_words(error: grpc.aio.AioRpcError) -> str:
+    """That the name is taken may be this server's own past, or a mistake: only a person knows."""
+    if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+        return f"{error.code().name}: {error.details()}"
+    taken = (error.details() or "").partition("; ")[0]
+    return (
+        f"{taken} (one that has died is given up within a minute): tried again at least every "
+        f"{RETRY_SECONDS_MAX:.0f} s until it is gone; if this is the wrong name, stop this agent "
+        "and start it with --node OTHER and a --data DIR of its own"
+    )

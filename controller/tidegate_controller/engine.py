@@ -9,7 +9,7 @@ load the log, evolve, send what is pending. Called by the services (`agent_servi
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tidegate_controller.calendars import calendar_in_force
 from tidegate_controller.clock import EngineClock, wall_now
@@ -263,15 +263,15 @@ class Engine:
         events = decide(stream.state, input_, now)
         if events:
             batch = Batch(stream.name, stream.state.version, self.at(), now, events, input_)
-            records = await self._append(batch)
+            records = await self._append(batch, pending(stream.state))
             for event, record in zip(events, records, strict=True):
                 stream.state = evolve(stream.state, event, now)
                 self._follow_up(stream, event, record)
         self._set_timer(stream, idle_tick=isinstance(input_, Tick) and not events)
 
-    async def _append(self, batch: Batch) -> list[Record]:
+    async def _append(self, batch: Batch, opened: Iterable[t.Action] = ()) -> list[Record]:
         records = await self._writer.append(batch)
-        note(batch.events, records)
+        note(batch.events, records, opened)
         self.snapshots.appended()
         appended, self._appended = self._appended, asyncio.Event()
         appended.set()

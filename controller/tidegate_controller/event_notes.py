@@ -6,7 +6,7 @@ app, and what its scripts have said, are not: the first may hold secrets, the se
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tidegate_controller.core import events as ev
@@ -18,20 +18,41 @@ from tidegate_protos.logs import Fields
 log = logging.getLogger(__name__)
 
 REASON_CHARS = 2000
+BALANCER_WORKS = {"query": "look", "route": "move of traffic"}  # other words than the log's
 
 Note = tuple[int, str]  # level and message
+Works = Mapping[str, t.Work]  # of actions, by their ids
 
 
-def note(events: Sequence[ev.Event], records: Sequence[Record]) -> None:
-    """Log what was appended; `records` are of these events."""
+def note(
+    events: Sequence[ev.Event], records: Sequence[Record], opened: Iterable[t.Action] = ()
+) -> None:
+    """Log what was appended; `records` are of these events, before which these actions were
+    open: the end of one tells nothing but its id."""
+    issued = [event.action for event in events if isinstance(event, ev.ActionIssued)]
+    works = {action.id: action.work for action in (*opened, *issued)}
     for event, record in zip(events, records, strict=True):
-        about = _about(event, record)
-        if (make := NOTES.get(type(event))) is not None and (made := make(event)) is not None:
-            log.log(*made, extra=about)
+        about = _about(event, record, works)
+        if (made := _note(event, works)) is not None:
+            level, message = made
+            log.log(level, "%s%s", _whose(event, record), message, extra=about)
         log.debug("event %d: %s of %s", record.seq, record.kind, record.stream, extra=about)
 
 
-def _about(event: ev.Event, record: Record) -> Fields:
+def _note(event: ev.Event, works: Works) -> Note | None:
+    if isinstance(event, ev.ActionEnded):
+        return _action_ended(event, works.get(event.action))
+    make = NOTES.get(type(event))
+    return None if make is None else make(event)
+
+
+def _whose(event: ev.Event, record: Record) -> str:
+    """A line that names no rollout names the app and its environment."""
+    _, environment = split_stream(record.stream)
+    return "" if hasattr(event, "rollout") or not environment else f"{record.stream}: "
+
+
+def _about(event: ev.Event, record: Record, works: Works) -> Fields:
     app, environment = split_stream(record.stream)
     about = Fields(app=app, environment=environment) if environment else Fields()
     rollout, node = getattr(event, "rollout", ""), getattr(event, "node", "")
@@ -39,6 +60,7 @@ def _about(event: ev.Event, record: Record) -> Fields:
         about["action"], node = event.action.id, event.action.work.at
     elif isinstance(event, ev.ActionEnded):
         about["action"] = event.action
+        node = works[event.action].at if event.action in works else ""
     elif isinstance(event, ev.Observed):
         node = event.place.node
     if rollout:
@@ -162,12 +184,22 @@ def _ended(event: ev.Ended) -> Note:
     return logging.WARNING, f"{event.rollout} {how}: {event.reason[:REASON_CHARS]}"
 
 
-def _action_ended(event: ev.ActionEnded) -> Note | None:
-    if event.outcome == "ok":
-        if event.cleaned is None or not event.error:
-            return None
-        return logging.WARNING, f"{event.action}: not all was done: {event.error[:REASON_CHARS]}"
-    return logging.WARNING, f"{event.action}: {event.outcome}: {event.error[:REASON_CHARS]}"
+def _action_ended(event: ev.ActionEnded, work: t.Work | None) -> Note | None:
+    """One that was cancelled is nobody's failure: whatever it was cancelled for has its line."""
+    is_whole = event.outcome == "ok" and (event.cleaned is None or not event.error)
+    if is_whole or event.outcome == "cancelled":
+        return None
+    how = "not all was done" if event.outcome == "ok" else event.outcome
+    why = f": {event.error[:REASON_CHARS]}" if event.error else ""
+    return logging.WARNING, f"{_doing(work) if work else event.action}: {how}{why}"
+
+
+def _doing(work: t.Work) -> str:
+    """A work in words, such as "start at web-1/blue"."""
+    if work.verb == "check":
+        return f"check {work.check}"
+    where = work.place or ("the balancer" if work.at == t.CONTROLLER else work.at)
+    return f"{BALANCER_WORKS.get(work.verb, work.task or work.verb)} at {where}"
 
 
 def _removed(event: ev.NodeRemoved) -> Note:
@@ -185,7 +217,7 @@ def _adopted(event: ev.Adopted) -> Note:
     return logging.INFO, f"{event.requested_by} takes over what runs, which is {version}"
 
 
-NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
+NOTES: dict[type[ev.Event], Callable[[Any], Note]] = {
     ev.Started: _started,
     ev.NodeDropped: _dropped,
     ev.DebtsPaid: _paid,
@@ -207,7 +239,6 @@ NOTES: dict[type[ev.Event], Callable[[Any], Note | None]] = {
     ev.Queued: _queued,
     ev.Unqueued: _unqueued,
     ev.Ended: _ended,
-    ev.ActionEnded: _action_ended,
     ev.NodeRemoved: _removed,
     ev.JournalReplaced: _replaced,
     ev.Adopted: _adopted,

@@ -222,7 +222,7 @@ class Fold:
                 step.state, step.started_at = "running", at
                 self._entered = clock
             case ev.ActionIssued() if event.action.step in self._steps:
-                node = NodeStepView(state="running")
+                node = NodeStepView(state="running", tries=event.action.attempt)
                 work = event.action.work
                 name = f"check {work.check}" if work.check else work.at
                 self._steps[event.action.step].nodes[name] = node

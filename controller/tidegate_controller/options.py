@@ -36,7 +36,7 @@ SOCKET = Setting(
 )
 OWN = (DATA, LISTEN, HTTP, SOCKET)
 SETTINGS = (*OWN, *logs.SETTINGS)
-MEND = "correct it; what can be set, and how: tidegate controller run --help"
+MEND = "correct it; what can be set, and how: tidegate {} --help"
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,17 @@ class Options:
     logs: logs.Choices
 
 
-def read(flags: Mapping[str, Words | None], file: Path | None) -> Options:
-    """`file`: settings from this one alone. Raises `UsageError` with everything that is wrong."""
+def read(
+    flags: Mapping[str, Words | None], file: Path | None, command: str = "controller run"
+) -> Options:
+    """`file`: settings from this one alone. `command`: whose help says more. Raises `UsageError`
+    with everything that is wrong."""
     try:
         return _options(gather(PROGRAM, SETTINGS, flags, os.environ, file))
     except SettingsError as error:
         count = len(error.problems)
         head = [f"{count} settings are wrong:"] if count > 1 else []
-        raise UsageError("\n  ".join([*head, *error.problems]), MEND) from error
+        raise UsageError("\n  ".join([*head, *error.problems]), MEND.format(command)) from error
 
 
 def find(flags: Mapping[str, Words | None], file: Path | None) -> Options | None:

@@ -49,7 +49,7 @@ class Restored(NamedTuple):
 def restore(file: Path, data: Path, *, replace: bool) -> Restored:
     """Raises `Refused` where the folder has a log already, `LogError` where the backup is damaged:
     then nothing was changed."""
-    with data_folder.held(data):
+    with _held(data):
         target = data / data_folder.LOG
         if not replace and _has_events(target):
             raise Refused(
@@ -74,6 +74,35 @@ def restore(file: Path, data: Path, *, replace: bool) -> Restored:
                 "look at the disk, and at who may read and write there",
             ) from error
     return Restored(checked, log_id, apps, interrupted, artifacts, aside)
+
+
+@contextmanager
+def _held(data: Path) -> Iterator[None]:
+    """Hold the folder. Where it fails before the log has its place, what was made there until then
+    is removed again, and that alone."""
+    folders = [folder for folder in (data, *data.parents) if not os.path.exists(folder)]
+    log, lock, artifacts = (
+        data / name for name in (data_folder.LOG, data_folder.LOCK, data_folder.ARTIFACTS)
+    )
+    new_files = [] if lock.exists() else [lock]
+    with data_folder.held(data):
+        log_before, artifacts_before = _inode(log), set(artifacts.glob("*"))
+        if not artifacts.exists():
+            folders.insert(0, artifacts)
+        try:
+            yield
+        except BaseException:
+            if _inode(log) == log_before:
+                for path in (*(set(artifacts.glob("*")) - artifacts_before), *new_files):
+                    path.unlink(missing_ok=True)
+                for folder in folders:
+                    with suppress(OSError):  # somebody else has put something there
+                        folder.rmdir()
+            raise
+
+
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def _checked(coming: Path, file: Path) -> Checked:

@@ -176,15 +176,26 @@ def _notes(state: t.State, app: str, environment: str) -> list[str]:
 
 
 def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
-    step = rollout.plan[rollout.cursor].title if rollout.cursor < len(rollout.plan) else None
+    step = rollout.plan[rollout.cursor] if rollout.cursor < len(rollout.plan) else None
+    tries_failed, last_error = _failed_tries(rollout) if step and step.retry_seconds else (0, "")
     return RolloutRef(
         id=rollout.id,
         state=rollout_state(rollout),
         version=rollout.release.version,
-        step=step,
+        step=step.title if step else None,
         waiting_for=waiting_for(rollout) or None,
         awaits=awaits(rollout),
+        tries_failed=tries_failed,
+        last_error=last_error,
     )
+
+
+def _failed_tries(rollout: t.Rollout) -> tuple[int, str]:
+    """How often the work that fails most has failed, and why, which a new try makes unknown."""
+    tries = [(action.attempt - 1, "") for action in rollout.open.values()]
+    for done in rollout.done.values():
+        tries.append((done.attempt, done.error) if done.outcome != "ok" else (0, ""))
+    return max(tries, default=(0, ""))
 
 
 def _node_status(

@@ -57,7 +57,7 @@ ROLLOUT = SUMMARY | {
             "name": str,
             "id": str,
             "state": {"pending", "running", "ok", "failed"},
-            "nodes": Many(dict, {"state": str, "error": str, "output_tail": str}),
+            "nodes": Many(dict, {"state": str, "error": str, "output_tail": str, "tries": int}),
             "started_at": Either([None, TIME]),
             "ended_at": Either([None, TIME]),
             "seconds": Either([None, float]),
@@ -99,6 +99,8 @@ STATUS = {
                         "waiting_for": Either([None, str]),
                         "awaits": AWAITS,
                         "waiting_seconds": Either([None, float]),
+                        "tries_failed": int,
+                        "last_error": str,
                     },
                 ]
             ),

@@ -291,7 +291,7 @@ def test_a_second_agent_under_the_same_name_is_refused_and_the_first_works_on(
     words = ("--node", "web-1", "--data", str(tmp_path), "--controller", desk.fleet.address)
     second = desk.start(AGENT, "run", *words)
     said = read_until(second.stderr, "another agent is connected as web-1")
-    assert "give each agent a --node name of its own" in said
+    assert "with --node OTHER and a --data DIR of its own" in said
     assert second.poll() is None, "it may be the first one that has to go"
     app.deployed("2").assert_serving("2")
     assert not list(tmp_path.glob("apps/*"))

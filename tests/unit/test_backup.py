@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from tidegate_controller import backup as module
 from tidegate_controller import log_check
+from tidegate_controller import restore as restoring
 from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.inputs import Tick
@@ -227,6 +228,44 @@ def test_a_file_that_is_no_backup_is_said(data: Path, tmp_path: Path) -> None:
     refused = typed("restore", tmp_path / "new", tmp_path / "b")
     assert isinstance(refused.exception, Refused)
     assert "is no backup, or was damaged" in refused.exception.message
+
+
+def test_of_a_restore_that_failed_nothing_is_left(data: Path, tmp_path: Path) -> None:
+    """Also no artifact that came before what is wrong."""
+    with tarfile.open(tmp_path / "b.tar", "w") as archive:
+        archive.add(data / "artifacts" / NAME, f"artifacts/{NAME}")
+        archive.add(data / "events.db", "something")
+    before = sorted(tmp_path.rglob("*"))
+    assert isinstance(typed("restore", tmp_path / "a" / "b", tmp_path / "b.tar").exception, Refused)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_of_a_restore_that_failed_only_what_it_has_made_is_removed(
+    data: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "b.tar", "w") as archive:
+        archive.add(data / "artifacts" / NAME, f"artifacts/{NAME}")
+    own = tmp_path / "own"
+    (own / "artifacts").mkdir(parents=True)
+    (own / "artifacts" / "another").touch()
+    (own / "lock").touch()
+    before = sorted(own.rglob("*"))
+    assert isinstance(typed("restore", own, tmp_path / "b.tar").exception, Refused)
+    assert sorted(own.rglob("*")) == before
+
+
+def test_where_the_log_has_its_place_already_a_failure_removes_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(folder: Path) -> None:
+        raise OSError(5, f"Input/output error: {folder}")
+
+    done(typed("backup", data, tmp_path / "all.tar", "--artifacts", "--json"))
+    monkeypatch.setattr(restoring, "sync_folder", no_room)
+    failed = typed("restore", tmp_path / "new", tmp_path / "all.tar")
+    assert isinstance(failed.exception, TidegateError)
+    assert nodes(tmp_path / "new") == ["a", "b", "c"]
+    assert (tmp_path / "new" / "artifacts" / NAME).read_bytes() == CONTENT
 
 
 def test_artifacts_come_back_with_it(data: Path, tmp_path: Path) -> None:

@@ -21,10 +21,13 @@ def record(event: ev.Event, stream: str = "shop@production") -> Record:
 
 
 def noted(
-    caplog: pytest.LogCaptureFixture, event: ev.Event, stream: str = "shop@production"
+    caplog: pytest.LogCaptureFixture,
+    event: ev.Event,
+    stream: str = "shop@production",
+    opened: tuple[t.Action, ...] = (),
 ) -> list[tuple[int, str]]:
     with caplog.at_level(logging.DEBUG, logger=event_notes.__name__):
-        note((event,), (record(event, stream),))
+        note((event,), (record(event, stream),), opened)
     return [(each.levelno, each.getMessage()) for each in caplog.records]
 
 
@@ -80,7 +83,12 @@ ACTION = t.Action(
         (
             ev.ActionEnded(action="x:1", outcome="failed", error="no", output_tail=SECRET),
             logging.WARNING,
-            "x:1: failed: no",
+            "shop@production: x:1: failed: no",
+        ),
+        (
+            ev.Unlocked(by="ada@laptop", reason="", request_id="q"),
+            logging.INFO,
+            "shop@production: unlocked by ada@laptop",
         ),
     ],
 )
@@ -91,6 +99,59 @@ def test_what_an_operator_wants_to_know_unasked_is_a_line(
     assert first == (level, message)
     assert second == (logging.DEBUG, f"event 7: {type(event).__name__} of shop@production")
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("work", "words"),
+    [
+        (t.Work(verb="start", at="a", place=t.Place("a/blue")), "start at a/blue"),
+        (t.Work(verb="task", at="a", task="migrate"), "migrate at a"),
+        (t.Work(verb="route", at=t.CONTROLLER), "move of traffic at the balancer"),
+        (t.Work(verb="query", at=t.CONTROLLER), "look at the balancer"),
+        (t.Work(verb="check", at=t.CONTROLLER, check="smoke"), "check smoke"),
+    ],
+)
+def test_a_work_that_failed_is_told_by_what_it_was_and_where(
+    caplog: pytest.LogCaptureFixture, work: t.Work, words: str
+) -> None:
+    opened = (msgspec.structs.replace(ACTION, work=work),)
+    failed = ev.ActionEnded(action="x:1", outcome="failed", error="no")
+    assert noted(caplog, failed, opened=opened)[0][1] == f"shop@production: {words}: failed: no"
+    caplog.clear()
+    expired = ev.ActionEnded(action="x:1", outcome="expired")
+    assert noted(caplog, expired, opened=opened)[0][1] == f"shop@production: {words}: expired"
+
+
+def test_a_work_that_ends_in_the_decision_that_has_issued_it_is_told_as_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events = (ev.ActionIssued(action=ACTION), ev.ActionEnded(action="x:1", outcome="refused"))
+    with caplog.at_level(logging.INFO, logger=event_notes.__name__):
+        note(events, [record(event) for event in events])
+    assert [each.getMessage() for each in caplog.records] == [
+        "shop@production: start at a: refused"
+    ]
+    assert caplog.records[0].__dict__["node"] == "a"
+
+
+@pytest.mark.parametrize("error", ["", "it moves on"])
+def test_a_work_that_was_cancelled_is_not_worth_a_warning(
+    caplog: pytest.LogCaptureFixture, error: str
+) -> None:
+    cancelled = ev.ActionEnded(action="x:1", outcome="cancelled", error=error)
+    assert [level for level, _ in noted(caplog, cancelled, opened=(ACTION,))] == [logging.DEBUG]
+
+
+def test_a_disk_that_was_wiped_is_told_of_each_app_by_its_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wiped = ev.JournalReplaced(node="a", journal_id="j", owes="a/blue is gone")
+    for stream in ("shop@production", "mail@test"):
+        caplog.clear()
+        assert noted(caplog, wiped, stream)[0] == (
+            logging.WARNING,
+            f"{stream}: node a has a new journal: its disk was replaced or wiped; a/blue is gone",
+        )
 
 
 def test_everything_else_is_there_for_whoever_asks(caplog: pytest.LogCaptureFixture) -> None:

@@ -268,6 +268,22 @@ def test_a_slot_that_has_traffic_and_is_not_well_has_to_be_mended(
     assert then == "  next: tidegate rollback shop -e production; tidegate node show web-1"
 
 
+@pytest.mark.parametrize(
+    ("state", "mend"),
+    [
+        ("running", "show r7; give it up, if need be: tidegate rollout abort r7; or see why: "),
+        ("rolling_back", "show r7; or see why: "),
+    ],
+)
+def test_while_a_rollout_runs_the_mend_is_to_look_at_it(state: str, mend: str) -> None:
+    places = [with_(PLACE, slots={"blue": with_(SLOT, healthy=False)})]
+    app = with_(SHOP, rollout=RolloutRef(id="r7", state=state), nodes=places)
+    (finding,) = (each for each in judged(app=app) if each.level != "ok")
+    assert finding.mend == (
+        f"r7 is under way, look at it: tidegate rollout {mend}tidegate node show web-1"
+    )
+
+
 def test_traffic_that_leads_to_a_node_that_was_removed_has_to_be_mended() -> None:
     place = with_(PLACE, connected=False, debt="was removed; …")
     app = with_(SHOP, nodes=[place])

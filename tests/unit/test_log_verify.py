@@ -149,7 +149,15 @@ def test_a_log_that_was_written_anew_has_another_hash_there(data: Path) -> None:
 
 @pytest.mark.parametrize("words", [("--head", "short"), ("--seq", "3")])
 def test_what_cannot_be_meant_is_refused(data: Path, words: tuple[str, ...]) -> None:
-    assert isinstance(typed(data, *words).exception, UsageError)
+    refused = typed(data, *words).exception
+    assert isinstance(refused, UsageError)
+    assert "--head HASH --seq N" in refused.hint
+
+
+def test_without_a_folder_its_own_help_is_what_says_more() -> None:
+    refused = CliRunner().invoke(tidegate, ["log", "verify", "--settings", os.devnull]).exception
+    assert isinstance(refused, UsageError)
+    assert "tidegate log verify --help" in refused.hint
 
 
 def test_a_folder_without_a_log_is_said(tmp_path: Path) -> None:

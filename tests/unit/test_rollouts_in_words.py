@@ -6,7 +6,7 @@ import pytest
 
 from tidegate_controller.cli.rollouts import rollout_lines
 from tidegate_controller.cli.works import state_words
-from tidegate_controller.documents import ReleaseView, RolloutView, StepView
+from tidegate_controller.documents import NodeStepView, ReleaseView, RolloutView, StepView
 
 NEW = ReleaseView(version="7", digest="sha256:7")
 OLD = ReleaseView(version="6", digest="sha256:6")
@@ -117,3 +117,19 @@ def test_how_it_ended_is_said_once() -> None:
 def test_a_step_that_was_paused_is_not_told_as_slow() -> None:
     soak = StepView(name="Soak", id="soak", state="ok", seconds=38.2, paused_seconds=35.0)
     assert "  Soak: ok 3.2 s, and 35 s paused" in rollout_lines(rollout(steps=[soak]))
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "tries", "words"),
+    [
+        ("ok", 38.2, 1, "ok 38.2 s"),
+        ("ok", 38.2, 5, "ok 38.2 s, after 5 tries"),
+        ("running", None, 5, "running, at try 5"),
+    ],
+)
+def test_a_step_that_was_tried_again_says_how_often(
+    state: str, seconds: float | None, tries: int, words: str
+) -> None:
+    nodes = {"controller": NodeStepView(state=state, tries=tries)}
+    back = StepView(name="Shift back", id="back", state=state, seconds=seconds, nodes=nodes)
+    assert f"  Shift back: {words}" in rollout_lines(rollout(steps=[back]))

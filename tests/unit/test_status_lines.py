@@ -36,6 +36,28 @@ def test_what_a_person_is_to_do_is_wrapped_and_not_cut() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tries", "error", "words"),
+    [
+        (0, "", ""),
+        (1, "it refused", ", which has failed once and is tried again: it refused"),
+        (4, "", ", which has failed 4 times and is tried again"),
+    ],
+)
+def test_a_step_that_is_tried_again_and_again_says_so(tries: int, error: str, words: str) -> None:
+    view = waiting()
+    view.apps[0].rollout = RolloutRef(
+        id="r20",
+        state="rolling_back",
+        version="7",
+        step="Shift back",
+        tries_failed=tries,
+        last_error=error,
+    )
+    line = f"rollout r20 to 7 is rolling back, at Shift back{words}"
+    assert line in status_lines(view)
+
+
 def test_the_end_of_a_freeze_is_not_awaited_from_a_person() -> None:
     view = waiting()
     rollout = view.apps[0].rollout

@@ -62,7 +62,7 @@ def backup(
     """
     from tidegate_controller.backup import backup as make  # noqa: PLC0415  (the log's library)
 
-    data = options.read(flags, settings).data
+    data = options.read(flags, settings, "controller backup").data
     made = make(data, file, replace=replace, artifacts=artifacts)
     view = BackupView(
         file=str(file),
@@ -105,7 +105,7 @@ def restore(file: Path, settings: Path | None, replace: bool, as_json: bool, **f
     """
     from tidegate_controller.restore import restore as make  # noqa: PLC0415  (the log's library)
 
-    data = options.read(flags, settings).data
+    data = options.read(flags, settings, "controller restore").data
     made = make(file, data, replace=replace)
     view = RestoreView(
         data=str(data),

@@ -79,7 +79,7 @@ def init(settings: Path | None, user: str | None, as_json: bool, **flags: Any) -
     """
     from tidegate_controller import data_folder  # noqa: PLC0415  (loads the log's library)
 
-    chosen = options.read(flags, settings)
+    chosen = options.read(flags, settings, "controller init")
     split_loopback(chosen.listen, options.LISTEN.flag)
     found = data_folder.prepare(chosen.data, user)
     view = InitView(

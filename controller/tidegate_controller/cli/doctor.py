@@ -60,7 +60,7 @@ def _controller(
         chosen = options.find(flags, settings)
     except SettingsError as error:
         for problem in error.problems:
-            yield Finding("fail", problem, options.MEND)
+            yield Finding("fail", problem, options.MEND.format("controller run"))
         return
     if chosen is not None:
         from tidegate_controller.doctor import machine  # noqa: PLC0415  (loads the log's library)

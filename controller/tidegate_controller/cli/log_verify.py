@@ -12,6 +12,10 @@ from tidegate_controller.documents import Document
 from tidegate_controller.errors import UsageError
 
 HASH = re.compile(r"[0-9a-f]{64}")
+NOTED = (
+    "give both as an earlier check has printed them, --head HASH --seq N; with neither, the log is "
+    "checked as it is"
+)
 
 
 class VerifyView(Document, kw_only=True):
@@ -67,11 +71,11 @@ def verify(
     from tidegate_controller import data_folder, log_check  # noqa: PLC0415  (the log's library)
 
     if head is not None and not HASH.fullmatch(head):
-        raise UsageError(f"--head {head[:80]} is no hash: 64 digits and letters a to f")
+        raise UsageError(f"--head {head[:80]} is no hash: 64 digits and letters a to f", NOTED)
     if seq is not None and head is None:
-        raise UsageError("--seq says where --head is, and that is missing")
+        raise UsageError("--seq says where --head is, and that is missing", NOTED)
     if path is None:
-        path = options.read(flags, settings).data / data_folder.LOG
+        path = options.read(flags, settings, "log verify").data / data_folder.LOG
     if not path.exists():
         raise UsageError(f"there is no log at {path}", "name the controller's folder: --data DIR")
     found = log_check.check(path, head or "", seq or 0)

@@ -141,6 +141,10 @@ def _step_lines(step: StepView, reason: str, *, is_over: bool) -> list[str]:
     """`reason`: of the rollout, which is not said again of each node that was given up."""
     seconds = f" {step.seconds - step.paused_seconds:.1f} s" if step.seconds is not None else ""
     seconds += f", and {span(step.paused_seconds)} paused" if step.paused_seconds else ""
+    if step.tries > 1:
+        seconds += (
+            f", at try {step.tries}" if step.state == "running" else f", after {step.tries} tries"
+        )
     state = "not reached" if step.state == "pending" and is_over else step.state
     lines = [f"  {step.title}: {state}{seconds}"]
     for name, node in sorted(step.nodes.items()):

@@ -239,8 +239,11 @@ def _rollout_lines(rollout: RolloutRef) -> list[str]:
             f"  next: tidegate rollout show {rollout.id}",
         ]
     at = f", at {rollout.step}" if rollout.step else ""
+    error = f": {rollout.last_error}" if rollout.last_error else ""
+    times = "once" if rollout.tries_failed == 1 else f"{rollout.tries_failed} times"
+    tried = f", which has failed {times} and is tried again{error}" if rollout.tries_failed else ""
     return [
-        f"rollout {rollout.id}{to} is {rollout.state.replace('_', ' ')}{at}",
+        f"rollout {rollout.id}{to} is {rollout.state.replace('_', ' ')}{at}{tried}",
         f"  next: tidegate rollout show {rollout.id} --watch",
     ]
 

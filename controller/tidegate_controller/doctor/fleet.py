@@ -109,6 +109,17 @@ def _traffic_mend(app: AppStatus) -> str:
     )
 
 
+def _unwell_mend(app: AppStatus) -> str:
+    """While a rollout runs no other one can begin; one that is being undone is on its way back."""
+    rollout = app.rollout
+    if rollout is None:
+        return f"go back: tidegate rollback {app.app} -e {app.environment}"
+    look = f"{rollout.id} is under way, look at it: tidegate rollout show {rollout.id}"
+    if rollout.state == "rolling_back":
+        return look
+    return f"{look}; give it up, if need be: tidegate rollout abort {rollout.id}"
+
+
 def _last_seen(node: NodeView) -> str:
     if node.last_seen is None:
         return "and was not seen since the controller's start"
@@ -167,8 +178,7 @@ def _of_app(app: AppStatus, known: set[str]) -> Iterator[Finding]:
             yield Finding(
                 "fail",
                 f"{node.node}/{node.active_slot} of {name} has traffic and {state}",
-                f"go back: tidegate rollback {app.app} -e {app.environment}; or see why: tidegate "
-                f"node show {node.node}",
+                f"{_unwell_mend(app)}; or see why: tidegate node show {node.node}",
             )
     if not problems:
         yield Finding("ok", f"{name}: version {app.version or 'none yet'}, nothing owed")

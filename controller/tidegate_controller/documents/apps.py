@@ -29,6 +29,8 @@ class RolloutRef(Document, kw_only=True):
     waiting_for: str | None = None
     awaits: str = ""  # as in RolloutSummary: person, freeze
     waiting_seconds: float | None = None  # for how long already
+    tries_failed: int = 0  # of the step, where it is tried until it succeeds
+    last_error: str = ""  # of the last of these; while another try runs that is not known
 
 
 class QueuedRef(Document, kw_only=True):

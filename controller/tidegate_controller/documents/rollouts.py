@@ -18,6 +18,7 @@ class NodeStepView(Document, kw_only=True):
     state: str  # running, ok, or another outcome
     error: str = ""
     output_tail: str = ""
+    tries: int = 1
 
 
 class StepView(Document, kw_only=True):
@@ -35,6 +36,11 @@ class StepView(Document, kw_only=True):
     def title(self) -> str:
         """Its name for people."""
         return f"{self.name}, wave {self.wave}" if self.wave else self.name
+
+    @property
+    def tries(self) -> int:
+        """Of the work that has needed the most."""
+        return max((node.tries for node in self.nodes.values()), default=1)
 
 
 class RolloutSummary(Document, kw_only=True):

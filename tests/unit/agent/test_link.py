@@ -90,7 +90,7 @@ async def test_signs_of_life_go_on_though_nothing_can_be_measured(
     assert controller.reports[-1].heartbeat.memory_total_bytes == 0
 
 
-async def test_a_refusal_is_logged_in_the_controllers_words(
+async def test_that_the_name_is_taken_is_said_in_words_and_tried_again(
     node: OneNode,
     controller: FakeController,
     caplog: pytest.LogCaptureFixture,
@@ -100,7 +100,12 @@ async def test_a_refusal_is_logged_in_the_controllers_words(
     controller.refusal = "another agent is connected as web-1; give this one another name"
     with caplog.at_level(logging.WARNING):
         task = asyncio.create_task(Link(node.agent, controller.address).run())
-        await until(lambda: controller.refusal in caplog.text)
+        await until(lambda: bool(caplog.records))
+    (said,) = {record.getMessage() for record in caplog.records}
+    assert "ALREADY_EXISTS" not in said
+    assert "another agent is connected as web-1 (one that has died" in said
+    assert "tried again" in said
+    assert "stop this agent and start it with --node OTHER and a --data DIR of its own" in said
     controller.refusal = ""
     await until(lambda: bool(controller.hellos))  # it goes on trying
     task.cancel()
@@ -116,7 +121,7 @@ async def test_the_same_trouble_is_logged_once_and_other_trouble_at_once(
     reason = "first reason"
 
     async def refused(_: Link) -> None:
-        code, nothing = grpc.StatusCode.ALREADY_EXISTS, grpc.aio.Metadata()
+        code, nothing = grpc.StatusCode.INVALID_ARGUMENT, grpc.aio.Metadata()
         raise grpc.aio.AioRpcError(code, nothing, nothing, reason)
 
     monkeypatch.setattr(Link, "_connect", refused)

@@ -1,15 +1,18 @@
 """Pause, resume and abort through the whole controller: what agents get, and what is answered."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 from without_doors import SILENT, Agent, Desk
 
 from tidegate_controller import views
 from tidegate_controller.core.spec import Policy
-from tidegate_controller.documents import RolloutView
-from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.core.strategies import back
+from tidegate_controller.documents import RolloutRef, RolloutView
+from tidegate_controller.errors import Refused, TrafficError, UsageError
 from tidegate_controller.history import find_rollout
+from tidegate_controller.traffic.caddy import Caddy
 from tidegate_protos.v1 import agent_pb2 as pb
 
 
@@ -47,6 +50,33 @@ async def test_a_paused_rollout_stands_still_until_it_is_resumed(desk: Desk) -> 
     ended = view(desk, rollout)
     assert ended.waiting_for is None
     assert [step.name for step in ended.steps if step.paused_seconds] == ["Start"]
+
+
+async def test_a_move_back_that_is_refused_again_and_again_says_how_often_and_why(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = "the balancer refused"
+
+    async def shift(caddy: Caddy, weights: Mapping[str, int]) -> None:
+        raise TrafficError(refused)
+
+    await desk.node("a")
+    await desk.deployed("1")
+    monkeypatch.setattr(back, "RETRY_SECONDS", 0.01)
+    with monkeypatch.context() as while_it_refuses:
+        while_it_refuses.setattr(Caddy, "shift", shift)
+        rollout = (await desk.deploy("2")).rollout
+
+        def seen() -> RolloutRef:
+            (app,) = views.status(desk.engine, "shop").apps
+            return app.rollout
+
+        await desk.until(lambda: seen().last_error and seen().tries_failed > 1)
+        assert (seen().state, seen().step) == ("rolling_back", "Shift back")
+        assert refused in seen().last_error
+    await desk.until(lambda: len(desk.endings()) == 2)
+    (moved,) = [step for step in view(desk, rollout).steps if step.name == "Shift back"]
+    assert (moved.state, moved.tries > 2) == ("ok", True)
 
 
 async def test_it_stands_still_over_a_new_start_of_the_controller(desk: Desk) -> None:
