@@ -45,6 +45,7 @@ class Past:
     barred: set[tuple[str, str]] = field(default_factory=set)  # (digest, config or "" for any)
     lock: str = ""  # who holds it
     removed: set[str] = field(default_factory=set)  # nodes that were since they had it
+    emptied: set[str] = field(default_factory=set)  # nodes whose disk was lost, until a start there
     asked: set[str] = field(default_factory=set)  # request ids of rollouts
     endings: list[str] = field(default_factory=list)
     proven: set[t.Place] = field(default_factory=set)  # passed since they were last touched
@@ -72,12 +73,13 @@ class Past:
         return _nodes(self.served) - _nodes(self.moved) - self.dropped
 
     def only_leaves(self, action: t.Action) -> bool:
-        """Whether it changes no more than what those nodes have that it goes on without, and gives
-        them nothing that they did not have before. A move that has failed counts as not made."""
+        """Whether it changes no more than what those nodes have that it goes on without, or whose
+        disk was lost, and gives them nothing that they did not have before. A move that has failed
+        counts as not made."""
         moved, weights = self.moved, action.work.weights or {}
         changed = {p for p in (*moved, *weights) if moved.get(p, 0) != weights.get(p, 0)}
         gained = {place for place in changed if weights.get(place)}
-        others = {place.node for place in changed} - self.dropped - self.removed
+        others = {place.node for place in changed} - self.dropped - self.removed - self.emptied
         leaves = action.work.verb == "route" and bool(changed) and not others
         return leaves and all(self.served.get(place) for place in gained)
 
@@ -251,6 +253,7 @@ class Judge:
             past.lock = ""
         elif isinstance(event, ev.JournalReplaced):
             past.forget(event.node)
+            past.emptied.add(event.node)
         elif isinstance(event, ev.NodeForgotten):
             past.removed.add(event.node)
             past.open = {k: a for k, a in past.open.items() if a.work.at != event.node}
@@ -288,6 +291,7 @@ class Judge:
             past.moved = work.weights or {}
         elif work.verb == "start" and work.place is not None:
             past.proven.add(work.place)
+            past.emptied.discard(work.at)
         elif work.verb == "prepare" and work.revision is not None:
             if machine := self.world.machines.get(work.at):
                 past.prepared.add((work.at, machine.disks, work.revision.digest))
