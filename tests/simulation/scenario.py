@@ -225,6 +225,7 @@ class Scenario:
             await asyncio.sleep(2.0)
         if late:  # who insisted may have locked or frozen it only now
             await _set_free(world)
+        await asyncio.sleep(2.0)  # an agent that has just come back says what it has lost
         settled(world)
         for stream in sorted(world.apps):
             invariants.every_node_runs_what_it_should_or_owes_it(world, stream)

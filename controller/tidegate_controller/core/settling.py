@@ -9,7 +9,7 @@ A balancer that a person moves has no such moves. Called by `chores`, `steps` an
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import place_of
+from tidegate_controller.core.facts import is_gone, place_of
 from tidegate_controller.core.floor import in_doubt, needed
 from tidegate_controller.core.guards import NEVER
 
@@ -63,7 +63,8 @@ def after_rewrite(state: t.State, work: t.Work, ok: bool, clock: float) -> t.Sta
 
 def rewrite_now(state: t.State) -> t.Work | None:
     """What is to be written, without places that lead nowhere any more, and on the way back with
-    those in doubt that the floor needs; None: nothing now, as while another move is under way."""
+    those in doubt that the floor needs; None: nothing now, as while another move is under way. To
+    nobody at all only where all are gone with their disks: others may serve yet."""
     if state.rewrite is None or state.weights is None or state.reconciling:
         return None
     opened = [*(state.rollout.open.values() if state.rollout else ()), *state.chores_open.values()]
@@ -73,7 +74,9 @@ def rewrite_now(state: t.State) -> t.Work | None:
     left = {place: share for place, share in weights.items() if place_of(state, place).address}
     if state.rollout is not None and state.rollout.undoing:  # forward its plan reckons without them
         left |= needed(state, left, in_doubt(state))
-    return replace(state.rewrite, weights=left or weights)
+    if not left and not all(is_gone(state, place) for place in weights):
+        left = dict(weights)
+    return replace(state.rewrite, weights=left)
 
 
 def rewrite_opens_at(state: t.State) -> float:

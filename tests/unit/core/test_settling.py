@@ -191,6 +191,20 @@ def test_a_balancer_that_a_person_moves_moves_nothing_late() -> None:
     assert (world.state.unsettled, world.state.rewrite) == (frozenset(), None)
 
 
+@pytest.mark.parametrize("lost", ["a", "ab"])
+def test_what_is_gone_with_its_disk_is_not_written_again(lost: str) -> None:
+    world = undone()
+    for node in lost:
+        world.leave(node)
+        world.come_back(node, disk_replaced=True)
+    action = rewriting(world)
+    assert sorted(action.work.weights) == (["b/blue"] if lost == "a" else [])
+    world.rest()
+    assert world.state.unsettled == frozenset()
+    world.deployed("3")
+    assert {place[0] for place in world.traffic} == {"a", "b"}
+
+
 def test_nothing_is_written_while_a_person_has_to_decide_what_counts() -> None:
     world = undone()
     world.feed(i.Restore(log_id="restored", former="log"))
