@@ -343,7 +343,8 @@ def enough_nodes_stay_in_service(
     """Where nodes are treated in place, no move takes so many out of service that fewer are left
     than the floor says, in any zone. What a node or an app loses by itself is another matter, and
     so is what is known to be unwell, or was when the move was logged: nothing calls that back, and
-    a slow balancer may do it once the app was started again."""
+    a slow balancer may do it once the app was started again. What a move has brought that came late
+    is taken back."""
     past = judge.past(stream)
     if not past.in_place or past.continued or past.started is None:
         return
@@ -353,7 +354,8 @@ def enough_nodes_stay_in_service(
     unwell |= {judge.world.address(stream, place) for place in past.unwell}
     left = {a.partition(":")[0] for a in after if _was_left_to_serve(judge, a)}
     taking = {a.partition(":")[0] for a in after}
-    losing = {a.partition(":")[0] for a in before if a not in unwell and _serves(judge, a)} - taking
+    theirs = [a for a in before if a not in unwell | past.late]
+    losing = {a.partition(":")[0] for a in theirs if _serves(judge, a)} - taking
     for zone in set(zones.values()) if share is not None else {None}:
         inside = {node for node, its in zones.items() if zone is None or its == zone}
         least = 1 if share is None else rounded_up(share, len(inside))

@@ -10,6 +10,7 @@ from typing import TypeVar
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import forget_health, in_rollout, put, replace, without
+from tidegate_controller.core.outcomes import nothing_comes_late
 
 V = TypeVar("V")
 
@@ -98,6 +99,7 @@ def node_forgotten(state: t.State, event: ev.NodeForgotten, clock: float) -> t.S
         state,
         places=of_others(state.places),
         stopped=frozenset(place for place in state.stopped if place.node != node),
+        may_stop=frozenset(place for place in state.may_stop if place.node != node),
         current=without(state.current, node),
         journals=without(state.journals, node),
         members=tuple(member for member in state.members if member != node),
@@ -113,7 +115,7 @@ def journal_replaced(state: t.State, event: ev.JournalReplaced, clock: float) ->
     empty = t.Known(running=False, healthy=False)
     places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
     journals = put(state.journals, event.node, event.journal_id)
-    state = replace(state, places=places, journals=journals)
+    state = nothing_comes_late(replace(state, places=places, journals=journals), event.node)
     if not event.owes:
         return state
     return replace(

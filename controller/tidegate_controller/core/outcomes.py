@@ -5,6 +5,8 @@ from tidegate_controller.core.changes import in_rollout, put, replace, without
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.settling import after_doubt, after_move
 
+FENCED = ("prepare", "task", "start", "stop", "switch", "cleanup")  # the agent refuses older ones
+
 
 def apply_outcome(
     state: t.State, work: t.Work, ok: bool, known: t.Known | None, clock: float
@@ -12,6 +14,10 @@ def apply_outcome(
     """What the world is like now that the work has ended. `known`: the place, as reported."""
     if work.verb == "route" and not ok:
         return after_doubt(state, work)
+    if ok and work.verb in FENCED:
+        state = nothing_comes_late(state, work.at)
+    elif work.verb == "stop" and work.place is not None:
+        state = replace(state, may_stop=state.may_stop | {work.place})
     if work.verb == "route":
         weights = {place: share for place, share in (work.weights or {}).items() if share}
         places = sorted({*state.places, *state.settled})
@@ -44,3 +50,9 @@ def apply_outcome(
         passed = rollout.passed if rollout.undoing else rollout.passed | {work.place}
         return in_rollout(state, passed=passed, halted=rollout.halted - {work.place})
     return state
+
+
+def nothing_comes_late(state: t.State, node: str) -> t.State:
+    """The node does nothing any more that it was told before."""
+    left = frozenset(place for place in state.may_stop if place.node != node)
+    return state if left == state.may_stop else replace(state, may_stop=left)

@@ -311,6 +311,7 @@ class State(Struct, frozen=True, kw_only=True):
     rewrite: Work | None = None  # while there are any: what is written once more, see `settling`
     rewrite_at: float = 0.0
     rewrites: int = 0  # that have failed
+    may_stop: frozenset[Place] = frozenset()  # a stop that nobody has answered may come there, late
     stopped: frozenset[Place] = frozenset()  # by command, so that nothing starts them again
     current: Mapping[str, str | None] = {}  # node -> slot that its `current` names
     journals: Mapping[str, str] = {}  # node -> journal id

@@ -179,6 +179,27 @@ def test_a_node_that_loses_its_disk_while_no_rollout_runs_owes_what_it_had() -> 
     assert world.state.debts == {}
 
 
+def test_a_slot_that_an_unanswered_stop_may_come_to_is_started_before_it_gets_traffic() -> None:
+    """The agent does nothing any more that it was told before what it does last."""
+    waves = Waves(max_parallel="1", min_in_service="1")
+    world = World(["a", "b"], strategy="rolling", waves=waves).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.until("stop-1")
+    world.leave("a")
+    assert world.finish(**{"stop-1": SILENCE}) == "rolled_back"
+    assert world.state.may_stop == {place("a/blue")}
+    world.machines[place("a/blue")] = world.machines[place("b/blue")]
+    world.come_back("a")
+    assert world.state.places[place("a/blue")].running is True
+    since = len(world.log)
+    world.converge("a")
+    world.until("admit")
+    assert world.issued("start", since) == ["a/blue"]
+    assert world.state.may_stop == frozenset()
+    assert world.finish() == "succeeded"
+
+
 def test_a_node_that_has_lost_its_journal_alone_owes_nothing() -> None:
     world = World(NODES).deployed("1")
     world.rest()

@@ -177,6 +177,8 @@ def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
 
 
 def needs_start(state: t.State, goal: t.Goal, place: t.Place) -> bool:
-    """Whether the release does not run at this target yet, or is to be started anew."""
+    """Whether the release does not run at this target yet, or is to be started anew; or may be
+    stopped there by a command that comes late, which a start keeps from that."""
     serves_on = state.settled.get(place) and not is_gone(state, place)
-    return goal.again or not (serves_on or runs(state, goal.release, place))
+    ready = runs(state, goal.release, place) and place not in state.may_stop
+    return goal.again or not (serves_on or ready)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import may_run
+from tidegate_controller.core.facts import is_gone, may_run
 from tidegate_controller.core.floor import kept_in_doubt, missing, room_in, waves_in, zones_of
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.spec import Spec
@@ -130,7 +130,7 @@ def _waves(state: t.State, goal: t.Goal, rest: list[str]) -> list[list[str]]:
     """Raises `Refused` where not one node can be taken out of service."""
     zones, gone = zones_of(goal), missing(state, goal)
     serving = {p.node for p, share in state.settled.items() if share and may_serve(state, p)}
-    taking = {p.node for p, share in state.settled.items() if share}
+    taking = {p.node for p, share in state.settled.items() if share and not is_gone(state, p)}
     idle = [node for node in rest if node not in taking]
     down = [node for node in rest if node in taking - serving]  # one may have come up by its turn
     busy = [node for node in rest if node in serving]
