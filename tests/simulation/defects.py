@@ -158,14 +158,14 @@ def sent_before_logged(patch: Patch) -> None:
     """A stop is sent before it stands in the log."""
     usual = engine.Engine._append
 
-    async def first(self: Any, batch: Any) -> Any:
+    async def first(self: Any, batch: Any, *more: Any) -> Any:
         for event in batch.events:
             if isinstance(event, ev.ActionIssued) and event.action.work.verb == "stop":
                 session = self.fleet.sessions.get(event.action.work.at)
                 if session is not None:
                     command = pb.Command(id=event.action.id, node=event.action.work.at)
                     session.send(pb.Instruction(command=command))
-        return await usual(self, batch)
+        return await usual(self, batch, *more)
 
     patch.setattr(engine.Engine, "_append", first)
 

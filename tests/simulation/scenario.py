@@ -217,6 +217,7 @@ class Scenario:
         rng = Random(f"{self.plan.seed} people")
         said: Counter[str] = Counter()
         late = [task for task in self._asking if not task.done()]
+        await asyncio.sleep(2.0)  # an agent that has just come back says what it has lost
         await _set_free(world)
         while not (all(task.done() for task in late) and world.quiet() and world.all_here()):
             if world.now > end:
@@ -225,7 +226,6 @@ class Scenario:
             await asyncio.sleep(2.0)
         if late:  # who insisted may have locked or frozen it only now
             await _set_free(world)
-        await asyncio.sleep(2.0)  # an agent that has just come back says what it has lost
         settled(world)
         for stream in sorted(world.apps):
             invariants.every_node_runs_what_it_should_or_owes_it(world, stream)
