@@ -213,19 +213,14 @@ class Scenario:
 
     async def _settle(self, world: World) -> None:
         """All is well now: people answer what they are asked, and everything comes to its end."""
-        end = world.now + QUIET_SECONDS
         rng = Random(f"{self.plan.seed} people")
-        said: Counter[str] = Counter()
         late = [task for task in self._asking if not task.done()]
         await asyncio.sleep(2.0)  # an agent that has just come back says what it has lost
         await _set_free(world)
-        while not (all(task.done() for task in late) and world.quiet() and world.all_here()):
-            if world.now > end:
-                break
-            await operators.attend(world, rng, said)
-            await asyncio.sleep(2.0)
+        await _come_to_rest(world, rng, late)
         if late:  # who insisted may have locked or frozen it only now
             await _set_free(world)
+            await _come_to_rest(world, rng, late)
         settled(world)
         for stream in sorted(world.apps):
             invariants.every_node_runs_what_it_should_or_owes_it(world, stream)
@@ -272,6 +267,16 @@ class Scenario:
         while not world.quiet() and world.now < end:
             await operators.attend(world, rng, said)
             await asyncio.sleep(1.0)
+
+
+async def _come_to_rest(world: World, rng: Random, asking: list[asyncio.Task[None]]) -> None:
+    """Until these have been answered, and nothing is left to be done; or for a long time."""
+    end, said = world.now + QUIET_SECONDS, Counter[str]()
+    while not (all(task.done() for task in asking) and world.quiet() and world.all_here()):
+        if world.now > end:
+            break
+        await operators.attend(world, rng, said)
+        await asyncio.sleep(2.0)
 
 
 async def _set_free(world: World) -> None:
