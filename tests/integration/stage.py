@@ -19,7 +19,7 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.demo.background_load import BackgroundLoad
 from tidegate_controller.demo.show import Act, build, deploy, example_app
-from tidegate_controller.documents import AppStatus, RolloutView
+from tidegate_controller.documents import AppStatus, NodeStatus, RolloutView
 from tidegate_controller.errors import Refused
 from tidegate_protos.v1 import operator_pb2 as pb
 
@@ -226,14 +226,24 @@ class Stage:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             return database.execute(sql).fetchone()[0]
 
+    def _serving(self, status: AppStatus) -> list[NodeStatus]:
+        """The nodes that are to serve."""
+        return [node for node in status.nodes if node.active_slot or not self.spec.slots]
+
+    def _is_known(self, status: AppStatus) -> bool:
+        """Whether all that are to serve have said how they are."""
+        slots = [view for node in self._serving(status) for view in node.slots.values()]
+        return all(view.healthy is not None for view in slots)
+
     def assert_agreement(self, version: str) -> None:
         """Log, machines and balancer say the same: this version, in one slot of each node, or of
         each of the group that serves."""
         self.wait_for(lambda status: status.rollout is None and not status.unfinished)  # debts, too
+        self.wait_for(self._is_known)  # to a controller that was killed at the end as well
         status = self.status()
         assert status.version == version
         addresses = set()
-        serving = [node for node in status.nodes if node.active_slot or not self.spec.slots]
+        serving = self._serving(status)
         assert len(serving) >= len(status.nodes) / 2
         for node in serving:
             assert node.active_slot, node
