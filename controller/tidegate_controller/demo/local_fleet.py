@@ -5,11 +5,13 @@ beneath one folder and is found again by it, so that nothing is ever left behind
 """
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,6 +26,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 STOP_ROUNDS = 3  # an agent may start an app while others are being stopped
 POLL_SECONDS = 0.1
+PORTS = range(10_000, 20_000)
 
 CONTROLLER = (sys.executable, "-m", "tidegate_controller")
 AGENT = (sys.executable, "-m", "tidegate_agent")
@@ -140,10 +143,14 @@ def _already(holds: Callable[[], bool]) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on now. It is none that the system gives to
+    outgoing connections, one of which might take it before the controller does; nor one of those
+    that agents pick for apps."""
+    while True:
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def stop(folder: Path) -> int:
