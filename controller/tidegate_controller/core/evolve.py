@@ -82,8 +82,14 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
         opened = extend(rollout.open)
         pause = rollout.paused and replace(rollout.paused, counted_from=clock)
         state = ask_anew(replace(state, away=away), None, clock)
-        state = in_rollout(state, open=opened, entered_at=entered, healthy_since=None)
-        state = in_rollout(state, paused=pause, unheard=frozenset(unheard))
+        state = in_rollout(
+            state,
+            open=opened,
+            entered_at=entered,
+            healthy_since=None,
+            paused=pause,
+            unheard=frozenset(unheard),
+        )
     return state
 
 

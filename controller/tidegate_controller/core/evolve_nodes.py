@@ -96,10 +96,9 @@ def node_forgotten(state: t.State, event: ev.NodeForgotten, clock: float) -> t.S
     if rollout := state.rollout:
         state = in_rollout(state, absent=without(rollout.absent, node))
     return replace(
-        state,
+        nothing_comes_late(state, node),
         places=of_others(state.places),
         stopped=frozenset(place for place in state.stopped if place.node != node),
-        may_stop=frozenset(place for place in state.may_stop if place.node != node),
         current=without(state.current, node),
         journals=without(state.journals, node),
         members=tuple(member for member in state.members if member != node),

@@ -277,6 +277,11 @@ class World:
         )
         return self.feed(i.Freeze(request_id=self._asking({})["request_id"], window=window))
 
+    def meet_freeze(self, seconds: float = 5000.0) -> None:
+        """Go on until the rollout waits for the end of one that begins now."""
+        self.freeze(seconds)
+        self.go(lambda: self.state.rollout.frozen is not None)
+
     def lift_freeze(self, by: str = "ada") -> tuple[ev.Event, ...]:
         request_id = self._asking({})["request_id"]
         return self.feed(i.LiftFreeze(request_id=request_id, requested_by=by))

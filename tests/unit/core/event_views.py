@@ -7,6 +7,7 @@ import msgspec
 from driver import World
 
 from tidegate_controller.cli.phrases import seconds_of
+from tidegate_controller.cli.picture import Picture
 from tidegate_controller.documents import EventView
 from tidegate_controller.log import Record, encode
 
@@ -31,6 +32,14 @@ def views(world: World, since: int = 0) -> Iterator[EventView]:
             data=msgspec.json.decode(msgspec.json.encode(event, enc_hook=str)),
             cause=world.causes.get(seq - 1),
         )
+
+
+def picture_of(world: World, since: int) -> Picture:
+    """What somebody sees who watches from then on."""
+    picture = Picture()
+    for view in views(world, since):
+        picture.take(view)
+    return picture
 
 
 def records(world: World) -> list[Record]:

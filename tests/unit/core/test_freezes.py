@@ -75,8 +75,7 @@ def test_one_that_waits_in_a_freeze_is_not_resumed_since_nobody_has_paused_it() 
     world = World().deployed("1")
     world.deploy("2")
     world.until("prepare")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     before = world.state
     with pytest.raises(Refused, match="was not paused by anybody: it waits for the end") as refused:
         world.resume()
@@ -88,8 +87,7 @@ def test_a_person_has_it_go_on_with_a_reason_and_no_freeze_stops_it_again() -> N
     world = World().deployed("1")
     world.deploy("2")
     world.until("prepare")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     with pytest.raises(Refused, match="waits for the end of the freeze until then, by ada"):
         world.reply("promote")
     world.reply("promote", comment="it is urgent", request_id="yes")
@@ -121,8 +119,7 @@ def test_it_can_be_given_up_while_it_waits() -> None:
     world = World().deployed("1")
     world.deploy("2")
     world.until("prepare")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     world.abort()
     assert world.finish() in ("rolled_back", "failed")
 
@@ -131,8 +128,7 @@ def test_nodes_that_are_out_of_service_are_brought_back_before_it_waits() -> Non
     world = World(strategy="rolling", waves=Waves(max_parallel="1")).deployed("1")
     world.deploy("2")
     world.until("drain-1")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     assert world.step == "drain-2"
     assert len(world.traffic) == 2
 
@@ -143,8 +139,7 @@ def test_while_a_person_is_asked_of_a_failure_the_end_of_the_freeze_is_not_waite
     world = World(strategy="rolling", waves=one_by_one, policy=ask).deployed("1")
     world.deploy("2")
     world.until("drain-1")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     ends = world.state.rollout.frozen.ends
     world.report("a/green", healthy=False)
     assert world.state.rollout.waiting.kind == "failure"
@@ -203,8 +198,7 @@ def test_lifted_by_hand_it_is_over_at_once_and_one_of_the_configuration_stays() 
     world = World().deployed("1")
     world.deploy("2")
     world.until("prepare")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     world.lift_freeze(by="bob")
     assert world.state.rollout.frozen is None
     world.finish()
@@ -245,8 +239,7 @@ def test_a_node_that_goes_while_it_waits_is_waited_for_from_its_end_on() -> None
     world = World().deployed("1")
     world.deploy("2")
     world.until("prepare")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     world.leave("a")
     world.lift_freeze()
     assert world.state.away == {"a": world.now + PACE.away_seconds}

@@ -4,7 +4,7 @@ why slots that serve nobody run on for a while."""
 import pytest
 from core_values import PACE, TRAFFIC, WAVES
 from driver import SILENCE, World
-from event_views import views, wall
+from event_views import picture_of, views, wall
 
 from tidegate_controller.cli.awaiting import awaited
 from tidegate_controller.cli.explain import sentences_of
@@ -24,13 +24,6 @@ def in_place() -> World:
     world.deploy("2")
     world.until("drain-1")
     return world
-
-
-def picture_of(world: World, since: int) -> Picture:
-    picture = Picture()
-    for view in views(world, since):
-        picture.take(view)
-    return picture
 
 
 def were_late(world: World, since: int) -> list[bool]:

@@ -1,7 +1,7 @@
 """What people ask of a rollout is told in lines, drawn in the tree, and explained."""
 
 from driver import World
-from event_views import views, wall
+from event_views import picture_of, views, wall
 
 from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.cli.narrate import Narrator
@@ -16,13 +16,6 @@ def lines(world: World, since: int) -> list[str]:
         picture.take(view)
         told += narrator.lines(view)
     return told
-
-
-def picture_of(world: World, since: int) -> Picture:
-    picture = Picture()
-    for view in views(world, since):
-        picture.take(view)
-    return picture
 
 
 def explained(world: World, since: int) -> list[str]:

@@ -55,8 +55,7 @@ def test_a_freeze_ends_by_itself_and_a_pause_meanwhile_does_not() -> None:
     world = World().deployed("1")
     world.deploy("2")
     world.until("prepare")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     frozen = ("freeze", "the freeze until then, by ada")
     assert awaited(world) == frozen
     world.pause(reason="odd")
@@ -80,8 +79,7 @@ def test_who_is_asked_in_a_freeze_is_awaited_before_its_end() -> None:
     world = World(strategy="rolling", waves=one_by_one, policy=ask).deployed("1")
     world.deploy("2")
     world.until("drain-1")
-    world.freeze(5000.0)
-    world.go(lambda: world.state.rollout.frozen is not None)
+    world.meet_freeze()
     world.report("a/green", healthy=False)
     assert awaited(world)[0] == "person"
     world.report("a/green", healthy=True)
