@@ -2,9 +2,9 @@
 already: used by stage.py, whose tests start hundreds, and most of what a start takes is imports.
 
 What is forked is a process like any other: the program in it is `__main__`, it leads a session, has
-the arguments, working folder, environment and output that it would have otherwise, and nothing of
-Tidegate or gRPC has run in it yet. It can be killed. Daemons as people start them are in
-test_daemons.py and in tests/acceptance.
+the arguments, working folder and output that it would have otherwise, and nothing of Tidegate or
+gRPC has run in it yet. Its environment is the one that the test had when the first was started. It
+can be killed. Daemons as people start them are in test_daemons.py and in tests/acceptance.
 """
 
 import gc

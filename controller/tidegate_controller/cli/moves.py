@@ -5,7 +5,7 @@ yet by one that comes late, so that nothing is stopped there. `Picture` has one.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-CHORE = "/"  # in the step of an action that belongs to no step of a plan
+from tidegate_controller.core.settling import REWRITE
 
 
 class Move(NamedTuple):
@@ -29,7 +29,7 @@ class Moves:
         work = action["work"]
         if work["verb"] == "route":
             self._open[action["id"]] = Move(
-                gets_traffic(work), CHORE in action["step"], work.get("on_unknown") == "ask"
+                gets_traffic(work), action["step"] == REWRITE, work.get("on_unknown") == "ask"
             )
 
     def controller_started(self) -> None:

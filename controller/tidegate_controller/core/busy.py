@@ -51,6 +51,5 @@ def refuse_if_busy(state: t.State) -> None:
             what = f"rollout {rollout.id}, which brings {nodes} what was owed,"
         raise Refused(
             f"{what} is {doing}; one at a time for an app and environment",
-            f"follow it: tidegate rollout show {rollout.id} --watch; or deploy after it: --queue; "
-            "--supersede takes the place of one that is paused or waits for somebody",
+            f"follow it: tidegate rollout show {rollout.id} --watch; or deploy after it: --queue",
         )

@@ -10,7 +10,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_repeated, scripts_at_work, split_stream
+from tidegate_controller.core.facts import has_moved, is_repeated, scripts_at_work, split_stream
 from tidegate_controller.core.freezes import Window
 from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.errors import Refused
@@ -208,7 +208,7 @@ def may_be_superseded(state: t.State, request: i.Deploy | i.Rollback, now: float
     rollout = state.rollout
     if rollout is None or rollout.undoing or is_repeated(state, request.request_id):
         return False
-    moved = state.weights != rollout.before or bool(plan_back(state, now))
+    moved = has_moved(state, rollout) or bool(plan_back(state, now))
     in_place = not (moved or scripts_at_work(rollout))
     if rollout.kind == "converge":
         return in_place

@@ -54,10 +54,7 @@ def debts_after_commit(state: t.State) -> dict[str, str]:
 
 def lost_with_disks(serving: Iterable[t.Place]) -> dict[str, str]:
     """What nodes owe that come back without these places, which had traffic."""
-    return {
-        place.node: f"{place} is gone with the node's disk, and has its traffic still"
-        for place in serving
-    }
+    return {place.node: f"{place} is gone with the node's disk" for place in serving}
 
 
 def debts_after_undo(state: t.State) -> dict[str, str]:

@@ -66,8 +66,8 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
     """`retry` and `continue` change what counts as done; `abort` is a failure of the step."""
     before = draft.state.rollout
     controlling.on_answer(draft, answer)
-    if before is None or before.waiting is None or draft.state.rollout is before:
-        return  # the same answer once more
+    if before is None or before.waiting is None:
+        return  # nobody was asked: it is promoted now
     step = before.plan[before.cursor]
     if answer.answer == "abort":
         _fail(draft, step, f"aborted by {answer.answered_by}: {before.waiting.why}")

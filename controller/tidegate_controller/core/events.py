@@ -278,6 +278,7 @@ class Adopted(Event, frozen=True, kw_only=True):
     weights: t.Weights
     routed: Mapping[t.Place, str]
     debts: Mapping[str, str]
+    owed: Mapping[str, t.Owed] = {}  # of these debts: those that are paid without a return
     is_all: bool = True
     message: str = ""
 

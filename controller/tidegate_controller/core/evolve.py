@@ -11,6 +11,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import evolve_control, evolve_nodes, evolve_restored
 from tidegate_controller.core import types as t
 from tidegate_controller.core.amiss import UNTIL_ASKED, amiss
+from tidegate_controller.core.away import Away
 from tidegate_controller.core.changes import (
     RELEASES_KEPT,
     forget_health,
@@ -75,9 +76,9 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
         missing = [node for node in rollout.nodes if node not in event.connected]
-        unheard = {n for n in missing if n not in state.away or n in rollout.unheard}
-        gone = {node: at for node, at in state.away.items() if node not in event.connected}
-        away = gone | dict.fromkeys(missing, until)
+        gone = {node: away for node, away in state.away.items() if node not in event.connected}
+        fresh = Away(until=until, unheard=True)
+        away = gone | {n: replace(gone.get(n, fresh), until=until) for n in missing}
         entered = None if rollout.entered_at is None else clock
         opened = extend(rollout.open)
         pause = rollout.paused and replace(rollout.paused, counted_from=clock)
@@ -88,7 +89,6 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
             entered_at=entered,
             healthy_since=None,
             paused=pause,
-            unheard=frozenset(unheard),
         )
     return state
 
@@ -126,7 +126,7 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
         rollout=rollout,
         journals={**state.journals, **event.journals},
         # Nobody waits for them; but traffic that is taken from them does not move back unasked.
-        away={node: clock for node in serving if node in gone},
+        away={node: Away(until=clock) for node in serving if node in gone},
         chores=tuple(chore for chore in state.chores if chore.work.at not in treated),
         requests=remembered(state, event.request_id, event.rollout),
     )

@@ -78,7 +78,8 @@ def approved(state: t.State, event: ev.Approved, clock: float) -> t.State:
 def _waiting_anew(state: t.State, clock: float) -> t.State:
     """Nodes that have gone are waited for once more, since a person has had it go on."""
     least = clock + (state.rollout.pace.away_seconds if state.rollout else 0.0)
-    return replace(state, away={node: max(until, least) for node, until in state.away.items()})
+    away = {n: each.longer(max(each.until, least), clock) for n, each in state.away.items()}
+    return replace(state, away=away)
 
 
 def paused(state: t.State, event: ev.Paused, clock: float) -> t.State:
@@ -92,11 +93,15 @@ def resumed(state: t.State, event: ev.Resumed, clock: float) -> t.State:
     rollout = state.rollout
     if rollout is None or rollout.paused is None:
         return state
-    stood = clock - rollout.paused.counted_from
+    since = rollout.paused.counted_from
+    stood = clock - since
     latest = clock + rollout.pace.away_seconds  # for nodes that have gone meanwhile
     state = replace(
         state,
-        away={node: min(until + stood, latest) for node, until in state.away.items()},
+        away={
+            node: each.longer(min(each.until + stood, latest), since)
+            for node, each in state.away.items()
+        },
         requests=remembered(state, event.request_id, event.rollout),
     )
     return in_rollout(
@@ -174,7 +179,8 @@ def thawed(state: t.State, event: ev.Thawed, clock: float) -> t.State:
     if event.request_id:
         state = replace(state, requests=remembered(state, event.request_id, event.rollout))
     until = clock + rollout.pace.away_seconds
-    state = replace(state, away=dict.fromkeys(state.away, until))
+    away = {node: each.longer(until, clock) for node, each in state.away.items()}
+    state = replace(state, away=away)
     by = event.by or rollout.unfrozen_by
     return in_rollout(state, frozen=None, unfrozen_by=by, entered_at=clock)
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.away import Away
 from tidegate_controller.core.changes import forget_health, in_rollout, put, replace, without
 from tidegate_controller.core.outcomes import nothing_comes_late
 
@@ -31,6 +32,9 @@ def node_dropped(state: t.State, event: ev.NodeDropped, clock: float) -> t.State
         for index, each in rollout.done.items()
     }
     dropped = t.Dropped(why=event.why, blame=event.blame, lost=event.lost)
+    if (away := state.away.get(event.node)) is not None:  # it was waited for in vain
+        away = replace(away, unheard=False)
+        state = replace(state, away=put(state.away, event.node, away))
     return in_rollout(
         state,
         plan=plan,
@@ -44,17 +48,14 @@ def node_dropped(state: t.State, event: ev.NodeDropped, clock: float) -> t.State
 def node_left(state: t.State, event: ev.NodeLeft, clock: float) -> t.State:
     state = forget_health(state, lambda node: node != event.node)
     wait = state.rollout.pace.away_seconds if state.rollout else 0.0
-    return replace(state, away=put(state.away, event.node, clock + wait))
+    return replace(state, away=put(state.away, event.node, Away(until=clock + wait)))
 
 
 def node_returned(state: t.State, event: ev.NodeReturned, clock: float) -> t.State:
     """What a person was asked about meanwhile has its time anew: the node is asked again."""
     state = replace(state, away=without(state.away, event.node))
     rollout = state.rollout
-    if rollout is None:
-        return state
-    state = in_rollout(state, unheard=rollout.unheard - {event.node})
-    if rollout.waiting is None:
+    if rollout is None or rollout.waiting is None:
         return state
     until = clock + rollout.plan[rollout.cursor].deadline_seconds
     opened = {
@@ -95,8 +96,11 @@ def node_forgotten(state: t.State, event: ev.NodeForgotten, clock: float) -> t.S
 
     if rollout := state.rollout:
         state = in_rollout(state, absent=without(rollout.absent, node))
+    # It may begin with what it was told last, once its agent is started again.
+    stops = [a for a in state.chores_open.values() if a.work.verb == "stop" and a.work.at == node]
     return replace(
-        nothing_comes_late(state, node),
+        state,
+        may_stop=state.may_stop.union(a.work.place for a in stops if a.work.place),
         places=of_others(state.places),
         stopped=frozenset(place for place in state.stopped if place.node != node),
         current=without(state.current, node),

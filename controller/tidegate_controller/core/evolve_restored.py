@@ -43,6 +43,6 @@ def adopted(state: t.State, event: ev.Adopted, clock: float) -> t.State:
         settled=event.weights,
         routed=event.routed,
         debts=event.debts,
-        owed={},
+        owed=event.owed,
         requests=remembered(state, event.request_id, ""),
     )

@@ -73,12 +73,14 @@ def astray(state: t.State) -> list[t.Place]:
 
 def only_leaves(state: t.State, work: t.Work) -> bool:
     """Whether it is a move that changes nothing but what those nodes have that the rollout goes on
-    without."""
+    without, or takes traffic from what is gone with its disk."""
     if state.rollout is None or work.weights is None:
         return False
     now, then = state.settled, work.weights
-    changed = {place.node for place in (*now, *then) if now.get(place, 0) != then.get(place, 0)}
-    return bool(changed) and changed <= state.rollout.dropped.keys()
+    changed = {place for place in (*now, *then) if now.get(place, 0) != then.get(place, 0)}
+    emptied = {place for place in changed if not then.get(place) and is_gone(state, place)}
+    rest = changed - emptied
+    return bool(changed) and {place.node for place in rest} <= state.rollout.dropped.keys()
 
 
 def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:
@@ -97,6 +99,17 @@ def is_gone(state: t.State, place: t.Place) -> bool:
     """Whether nothing is there, as after its disk was replaced."""
     known = place_of(state, place)
     return known.revision is None and known.running is False
+
+
+def has_moved(state: t.State, rollout: t.Rollout) -> bool:
+    """Whether the rollout has moved traffic, or may have. That a place has none any more which was
+    gone with its disk is no move to the release."""
+
+    def of_others(weights: t.Weights) -> t.Weights:
+        gone = {place for place in rollout.before if is_gone(state, place)}
+        return {p: share for p, share in weights.items() if share and p not in gone}
+
+    return state.weights is None or of_others(state.weights) != of_others(rollout.before)
 
 
 def is_paused(state: t.State) -> bool:

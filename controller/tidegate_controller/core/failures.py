@@ -26,6 +26,7 @@ from tidegate_controller.core.steps import (
 from tidegate_controller.core.wellness import is_well, runs_unwell
 from tidegate_controller.core.works import (
     breach_without,
+    is_done,
     is_for_all,
     is_kept,
     is_stranded_without,
@@ -219,10 +220,8 @@ def _failed_work(state: t.State, work: t.Work, done: t.Done, why: str) -> t.Drop
 
 def _unwell(draft: Draft, place: t.Place, why: str) -> t.Dropped:
     state = draft.state
-    if place_of(state, place).revision is None:
-        why = f"{place} is gone, as after a replaced disk"
-        return t.Dropped(why=why, blame="environment", lost=True)
-    if place.node in state.away or other_release_of(state, place):
+    unknown = place.node in state.away or place_of(state, place).revision is None
+    if unknown or other_release_of(state, place):
         return t.Dropped(why=why, blame="environment", lost=True)
     if runs_unwell(state, place.other):
         return t.Dropped(
@@ -237,8 +236,7 @@ def _late(draft: Draft, step: t.Step) -> dict[str, t.Dropped] | None:
     state, rollout = draft.state, draft.rollout
     found: dict[str, t.Dropped] = {}
     for index, work in enumerate(step.works):
-        done = rollout.done.get(index)
-        if is_void(rollout, step, index) or (done is not None and done.outcome == "ok"):
+        if is_void(rollout, step, index) or is_done(rollout, index):
             continue
         if is_for_all(rollout, work):
             if work.verb != "route" or index in {action.index for action in rollout.open.values()}:

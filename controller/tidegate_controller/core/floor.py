@@ -1,6 +1,8 @@
 """How many nodes stay in service while a rollout treats others in place.
 
 Called by strategies, which make waves by it, and by the guard that looks again before each move.
+On the way back that guard also waits a while for nodes that the controller has not heard of since
+its start (`heard_at`).
 
 A node is in service when a place of its takes traffic and is known to be healthy. A floor counts
 for each zone where nodes have the label; without `min_in_service` one node of all must stay.
@@ -95,8 +97,9 @@ def heard_at(state: t.State, weights: t.Weights) -> float:
         return 0.0
     if any(share and is_well(state, place) for place, share in weights.items()):
         return 0.0
-    asked = {place.node for place in (*weights, *_taking(state))} & rollout.unheard
-    return max((state.away.get(node, 0.0) for node in asked), default=0.0)
+    asked = {place.node for place in (*weights, *_taking(state))}
+    away = [state.away[node] for node in asked if node in state.away]
+    return max((each.until for each in away if each.unheard), default=0.0)
 
 
 def _no_better(state: t.State, weights: t.Weights) -> str:

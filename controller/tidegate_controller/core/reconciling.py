@@ -52,6 +52,8 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     weights = _weights(request)
     release = _serving(state, request, weights)
     before = active_release(state)
+    debts = _debts(state, request, weights, release)
+    here = {member.node for member in request.members if member.connected}
     draft.emit(
         ev.Adopted(
             request_id=request.request_id,
@@ -62,7 +64,8 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
             weights=weights,
             routed={place: place_of(state, place).address or "" for place in weights},
             is_all=not _strange(request),
-            debts=_debts(state, request, weights, release),
+            debts=debts,
+            owed={node: t.Owed() for node in debts if node in here},  # the others once they return
         )
     )
     if request.converge:

@@ -45,11 +45,11 @@ def on_observation(draft: Draft, seen: i.Observation) -> None:
         theirs = [p for p, share in state.settled.items() if share and p.node == seen.node]
         gone = [place for place in theirs if place.slot not in left and place.node in state.members]
         owes = lost_with_disks(gone).get(seen.node, "")
-        draft.emit(ev.JournalReplaced(node=seen.node, journal_id=seen.journal_id, owes=owes))
         for action in pending(draft.state):
             if action.work.at == seen.node:
                 error = f"{seen.node} came back with an empty journal: its disk was replaced"
                 draft.emit(ev.ActionEnded(action=action.id, outcome="unknown", error=error))
+        draft.emit(ev.JournalReplaced(node=seen.node, journal_id=seen.journal_id, owes=owes))
     _observe_slots(draft, seen)
 
 

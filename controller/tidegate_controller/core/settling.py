@@ -1,10 +1,11 @@
 """A move of traffic whose outcome nobody knows may be applied late, after the way back was written.
+So may one that a controller which died had begun, though the next one has made it again.
 
 So the places that it sends to stay unsettled, and none of them is stopped or started, until the
 target was written once more, `SETTLE_SECONDS` after it was last, and reads back so: the rewrite,
 which belongs to no step, is tried until it succeeds, and gives way to whatever else moves traffic.
-A balancer that a person moves has no such moves. Called by `chores`, `steps` and `decide`, and by
-`evolve` and its parts.
+A balancer that a person moves has no such moves. Called by `chores`, `steps`, `deadline` and
+`views`, and by `evolve` and its parts.
 """
 
 from tidegate_controller.core import types as t
@@ -21,7 +22,7 @@ TRIES_AWAITED = 5  # on the way back, before a node is left as it is
 
 
 def after_doubt(state: t.State, work: t.Work) -> t.State:
-    """A move has ended, and may be applied all the same."""
+    """A move has ended, or was made again, and may be applied late all the same."""
     if work.traffic is not None and work.traffic.adapter == "none":
         return state
     taking = {place for place, share in (work.weights or {}).items() if share}

@@ -9,12 +9,20 @@ from typing import NamedTuple
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_gone, is_paused, is_seen, place_of, scripts_at_work
+from tidegate_controller.core.facts import (
+    has_moved,
+    is_gone,
+    is_paused,
+    is_seen,
+    place_of,
+    scripts_at_work,
+)
 from tidegate_controller.core.guards import NEVER, opens_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.settling import is_settling
 from tidegate_controller.core.wellness import is_unwell
 from tidegate_controller.core.works import (
+    is_done,
     is_void,
     kept_back,
     moves_left,
@@ -102,7 +110,7 @@ def is_held_by_scripts(state: t.State) -> bool:
     release has traffic, which is urgent: nothing is sent to their nodes for it."""
     rollout = state.rollout
     assert rollout is not None
-    return bool(scripts_at_work(rollout)) and state.weights == rollout.before
+    return bool(scripts_at_work(rollout)) and not has_moved(state, rollout)
 
 
 def question_of_scripts(draft: Draft, fault: str) -> Question | None:
@@ -172,12 +180,12 @@ def deadline_of(state: t.State, action: t.Action) -> float:
     rollout = state.rollout
     if is_paused(state) and rollout is not None and action.id in rollout.open:
         return NEVER
-    until = state.away.get(action.work.at)
-    if rollout is None or action.id not in rollout.open or until is None:
+    away = state.away.get(action.work.at)
+    if rollout is None or action.id not in rollout.open or away is None:
         return action.deadline
     if rollout.waiting is not None and _is_silent(state, action):
         return NEVER
-    return min(action.deadline, until)
+    return min(action.deadline, away.until)
 
 
 def open_until(state: t.State, rollout: t.Rollout) -> list[float]:
@@ -248,7 +256,8 @@ def missed_at(state: t.State, place: t.Place) -> float:
     assert rollout is not None
     if rollout.waiting is not None and not state.settled.get(place):
         return NEVER
-    return state.away.get(place.node, NEVER)
+    away = state.away.get(place.node)
+    return NEVER if away is None else away.until
 
 
 def bad_works(rollout: t.Rollout, step: t.Step) -> dict[int, t.Done]:
@@ -304,17 +313,12 @@ def is_satisfied(draft: Draft, step: t.Step) -> bool:
     if step.gate and step.id not in rollout.approved:
         return False
     due = [index for index in range(len(step.works)) if not is_void(rollout, step, index)]
-    failed = sum(not _is_done(draft.state, index) for index in due)
+    failed = sum(not is_done(rollout, index) for index in due)
     if rollout.open or failed > step.failures_allowed:
         return False
     if step.failures_allowed and any(_may_come(draft, step, index) for index in due):
         return False
     return draft.now >= held_at(rollout, step)
-
-
-def _is_done(state: t.State, index: int) -> bool:
-    done = state.rollout.done.get(index) if state.rollout else None
-    return done is not None and done.outcome == "ok"
 
 
 def _may_come(draft: Draft, step: t.Step, index: int) -> bool:

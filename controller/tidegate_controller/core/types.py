@@ -7,6 +7,7 @@ is made of it. Times are engine seconds (see `tidegate_controller.clock`) unless
 from collections.abc import Mapping
 from typing import Literal
 
+from tidegate_controller.core.away import Away
 from tidegate_controller.core.freezes import Calendar, Window
 from tidegate_controller.core.spec import Keep, Pace, Policy, Settings, Spec, Struct, Traffic
 
@@ -236,7 +237,6 @@ class Rollout(Struct, frozen=True, kw_only=True):
     waiting: Wait | None = None
     paused: Pause | None = None
     frozen: Window | None = None  # the freeze that it waits for the end of
-    unheard: frozenset[str] = frozenset()  # nodes that are away since the controller's start alone
     unfrozen_by: str = ""  # who has said that it goes on in spite of any freeze
     approved: Mapping[str, str] = {}  # steps that a person has let pass -> who
     undoing: bool = False
@@ -311,11 +311,11 @@ class State(Struct, frozen=True, kw_only=True):
     rewrite: Work | None = None  # while there are any: what is written once more, see `settling`
     rewrite_at: float = 0.0
     rewrites: int = 0  # that have failed
-    may_stop: frozenset[Place] = frozenset()  # a stop that nobody has answered may come there, late
+    may_stop: frozenset[Place] = frozenset()  # a stop that has not succeeded may come there, late
     stopped: frozenset[Place] = frozenset()  # by command, so that nothing starts them again
     current: Mapping[str, str | None] = {}  # node -> slot that its `current` names
     journals: Mapping[str, str] = {}  # node -> journal id
-    away: Mapping[str, float] = {}  # node -> how long it is waited for; only during a rollout
+    away: Mapping[str, Away] = {}  # nodes that have gone; only during a rollout
     committed: tuple[Release, ...] = ()
     committed_on: tuple[tuple[str, ...], ...] = ()  # the nodes of each of these
     undone: tuple[Release, ...] = ()  # of rollouts that failed: what their slots ran

@@ -61,9 +61,14 @@ def moves_left(rollout: t.Rollout, step: t.Step) -> list[int]:
     return [
         index
         for index, work in enumerate(step.works)
-        if work.verb == "route"
-        and (index not in rollout.done or rollout.done[index].outcome != "ok")
+        if work.verb == "route" and not is_done(rollout, index)
     ]
+
+
+def is_done(rollout: t.Rollout, index: int) -> bool:
+    """Whether the work of the step at the cursor has succeeded."""
+    done = rollout.done.get(index)
+    return done is not None and done.outcome == "ok"
 
 
 def _elsewhere(rollout: t.Rollout, step: t.Step, work: t.Work) -> t.Work | None:
@@ -105,8 +110,8 @@ def is_kept(state: t.State, place: t.Place) -> bool:
     it was told to stop: its agent may do that late, as nothing calls it back."""
     rollout = state.rollout
     assert rollout is not None
-    may_stop = place in rollout.halted
-    return bool(rollout.before.get(place)) and is_well(state, place) and not may_stop
+    served = rollout.before.get(place) and place not in rollout.halted
+    return bool(served) and is_well(state, place)
 
 
 def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
@@ -162,12 +167,8 @@ def is_stranded_without(state: t.State, nodes: Iterable[str]) -> bool:
         is_void(after, step, index) and not is_void(before, step, index)
         for number, step in enumerate(after.plan[after.cursor :])
         for index, work in enumerate(step.works)
-        if is_for_all(after, work) and not (number == 0 and _has_run(after, index))
+        if is_for_all(after, work) and not (number == 0 and is_done(after, index))
     )
-
-
-def _has_run(rollout: t.Rollout, index: int) -> bool:
-    return index in rollout.done and rollout.done[index].outcome == "ok"
 
 
 def _dropping(state: t.State, nodes: Iterable[str]) -> t.Rollout:
@@ -201,5 +202,5 @@ def _due(state: t.State, step: t.Step) -> list[t.Work]:
     """Works of the step that are not done, as they would be issued now."""
     rollout = state.rollout
     assert rollout is not None
-    due = [index for index in range(len(step.works)) if not _has_run(rollout, index)]
+    due = [index for index in range(len(step.works)) if not is_done(rollout, index)]
     return [work for index in due if (work := work_now(state, step, index))]

@@ -114,7 +114,7 @@ def test_a_node_that_goes_while_it_is_paused_is_waited_for_once_it_is_resumed() 
     world.leave("a")
     world.wait(3600.0)
     world.resume()
-    assert world.state.away == {"a": world.now + world.pace.away_seconds}
+    assert world.state.away["a"].until == world.now + world.pace.away_seconds
     world.wait(world.pace.away_seconds)
     assert world.ending.state == "rolled_back"
 

@@ -10,6 +10,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.draft import pending
+from tidegate_controller.core.spec import Policy
 
 Scenario = Callable[[World], None]
 
@@ -259,3 +260,20 @@ def test_results_of_the_life_before_are_taken_after_a_start() -> None:
     for action in before:
         world.answer(action)
     assert world.step == "shift"
+
+
+@pytest.mark.parametrize("anew", ["continue", "retry"])
+def test_a_node_that_was_waited_for_in_vain_after_a_start_has_gone(anew: t.Answer) -> None:
+    """However often it is waited for again: traffic does not go back there unasked."""
+    world = World("abc", policy=Policy(max_failed_nodes="1", on_failure="pause")).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.until("soak")
+    world.gone = {"c"}
+    world.restart()
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.reply(anew)
+    world.abort()
+    assert world.finish() == "rolled_back"
+    assert set(world.traffic) == {"a/blue", "b/blue"}
+    assert world.owing() == {"c"}

@@ -166,9 +166,7 @@ def test_a_node_that_loses_its_disk_while_no_rollout_runs_owes_what_it_had() -> 
     world.rest()
     world.leave("a")
     world.come_back("a", disk_replaced=True)
-    assert world.state.debts == {
-        "a": "a/green is gone with the node's disk, and has its traffic still"
-    }
+    assert world.state.debts == {"a": "a/green is gone with the node's disk"}
     since = len(world.log)
     world.converge()
     world.until("prepare")
@@ -198,6 +196,41 @@ def test_a_slot_that_an_unanswered_stop_may_come_to_is_started_before_it_gets_tr
     assert world.issued("start", since) == ["a/blue"]
     assert world.state.may_stop == frozenset()
     assert world.finish() == "succeeded"
+
+
+@pytest.mark.parametrize("chore", [False, True])
+def test_an_unanswered_stop_may_still_come_where_its_node_was_removed_and_is_back(
+    chore: bool,
+) -> None:
+    waves = Waves(max_parallel="1", min_in_service="1")
+    strategy = "blue-green" if chore else "rolling"
+    world = World(["a", "b"], strategy=strategy, waves=waves).deployed("1")
+    world.rest()
+    world.deploy("2")
+    if chore:
+        assert world.finish() == "succeeded"
+        world.fates = {chore.id: SILENCE for chore in world.state.chores}
+        world.wait(PACE.keep_old_seconds)
+        world.leave("a")
+    else:
+        world.until("stop-1")
+        world.leave("a")
+        assert world.finish(**{"stop-1": SILENCE}) == "rolled_back"
+    world.feed(i.NodeRemoved(node="a"))
+    world.machines[place("a/blue")] = world.machines[place("b/blue")]
+    world.come_back("a")
+    since = len(world.log)
+    world.deploy("1")
+    assert world.finish() == "succeeded"
+    assert "a/blue" in world.issued("start", since)
+
+
+def test_a_blank_disk_has_no_stop_that_may_come() -> None:
+    world = World(["a", "b"], strategy="rolling", waves=Waves(max_parallel="1")).deployed("1")
+    world.deploy("2")
+    world.go(lambda: any(action.work.verb == "stop" for action in world.open()))
+    world.come_back("a", disk_replaced=True)
+    assert world.state.may_stop == frozenset()
 
 
 def test_a_node_that_has_lost_its_journal_alone_owes_nothing() -> None:

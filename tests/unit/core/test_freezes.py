@@ -242,4 +242,4 @@ def test_a_node_that_goes_while_it_waits_is_waited_for_from_its_end_on() -> None
     world.meet_freeze()
     world.leave("a")
     world.lift_freeze()
-    assert world.state.away == {"a": world.now + PACE.away_seconds}
+    assert world.state.away["a"].until == world.now + PACE.away_seconds

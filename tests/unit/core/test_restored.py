@@ -7,6 +7,7 @@ from driver import World
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.debts import converge_at
 from tidegate_controller.core.reconciling import differences
 from tidegate_controller.core.releases import previous_release
 from tidegate_controller.core.spec import Service, Waves
@@ -163,6 +164,7 @@ def test_a_node_that_serves_nobody_owes_that_and_one_that_holds_nothing_gets_it_
         "b/blue": "takes no traffic; the next deploy or rollback mends that",
         "c": "holds nothing; takes no traffic until it has 2",
     }
+    assert converge_at(after, "c", returned=False) is not None, "it is here already"
     world.converge("c")
     assert world.finish() == "succeeded"
     assert set(world.traffic) == {"a/green", "c/blue"}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import may_run, place_of
+from tidegate_controller.core.facts import has_moved, may_run, place_of
 from tidegate_controller.core.floor import in_doubt, needed, waves_in
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.strategies import parts
@@ -28,24 +28,25 @@ def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
     before = {place: share for place, share in rollout.before.items() if share}
     if rollout.zones and before:
         return _in_place(state, rollout, now)
-    weights = parts.reachable(state, safe_weights(state, before, now))
+    weights = parts.reachable(state, _safe_weights(state, rollout, now))
     if state.weights == weights:
         return ()
     step = _move("shift-back", "Shift back", weights, rollout)
     return (replace(step, guards=(FLOOR,)) if before else step,)
 
 
-def safe_weights(state: t.State, before: t.Weights, now: float) -> t.Weights:
-    """`before`, without places that are down, as long as any is left. Nor does traffic move to a
-    node that nobody can ask, if only for a moment: it owes, and gets it back once it is here. It
-    stays with one, since its agent alone may be gone, unless that was waited for in vain. A node
-    that the controller alone has been away from, which has had no time to return, is no such."""
-    moved = state.weights != before
+def _safe_weights(state: t.State, rollout: t.Rollout, now: float) -> t.Weights:
+    """What had traffic before, without places that are down, as long as any is left. Nor does
+    traffic move to a node that nobody can ask, if only for a moment: it owes, and gets it back once
+    it is here. It stays with one, since its agent alone may be gone, unless that was waited for in
+    vain. A node that the controller alone has been away from, which has had no time to return, is
+    no such."""
+    before = {place: share for place, share in rollout.before.items() if share}
+    moved = has_moved(state, rollout)
     gone = _given_up(state, now)
     if moved:
         gone |= {p.node for p in before if not _keeps(state, p)} & _gone(state, now)
-    rollout = state.rollout
-    own = rollout.nodes if rollout and rollout.kind == "converge" else None
+    own = rollout.nodes if rollout.kind == "converge" else None
 
     def lost(place: t.Place) -> bool:
         if own is not None and place.node not in own:
@@ -62,14 +63,13 @@ def _keeps(state: t.State, place: t.Place) -> bool:
 
 
 def _given_up(state: t.State, now: float) -> set[str]:
-    return {node for node, until in state.away.items() if now >= until}
+    return {node for node, away in state.away.items() if now >= away.until}
 
 
 def _gone(state: t.State, now: float) -> set[str]:
     """Nodes that have gone. Of those that the controller has not heard of since its own start
     nobody knows that, while they have time to return."""
-    unheard = state.rollout.unheard if state.rollout else frozenset()
-    return _given_up(state, now) | set(state.away).difference(unheard)
+    return {n for n, away in state.away.items() if now >= away.until or not away.unheard}
 
 
 def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, ...]:

@@ -30,9 +30,10 @@ def opening(state: t.State, goal: t.Goal, fresh: list[t.Place], weights: t.Weigh
     plan = [_preflight(goal, fresh, weights)]
     lost = {p for p, share in state.settled.items() if share and is_gone(state, p)}
     serving = {place: share for place, share in state.settled.items() if place not in lost}
-    takes = any(serving.values()) or not lost.isdisjoint(fresh)
-    if (lost and takes) or not is_settled(state, goal):
-        plan.append(route_step("settle", "Settle", reachable(state, serving), goal.spec))
+    left = reachable(state, serving)
+    nobody = not any(serving.values()) and not lost.isdisjoint(fresh)
+    if (lost and (any(left.values()) or nobody)) or not is_settled(state, goal):
+        plan.append(route_step("settle", "Settle", left, goal.spec))
     return plan
 
 

@@ -1,0 +1,86 @@
+"""What a rollout makes of traffic that leads to a slot which is gone with its node's disk: it is no
+traffic that anybody has moved, and nothing that somebody else's is taken away for.
+"""
+
+import pytest
+from core_values import ON_EVERY_NODE
+from driver import SILENCE, World
+
+from tidegate_controller.core.inputs import NodeRemoved
+from tidegate_controller.core.spec import Policy, Waves
+
+NODES = ["a", "b", "c", "d"]
+ONE = Policy(max_failed_nodes="1")
+
+
+def without_the_disk_of(node: str, world: World) -> World:
+    world.rest()
+    world.leave(node)
+    world.come_back(node, disk_replaced=True)
+    return world
+
+
+@pytest.mark.parametrize("strategy", ["blue-green", "rolling"])
+@pytest.mark.parametrize("step", ["prepare", "start"])
+def test_one_that_pays_for_a_lost_disk_makes_room_for_a_rollback(step: str, strategy: str) -> None:
+    waves = Waves(min_in_service="1")
+    world = World(NODES, strategy=strategy, waves=waves).deployed("1", "2")
+    without_the_disk_of("a", world)
+    world.converge("a")
+    world.until(step)
+    world.rollback()
+    assert world.ending.state == "rolled_back"
+    assert world.finish() == "succeeded"
+    assert {place[0] for place in world.traffic} == set(NODES)
+    assert world.state.committed[-1].version == "1"
+
+
+def test_a_script_that_runs_is_waited_for_though_a_lost_disk_has_no_traffic_any_more() -> None:
+    world = without_the_disk_of("d", World(NODES, settings=ON_EVERY_NODE).deployed("1"))
+    world.deploy("2")
+    by_node = {action.work.at: action for action in world.until("migrate")}
+    world.answer(by_node["a"], "failed")
+    assert world.state.rollout is not None
+    assert not world.state.rollout.undoing
+    for node in "bcd":
+        world.answer(by_node[node])
+    assert world.finish() == "rolled_back"
+
+
+def test_an_undo_leaves_a_node_alone_that_the_rollout_has_not_touched() -> None:
+    """Nothing has moved but what was gone: whose agent alone has gone serves on."""
+    world = without_the_disk_of("d", World(NODES).deployed("1"))
+    world.deploy("2")
+    world.until("start")
+    world.leave("c")
+    assert world.finish(start=SILENCE) == "rolled_back"
+    assert set(world.traffic) == {"a/blue", "b/blue", "c/blue"}
+
+
+def test_a_failed_node_loses_its_traffic_in_a_freeze_though_another_has_lost_its_disk() -> None:
+    waves = Waves(sizes=("2", "3", "100%"))
+    world = World(NODES, strategy="canary", waves=waves, policy=ONE).deployed("1")
+    world.deploy("2")
+    world.until("start-2")
+    world.freeze(9000.0)
+    world.go(lambda: world.step == "shift-2")
+    world.leave("d")
+    world.come_back("d", disk_replaced=True)
+    world.report("a/green", healthy=False)
+    world.answer_all()
+    assert set(world.traffic) == {"a/blue", "b/green", "c/blue"}
+    world.lift_freeze()
+
+
+def test_traffic_is_not_written_to_nobody_while_a_removed_node_serves_on() -> None:
+    world = World("ab").deployed("1")
+    without_the_disk_of("b", world)
+    world.leave("a")
+    world.feed(NodeRemoved(node="a"))
+    since = len(world.log)
+    world.deploy("2", nodes=["b"])
+    world.until("start")
+    assert set(world.traffic) == {"a/blue", "b/blue"}
+    assert "settle" not in world.steps(since)
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) == {"b/green"}
