@@ -33,6 +33,7 @@ IDLE: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (("Resume",), tuple(p for p in (*STEPS, *HELD) if p != "paused"), "it is not paused"),
     (("Pause",), ("paused",), "it is paused already"),
     (("Pause",), ("back",), "the way back is not paused"),
+    (("Tick",), ("paused",), "no time passes for it, and for a chore beside it a day has to"),
     (("BeginQueued",), ("idle", "chores"), "nobody waits for a turn"),
     (("BeginQueued", "CleanUp", "Converge"), (*STEPS, *HELD), "a rollout runs, one at a time"),
     (

@@ -104,7 +104,7 @@ def node_lost(world: "World", rng: Random) -> str:
     """For longer than anybody waits for it."""
     node = _node(world, rng)
     world.network.part(node)
-    seconds = rng.choice([60.0, 120.0])
+    seconds = rng.choice([40.0, 60.0, 120.0, 240.0])
     world.loop.call_later(seconds, world.network.join, node, context=OUTSIDE)
     return f"{node} for {seconds:.0f} s"
 

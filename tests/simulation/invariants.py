@@ -171,9 +171,8 @@ def a_gate_waits_for_a_person(
 
 def timers_never_fire_early(judge: "Judge", batch: Batch, state: t.State) -> None:
     """What a Tick leads to was due. That a freeze has begun is seen at whatever comes next."""
-    first = batch.events[0]
-    seen = isinstance(first, ev.Frozen) and first.window.begins <= batch.clock
-    if not isinstance(batch.cause, Tick) or seen:
+    frozen = all(isinstance(event, ev.Frozen) for event in batch.events)
+    if not isinstance(batch.cause, Tick) or frozen:
         return
     due = next_deadline(state)
     if due is None or batch.clock < due - EARLY_SECONDS:

@@ -332,12 +332,25 @@ async def some_clean_up(world: "World", app: "App", rng: "Random") -> None:
 
 
 async def some_removal(world: "World", app: "App", rng: "Random") -> None:
-    """Of a node that is gone, or said to be."""
+    """Of a node that is gone, or said to be; rather of one that no rollout is about."""
     nodes = list(app.nodes)
     if world.controller.listens:
         gone = [node for node in nodes if node not in world.controller.engine.fleet.sessions]
-        nodes = gone or nodes
-    await remove_node(world, rng.choice(nodes))
+        about = {node for rollout in under_way(world) for node in rollout.nodes}
+        nodes = [node for node in gone if node not in about] or gone or nodes
+    node = rng.choice(nodes)
+    if not _is_last_of_group(world, node):  # no release could get anywhere then
+        await remove_node(world, node)
+
+
+def _is_last_of_group(world: "World", node: str) -> bool:
+    """Of server groups that are slots of an app."""
+    groups = any("slots" in app.more for app in world.apps.values())
+    if not groups or not world.controller.listens:
+        return False
+    left = world.controller.engine.fleet.registered.keys() - {node}
+    group = world.agents[node].labels["group"]
+    return all(world.agents[other].labels["group"] != group for other in left)
 
 
 async def some_freeze(world: "World", app: "App", rng: "Random") -> None:

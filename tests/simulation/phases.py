@@ -4,12 +4,15 @@ until some stream is in their phase, and strike then.
 """
 
 import asyncio
+from collections.abc import Collection
 from random import Random
 from typing import TYPE_CHECKING
 
 from virtual_time import OUTSIDE
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import is_known
+from tidegate_controller.core.settling import REWRITE
 
 if TYPE_CHECKING:
     from world import World
@@ -56,6 +59,22 @@ def phase_of(state: t.State | None) -> str:
     return "back" if step.endswith("-back") else GATES.get(step, step)
 
 
+def situations(state: t.State | None, gone: Collection[str]) -> list[str]:
+    """The phase, and what more may be aimed at: that such a rollout pays what is owed, or is not
+    about a node of the app that is gone; and that beside it traffic is written once more."""
+    phase = phase_of(state)
+    if state is None or state.rollout is None:
+        return [phase]
+    found, nodes = [phase], state.rollout.nodes
+    if state.rollout.kind == "converge":
+        found.append(f"{phase}, paying")
+    if any(is_known(state, node) and node not in nodes for node in gone):
+        found.append(f"{phase}, without one")
+    if any(action.step == REWRITE for action in state.chores_open.values()):
+        found.append("rewriting")
+    return found
+
+
 def drawn(rng: Random, count: int) -> list[str]:
     """So many phases that one seed is about."""
     ranks = {phase: rng.random() ** (1.0 / AIMS[phase]) for phase in PHASES}
@@ -77,11 +96,11 @@ class Aims:
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._looks = False
 
-    async def reached(self, phase: str, until: float) -> None:
+    async def reached(self, situation: str, until: float) -> None:
         """Return once a stream is there; or at the end of its time, wherever streams are."""
         loop = self._world.loop
         struck: asyncio.Future[None] = loop.create_future()
-        self._waiting.setdefault(phase, []).append(struck)
+        self._waiting.setdefault(situation, []).append(struck)
         over = loop.call_at(until, self._strike, struck, context=OUTSIDE)
         self._look()
         await struck
@@ -97,9 +116,12 @@ class Aims:
         self._looks = False
         if not self._world.controller.lives:
             return
+        fleet = self._world.controller.engine.fleet
+        gone = [node for node in fleet.registered if node not in fleet.sessions]
         for stream in self._world.apps:
-            for struck in self._waiting.pop(phase_of(self._world.state(stream)), ()):
-                self._strike(struck)
+            for situation in situations(self._world.state(stream), gone):
+                for struck in self._waiting.pop(situation, ()):
+                    self._strike(struck)
 
     def _strike(self, struck: "asyncio.Future[None]") -> None:
         if not struck.done():

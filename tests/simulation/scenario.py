@@ -24,16 +24,22 @@ from tidegate_controller.core import changes
 
 FAULTS_LEAST, FAULTS_MOST = 20, 60
 Kind = Literal["fault", "request"]
+Way = tuple[Kind, str, str]
 # What may bring a stream to a phase that it is seldom in: a fault or a request, and where it is
 # then.
-GOOD: tuple[Kind, str, str] = ("request", "deploy a good one", "idle")
-WAYS: dict[str, tuple[tuple[Kind, str, str], ...]] = {
-    "lost": (GOOD, GOOD, *(("fault", "node lost", of) for of in ("soak", "soak", "verify"))),
+GOOD: Way = ("request", "deploy a good one", "idle")
+WAYS: dict[str, tuple[Way, ...]] = {
+    "lost": (
+        *(GOOD, GOOD, ("fault", "disk slow", "start")),
+        *(("fault", "node lost", of) for of in ("soak", "soak", "verify", "start")),
+    ),
     "question": (GOOD, ("fault", "no verdict", "soak"), ("fault", "no verdict", "verify")),
     "settle": (
         *(("fault", "balancer mood", of) for of in ("shift", "admit", "back")),
         *(("fault", "balancer dead", of) for of in ("shift", "admit", "back")),
         *(GOOD, GOOD, ("request", "rollback", "idle")),
+        *(("fault", "balancer mood", of) for of in ("settle", "rewriting")),
+        ("request", "pause, resume", "rewriting"),
     ),
     "frozen": (GOOD, ("request", "freeze", "prepare"), ("request", "freeze", "soak")),
     "queued": (("request", "freeze", "idle"), ("request", "queue", "idle")),
@@ -42,9 +48,18 @@ WAYS: dict[str, tuple[tuple[Kind, str, str], ...]] = {
     **dict.fromkeys(("rehearsal", "promotion", "drain", "stop", "admit"), (GOOD, GOOD, GOOD)),
     **dict.fromkeys(("verify", "check", "soak"), (GOOD,)),
 }
-ABSENT: tuple[tuple[Kind, str, str], ...] = (GOOD, ("fault", "node lost", "idle"), GOOD)
-# Where a rollout that pays what is owed makes room for a rollback.
-PAYING = ("preflight", "prepare", "start", "drain", "stop", "frozen", "paused")
+ABSENT: tuple[Way, ...] = (GOOD, ("fault", "node lost", "idle"), GOOD)
+# Where a rollout that pays what is owed makes room for a rollback, and what may bring it there.
+PAYING: tuple[tuple[Way, ...], ...] = (
+    *((("request", "rollback", f"{of}, paying"),) for of in ("preflight", "prepare", "start")),
+    (("request", "rollback", "stop, paying"),),
+    (
+        *(("fault", what, "prepare, paying") for what in ("app crash", "partition")),
+        ("request", "rollback", "drain, paying"),
+    ),
+    (("request", "freeze", "prepare, paying"), ("request", "rollback", "frozen, paying")),
+    (("request", "pause, resume", "start, paying"), ("request", "rollback", "paused, paying")),
+)
 AIMED_LEAST, AIMED_MOST = 4, 12  # requests, beside the others
 SECONDS_EACH = 45.0  # of the story, for each thing that is asked for
 DEPLOY_TRIES = 5
@@ -66,7 +81,7 @@ class Happening:
     kind: Kind
     name: str
     app: int = 0  # of a request: which of the apps
-    phase: str = ""  # it waits from `at` on until some stream is there,
+    phase: str = ""  # or situation: it waits from `at` on until some stream is there,
     until: float = 0.0  # or until then
 
     def __str__(self) -> str:
@@ -99,8 +114,10 @@ def draw(seed: int) -> Plan:
     rng = Random(f"{seed} plan")
     focus = tuple(phases.drawn(rng, FOCUS))
     nodes = 12 if rng.random() < 0.04 else rng.choice([1, 2, 2, 3, 3, 4, 5, 6])
-    if drawn.WAVES.intersection(focus) or "lost" in focus:
+    if drawn.WAVES.intersection(focus):
         nodes = max(2, nodes)
+    elif "lost" in focus:  # which is more than one, where one is absent
+        nodes = max(3, nodes)
     apps = 2 if rng.random() < 0.15 else 1
     asked = rng.randint(4, 9)
     end = SECONDS_EACH * asked
@@ -120,14 +137,12 @@ def draw(seed: int) -> Plan:
     for kind, name, phase in (way for of in focus for way in WAYS.get(of, ())):
         aim(kind, name, phase, 0.4)
     wishes = focus
-    if rng.random() < 0.25:  # a deployment without one, that is removed meanwhile, or comes back
+    if rng.random() < 0.35:  # a deployment without one, that is removed meanwhile, or comes back
         wishes = (*focus, "absent")
-        for kind, name, phase in ABSENT:
+        removals: list[Way] = [("request", "remove node", f"{of}, without one") for of in focus]
+        paying = (way for ways in rng.sample(PAYING, 3) for way in ways)
+        for kind, name, phase in (*ABSENT, *removals, *paying):
             aim(kind, name, phase, 0.4)
-        for phase in focus:
-            aim("request", "remove node", phase)
-        for phase in rng.sample(PAYING, 3):
-            aim("request", "rollback", phase)
     for _ in range(rng.randint(AIMED_LEAST, AIMED_MOST)):
         aim("request", _one(rng, AIMED), rng.choice(focus))
     for _ in range(rng.randint(FAULTS_LEAST, FAULTS_MOST)):
