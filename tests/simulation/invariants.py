@@ -4,6 +4,7 @@ Called by `judge.py` at the moment when it could be broken, and by `final` at th
 None stops the world by itself: it says what is wrong, and the world ends there.
 """
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ from told import unwell_in
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.freezing import HELD_UP
 from tidegate_controller.core.inputs import Tick
 from tidegate_controller.core.releases import active_release, previous_release, quarantine_of
-from tidegate_controller.core.settling import REWRITE
+from tidegate_controller.core.settling import REWRITE, rewrite_now
 from tidegate_controller.core.shares import rounded_up
 from tidegate_controller.log import Batch, Record
 from tidegate_controller.stream import Stream
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from world import World
 
 EARLY_SECONDS = 1e-6  # what floating point may lose
+SLOWEST = 0.97  # of the time that the controller takes for so long, that may have passed
 
 
 # --- The log -------------------------------------------------------------------------------------
@@ -169,6 +172,17 @@ def a_gate_waits_for_a_person(
         judge.world.fail(a_gate_waits_for_a_person, f"{stream}: {event.rollout} {event.step}")
 
 
+def a_soak_lasts(judge: "Judge", stream: str, past: "Past", event: ev.StepEnded) -> None:
+    """A release is watched for as long as the spec says, unless a person has cut that short; the
+    controller's clock may be fast."""
+    if past.started is None or event.outcome != "ok" or event.step in past.approved:
+        return
+    seconds = max((s.hold_seconds for s in past.started.plan if s.id == event.step), default=0.0)
+    if not past.undoing and judge.world.now < past.entered + seconds * SLOWEST:
+        detail = f"{stream}: {event.rollout} {event.step} since {past.entered}"
+        judge.world.fail(a_soak_lasts, detail)
+
+
 def timers_never_fire_early(judge: "Judge", batch: Batch, state: t.State) -> None:
     """What a Tick leads to was due. That a freeze has begun is seen at whatever comes next."""
     frozen = all(isinstance(event, ev.Frozen) for event in batch.events)
@@ -268,16 +282,18 @@ def nothing_needed_is_deleted(judge: "Judge", past: "Past", node: str) -> None:
 # --- Traffic -------------------------------------------------------------------------------------
 
 
-def every_move_was_logged_first(judge: "Judge", stream: str, after: dict[str, int]) -> None:
-    """The balancer does only what the log has as intended."""
-    for of, action in judge.issued.values():
-        if of == stream and action.work.verb == "route":
-            shares = {p: share for p, share in (action.work.weights or {}).items() if share}
-            if sorted(share for share in shares.values()) == sorted(after.values()):
-                nodes = sorted(place.node for place in shares)
-                if nodes == sorted(address.partition(":")[0] for address in after):
-                    return
-    judge.world.fail(every_move_was_logged_first, f"{stream}: {after}")
+def every_move_was_logged_first(
+    judge: "Judge", stream: str, after: dict[str, int], late: bool
+) -> None:
+    """The balancer does only what the log has as intended: what it is told now was decided last, or
+    was not over when that was."""
+    past = judge.past(stream)
+    moves = past.moves if late else past.moves[-1:] + [a for a in past.moves if a.id in past.open]
+    for action in moves:
+        shares = {p: share for p, share in (action.work.weights or {}).items() if share}
+        if {judge.world.address(stream, p): share for p, share in shares.items()} == after:
+            return
+    judge.world.fail(every_move_was_logged_first, f"{stream}: {after}, {late=}")
 
 
 def no_traffic_to_what_did_not_pass(
@@ -371,6 +387,17 @@ def no_slot_is_stopped_under_traffic(judge: "Judge", machine: Machine, service: 
         judge.world.fail(no_slot_is_stopped_under_traffic, detail)
 
 
+def last_requests_have_time_to_end(judge: "Judge", machine: Machine, service: Running) -> None:
+    """No slot is stopped before it was without traffic for as long as its app's pace says, by what
+    the balancer does; the controller's clock may be fast."""
+    stream = f"{service.app}@{service.environment}"
+    since = judge.past(stream).left.get(f"{machine.name}:{service.port}")
+    seconds = judge.world.apps[stream].pace.drain_seconds * SLOWEST
+    if since is not None and judge.world.now < since + seconds:
+        detail = f"{stream}: {service.slot} on {machine.name} had traffic until {since}"
+        judge.world.fail(last_requests_have_time_to_end, detail)
+
+
 def no_request_fails(judge: "Judge", stream: str, truth: dict[str, int]) -> None:
     """A request never fails by the engine's doing: what has traffic runs, or died by itself."""
     for address in sorted(truth):
@@ -419,6 +446,24 @@ def nobody_waits_for_a_turn_for_ever(world: "World") -> None:
             world.fail(nobody_waits_for_a_turn_for_ever, f"{name}: {past.line.waiting}")
 
 
+def what_is_left_to_do_is_done(world: "World") -> None:
+    """Once all is well again, what is to be done after rollouts is done when its time comes, and a
+    move that may come late is made up for; but where nobody knows where traffic goes."""
+    engine = world.controller.engine
+    for name, stream in sorted(engine.streams.items()):
+        state = stream.state
+        if state.weights is None or t.CONTROLLER in state.debts:
+            continue
+        opened = [action.step for action in state.chores_open.values()]
+        due = [c.id for c in state.chores if not engine.now() < chore_opens_at(state, c) < math.inf]
+        rewrite = [REWRITE] if rewrite_now(state) is not None else []
+        if left := opened + due + rewrite:
+            world.fail(what_is_left_to_do_is_done, f"{name}: {left}")
+        truth, told = world.balancer(name).truth, state.settled
+        if set(truth) != {world.address(name, place) for place, share in told.items() if share}:
+            world.fail(what_is_left_to_do_is_done, f"{name}: traffic goes to {truth}, not {told}")
+
+
 def every_node_runs_what_the_log_says(world: "World", stream: str) -> None:
     """Every node runs the release that was deployed last, in one slot, which has all traffic and
     which `current` names. What is to be stopped at a later time may run until then."""
@@ -462,7 +507,7 @@ def every_node_runs_what_it_should_or_owes_it(world: "World", stream: str) -> No
         for place in places:
             known, address = state.places[place], world.address(stream, place)
             service = world.machines[node].service_at(int(address.partition(":")[2] or 0))
-            runs = service.version if service is not None else "nothing"
+            runs = service.version if service is not None and service.alive else "nothing"
             bad = known.running is False or known.healthy is False
             told = bad or str(place) in state.debts  # those of its other slot are not about this
             if runs != release.version and not told:
@@ -498,4 +543,5 @@ SETTLED = (
     nothing_stands_still,
     every_rollout_ends,
     nobody_waits_for_a_turn_for_ever,
+    what_is_left_to_do_is_done,
 )

@@ -29,6 +29,7 @@ class Past:
 
     rollout: str = ""
     open: dict[str, t.Action] = field(default_factory=dict)
+    moves: list[t.Action] = field(default_factory=list)  # of traffic, all that were issued
     fence: tuple[int, int] = (0, 0)
     version: int = 0
     waiting: bool = False
@@ -58,6 +59,8 @@ class Past:
     late: set[str] = field(default_factory=set)  # addresses that only a late move sends to
     unwell: set[t.Place] = field(default_factory=set)  # known to be, when the last move was logged
     trusted: set[t.Place] = field(default_factory=set)  # proven then, and not touched since
+    left: dict[str, float] = field(default_factory=dict)  # address -> when it last lost traffic
+    entered: float = 0.0  # when its step was
 
     @property
     def in_place(self) -> bool:
@@ -207,6 +210,8 @@ class Judge:
         elif isinstance(event, ev.Replanned):
             invariants.what_stops_is_not_undone(self, stream, past)
             past.undoing, past.waiting = True, False
+        elif isinstance(event, ev.StepEntered):
+            past.entered = self.world.now
         elif isinstance(event, ev.Waiting):
             past.waiting = True
         elif isinstance(event, ev.Answered | ev.StepEnded | ev.Approved):
@@ -217,6 +222,7 @@ class Judge:
                 past.approved.add(event.step)
             else:
                 invariants.a_gate_waits_for_a_person(self, stream, past, event)
+                invariants.a_soak_lasts(self, stream, past, event)
         elif isinstance(event, ev.Committed) and past.release is not None:
             past.committed.append(past.release)
             past.removed.difference_update(past.started.nodes if past.started else ())
@@ -277,8 +283,9 @@ class Judge:
         self.issued[action.id] = (stream, action)
         past.open[action.id] = action
         past.fence = action.fence
-        if action.work.verb == "route" and past.rollout:
-            past.told = action.work.weights or {}
+        if action.work.verb == "route":
+            past.moves.append(action)
+            past.told = (action.work.weights or {}) if past.rollout else past.told
 
     def _ended(self, past: Past, event: ev.ActionEnded) -> None:
         action = past.open.pop(event.action, None)
@@ -341,6 +348,7 @@ class Judge:
         if self.world.tracing:
             self.world.tell(f"{machine.name:12s} SIGTERM to {service.app} in {service.slot}")
         invariants.no_slot_is_stopped_under_traffic(self, machine, service)
+        invariants.last_requests_have_time_to_end(self, machine, service)
 
     def has_ended(self, machine: Machine, service: Running) -> None:
         if self.world.tracing:
@@ -359,10 +367,11 @@ class Judge:
         if self.world.tracing:
             self.world.tell(f"{stream:12s} traffic goes to {after}")
         past = self.past(stream)
+        past.left.update(dict.fromkeys(before.keys() - after.keys(), self.world.now))
         if self.by_hand:
             past.late.clear()
             return
-        invariants.every_move_was_logged_first(self, stream, after)
+        invariants.every_move_was_logged_first(self, stream, after, late)
         invariants.no_request_fails(self, stream, after)
         if late:
             past.late = (past.late | after.keys() - before.keys()) & after.keys()

@@ -18,6 +18,7 @@ from fake_network import Line, Network, broken
 from virtual_time import EPOCH, OUTSIDE, Process, VirtualLoop
 
 from tidegate_agent.agent import Agent
+from tidegate_agent.errors import JournalError
 from tidegate_agent.link import Link
 from tidegate_agent.session import converse
 from tidegate_controller.agent_session import AgentSessions, TurnedAway
@@ -52,6 +53,15 @@ class AgentLink(Link):
     async def _connect(self) -> None:
         line = await self._network.connect(self._agent.node)
         await converse(self._agent, line, self._on_welcome)
+
+
+def _ended_for(task: "asyncio.Task[None]", expected: type[Exception], who: str) -> None:
+    """Whatever else a process or a part of it ends for is a mistake of its own, and logged as one:
+    a start after it must not hide that."""
+    error = None if task.cancelled() else task.exception()
+    for one in error.exceptions if isinstance(error, BaseExceptionGroup) else [error]:
+        if one is not None and not isinstance(one, expected):
+            log.error("%s has ended", who, exc_info=one)
 
 
 class Life:
@@ -117,8 +127,7 @@ class AgentLife(Life):
 
     def _has_ended(self, task: "asyncio.Task[None]") -> None:
         """It has given up by itself, such as over a journal that it cannot write."""
-        if not task.cancelled():
-            task.exception()
+        _ended_for(task, JournalError, "the agent")
         self.kill()
 
     def _has_died(self) -> None:
@@ -244,14 +253,12 @@ class ControllerLife(Life):
 
     def _has_ended(self, task: "asyncio.Task[None]") -> None:
         """The log has failed it."""
-        self.ended_with = None if task.cancelled() else task.exception()
+        _ended_for(task, LogError, "the controller")
         self.kill()
 
     def _beside_has_ended(self, task: "asyncio.Task[None]") -> None:
         """It never should, as long as there is a log to write to."""
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, LogError):
-            log.error("what runs beside the engine has ended", exc_info=error)
+        _ended_for(task, LogError, "what runs beside the engine")
 
     def _has_died(self) -> None:
         self.close()
@@ -265,7 +272,8 @@ class ControllerLife(Life):
     def answer(self, line: Line) -> None:
         """An agent calls."""
         assert self.process is not None
-        self.process.spawn(self._serve(line))
+        serving = self.process.spawn(self._serve(line))
+        serving.add_done_callback(self._beside_has_ended, context=OUTSIDE)
 
     async def _serve(self, line: Line) -> None:
         conversation = self.sessions.converse(aiter(line.up), "sim")

@@ -21,6 +21,7 @@ from virtual_time import OUTSIDE
 from world import App, World, finally_holds, settled
 
 from tidegate_controller.core import changes
+from tidegate_controller.core.releases import active_release
 
 FAULTS_LEAST, FAULTS_MOST = 20, 60
 Kind = Literal["fault", "request"]
@@ -260,7 +261,8 @@ class Scenario:
         for _ in range(TRIES_IF_FLEETING if fleeting else 1):
             await self._ask_for(world, app, program)
             endings = world.judge.past(app.stream).endings
-            if endings[-1:] == ["succeeded"]:
+            active = active_release(world.state(app.stream))
+            if endings[-1:] == ["succeeded"] and active and active.version == program.version:
                 break
         else:
             world.fail("a_good_release_gets_everywhere", f"{app.stream}: {endings[-3:]}")
@@ -289,7 +291,7 @@ async def _come_to_rest(world: World, rng: Random, asking: list[asyncio.Task[Non
     end, said = world.now + QUIET_SECONDS, Counter[str]()
     while not (all(task.done() for task in asking) and world.quiet() and world.all_here()):
         if world.now > end:
-            break
+            break  # `settled` says what is wrong
         await operators.attend(world, rng, said)
         await asyncio.sleep(2.0)
 

@@ -37,6 +37,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.inputs import Input
+from tidegate_controller.core.settling import rewrite_now
 from tidegate_controller.core.spec import (
     Check,
     Health,
@@ -315,7 +316,7 @@ class World:
         now = self.controller.engine.now()
         for stream in self.controller.engine.streams.values():
             state = stream.state
-            if state.rollout or state.queue or state.chores_open:
+            if state.rollout or state.queue or state.chores_open or rewrite_now(state) is not None:
                 return False
             times = [chore_opens_at(state, chore) for chore in state.chores]
             if not all(now + MUCH_LATER_SECONDS < at < math.inf for at in times):
