@@ -25,11 +25,14 @@ from tidegate_agent.service import Service
 from tidegate_controller import effects, engine
 from tidegate_controller.clock import EngineClock, wall_now
 from tidegate_controller.core import (
+    chores,
     commitment,
+    deadline,
     decide,
     deploying,
     draft,
     evolve,
+    failures,
     freezing,
     guards,
     reports,
@@ -249,12 +252,12 @@ def careless_stops(patch: Patch) -> None:
     usual = decide.chores_after_commit
 
     def all_of_them(state: Any, now: float) -> Any:
-        chores = usual(state, now)
+        these = usual(state, now)
         return tuple(
             replace(c, work=replace(c.work, place=c.work.place.other))
             if c.work.verb == "stop" and c.work.place is not None
             else c
-            for c in chores
+            for c in these
         )
 
     patch.setattr(decide, "chores_after_commit", all_of_them)
@@ -269,6 +272,34 @@ def deaf_to_ticks(patch: Patch) -> None:
             usual(self, stream, input_)
 
     patch.setattr(engine.Engine, "_soon", deaf)
+
+
+def nothing_left_to_do(patch: Patch) -> None:
+    """What is to be done after a rollout is put on its list, and never begun."""
+    for module in (chores, deadline):
+        patch.setattr(module, "waiting_chores", lambda _: [])
+
+
+def no_drain(patch: Patch) -> None:
+    """A slot is stopped as soon as it has no traffic, in the middle of its last requests."""
+    usual = guards.GUARDS["no_traffic"]
+
+    def at_once(state: Any, work: Any) -> float:
+        return guards.NEVER if usual(state, work) == guards.NEVER else guards.NOW
+
+    patch.setitem(guards.GUARDS, "no_traffic", at_once)
+
+
+def no_soak(patch: Patch) -> None:
+    """A release that has just got traffic is not watched."""
+    usual = steps.held_at
+    patch.setattr(steps, "held_at", lambda *given: min(usual(*given), 0.0))
+
+
+def to_nobody(patch: Patch) -> None:
+    """A rollout goes on without the nodes that have failed, though no other is left for it."""
+    patch.setattr(failures, "is_anything_left", lambda *_: True)
+    patch.setitem(guards.GUARDS, "proven", lambda *_: guards.NOW)
 
 
 def nothing_retired(patch: Patch) -> None:
@@ -511,6 +542,10 @@ DEFECTS = [
     Defect(never_frozen, "what_a_freeze_holds_up_waits"),
     Defect(twice_in_turn, "a_queued_deployment_begins_once_and_in_turn"),
     Defect(no_turns, "nobody_waits_for_a_turn_for_ever"),
+    Defect(nothing_left_to_do, "what_is_left_to_do_is_done"),
+    Defect(no_drain, "last_requests_have_time_to_end"),
+    Defect(no_soak, "a_soak_lasts"),
+    Defect(to_nobody, "traffic_leads_somewhere"),
     Defect(real_time, "a_seed_gives_the_same_log"),
 ]
 

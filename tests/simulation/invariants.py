@@ -173,12 +173,11 @@ def a_gate_waits_for_a_person(
 
 
 def a_soak_lasts(judge: "Judge", stream: str, past: "Past", event: ev.StepEnded) -> None:
-    """A release is watched for as long as the spec says, unless a person has cut that short; the
-    controller's clock may be fast."""
+    """A release is watched for as long as the spec says, unless a person has cut that short."""
     if past.started is None or event.outcome != "ok" or event.step in past.approved:
         return
     seconds = max((s.hold_seconds for s in past.started.plan if s.id == event.step), default=0.0)
-    if not past.undoing and judge.world.now < past.entered + seconds * SLOWEST:
+    if not past.undoing and judge.clock < past.entered + seconds - EARLY_SECONDS:
         detail = f"{stream}: {event.rollout} {event.step} since {past.entered}"
         judge.world.fail(a_soak_lasts, detail)
 
@@ -350,6 +349,26 @@ def _was_left_to_serve(judge: "Judge", address: str) -> bool:
     node, _, port = address.partition(":")
     service = judge.world.machines[node].service_at(int(port))
     return service is not None and (service.alive or service.own_fault)
+
+
+def traffic_leads_somewhere(
+    judge: "Judge", stream: str, before: dict[str, int], after: dict[str, int]
+) -> None:
+    """No move takes traffic from all that serves, as far as it is known to, and gives it to nothing
+    that does; but where nodes are treated in place, or a person has said so, and to undo a first
+    deployment."""
+    past = judge.past(stream)
+    first = past.undoing and not any(past.served.values())
+    if past.in_place or past.continued or first:
+        return
+    if any(_was_left_to_serve(judge, address) for address in after):
+        return
+    known = judge.world.state(stream).places
+    unwell = {judge.world.address(stream, place) for place in {*past.unwell, *unwell_in(known)}}
+    removed = {address for address in before if address.partition(":")[0] in past.removed}
+    theirs = before.keys() - unwell - past.late - removed
+    if serving := sorted(address for address in theirs if _serves(judge, address)):
+        judge.world.fail(traffic_leads_somewhere, f"{stream}: {after}, while {serving} serve")
 
 
 def enough_nodes_stay_in_service(

@@ -60,7 +60,7 @@ class Past:
     unwell: set[t.Place] = field(default_factory=set)  # known to be, when the last move was logged
     trusted: set[t.Place] = field(default_factory=set)  # proven then, and not touched since
     left: dict[str, float] = field(default_factory=dict)  # address -> when it last lost traffic
-    entered: float = 0.0  # when its step was
+    entered: float = 0.0  # engine time when its step was
 
     @property
     def in_place(self) -> bool:
@@ -210,8 +210,6 @@ class Judge:
         elif isinstance(event, ev.Replanned):
             invariants.what_stops_is_not_undone(self, stream, past)
             past.undoing, past.waiting = True, False
-        elif isinstance(event, ev.StepEntered):
-            past.entered = self.world.now
         elif isinstance(event, ev.Waiting):
             past.waiting = True
         elif isinstance(event, ev.Answered | ev.StepEnded | ev.Approved):
@@ -234,6 +232,7 @@ class Judge:
             self.ended.append(event.rollout)
         else:
             self._take_control(past, event)
+        past.entered = self.clock if isinstance(event, ev.StepEntered) else past.entered
         past.waiting &= not past.lost.is_withdrawn(event)
         past.line.take(event)
         past.freezes.take(event, self.clock)
@@ -378,5 +377,6 @@ class Judge:
         else:
             invariants.no_traffic_to_what_did_not_pass(self, stream, before, after)
             invariants.enough_nodes_stay_in_service(self, stream, before, after)
+            invariants.traffic_leads_somewhere(self, stream, before, after)
             invariants.a_converge_takes_nothing_from_others(self, stream, before, after)
             past.late.clear()

@@ -195,6 +195,7 @@ def on_abort(draft: Draft, request: i.Abort) -> bool:
             reason=request.reason,
             undo=request.undo,
             request_id=request.request_id,
+            superseded=request.superseded,
         )
     )
     return True

@@ -148,12 +148,17 @@ def with_all_amiss(state: t.State, debts: dict[str, str], ending: t.Ending) -> d
 
 
 def owed_after(state: t.State, debts: dict[str, str], now: float) -> dict[str, t.Owed]:
-    """For each node with one of these debts, when it pays. That of others stays as it is."""
+    """For each node with one of these debts, when it pays. That of others stays as it is. What was
+    only put off, to make room for another rollout, is due as it was."""
     rollout = state.rollout
     assert rollout is not None
     owed = {}
+    put_off = rollout.nodes if rollout.superseded and rollout.kind == "converge" else ()
     for node in debts:
         if t.Place(node).slot or node == t.CONTROLLER:
+            continue
+        if node in put_off:
+            owed[node] = replace(state.owed.get(node, t.Owed()), needs_return=False)
             continue
         gone = node in state.away or node in rollout.absent or _is_back(state, node)
         theirs = [place for place in (*state.settled, *rollout.before) if place.node == node]

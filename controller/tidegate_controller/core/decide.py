@@ -76,7 +76,8 @@ def _on_answer(draft: Draft, answer: i.Answer) -> None:
 
 
 def _on_deploy(draft: Draft, deploy: i.Deploy) -> None:
-    _make_room(draft, deploy, f"superseded by version {deploy.release.version}")
+    if not (deploy.queue and queueing.is_held_up(draft, deploy)):
+        _make_room(draft, deploy, f"superseded by version {deploy.release.version}")
     if deploy.queue and queueing.has_to_wait(draft, deploy):
         queueing.on_queue(draft, deploy)
     else:
@@ -100,6 +101,7 @@ def _make_room(draft: Draft, request: i.Deploy | i.Rollback, reason: str) -> Non
             rollout=rollout.id,
             requested_by=request.requested_by,
             reason=reason,
+            superseded=True,
         ),
     )
     while draft.state.rollout is not None and _move(draft):

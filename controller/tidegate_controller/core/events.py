@@ -174,13 +174,15 @@ class Resumed(Event, frozen=True, kw_only=True):
 
 
 class Aborted(Event, frozen=True, kw_only=True):
-    """An operator has given the rollout up. `undo`: it is undone; else all stays as it is."""
+    """An operator has given the rollout up. `undo`: it is undone; else all stays as it is.
+    `superseded`: it only makes room for another."""
 
     rollout: str
     by: str
     reason: str
     undo: bool
     request_id: str
+    superseded: bool = False
 
 
 class Configured(Event, frozen=True, kw_only=True):

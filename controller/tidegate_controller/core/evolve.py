@@ -24,7 +24,7 @@ from tidegate_controller.core.changes import (
 from tidegate_controller.core.commitment import commit
 from tidegate_controller.core.evolve_control import with_calendar, without_queued
 from tidegate_controller.core.evolve_nodes import ask_anew
-from tidegate_controller.core.facts import find_action, gaining
+from tidegate_controller.core.facts import concerned, find_action, gaining
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.settling import (
@@ -75,7 +75,8 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
     state = with_calendar(state, event.calendar)
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
-        missing = [node for node in rollout.nodes if node not in event.connected]
+        known = concerned(state, rollout) - state.away.keys()
+        missing = sorted(known.union(rollout.nodes).difference(event.connected))
         gone = {node: away for node, away in state.away.items() if node not in event.connected}
         fresh = Away(until=until, unheard=True)
         away = gone | {n: replace(gone.get(n, fresh), until=until) for n in missing}

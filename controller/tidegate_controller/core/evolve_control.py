@@ -117,7 +117,8 @@ def resumed(state: t.State, event: ev.Resumed, clock: float) -> t.State:
 
 def aborted(state: t.State, event: ev.Aborted, clock: float) -> t.State:
     """What comes of it, the events that follow say."""
-    return replace(state, requests=remembered(state, event.request_id, event.rollout))
+    state = replace(state, requests=remembered(state, event.request_id, event.rollout))
+    return in_rollout(state, superseded=event.superseded)
 
 
 def quarantined(state: t.State, event: ev.Quarantined, clock: float) -> t.State:

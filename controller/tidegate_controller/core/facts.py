@@ -43,6 +43,13 @@ def is_known(state: t.State, node: str) -> bool:
     )
 
 
+def concerned(state: t.State, rollout: t.Rollout) -> set[str]:
+    """Nodes that matter to the rollout: those that it is about, and those that have traffic, or had
+    and may get it back."""
+    serving = {place.node for place in (*state.settled, *rollout.before)}
+    return serving.union(rollout.nodes)
+
+
 def strays(state: t.State) -> list[t.Place]:
     """Places that run without traffic, and that nothing is to stop: such as those of a node that
     was removed and came back. The next deployment retires them."""
@@ -73,12 +80,12 @@ def astray(state: t.State) -> list[t.Place]:
 
 def only_leaves(state: t.State, work: t.Work) -> bool:
     """Whether it is a move that changes nothing but what those nodes have that the rollout goes on
-    without, or takes traffic from what is gone with its disk."""
+    without, or takes traffic from what leads nowhere, as where a disk is gone."""
     if state.rollout is None or work.weights is None:
         return False
     now, then = state.settled, work.weights
     changed = {place for place in (*now, *then) if now.get(place, 0) != then.get(place, 0)}
-    emptied = {place for place in changed if not then.get(place) and is_gone(state, place)}
+    emptied = {p for p in changed if not then.get(p) and not place_of(state, p).address}
     rest = changed - emptied
     return bool(changed) and {place.node for place in rest} <= state.rollout.dropped.keys()
 

@@ -151,14 +151,18 @@ def drop_nodes(draft: Draft, step: t.Step, found: Culprits) -> None:
 def is_anything_left(rollout: t.Rollout, step: t.Step, found: Culprits) -> bool:
     """Whether there would be a node that the release has passed on, or may pass on in this step:
     where all have failed that were tried, the next ones need not be. A node that had no traffic
-    before, where others had, shows nothing: it may be broken, and has failed before."""
+    before, where others had, shows nothing: it may be broken, and has failed before. Of nodes that
+    are to get what they owe each is a matter of its own."""
     gone = {*rollout.dropped, *found}
+    if rollout.kind == "converge":
+        return bool(set(rollout.nodes) - gone)
     served = {place.node for place, share in rollout.before.items() if share}
     tried = {work.at for work in step.works if work.at != t.CONTROLLER}
     if served and not tried & served:
         tried = set()
     well = {place.node for place in rollout.passed}
-    return bool((tried or well or set(rollout.nodes)) - gone or well - gone)
+    treated = {work.at for step in rollout.plan for work in step.works} - {t.CONTROLLER}
+    return bool((tried or well or treated) - gone or well - gone)
 
 
 def _reroute(draft: Draft, step: t.Step, found: set[str]) -> t.Work | None:

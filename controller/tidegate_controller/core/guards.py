@@ -36,7 +36,9 @@ def _no_traffic(state: t.State, work: t.Work) -> float:
 
 
 def _proven(state: t.State, work: t.Work) -> float:
-    """Every place that gains traffic by this move is well now."""
+    """Every place that gains traffic by this move is well now; and there is one that has some."""
+    if any(state.settled.values()) and not any((work.weights or {}).values()):
+        return NEVER
     places = gaining(state, work.weights or {})
     return NOW if all(is_well(state, place) for place in places) else NEVER
 

@@ -117,12 +117,13 @@ class Resume(Request, frozen=True, kw_only=True):
 
 
 class Abort(Request, frozen=True, kw_only=True):
-    """The rollout is to be given up: undone, or left as it is."""
+    """The rollout is to be given up: undone, or left as it is. `superseded`: to make room."""
 
     rollout: str
     requested_by: str
     reason: str = ""
     undo: bool = True
+    superseded: bool = False
 
 
 class Quarantine(Request, frozen=True, kw_only=True):

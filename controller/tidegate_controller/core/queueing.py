@@ -22,8 +22,13 @@ QUEUE_MAX = 5
 def has_to_wait(draft: Draft, request: i.Deploy) -> bool:
     """Whether it cannot begin now, but may by itself later."""
     state = draft.state
-    frozen = freeze_at(state, draft.now, request.calendar) and not request.override_freeze
-    return not state.reconciling and bool(state.rollout or state.queue or frozen)
+    return not state.reconciling and bool(state.rollout or is_held_up(draft, request))
+
+
+def is_held_up(draft: Draft, request: i.Deploy) -> bool:
+    """Whether it could not begin either if no rollout ran."""
+    frozen = freeze_at(draft.state, draft.now, request.calendar) and not request.override_freeze
+    return bool(draft.state.queue or frozen)
 
 
 def on_queue(draft: Draft, request: i.Deploy) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import gaining, is_gone, place_of
+from tidegate_controller.core.facts import gaining, place_of
 from tidegate_controller.core.floor import breach, lent, needed
 from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.listed import NODES_TOLD, first_few
@@ -93,8 +93,10 @@ def _weights_in(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
 def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.Weights:
     """Without the nodes that were dropped. Each of these keeps the traffic that it had before the
     rollout, if it is known to be well there, or if the floor needs what nobody knows about. What
-    served before and is gone with its disk keeps none, as long as anything else has some."""
-    lost = {place for place in weights if rollout.before.get(place) and is_gone(state, place)}
+    served before and leads nowhere any more, as what is gone with its disk or its node was removed,
+    keeps none, as long as anything else has some."""
+    served = {place for place in weights if rollout.before.get(place)}
+    lost = {place for place in served if not place_of(state, place).address}
     weights = {p: share for p, share in weights.items() if p not in lost} or weights
     if not rollout.dropped:
         return weights

@@ -325,6 +325,45 @@ def test_two_nodes_converge_together_and_one_may_fail_by_itself() -> None:
     assert set(world.traffic) == {"b/green", "c/green", "d/green"}
 
 
+def test_one_that_fails_first_keeps_no_other_from_what_it_owes() -> None:
+    """In place, where both have lost what they had, and come one after the other."""
+    waves = Waves(max_parallel="1", min_in_service="1")
+    world = World(NODES, strategy="rolling", waves=waves).deployed("1")
+    world.rest()
+    for node in "ab":
+        world.leave(node)
+        world.come_back(node, disk_replaced=True)
+    world.converge("a", "b")
+    assert world.finish(**{"start@a": "failed", "start-1@a": "failed"}) == "succeeded"
+    assert world.owing() == {"a"}
+    assert {place[0] for place in world.traffic} == {"b", "c", "d"}
+
+
+def test_what_made_room_for_a_deployment_that_failed_is_due_as_it_was() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge("a")
+    world.until("start")
+    world.deploy("3")
+    assert world.finish(start="failed") == "rolled_back"
+    assert converge_at(world.state, "a", returned=False) is not None
+    world.converge("a")
+    assert world.finish() == "succeeded"
+    assert world.traffic == ALL_NEW
+
+
+def test_one_does_not_make_room_for_a_deployment_that_waits_for_a_freeze_anyway() -> None:
+    world = without_a()
+    world.come_back("a")
+    world.converge("a")
+    world.until("prepare")
+    world.freeze(5000.0)
+    before = world.state.rollout.id
+    world.deploy("3", queue=True)
+    assert world.state.rollout.id == before
+    assert [entry.release.version for entry in world.state.queue] == ["3"]
+
+
 def test_a_converge_is_not_begun_while_a_rollout_runs_or_nobody_owes() -> None:
     world = without_a()
     world.come_back("a")

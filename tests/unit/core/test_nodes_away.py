@@ -10,7 +10,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.deadline import next_deadline
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.inputs import NodeRemoved
-from tidegate_controller.core.spec import Pace, Policy, Traffic
+from tidegate_controller.core.spec import Pace, Policy, Traffic, Waves
 
 replace = msgspec.structs.replace
 BEFORE = {"a/blue": 100, "b/blue": 100}
@@ -340,6 +340,57 @@ def test_a_node_that_is_removed_during_a_rollout_without_it_owes_nothing_after()
     assert world.finish() == "succeeded"
     assert world.owing() == set()
     assert world.state.members == ("a", "b")
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_removing_a_node_that_a_rollout_is_without_undoes_nothing(strategy: str) -> None:
+    """It had traffic when the plan was made."""
+    waves, one = Waves(sizes=("1", "100%"), max_parallel="1"), Policy(max_failed_nodes="1")
+    world = World("abcd", strategy=strategy, waves=waves, policy=one).deployed("1")
+    world.rest()
+    world.leave("d")
+    world.deploy("2")
+    world.until("preflight")
+    world.feed(NodeRemoved(node="d"))
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/green": 100, "b/green": 100, "c/green": 100}
+
+
+def test_removing_a_node_keeps_no_other_from_what_it_owes() -> None:
+    world = World("abc", policy=Policy(max_failed_nodes="2")).deployed("1")
+    world.rest()
+    world.leave("b")
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    world.leave("c")
+    world.come_back("b")
+    world.converge("b")
+    world.until("start")
+    world.feed(NodeRemoved(node="c"))
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/green": 100, "b/green": 100}
+
+
+@pytest.mark.parametrize("how", ["left out", "back and gone", "not heard of"])
+def test_traffic_moves_back_to_no_node_that_goes_while_the_rollout_is_without_it(how: str) -> None:
+    world = World("abc", policy=Policy(max_failed_nodes="1")).deployed("1")
+    world.rest()
+    if how == "back and gone":
+        world.leave("c")
+    world.deploy("2", nodes="abc" if how == "back and gone" else "ab")
+    world.until("soak")
+    if how == "back and gone":
+        world.come_back("c")
+    if how == "not heard of":
+        world.gone.add("c")
+        world.restart()
+        world.wait(PACE.away_seconds)
+    else:
+        world.leave("c")
+    world.report("a/green", running=False, healthy=False)
+    world.report("b/green", running=False, healthy=False)
+    assert world.finish() == "rolled_back"
+    assert world.traffic == {"a/blue": 100, "b/blue": 100}
 
 
 def test_a_slot_that_a_node_starts_by_itself_after_a_reboot_is_known_if_it_alone_has_changed() -> (

@@ -238,3 +238,23 @@ def test_a_node_of_the_group_that_serves_gets_back_what_was_lost_with_its_disk()
     assert world.traffic == BLUE
     assert world.issued("start", seen) == ["a/blue"]
     assert world.state.debts == {}
+
+
+@pytest.mark.parametrize("step", ["prepare", "start"])
+def test_where_the_whole_idle_group_fails_all_is_undone_whatever_may_fail(step: str) -> None:
+    """The nodes that serve are not those that the release may pass on."""
+    world = grouped("1")
+    world.policy = Policy(max_failed_nodes="50%")
+    world.deploy("2")
+    assert world.finish(**{step: "failed"}) == "rolled_back"
+    assert world.traffic == BLUE
+
+
+def test_where_the_idle_group_fails_one_after_the_other_traffic_stays() -> None:
+    world = grouped("1")
+    world.policy = Policy(max_failed_nodes="50%")
+    world.deploy("2")
+    world.until("start")
+    assert world.finish(**{"prepare@c": "failed", "start@c": "failed", "start@d": "failed"})
+    assert world.ending.state == "rolled_back"
+    assert world.traffic == BLUE
