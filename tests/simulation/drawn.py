@@ -12,7 +12,16 @@ from virtual_time import EPOCH
 from world import App
 
 from tidegate_controller.calendars import DATED, DAYS
-from tidegate_controller.core.spec import Check, Freeze, Health, HttpProbe, Pace, Policy, Waves
+from tidegate_controller.core.spec import (
+    Check,
+    Freeze,
+    Health,
+    HttpProbe,
+    Keep,
+    Pace,
+    Policy,
+    Waves,
+)
 
 KINDS = {"blue-green": 0.3, "groups": 0.12, "canary": 0.28, "rolling": 0.3}
 NAMES = ("shop", "blog")
@@ -39,12 +48,20 @@ def labels_of(number: int) -> dict[str, str]:
     return labels
 
 
-def app(rng: Random, number: int, nodes: list[str], aims: Collection[str] = ()) -> App:
-    """`aims`: phases that its rollouts are to come to, if they can, or "absent": some nodes are."""
-    kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-    if IN_PLACE.intersection(aims):
+def app(
+    rng: Random,
+    number: int,
+    nodes: list[str],
+    aims: Collection[str] = (),
+    groups: bool | None = None,
+) -> App:
+    """`aims`: phases that its rollouts are to come to, if they can, or "absent": some nodes are.
+    `groups`: whether its slots are groups of servers, if that is not to be drawn."""
+    kinds = {k: p for k, p in KINDS.items() if groups is None or (k == "groups") == groups}
+    kind = rng.choices(list(kinds), list(kinds.values()))[0]
+    if groups is None and IN_PLACE.intersection(aims):
         kind = "rolling"
-    elif WAVES.intersection(aims) and kind not in ("canary", "rolling"):
+    elif groups is None and WAVES.intersection(aims) and kind not in ("canary", "rolling"):
         kind = rng.choice(["canary", "rolling"])
     if kind == "groups" and len(nodes) < 2:
         kind = "canary"
@@ -58,16 +75,30 @@ def app(rng: Random, number: int, nodes: list[str], aims: Collection[str] = ()) 
     if rng.random() < 0.3 or {"check", "question"}.intersection(aims):
         check = Check(command=("ask",), timeout_seconds=2.0, every_seconds=2.0, deadline_seconds=9)
         more["checks"] = {"orders": check}
+    if rng.random() < 0.5:
+        more["keep"] = Keep(releases=rng.choice([0, 0, 1, 5]))
     if rng.random() < 0.4:
         more["freeze"] = tuple(_freeze(rng) for _ in range(rng.choice([1, 1, 2])))
     return App(
         NAMES[number],
         nodes,
-        pace=_pace(rng),
+        paces=[_pace(rng)],
         health=_health(rng),
         strategy="blue-green" if kind == "groups" else kind,
         more=more,
     )
+
+
+def change(rng: Random, old: App) -> None:
+    """Its configuration is another from now on, with a node less now and then. What its slots are
+    stays."""
+    groups = "slots" in old.more
+    nodes = list(old.nodes)
+    if not groups and len(nodes) > 2 and rng.random() < 0.3:
+        nodes.remove(rng.choice(nodes))
+    new = app(rng, NAMES.index(old.name), nodes, groups=groups)
+    old.nodes, old.strategy, old.more = nodes, new.strategy, new.more
+    old.health, old.paces = new.health, [*old.paces, new.pace]
 
 
 def _freeze(rng: Random) -> Freeze:

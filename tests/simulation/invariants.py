@@ -411,7 +411,7 @@ def last_requests_have_time_to_end(judge: "Judge", machine: Machine, service: Ru
     the balancer does; the controller's clock may be fast."""
     stream = f"{service.app}@{service.environment}"
     since = judge.past(stream).left.get(f"{machine.name}:{service.port}")
-    seconds = judge.world.apps[stream].pace.drain_seconds * SLOWEST
+    seconds = min(pace.drain_seconds for pace in judge.world.apps[stream].paces) * SLOWEST
     if since is not None and judge.world.now < since + seconds:
         detail = f"{stream}: {service.slot} on {machine.name} had traffic until {since}"
         judge.world.fail(last_requests_have_time_to_end, detail)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import drawn
 from programs import Program, random_program
 
 from tidegate_controller.errors import TidegateError
@@ -353,6 +354,13 @@ def _is_last_of_group(world: "World", node: str) -> bool:
     return all(world.agents[other].labels["group"] != group for other in left)
 
 
+async def some_change(world: "World", app: "App", rng: "Random") -> None:
+    """Of the configuration, by which somebody deploys then."""
+    drawn.change(rng, app)
+    world.tell(f"changed      the configuration of {app.stream}: {app.strategy}, {app.nodes}")
+    await some_deploy(world, app, rng)
+
+
 async def some_freeze(world: "World", app: "App", rng: "Random") -> None:
     """By hand; some are lifted, before they are over or after."""
     await freeze(world, app, rng.choice([3.0, 20.0, 90.0]), by=rng.choice(PEOPLE))
@@ -427,6 +435,7 @@ REQUESTS: dict[str, tuple[Ask, float]] = {
     "steer": (some_steering, 1.5),
     "retry": (some_retry, 1.0),
     "quarantine": (some_quarantine, 1.0),
+    "change": (some_change, 1.0),
     "lock": (some_lock, 1.0),
     "freeze": (some_freeze, 1.5),
     "plan": (some_plan, 0.4),

@@ -404,7 +404,7 @@ async def test_a_clock_that_is_stepped_by_an_hour_ends_nothing_early_or_late(
     clock = stage.world.controller if whose == "controller" else stage.world.machines["a"]
     clock.wall_offset += seconds
     assert await stage.ended() == "succeeded"
-    soak = stage.app.pace.soak_seconds
+    soak = stage.app.paces[-1].soak_seconds
     assert begun + soak - 1.0 < stage.world.now < begun + 60.0
     await stage.settled()
     assert stage.serving == {"a": "2", "b": "2"}

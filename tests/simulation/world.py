@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import invariants
-import operators
 from fake_balancer import Balancer
 from fake_machine import Machine
 from fake_network import Network
@@ -51,6 +50,9 @@ from tidegate_controller.core.spec import (
 from tidegate_controller.core.works import work_now
 from tidegate_controller.errors import CheckFailed
 from tidegate_controller.log import Batch, Record, read_log
+
+if TYPE_CHECKING:
+    import operators
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that costs nothing, where there is one
 SETTLE_SECONDS = 1200.0
@@ -90,7 +92,7 @@ class App:
     name: str
     nodes: Sequence[str]
     environment: str = "test"
-    pace: Pace = PACE
+    paces: list[Pace] = field(default_factory=lambda: [PACE])  # so far; the last is that of now
     health: Health = HEALTH
     strategy: str = "blue-green"
     more: dict[str, Any] = field(default_factory=dict)  # of the spec
@@ -109,7 +111,7 @@ class App:
                 service=Service(command=("./serve",), stop_grace_seconds=8.0), health=self.health
             ),
             traffic=Traffic(adapter="exec", command=(self.stream,), timeout_seconds=2.0),
-            pace=self.pace,
+            pace=self.paces[-1],
             **self.more,
         )
 

@@ -84,7 +84,7 @@ def breach(state: t.State, weights: t.Weights) -> str:
     if rollout is None or rollout.below_floor:
         return ""
     if rollout.undoing and not rollout.zones:
-        return _no_better(state, weights)
+        return _no_better(state, rollout, weights)
     return _breach(state, weights, _floors(rollout.zones, rollout.spec))
 
 
@@ -102,9 +102,9 @@ def heard_at(state: t.State, weights: t.Weights) -> float:
     return max((each.until for each in away if each.unheard), default=0.0)
 
 
-def _no_better(state: t.State, weights: t.Weights) -> str:
+def _no_better(state: t.State, rollout: t.Rollout, weights: t.Weights) -> str:
     well = sorted(forsaken(state, weights))
-    if not well or not weights:  # before a first deployment nothing had traffic
+    if not well or not any(rollout.before.values()):  # as before a first deployment
         return ""
     are = "are" if len(well) > 1 else "is"
     named = first_few(well, NODES_TOLD)

@@ -7,7 +7,7 @@ from core_values import ON_EVERY_NODE
 from driver import SILENCE, World
 
 from tidegate_controller.core.inputs import NodeRemoved
-from tidegate_controller.core.spec import Policy, Waves
+from tidegate_controller.core.spec import Check, Policy, Waves
 
 NODES = ["a", "b", "c", "d"]
 ONE = Policy(max_failed_nodes="1")
@@ -84,3 +84,21 @@ def test_traffic_is_not_written_to_nobody_while_a_removed_node_serves_on() -> No
     assert "settle" not in world.steps(since)
     assert world.finish() == "succeeded"
     assert set(world.traffic) == {"b/green"}
+
+
+def test_traffic_does_not_go_back_to_nobody_where_all_that_had_it_is_lost() -> None:
+    """What serves goes on until a person says otherwise, though its check has failed."""
+    check = {"orders": Check(command=("ask",))}
+    world = World("ab", checks=check).deployed("1")
+    for node in "ab":
+        without_the_disk_of(node, world)
+    world.deploy("2")
+    world.fates = {"check": "failed"}
+    world.go(lambda: world.state.rollout.waiting is not None)
+    assert set(world.traffic) == {"a/green", "b/green"}
+    assert "nothing that traffic would go back to is known to be well" in (
+        world.state.rollout.waiting.why
+    )
+    world.reply("continue")
+    assert world.finish() == "failed"
+    assert world.traffic == {}
