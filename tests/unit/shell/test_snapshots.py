@@ -346,3 +346,20 @@ def test_code_that_made_part_of_a_snapshot_makes_it_useless_once_it_has_changed(
 
     monkeypatch.setattr(Path, "read_bytes", changed)
     assert snapshots.code.__wrapped__() != before
+
+
+def test_a_snapshot_is_of_the_code_that_runs_although_its_files_were_replaced_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots.code.cache_clear()
+    log = EventLog(tmp_path / "events.db")
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr(Path, "read_bytes", lambda path: b"newer " + path.name.encode())
+        log.keep(snapshots.Snapshot(0, {"clock": b"1.0"}))
+        snapshots.code.cache_clear()  # and the next controller begins
+        assert list(log.kept()) == [
+            "the snapshot of event 0 was made by another version of Tidegate"
+        ]
+    snapshots.code.cache_clear()
+    assert [found.seq for found in log.kept()] == [0]
+    log.close()
