@@ -112,6 +112,7 @@ class Control:
             requested_by=request.answered_by,
             message=f"retry of {rollout}{comment}",
             commit=started.commit,
+            again=started.again,
         )
 
     async def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
