@@ -40,7 +40,7 @@ class AgentService(AgentLinkServicer):
                     yield instruction
         except TurnedAway as refusal:
             await context.abort(CODES[refusal.kind], refusal.why)
-        except TidegateError as error:  # the log's: the controller is about to end, and says why
+        except TidegateError as error:  # the controller is about to end, and says why
             await context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
 
 

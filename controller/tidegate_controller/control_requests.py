@@ -87,14 +87,20 @@ class Control:
         path = self._engine.log.path
         view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
         records = await asyncio.to_thread(read_stream, path, place.stream, place.version - 1, 1)
-        started = records[0].event
-        assert isinstance(started, ev.Started)
+        event = records[0].event
+        assert isinstance(event, ev.Started | ev.Queued)
+        asked = event.deployment if isinstance(event, ev.Queued) else event
         app, environment = split_stream(place.stream)
-        if started.kind != "deploy":
+        if isinstance(event, ev.Started) and event.kind != "deploy":
             raise Refused(
-                f"rollout {rollout} was a {started.kind}, which is not done again",
+                f"rollout {rollout} was a {event.kind}, which is not done again",
                 f"go back once more: tidegate rollback {app} -e {environment} --to "
-                f"{started.release.version}",
+                f"{event.release.version}",
+            )
+        if view.state == "queued":
+            raise Refused(
+                f"rollout {rollout} waits for its turn, and begins by itself",
+                f"what it waits for: tidegate status {app}",
             )
         if view.state == "succeeded":
             raise Refused(
@@ -104,14 +110,17 @@ class Control:
         comment = f": {request.comment}" if request.comment else ""
         return pb.DeployRequest(
             request_id=request.request_id,
-            version=started.release.version,
-            digest=started.release.revision.digest,
-            url=started.release.url,
-            size_bytes=started.release.size_bytes,
-            spec=encode(started.spec),
+            version=asked.release.version,
+            digest=asked.release.revision.digest,
+            url=asked.release.url,
+            size_bytes=asked.release.size_bytes,
+            spec=encode(asked.spec),
             requested_by=request.answered_by,
             message=f"retry of {rollout}{comment}",
-            commit=started.commit,
+            commit=asked.commit,
+            again=asked.again,
+            # Of one that has begun, what was overridden was the freeze of that day.
+            override_freeze=isinstance(event, ev.Queued) and asked.override_freeze,
         )
 
     async def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:

@@ -36,6 +36,7 @@ from tidegate_controller.log_index import (
 )
 from tidegate_controller.log_writer import LogWriter
 from tidegate_controller.outside import WORLD, Outside
+from tidegate_controller.own_task import in_own_task
 from tidegate_controller.reminders import remind
 from tidegate_controller.snapshot_keeper import SnapshotKeeper, load
 from tidegate_controller.stream import RolloutPlace, Stream
@@ -201,17 +202,8 @@ class Engine:
 
         A caller that is cancelled does not cut this short: what is in the log is in the state.
         """
-        assert self._tasks is not None
         stream = self.streams.setdefault(name, Stream(name))  # it begins with its first event
-        answer = self._answer(stream, input_)
-        try:
-            task = self._tasks.create_task(answer)
-        except RuntimeError as ending:
-            answer.close()
-            raise Refused(
-                "the controller is about to end", "ask again once it has started anew"
-            ) from ending
-        state, error = await asyncio.shield(task)
+        state, error = await in_own_task(self._tasks, self._answer(stream, input_))
         if error is not None:
             raise error
         return state
@@ -318,7 +310,12 @@ class Engine:
     async def record_own(
         self, name: str, event: ev.EpochBegan | ev.NodeRegistered | ev.NodeRemoved
     ) -> None:
-        """Append to a stream that no rollout lives in."""
+        """Append to a stream that no rollout lives in; to the end, as `submit`. Raises `Ending`."""
+        await in_own_task(self._tasks, self._record_own(name, event))
+
+    async def _record_own(
+        self, name: str, event: ev.EpochBegan | ev.NodeRegistered | ev.NodeRemoved
+    ) -> None:
         async with self._own_lock:
             version, clock = self.log.version(name), self._clock.now()
             await self._append(Batch(name, version, self.at(), clock, (event,), None))
@@ -328,7 +325,10 @@ class Engine:
                 self.fleet.fold(event)
 
     async def rise_above(self, epoch: int) -> None:
-        """Begin an epoch above the one that an agent has obeyed a former log at."""
+        """Begin an epoch above the one that an agent has obeyed a former log at. Likewise."""
+        await in_own_task(self._tasks, self._rise_above(epoch))
+
+    async def _rise_above(self, epoch: int) -> None:
         async with self._epoch_lock:
             if epoch >= self.epoch:
                 began = ev.EpochBegan(epoch=epoch + 1, log_id=self.log.log_id)

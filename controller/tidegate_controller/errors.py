@@ -41,6 +41,10 @@ class Refused(TidegateError):
     exit_code = 4
 
 
+class Ending(Refused):
+    """The controller is about to end, and takes nothing any more; its next life does."""
+
+
 class AskPerson(TidegateError):
     """Only a person can do this, or knows whether it was done; the message says what."""
 

@@ -22,7 +22,7 @@ from tidegate_controller.documents import (
 )
 from tidegate_controller.log import Record, decoder_of, encode, read_log, read_stream
 from tidegate_controller.node_history import NodeHistory, NodesPast
-from tidegate_controller.queue_history import not_begun, queued_view
+from tidegate_controller.queue_history import forgotten, not_begun, queued_view
 from tidegate_controller.views import release_view, waiting_state
 
 PAUSED_ANSWERS = ("resume", "abort")  # what can be said to a rollout that somebody has paused
@@ -51,6 +51,9 @@ def find_rollout(
                 waits = queued_view(record, event)
             elif isinstance(event, ev.Unqueued) and event.rollout == rollout and waits:
                 not_begun(waits, event.state, event.reason, record.at)
+                return waits
+            elif isinstance(event, ev.Restored) and waits:
+                forgotten(waits, record.at)
                 return waits
             if fold is not None and fold.ended:
                 return fold.view
@@ -151,11 +154,9 @@ class History:
                 self._summaries[view.rollout] = summary(view)
 
     def _forget_queue(self, record: Record) -> None:
-        """What waited when a backup was made does not begin after it was restored."""
         for each in self._summaries.values():
             if each.state == "queued" and join_stream(each.app, each.environment) == record.stream:
-                why = "it waited for its turn when the backup was made that was restored"
-                not_begun(each, "interrupted", why, record.at)
+                forgotten(each, record.at)
 
 
 def summary(view: RolloutView) -> RolloutSummary:

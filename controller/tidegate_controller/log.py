@@ -110,6 +110,7 @@ class EventLog:
     """The log in one file. Open it once; only one process may."""
 
     def __init__(self, path: Path, new_id: Callable[[], str] = _new_id) -> None:
+        snapshots.code()  # which code this is: files may be those of an upgrade before it is asked
         self.path = path
         self._new_id = new_id
         try:

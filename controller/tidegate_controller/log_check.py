@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from tidegate_controller import history, snapshots
+from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.log import (
     GENESIS,
@@ -26,6 +27,9 @@ from tidegate_controller.log import (
 )
 from tidegate_controller.log_index import CONTROLLER_STREAM, FLEET_STREAM, Index, LogIndex
 from tidegate_controller.snapshot_keeper import opened
+from tidegate_controller.stream import RolloutPlace
+
+PLACING = (ev.Started.__name__, ev.Queued.__name__)  # only these are read for where a rollout is
 
 
 class Checked(NamedTuple):
@@ -76,6 +80,7 @@ class _Walk:
         self._history = history.History(path)
         self._states: dict[tuple[str, int], list[t.State]] = {}  # to be found, by stream, version
         self._indexes: list[tuple[int, Index]] = []
+        self._places: dict[str, list[RolloutPlace]] = {}  # by rollout, as they came
         self._pasts: dict[int, bytes] = {}
         self._ignored: list[str] = []
         self._first_at = self._last_at = ""
@@ -102,6 +107,9 @@ class _Walk:
             raise LogError(f"event {record.seq} follows event {self.seq}", RESTORE)
         decode_cause(record)
         self._index.fold(record)
+        if record.kind in PLACING and isinstance(event := record.event, ev.Started | ev.Queued):
+            rollouts = self._index.index.rollouts
+            self._places.setdefault(event.rollout, []).append(rollouts[event.rollout])
         self.seq, self._head, self._last_at = record.seq, record.hash, record.at
         self._first_at = self._first_at or record.at
         place = (record.stream, record.version)
@@ -126,11 +134,19 @@ class _Walk:
             if not fits:
                 raise _misfit(seq, f"{name} is otherwise than the events give")
 
+    def _placed(self, found: dict[str, RolloutPlace], seq: int) -> bool:
+        """Whether the rollouts are where they were at that event, or came to be since: a snapshot
+        may have more than the events up to its own, and one that waits begins elsewhere."""
+        for rollout, places in self._places.items():
+            before = [place for place in places if place.seq <= seq]
+            since = places[len(before) :]
+            if found.get(rollout) not in (before[-1] if before else None, *since):
+                return False
+        return found.keys() <= self._places.keys()
+
     def end(self) -> Checked:
-        rollouts = self._index.index.rollouts
         for seq, index in self._indexes:
-            least = {name: place for name, place in rollouts.items() if place.seq <= seq}
-            if not least.items() <= index.rollouts.items() <= rollouts.items():
+            if not self._placed(index.rollouts, seq):
                 raise _misfit(seq, "the list of rollouts is otherwise than the events give")
         if self._states or self._pasts:
             raise _misfit(self._indexes[0][0], "it is about events that the log does not have")

@@ -32,7 +32,7 @@ async def of_rollout(
     engine: Engine, rollout: str, after_seq: int, *, follow: bool
 ) -> AsyncIterator[Record]:
     """From its Started to its Ended, and what else happened in its stream meanwhile. While it
-    waits for its turn that is nothing of others."""
+    waits for its turn that is nothing of others, but a restore, which ends it."""
     place = engine.place_of(rollout)
     path, version, begun = engine.log.path, place.version - 1, False
     while True:
@@ -42,9 +42,10 @@ async def of_rollout(
             version, event = record.version, record.event
             about = getattr(event, "rollout", "") == rollout
             begun = begun or (about and isinstance(event, ev.Started))
-            if record.seq > after_seq and (begun or about):
+            dropped = not begun and isinstance(event, ev.Restored)
+            if record.seq > after_seq and (begun or about or dropped):
                 yield record
-            if about and isinstance(event, ev.Ended | ev.Unqueued):
+            if dropped or (about and isinstance(event, ev.Ended | ev.Unqueued)):
                 return
         if not records:
             if not follow:

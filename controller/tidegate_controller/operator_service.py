@@ -21,7 +21,7 @@ from tidegate_controller.control_requests import Control
 from tidegate_controller.core.draft import pending
 from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import HINT_KEY, Refused, TidegateError, UsageError
+from tidegate_controller.errors import HINT_KEY, Ending, Refused, TidegateError, UsageError
 from tidegate_controller.history import find_rollout
 from tidegate_controller.history_keeper import HistoryKeeper
 from tidegate_controller.log import Record
@@ -35,6 +35,7 @@ from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 CODES: dict[type[TidegateError], grpc.StatusCode] = {
     UsageError: grpc.StatusCode.INVALID_ARGUMENT,
     Refused: grpc.StatusCode.FAILED_PRECONDITION,
+    Ending: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 

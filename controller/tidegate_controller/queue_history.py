@@ -31,6 +31,12 @@ def queued_view(record: Record, event: ev.Queued) -> RolloutView:
     )
 
 
+def forgotten(view: RolloutSummary, at: str) -> None:
+    """What waited when a backup was made does not begin after it was restored."""
+    why = "it waited for its turn when the backup was made that was restored"
+    not_begun(view, "interrupted", why, at)
+
+
 def not_begun(view: RolloutSummary, state: str, reason: str, at: str) -> None:
     """It will not begin any more."""
     view.state, view.reason, view.ended_at = state, reason, at

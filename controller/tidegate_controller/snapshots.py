@@ -33,7 +33,8 @@ class Snapshot(NamedTuple):
 
 @cache
 def code() -> str:
-    """Which code has folded: another version of it may make something else of the same events."""
+    """Which code has folded: another version of it may make something else of the same events.
+    Read once, by `EventLog` as it is opened, since the files may be replaced while this runs."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for file in sorted(folder.glob(FOLDING)):

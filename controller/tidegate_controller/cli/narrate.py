@@ -42,6 +42,7 @@ class Narrator:
             "Frozen": self._frozen,
             "Thawed": self._thawed,
             "Queued": self._queued,
+            "Restored": lambda _: ["not begun: a backup was restored since it waited for its turn"],
             "Unqueued": lambda e: [f"not begun: {e.data['reason']}"],
             "NodeLeft": lambda e: [f"  {e.data['node']} is away; waiting for its agent"],
             "NodeReturned": lambda e: [f"  {e.data['node']} is back"],
@@ -54,7 +55,8 @@ class Narrator:
     def lines(self, event: EventView) -> list[str]:
         """What to say about the event; often nothing."""
         tell = self._tellers.get(event.kind)
-        before = event.kind in ("Queued", "Unqueued")  # once it has begun, they are others'
+        # Once it has begun, these are of others.
+        before = event.kind in ("Queued", "Unqueued", "Restored")
         return tell(event) if tell and before != self._picture.begun else []
 
     def heard(self, doing: Doing, news: ProgressView) -> list[str]:

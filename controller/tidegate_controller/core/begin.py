@@ -58,5 +58,6 @@ def begin(draft: Draft, asked: Asked, goal: t.Goal, plan: tuple[t.Step, ...]) ->
             gone=goal.gone,
             calendar=asked.calendar,
             override_freeze=asked.override_freeze,
+            again=goal.again,
         )
     )

@@ -77,6 +77,7 @@ class Started(Event, frozen=True, kw_only=True):
     gone: tuple[str, ...] = ()  # members that are away: nobody knows how they are
     calendar: Calendar | None = None
     override_freeze: bool = False  # whoever asked has said that no freeze holds it up
+    again: bool = False  # whoever asked wants it also where it is active already
 
 
 class StepEntered(Event, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """An agent's call, without its transport: who is let in, what is said in which order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from without_doors import PATIENCE_SECONDS, SILENT, Agent, Desk
 
 from tidegate_controller import agent_session, views
 from tidegate_controller.agent_service import AgentService
+from tidegate_controller.log import Batch, Record
 from tidegate_protos.v1 import agent_pb2 as pb
 
 
@@ -58,6 +60,28 @@ async def connect(desk: Desk, hello: pb.Hello) -> pb.Instruction:
         return await line.hear()
     finally:
         await line.close()
+
+
+class SlowDisk:
+    """The log's next append waits until it `goes_on`."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.goes_on, self._waits = threading.Event(), threading.Event()
+        self._desk, self._append = desk, desk.log.append
+        monkeypatch.setattr(desk.log, "append", self._slowly)
+
+    def _slowly(self, batches: Sequence[Batch]) -> list[list[Record]]:
+        self._waits.set()
+        assert self.goes_on.wait(PATIENCE_SECONDS)
+        return self._append(batches)
+
+    async def cut_short(self, asking: Coroutine[Any, Any, object]) -> None:
+        """Ask, and go away while the append waits."""
+        asked = asyncio.create_task(asking)
+        await self._desk.until(self._waits.is_set)
+        asked.cancel()
+        await asyncio.wait({asked})
+        assert asked.cancelled()
 
 
 async def on_the_line(desk: Desk) -> tuple[Line, pb.Command]:
@@ -243,6 +267,46 @@ async def test_an_agent_that_hangs_up_is_away(desk: Desk) -> None:
         await line.hear()
     assert desk.engine.fleet.connected() == ()
     assert list(desk.state().away) == ["a"]
+
+
+async def test_agents_that_hang_up_while_they_are_recorded_are_known_and_keep_no_other_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowDisk(desk, monkeypatch)
+    line = Line(desk)
+    line.say(hello=Agent(desk, "a", {}).hello())
+    await slow.cut_short(line.hear())
+    other = asyncio.create_task(desk.node("b"))
+    await asyncio.sleep(0.01)
+    slow.goes_on.set()
+    await other
+    assert sorted(desk.engine.fleet.registered) == ["a", "b"]
+    assert desk.engine.fleet.connected() == ("b",)
+    assert [record.event.node for record in desk.records("fleet")] == ["a", "b"]
+
+
+async def test_an_epoch_that_nobody_waits_for_any_more_is_followed_by_no_lower_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowDisk(desk, monkeypatch)
+    await slow.cut_short(desk.engine.rise_above(41))
+    other = asyncio.create_task(desk.engine.rise_above(7))
+    await asyncio.sleep(0.01)
+    slow.goes_on.set()
+    await other
+    assert [record.event.epoch for record in desk.records("controller")] == [1, 42]
+    assert desk.engine.epoch == 42
+
+
+async def test_an_agent_that_comes_as_the_controller_ends_is_not_told_that_its_name_is_taken(
+    desk: Desk,
+) -> None:
+    desk.life.cancel()
+    await asyncio.wait({desk.life})
+    desk.may_fail = True
+    with pytest.raises(TurnedAway, match="the controller is about to end"):
+        await connect(desk, Agent(desk, "a", {}).hello())
+    assert desk.engine.fleet.refused == {}
 
 
 async def test_an_agent_that_falls_silent_is_away(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from test_retries import retried
 from without_doors import SILENT, Desk
 
 from tidegate_controller import views
@@ -143,6 +144,48 @@ async def test_one_that_waits_is_given_up(desk: Desk) -> None:
     assert state_of(desk, rollout) == "aborted"
     assert History(desk.log.path).catch_up()[-1].state == "aborted"
     assert desk.state().rollout is not None
+
+
+async def test_one_that_waits_is_not_retried(desk: Desk) -> None:
+    rollout = await held(desk)
+    with pytest.raises(Refused, match=f"{rollout} waits for its turn, and begins by itself"):
+        await retried(desk, rollout)
+
+
+@pytest.mark.parametrize("overrides", [False, True])
+async def test_one_that_was_given_up_before_it_had_begun_is_retried_as_it_was_asked_for(
+    desk: Desk, overrides: bool
+) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    node.outcomes["start_slot"] = SILENT
+    await desk.deploy("2")
+    await desk.until(lambda: "start_slot" in node.works()[2:])
+    spec = msgspec.structs.replace(desk.spec(), freeze=(ALWAYS,))
+    request = desk.request(
+        "2",
+        spec,
+        queue=True,
+        again=True,
+        override_freeze=overrides,
+        message="urgent",
+        commit="c0ffee1",
+    )
+    rollout = (await desk.requests.deploy(request)).rollout
+    await desk.asked("abort", rollout)
+    node.outcomes.clear()
+    await node.answer(node.last("start_slot"))
+    await desk.until(lambda: desk.endings() == ["succeeded"] * 2)
+    if not overrides:
+        with pytest.raises(Refused, match="freeze until"):
+            await retried(desk, rollout)
+        return
+    await desk.ended(retried(desk, rollout))
+    started = [r.event for r in desk.records() if r.kind == "Started"][-1]
+    assert (started.release.version, started.spec) == ("2", spec)
+    assert (started.commit, started.again, started.override_freeze) == ("c0ffee1", True, True)
+    assert (started.requested_by, started.message) == ("bob", f"retry of {rollout}: again")
+    assert desk.endings() == ["succeeded"] * 3
 
 
 async def test_to_wait_and_to_take_the_place_of_another_is_wrong_usage(desk: Desk) -> None:

@@ -6,16 +6,20 @@ from typing import Any
 
 import pytest
 from test_agent_calls import TurnedAway, connect
-from without_doors import SILENT, Desk
+from without_doors import PATIENCE_SECONDS, SILENT, Desk
 
 from tidegate_controller import reconcile_requests, views
 from tidegate_controller.backup import backup
+from tidegate_controller.cli.narrate import Narrator
+from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.reconcile import reconcile_lines
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.doctor.fleet import judge
 from tidegate_controller.errors import Refused
+from tidegate_controller.history import History, find_rollout, summary
 from tidegate_controller.log_check import check
+from tidegate_controller.log_reading import of_rollout
 from tidegate_controller.named_apps import find_stream
 from tidegate_controller.replay import replay_file
 from tidegate_controller.restore import restore
@@ -151,6 +155,31 @@ async def test_a_rollout_that_was_under_way_is_interrupted_and_not_gone_on_with(
     await decided(desk, "adopt")
     await desk.deployed("3")
     assert desk.endings()[-1] == "succeeded"
+
+
+async def test_a_deployment_that_waited_for_its_turn_has_ended_wherever_it_is_looked_at(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    desk.agents["a"].outcomes["start_slot"] = SILENT
+    await desk.deploy("2")
+    rollout = (await desk.requests.deploy(desk.request("3", desk.spec(), queue=True))).rollout
+    keep(desk)
+    del desk.agents["a"].outcomes["start_slot"]
+    await restored(desk)
+    place = desk.engine.place_of(rollout)
+    view = find_rollout(desk.log.path, place.stream, place.version)
+    listed = History(desk.log.path).catch_up()[-1]
+    why = "it waited for its turn when the backup was made that was restored"
+    assert (view.rollout, view.state, view.reason) == (rollout, "interrupted", why)
+    assert summary(view) == listed
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        followed = [r async for r in of_rollout(desk.engine, rollout, 0, follow=True)]
+    assert [record.kind for record in followed] == ["Queued", "Restored"]
+    narrator = Narrator(Picture())
+    told = [line for record in followed for line in narrator.lines(views.event_view(record))]
+    assert told[-1] == "not begun: a backup was restored since it waited for its turn"
 
 
 async def test_chores_that_were_waiting_are_not_done(desk: Desk) -> None:

@@ -38,6 +38,19 @@ async def test_it_is_the_same_release_with_the_same_settings(desk: Desk) -> None
     assert first.spec != again.spec
 
 
+async def test_of_one_that_was_forced_it_is_forced_too(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    assert not (await desk.requests.deploy(desk.request("1", desk.spec()))).rollout
+    node.outcomes["start_slot"] = pb.OUTCOME_FAILED
+    forced = desk.request("1", desk.spec(), again=True)
+    rollout = (await desk.ended(desk.requests.deploy(forced))).rollout
+    del node.outcomes["start_slot"]
+    reply = await desk.ended(retried(desk, rollout))
+    assert reply.rollout not in ("", rollout)
+    assert desk.endings() == ["succeeded", "rolled_back", "succeeded"]
+
+
 async def test_the_same_request_retries_once(desk: Desk) -> None:
     rollout = await ended_badly(desk)
     first = await desk.ended(retried(desk, rollout))

@@ -1,5 +1,7 @@
 """A controller starts from its last snapshot, and makes the same of it as of the whole log."""
 
+import asyncio
+import json
 import logging
 import sqlite3
 from pathlib import Path
@@ -26,6 +28,7 @@ from tidegate_controller.history import History
 from tidegate_controller.log import EventLog, LogError
 from tidegate_controller.operator_service import OperatorService
 from tidegate_controller.snapshot_keeper import load
+from tidegate_controller.turns import Turns
 
 
 async def with_a_past(desk: Desk) -> None:
@@ -126,6 +129,49 @@ async def test_the_check_compares_it_with_what_the_events_give(desk: Desk) -> No
     found = log_check.check(desk.log.path)
     assert (found.compared, found.ignored) == ([found.seq], [])
     assert (found.events, found.streams) == (desk.log.last_seq, 4)
+
+
+async def test_the_check_knows_that_what_waited_at_a_snapshot_may_have_begun_since(
+    desk: Desk,
+) -> None:
+    await with_a_past(desk)
+    reply = await desk.requests.deploy(desk.request("4", desk.spec(), queue=True))
+    assert reply.queued
+    waits_at = desk.engine.place_of(reply.rollout)
+    await kept(desk)
+    turns = asyncio.create_task(Turns(desk.engine).run())
+    agent = desk.agents["a"]
+    agent.outcomes.clear()
+    await agent.answer(agent.last("start_slot"))
+    await desk.until(lambda: desk.endings() == ["succeeded"] * 4)
+    turns.cancel()
+    assert desk.engine.place_of(reply.rollout) != waits_at
+    found = log_check.check(desk.log.path)
+    assert (len(found.compared), found.ignored) == (1, [])
+
+
+@pytest.mark.parametrize("change_of", ["seq", "none", "more"])
+async def test_the_check_finds_a_rollout_that_a_snapshot_has_elsewhere(
+    desk: Desk, change_of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = snapshots.store
+
+    def wrong(database: sqlite3.Connection, snapshot: snapshots.Snapshot) -> None:
+        index = json.loads(snapshot.parts["index"])
+        if change_of == "seq":
+            index["rollouts"]["r1"][2] += 1
+        elif change_of == "none":
+            del index["rollouts"]["r1"]
+        else:
+            index["rollouts"]["r9"] = index["rollouts"]["r1"]
+        parts = {**snapshot.parts, "index": json.dumps(index).encode()}
+        whole(database, snapshot._replace(parts=parts))
+
+    monkeypatch.setattr(snapshots, "store", wrong)
+    await with_a_past(desk)
+    await kept(desk)
+    with pytest.raises(LogError, match="the list of rollouts is otherwise than the events give"):
+        log_check.check(desk.log.path)
 
 
 @pytest.mark.parametrize("part", ["state shop@prod", "index", "history"])
@@ -300,3 +346,20 @@ def test_code_that_made_part_of_a_snapshot_makes_it_useless_once_it_has_changed(
 
     monkeypatch.setattr(Path, "read_bytes", changed)
     assert snapshots.code.__wrapped__() != before
+
+
+def test_a_snapshot_is_of_the_code_that_runs_although_its_files_were_replaced_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots.code.cache_clear()
+    log = EventLog(tmp_path / "events.db")
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr(Path, "read_bytes", lambda path: b"newer " + path.name.encode())
+        log.keep(snapshots.Snapshot(0, {"clock": b"1.0"}))
+        snapshots.code.cache_clear()  # and the next controller begins
+        assert list(log.kept()) == [
+            "the snapshot of event 0 was made by another version of Tidegate"
+        ]
+    snapshots.code.cache_clear()
+    assert [found.seq for found in log.kept()] == [0]
+    log.close()
