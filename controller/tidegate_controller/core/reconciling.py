@@ -253,6 +253,7 @@ def _converge(draft: Draft, request: i.Reconcile, to: t.Release | None) -> None:
         requested_by=request.requested_by,
         message=request.message or "the log was restored, and is what counts",
         to=to.version,
+        revision=to.revision,
         without_absent=request.without_absent,
     )
     on_rollback(draft, rollback)

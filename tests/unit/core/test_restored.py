@@ -327,6 +327,16 @@ def test_converging_where_all_is_as_the_log_has_it_begins_nothing() -> None:
     assert [known.version for known in world.state.committed] == ["1"]
 
 
+def test_converging_keeps_the_settings_that_the_log_has_last() -> None:
+    """The version was deployed with others before, and a rollback to it would go to these."""
+    world = World("ab").deployed("1")
+    world.settings = replace(SETTINGS, service=Service(command=("serve", "--faster")))
+    restored(world.deployed("1"))
+    after = decide(world, converge="r9")
+    assert after.rollout is None
+    assert [known.settings for known in after.committed] == [SETTINGS, world.settings]
+
+
 def test_a_decision_that_is_not_asked_for_is_refused() -> None:
     world = World("a").deployed("1")
     with pytest.raises(Refused, match="nothing to decide"):
