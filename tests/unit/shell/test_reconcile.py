@@ -20,6 +20,7 @@ from tidegate_controller.named_apps import find_stream
 from tidegate_controller.replay import replay_file
 from tidegate_controller.restore import restore
 from tidegate_controller.stream import Stream
+from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1 import operator_pb2 as op
 
 
@@ -343,6 +344,26 @@ async def test_a_converge_is_refused_where_another_environment_has_just_taken_it
     with pytest.raises(Refused, match="a already serves shop in staging"):
         await decided(desk, "converge")
     assert desk.state().reconciling
+
+
+async def test_a_node_that_serves_another_environment_by_now_is_left_to_it(desk: Desk) -> None:
+    """It was taken out of this one before the backup, and its agent still has that slot."""
+    await desk.node("b")
+    await desk.node("a")
+    await desk.deployed("1", nodes=("a", "b"))
+    await desk.deployed("2", nodes=("a",))
+    keep(desk)
+    await desk.deployed("3", nodes=("a",))
+    says_versions(desk, {"2": "2", "3": "3"})
+    desk.agents["b"].slots["shop@prod", "blue"].running = pb.TRI_NO
+    await restored(desk)
+    other = desk.engine.streams.setdefault("shop@staging", Stream("shop@staging"))
+    other.state = replace(other.state, settled={t.Place("b/blue"): 100})
+    assert table(desk) == [("a", "2 in green", "3 in blue")]
+    await desk.ended(decided(desk, "converge"))
+    assert desk.endings()[-1] == "succeeded"
+    assert desk.agents["b"].sent == []
+    assert desk.state().members == ("a",)
 
 
 async def test_where_the_fleet_is_at_it_already_there_is_no_rollout(desk: Desk) -> None:
