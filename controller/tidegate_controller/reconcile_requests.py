@@ -20,6 +20,7 @@ from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.named_apps import ever_deployed
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
@@ -94,7 +95,7 @@ def _unknown(engine: Engine) -> list[UnknownApp]:
     for node, session in sorted(engine.fleet.sessions.items()):
         for stream in sorted({stream for stream, _ in session.slots}):
             known = engine.streams.get(stream)
-            if known is None or not known.begun:
+            if known is None or not ever_deployed(known.state):
                 found.setdefault(stream, []).append(node)
     names = ((split_stream(stream), nodes) for stream, nodes in sorted(found.items()))
     return [UnknownApp(app=app, environment=env, nodes=nodes) for (app, env), nodes in names]

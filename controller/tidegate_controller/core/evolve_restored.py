@@ -6,6 +6,7 @@ Called by `evolve` alone; the decisions are in `reconciling`.
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import RELEASES_KEPT, remembered, replace
+from tidegate_controller.core.facts import has_past
 
 
 def restored(state: t.State, event: ev.Restored, clock: float) -> t.State:
@@ -18,7 +19,7 @@ def restored(state: t.State, event: ev.Restored, clock: float) -> t.State:
         chores=(),
         chores_open={},
         queue=(),
-        reconciling=True,
+        reconciling=has_past(state),
     )
 
 

@@ -8,6 +8,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.debts import converge_at
+from tidegate_controller.core.freezes import Window
 from tidegate_controller.core.reconciling import Difference, concerned, differences, taking
 from tidegate_controller.core.releases import previous_release
 from tidegate_controller.core.spec import Service, Waves
@@ -74,6 +75,17 @@ def test_a_restored_stream_has_nothing_open_and_begins_nothing() -> None:
     world.wait(100_000.0)
     world.restart()
     assert world.issued("start", before) == world.issued("stop", before) == []
+
+
+def test_there_is_nothing_to_decide_where_the_first_deployment_only_waited_for_its_turn() -> None:
+    world = World("a")
+    always = Window(begins=0.0, ends=9e9, until="then", reason="no more", by="")
+    world.windows = (always,)
+    world.deploy("1", queue=True)
+    world.feed(i.Restore(log_id="new", former="log"))
+    assert (world.state.queue, world.state.reconciling) == ((), False)
+    world.windows = ()
+    world.deployed("1")
 
 
 def test_a_first_deployment_that_was_under_way_can_be_adopted() -> None:

@@ -13,6 +13,7 @@ from tidegate_controller.backup import backup
 from tidegate_controller.cli.reconcile import reconcile_lines
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.spec import Freeze
 from tidegate_controller.doctor.fleet import judge
 from tidegate_controller.errors import Refused
 from tidegate_controller.log_check import check
@@ -174,6 +175,48 @@ async def test_what_nodes_hold_of_an_app_that_the_log_does_not_know_is_shown(des
     assert (unknown.app, unknown.environment, unknown.nodes) == ("blog", "prod", ["a"])
     told = reconcile_lines(reconcile_requests.view(desk.engine))
     assert "blog in prod: the log knows nothing of it, and it is on a" in told
+
+
+async def waiting(desk: Desk) -> None:
+    """Monday's backup has an app whose first deployment waits for the end of a freeze."""
+    freeze = Freeze(begin="2020-01-01 00:00", until="2120-01-01 00:00", reason="no more")
+    await desk.node("a")
+    spec = replace(desk.spec(), freeze=(freeze,))
+    assert (await desk.requests.deploy(desk.request("1", spec, queue=True))).queued
+    keep(desk)
+
+
+async def test_an_app_that_only_waited_for_its_turn_is_deployed_as_if_new(desk: Desk) -> None:
+    await waiting(desk)
+    await desk.stop()
+    assert restore(desk.folder / "monday.backup", desk.folder, replace=True).apps == []
+    await desk.start()
+    await desk.agents["a"].join()
+    assert reconcile_requests.view(desk.engine).undecided == []
+    await desk.deployed("1")
+    assert desk.endings() == ["succeeded"]
+
+
+async def test_what_it_became_after_the_backup_is_shown_as_of_an_app_that_is_not_known(
+    desk: Desk,
+) -> None:
+    await waiting(desk)
+    await desk.deployed("1")
+    await restored(desk)
+    (unknown,) = reconcile_requests.view(desk.engine).unknown
+    assert (unknown.app, unknown.nodes) == ("shop", ["a"])
+
+
+async def test_one_of_which_only_a_place_is_known_can_be_decided_about(desk: Desk) -> None:
+    """A deployment that was refused when its turn came had taken note of it."""
+    await waiting(desk)
+    await restored(desk)
+    known = t.Known(running=False, healthy=False)
+    stream = desk.engine.streams["shop@prod"]
+    stream.state = replace(stream.state, places={t.Place("a/blue"): known}, reconciling=True)
+    await decided(desk, "adopt")
+    await desk.deployed("1")
+    assert desk.endings() == ["succeeded"]
 
 
 async def test_where_nothing_differs_that_is_said_too(desk: Desk) -> None:
