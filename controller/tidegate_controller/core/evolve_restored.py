@@ -40,6 +40,7 @@ def adopted(state: t.State, event: ev.Adopted, clock: float) -> t.State:
         committed=committed,
         committed_on=on,
         members=event.nodes,
+        journals={**state.journals, **event.journals},
         weights=event.weights if event.is_all else None,  # then the next rollout settles it first
         settled=event.weights,
         routed=event.routed,

@@ -54,7 +54,7 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     release = _serving(state, request, weights)
     before = active_release(state)
     debts = _debts(state, request, weights, release)
-    here = {member.node for member in request.members if member.connected}
+    here = {member.node: member.journal_id for member in request.members if member.connected}
     draft.emit(
         ev.Adopted(
             request_id=request.request_id,
@@ -67,6 +67,7 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
             is_all=not _strange(request),
             debts=debts,
             owed={node: t.Owed() for node in debts if node in here},  # the others once they return
+            journals=here,
         )
     )
     if request.converge:

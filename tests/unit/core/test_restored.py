@@ -361,6 +361,23 @@ def without_c(*later: str) -> World:
     return world
 
 
+def test_a_node_that_came_after_the_backup_owes_what_it_loses_with_its_disk_later() -> None:
+    world = World("ab").deployed("1")
+    monday = world.state
+    world.nodes.append("c")
+    world.journals["c"] = "journal-c"
+    world.deployed("2")
+    world.state = monday
+    world.feed(i.Restore(log_id="new", former="log"))
+    assert decide(world).members == ("a", "b", "c")
+    world.leave("c")
+    world.come_back("c", disk_replaced=True)
+    assert world.state.debts == {"c": "c/blue is gone with the node's disk"}
+    world.converge("c")
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) == {"a/green", "b/green", "c/green"}
+
+
 def start_again(world: World, where: str) -> None:
     """By hand, or by a reboot."""
     here = place(where)
