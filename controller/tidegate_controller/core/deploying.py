@@ -238,11 +238,20 @@ def _freeze_notes(draft: Draft, request: i.Deploy | i.Rollback) -> tuple[str, ..
 
 
 def _configure(draft: Draft, request: i.Deploy | i.Rollback, spec: Spec) -> None:
-    """What runs stays as it is; how long to wait, what to keep and the like may have changed."""
-    if isinstance(request, i.Deploy) and spec != draft.state.spec:
+    """What runs stays as it is; how long to wait, what to keep and the like may have changed, and
+    which nodes there are: but one that is away and new comes with a deployment that brings it the
+    release."""
+    if not isinstance(request, i.Deploy):
+        return
+    members = draft.state.members
+    nodes = tuple(m.node for m in request.members if m.connected or m.node in members)
+    if spec != draft.state.spec or set(nodes) != set(members):
         draft.emit(
             ev.Configured(
-                spec=spec, request_id=request.request_id, requested_by=request.requested_by
+                spec=spec,
+                request_id=request.request_id,
+                requested_by=request.requested_by,
+                nodes=nodes,
             )
         )
 

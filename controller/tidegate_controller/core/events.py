@@ -184,11 +184,13 @@ class Aborted(Event, frozen=True, kw_only=True):
 
 
 class Configured(Event, frozen=True, kw_only=True):
-    """A deployment left nothing to do but to take over what its spec says otherwise."""
+    """A deployment left nothing to do but to take over what its spec says otherwise. `nodes`: the
+    environment's from here on; empty: as before."""
 
     spec: Spec
     request_id: str
     requested_by: str
+    nodes: tuple[str, ...] = ()
 
 
 class NodeForgotten(Event, frozen=True, kw_only=True):

@@ -398,6 +398,12 @@ STORY: list[tuple[str, ev.Event]] = [
             journals={"a": "journal-of-a", "b": "journal-of-b"},
         ),
     ),
+    (
+        "till@prod",
+        ev.Configured(
+            spec=SPEC, request_id="request-19", requested_by="ada@laptop", nodes=("a", "b")
+        ),
+    ),
 ]
 
 
