@@ -10,8 +10,9 @@ from tidegate_controller.errors import UsageError
 
 
 def ever_deployed(state: t.State) -> bool:
-    """Whether a rollout ever began, or is to."""
-    return bool(state.rollout or state.committed or state.undone or state.queue)
+    """Whether a rollout ever began, or is to; or somebody has to decide whether one has."""
+    begun = state.rollout or state.committed or state.undone
+    return bool(begun or state.queue or state.reconciling)
 
 
 def refuse_unknown(engine: Engine, app: str) -> None:

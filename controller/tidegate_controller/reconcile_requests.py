@@ -15,11 +15,12 @@ from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import Member, Reconcile
-from tidegate_controller.core.reconciling import differences
+from tidegate_controller.core.reconciling import concerned, differences, taking
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.named_apps import ever_deployed
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import operator_pb2 as pb
@@ -38,16 +39,16 @@ async def _addresses_taking(engine: Engine, stream: str) -> Collection[str] | No
         says = await read_balancer(engine.state(stream), engine.outside)
     except Refused:
         return None  # the decision will be, with the reason
-    return None if says is None else [address for address, share in says.items() if share]
+    return taking(says)
 
 
 def view(
-    engine: Engine, taking: Mapping[str, Collection[str] | None] = MappingProxyType({})
+    engine: Engine, takers: Mapping[str, Collection[str] | None] = MappingProxyType({})
 ) -> ReconcileView:
     """Each app that waits for a decision, with what differs; and what runs of apps that the log
-    does not know. `taking`: stream -> addresses that get traffic, where that is known."""
+    does not know. `takers`: stream -> addresses that get traffic, where that is known."""
     undecided = [
-        _undecided(engine, name, stream.state, taking.get(name))
+        _undecided(engine, name, stream.state, takers.get(name))
         for name, stream in sorted(engine.streams.items())
         if stream.state.reconciling
     ]
@@ -60,12 +61,12 @@ def view(
 
 
 def _undecided(
-    engine: Engine, stream: str, state: t.State, taking: Collection[str] | None
+    engine: Engine, stream: str, state: t.State, takers: Collection[str] | None
 ) -> UndecidedApp:
     app, environment = split_stream(stream)
     release = active_release(state)
-    members = _members(engine, stream, state)
-    traffic = {} if taking is None else _with_traffic(members, taking)
+    members = concerned(state, _members(engine, stream, state), takers)
+    traffic = {} if takers is None else _with_traffic(members, takers)
     return UndecidedApp(
         app=app,
         environment=environment,
@@ -80,10 +81,10 @@ def _undecided(
     )
 
 
-def _with_traffic(members: Sequence[Member], taking: Collection[str]) -> dict[str, bool]:
+def _with_traffic(members: Sequence[Member], takers: Collection[str]) -> dict[str, bool]:
     """Whether each node that is connected gets any."""
     return {
-        member.node: any(slot.known.address in taking for slot in member.slots.values())
+        member.node: any(slot.known.address in takers for slot in member.slots.values())
         for member in members
         if member.connected
     }
@@ -94,7 +95,7 @@ def _unknown(engine: Engine) -> list[UnknownApp]:
     for node, session in sorted(engine.fleet.sessions.items()):
         for stream in sorted({stream for stream, _ in session.slots}):
             known = engine.streams.get(stream)
-            if known is None or not known.begun:
+            if known is None or not ever_deployed(known.state):
                 found.setdefault(stream, []).append(node)
     names = ((split_stream(stream), nodes) for stream, nodes in sorted(found.items()))
     return [UnknownApp(app=app, environment=env, nodes=nodes) for (app, env), nodes in names]
@@ -132,10 +133,12 @@ async def reconcile(
     versions = _versions(engine)
     sizes = await asyncio.to_thread(_sizes, store, versions)
     async with engine.admission:
-        members = _members(engine, stream, engine.state(stream))
+        state = engine.state(stream)
+        members = _members(engine, stream, state)
         converge = engine.next_rollout_id() if request.decision == "converge" else ""
         if converge:
-            refuse_shared(engine, stream, [member.node for member in members], None)
+            its_own = concerned(state, members, taking(says))
+            refuse_shared(engine, stream, [member.node for member in its_own], None)
         decision = Reconcile(
             request_id=request.request_id,
             members=members,

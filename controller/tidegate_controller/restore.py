@@ -22,6 +22,7 @@ from tidegate_controller.artifacts import digest_of
 from tidegate_controller.clock import wall_now
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.decide import decide
+from tidegate_controller.core.facts import has_past
 from tidegate_controller.core.inputs import Restore
 from tidegate_controller.errors import Refused, TidegateError
 from tidegate_controller.log import Batch, EventLog, LogError
@@ -151,7 +152,7 @@ def _coming(data: Path) -> Iterator[Path]:
 
 
 def _begin_anew(path: Path) -> tuple[str, list[str], list[str]]:
-    """New id of the log, its apps, and the rollouts that were open."""
+    """New id of the log, the apps to decide about, and the rollouts that were open."""
     with closing(EventLog(path)) as log:
         found = load(log)
         former, log_id, now, at = log.log_id, uuid.uuid4().hex[:12], log.last_clock, wall_now()
@@ -164,7 +165,8 @@ def _begin_anew(path: Path) -> tuple[str, list[str], list[str]]:
             batches.append(Batch(name, state.version, at, now, events, cause))
         log.append(batches)
         log.take_id(log_id)
-    return log_id, sorted(found.states), _open_rollouts(found)
+    undecided = [name for name, state in sorted(found.states.items()) if has_past(state)]
+    return log_id, undecided, _open_rollouts(found)
 
 
 def _open_rollouts(found: LogIndex) -> list[str]:

@@ -17,6 +17,7 @@ from tidegate_controller import restore as restoring
 from tidegate_controller.cli.commands import tidegate
 from tidegate_controller.core import events as ev
 from tidegate_controller.core.inputs import Tick
+from tidegate_controller.core.types import Known, Place
 from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.log import Batch, EventLog, LogError, read_log, read_stream
 
@@ -26,7 +27,8 @@ NAME = sha256(CONTENT).hexdigest()
 
 def append(log: EventLog, node: str) -> None:
     batch = Batch("shop@prod", log.version("shop@prod"), "2026-11-25T12:00:00Z", 1.0, (), Tick())
-    log.append([batch._replace(events=(ev.NodeLeft(node=node),))])
+    seen = ev.Observed(place=Place.of(node, "blue"), known=Known(), current=False)
+    log.append([batch._replace(events=(seen,))])
 
 
 @pytest.fixture
@@ -55,7 +57,8 @@ def done(result: Result) -> dict[str, object]:
 
 
 def nodes(data: Path) -> list[str]:
-    return [record.event.node for record in read_stream(data / "events.db", "shop@prod", 0, 3)]
+    records = read_stream(data / "events.db", "shop@prod", 0, 3)
+    return [record.event.place.node for record in records]
 
 
 # --- Backup --------------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ def test_a_log_that_is_there_is_kept_aside_or_stays(data: Path, kept: Path) -> N
     assert (data / "events.db").read_bytes() == before
     view = done(typed("restore", data, kept, "--replace", "--json"))
     aside = Path(str(view["replaced"]))
-    assert read_log(aside, 3, 1)[0].event.node == "tuesday"
+    assert read_log(aside, 3, 1)[0].event.place.node == "tuesday"
     assert log_check.check(aside).events == 4
     assert nodes(data) == ["a", "b", "c"]
     assert log_check.check(data / "events.db").events == 5

@@ -113,7 +113,7 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
     refuse_if_busy(state)
     refuse_locked(state, request.requested_by)
-    target = _release_to(state, request.to)
+    target = _release_to(state, request.to, request.revision)
     _refuse_incomplete(target)
     assert state.spec is not None  # a release that has succeeded had one
     nodes = tuple(member.node for member in request.members if member.connected)
@@ -138,8 +138,9 @@ def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     )
 
 
-def _release_to(state: t.State, version: str) -> t.Release:
-    """The release to go back to: the one before, or the last that has succeeded as `version`."""
+def _release_to(state: t.State, version: str, revision: t.Revision | None) -> t.Release:
+    """The release to go back to: the one before, or the last that has succeeded as `version`, with
+    other settings than the active one where there is such a one and no revision is asked for."""
     if not version:
         active = active_release(state)
         proven = active is not None and not active.never_succeeded
@@ -147,7 +148,11 @@ def _release_to(state: t.State, version: str) -> t.Release:
         if target is None:
             raise _nothing_earlier(state)
         return target
-    named = [release for release in succeeded(state) if release.version == version]
+    named = [
+        release
+        for release in succeeded(state)
+        if release.version == version and revision in (None, release.revision)
+    ]
     if not named:
         known = list(dict.fromkeys(release.version for release in reversed(succeeded(state))))
         adopted = any(release.version == version for release in state.committed)
@@ -233,11 +238,20 @@ def _freeze_notes(draft: Draft, request: i.Deploy | i.Rollback) -> tuple[str, ..
 
 
 def _configure(draft: Draft, request: i.Deploy | i.Rollback, spec: Spec) -> None:
-    """What runs stays as it is; how long to wait, what to keep and the like may have changed."""
-    if isinstance(request, i.Deploy) and spec != draft.state.spec:
+    """What runs stays as it is; how long to wait, what to keep and the like may have changed, and
+    which nodes there are: but one that is away and new comes with a deployment that brings it the
+    release."""
+    if not isinstance(request, i.Deploy):
+        return
+    members = draft.state.members
+    nodes = tuple(m.node for m in request.members if m.connected or m.node in members)
+    if spec != draft.state.spec or set(nodes) != set(members):
         draft.emit(
             ev.Configured(
-                spec=spec, request_id=request.request_id, requested_by=request.requested_by
+                spec=spec,
+                request_id=request.request_id,
+                requested_by=request.requested_by,
+                nodes=nodes,
             )
         )
 

@@ -187,11 +187,13 @@ class Aborted(Event, frozen=True, kw_only=True):
 
 
 class Configured(Event, frozen=True, kw_only=True):
-    """A deployment left nothing to do but to take over what its spec says otherwise."""
+    """A deployment left nothing to do but to take over what its spec says otherwise. `nodes`: the
+    environment's from here on; empty: as before."""
 
     spec: Spec
     request_id: str
     requested_by: str
+    nodes: tuple[str, ...] = ()
 
 
 class NodeForgotten(Event, frozen=True, kw_only=True):
@@ -272,7 +274,8 @@ class Restored(Event, frozen=True, kw_only=True):
 
 class Adopted(Event, frozen=True, kw_only=True):
     """A person has decided, after a restore, that what runs is the truth. `release`: what serves,
-    if anything does; `debts`: what nodes lack of it; `is_all`: no other place gets traffic."""
+    if anything does; `debts`: what nodes lack of it; `is_all`: no other place gets traffic;
+    `journals`: of the nodes that are connected, so that a disk that is replaced later is seen."""
 
     request_id: str
     requested_by: str
@@ -284,6 +287,7 @@ class Adopted(Event, frozen=True, kw_only=True):
     owed: Mapping[str, t.Owed] = {}  # of these debts: those that are paid without a return
     is_all: bool = True
     message: str = ""
+    journals: Mapping[str, str] = {}
 
 
 class NodeRemoved(Event, frozen=True, kw_only=True):

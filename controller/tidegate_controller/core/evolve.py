@@ -223,8 +223,17 @@ def _chores_added(state: t.State, event: ev.ChoresAdded, clock: float) -> t.Stat
 
 
 def _configured(state: t.State, event: ev.Configured, clock: float) -> t.State:
-    requests = remembered(state, event.request_id, "")
-    return replace(state, spec=event.spec, requests=requests)
+    """A node that does not belong there any more is brought no release, so it owes none."""
+    members = event.nodes or state.members
+    out = set(state.members).difference(members)
+    return replace(
+        state,
+        spec=event.spec,
+        members=members,
+        debts=without(state.debts, *out),
+        owed=without(state.owed, *out),
+        requests=remembered(state, event.request_id, ""),
+    )
 
 
 def _committed(state: t.State, event: ev.Committed, clock: float) -> t.State:

@@ -6,6 +6,7 @@ Called by `evolve` alone; the decisions are in `reconciling`.
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import RELEASES_KEPT, remembered, replace
+from tidegate_controller.core.facts import has_past
 
 
 def restored(state: t.State, event: ev.Restored, clock: float) -> t.State:
@@ -18,7 +19,7 @@ def restored(state: t.State, event: ev.Restored, clock: float) -> t.State:
         chores=(),
         chores_open={},
         queue=(),
-        reconciling=True,
+        reconciling=has_past(state),
     )
 
 
@@ -39,6 +40,7 @@ def adopted(state: t.State, event: ev.Adopted, clock: float) -> t.State:
         committed=committed,
         committed_on=on,
         members=event.nodes,
+        journals={**state.journals, **event.journals},
         weights=event.weights if event.is_all else None,  # then the next rollout settles it first
         settled=event.weights,
         routed=event.routed,

@@ -50,6 +50,12 @@ def concerned(state: t.State, rollout: t.Rollout) -> set[str]:
     return serving.union(rollout.nodes)
 
 
+def has_past(state: t.State) -> bool:
+    """Whether anything of the app has reached its nodes, as far as the log knows: not while its
+    first deployment waits for its turn. Else there is nothing to decide about after a restore."""
+    return bool(state.rollout or state.committed or state.undone or state.places)
+
+
 def strays(state: t.State) -> list[t.Place]:
     """Places that run without traffic, and that nothing is to stop: such as those of a node that
     was removed and came back. The next deployment retires them."""

@@ -79,13 +79,15 @@ class BeginQueued(Input, frozen=True, kw_only=True):
 
 
 class Rollback(Request, frozen=True, kw_only=True):
-    """Go back to the last committed release other than the active one, or to the one named `to`."""
+    """Go back to the last committed release other than the active one, or to the one named `to`.
+    A version may have been deployed with several settings: `revision` says which one is meant."""
 
     rollout: str
     members: tuple[Member, ...]
     requested_by: str
     message: str = ""
     to: str = ""  # a version; empty: the one before
+    revision: t.Revision | None = None  # of that version; None: the last but the active one
     without_absent: bool = False  # also if nodes that take traffic are away
 
 

@@ -40,28 +40,29 @@ def lifting(state: t.State, named: str) -> str:
 
 def on_quarantine(draft: Draft, request: i.Quarantine) -> None:
     state = draft.state
-    version, digest = _named(state, request.release)
+    named = _named(state, request.release)
     rollout = state.rollout
-    if rollout is not None and rollout.release.revision.digest == digest and not rollout.undoing:
+    if rollout is not None and rollout.release.revision.digest in named and not rollout.undoing:
         raise Refused(
-            f"rollout {rollout.id} brings version {version} just now",
+            f"rollout {rollout.id} brings version {rollout.release.version} just now",
             f"give that up first: tidegate rollout abort {rollout.id}",
         )
-    if _is_by_hand(state, digest):
-        return  # as it is to be
     reason = f": {request.reason}" if request.reason else ""
-    draft.emit(
-        ev.Quarantined(
-            quarantine=t.Quarantine(
-                digest=digest,
-                origin="hand",
-                version=version,
-                why=f"put there by {request.requested_by}{reason}",
-            ),
-            by=request.requested_by,
-            request_id=request.request_id,
+    for digest, version in named.items():
+        if _is_by_hand(state, digest):
+            continue  # as it is to be
+        draft.emit(
+            ev.Quarantined(
+                quarantine=t.Quarantine(
+                    digest=digest,
+                    origin="hand",
+                    version=version,
+                    why=f"put there by {request.requested_by}{reason}",
+                ),
+                by=request.requested_by,
+                request_id=request.request_id,
+            )
         )
-    )
 
 
 def _is_by_hand(state: t.State, digest: str) -> bool:
@@ -71,7 +72,7 @@ def _is_by_hand(state: t.State, digest: str) -> bool:
 
 def on_unquarantine(draft: Draft, request: i.Unquarantine) -> None:
     state = draft.state
-    named = (request.release, *(digest for _, digest in _candidates(state, request.release)))
+    named = (request.release, *_candidates(state, request.release))
     found = [one for one in state.quarantined if one.digest in named or one.version in named]
     if not found:
         _named(state, request.release)  # unknown is another thing than well
@@ -155,20 +156,21 @@ def _quarantine_left(draft: Draft, left: t.Release) -> None:
     )
 
 
-def _candidates(state: t.State, named: str) -> list[tuple[str, str]]:
-    return [
-        (release.version, release.revision.digest)
+def _candidates(state: t.State, named: str) -> dict[str, str]:
+    """The releases with this version or digest: digest -> version. A version may have been deployed
+    with several artifacts, where the first ones failed: whoever names it means them all."""
+    return {
+        release.revision.digest: release.version
         for release in known_releases(state)
         if named in (release.version, release.revision.digest)
-    ]
+    }
 
 
-def _named(state: t.State, named: str) -> tuple[str, str]:
-    """Version and digest of a release that was deployed here, the last of that name. A digest may
-    also be of one that was not."""
+def _named(state: t.State, named: str) -> dict[str, str]:
+    """Likewise, of releases that were deployed here. A digest may also be of one that was not."""
     if found := _candidates(state, named):
-        return found[-1]
+        return found
     if named.startswith("sha256:"):
-        return "", named
+        return {named: ""}
     app, _ = split_stream(state.stream)
     raise Refused(f"no release {named} was ever deployed here", f"see: tidegate release list {app}")

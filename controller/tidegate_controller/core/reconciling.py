@@ -49,11 +49,12 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     _refuse_absent(request)
     _take_note(draft, request.members)
     state = draft.state
+    request = replace(request, members=concerned(state, request.members, taking(request.balancer)))
     weights = _weights(request)
     release = _serving(state, request, weights)
     before = active_release(state)
     debts = _debts(state, request, weights, release)
-    here = {member.node for member in request.members if member.connected}
+    here = {member.node: member.journal_id for member in request.members if member.connected}
     draft.emit(
         ev.Adopted(
             request_id=request.request_id,
@@ -66,10 +67,40 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
             is_all=not _strange(request),
             debts=debts,
             owed={node: t.Owed() for node in debts if node in here},  # the others once they return
+            journals=here,
         )
     )
     if request.converge:
         _converge(draft, request, before)
+
+
+def taking(balancer: Mapping[str, int] | None) -> frozenset[str] | None:
+    """The addresses that get traffic by these shares; None where there is no balancer to ask."""
+    if balancer is None:
+        return None
+    return frozenset(address for address, share in balancer.items() if share)
+
+
+def concerned(
+    state: t.State, members: tuple[i.Member, ...], takers: Collection[str] | None
+) -> tuple[i.Member, ...]:
+    """Those that the decision is about: nodes that the log has the app on, and whoever serves. A
+    node that was taken out of the environment holds what it had for long. `takers`: see `taking`;
+    without, a node serves with the slot that its `current` names."""
+    known = {place.node for place, share in state.settled.items() if share}.union(state.members)
+    return tuple(each for each in members if each.node in known or _serves(each, takers))
+
+
+def _serves(member: i.Member, takers: Collection[str] | None) -> bool:
+    return member.connected and any(
+        _is_run(report) if takers is None else report.known.address in takers
+        for report in member.slots.values()
+    )
+
+
+def _is_run(report: i.SlotReport) -> bool:
+    """Whether the node's `current` names the slot, and it runs as far as is known."""
+    return report.current and report.known.running is not False
 
 
 def _refuse_absent(request: i.Reconcile) -> None:
@@ -121,8 +152,7 @@ def _evened(share: int, most: int) -> int:
 
 def _strange(request: i.Reconcile) -> list[str]:
     """Addresses that get traffic and that no connected node calls its own."""
-    shares = {address for address, share in (request.balancer or {}).items() if share}
-    return sorted(shares.difference(_reported(request)))
+    return sorted((taking(request.balancer) or frozenset()).difference(_reported(request)))
 
 
 def _reported(request: i.Reconcile) -> dict[str, t.Place]:
@@ -142,7 +172,7 @@ def _current_places(request: i.Reconcile) -> list[t.Place]:
         for member in request.members
         if member.connected
         for slot, report in sorted(member.slots.items())
-        if report.current and report.known.running is not False
+        if _is_run(report)
     ]
 
 
@@ -253,6 +283,7 @@ def _converge(draft: Draft, request: i.Reconcile, to: t.Release | None) -> None:
         requested_by=request.requested_by,
         message=request.message or "the log was restored, and is what counts",
         to=to.version,
+        revision=to.revision,
         without_absent=request.without_absent,
     )
     on_rollback(draft, rollback)

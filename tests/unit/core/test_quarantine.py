@@ -210,6 +210,22 @@ def test_a_release_is_quarantined_by_hand_whatever_its_settings() -> None:
     assert world.quarantine("1") == ()
 
 
+def test_a_version_is_quarantined_with_each_artifact_that_it_ever_had() -> None:
+    """The first one had failed, so that the version was free for the one that serves."""
+    world = World().deployed("1")
+    world.deploy("2", digest="sha256:broken")
+    world.finish(start="failed")
+    world.deploy("2", digest="sha256:mended")
+    assert world.finish() == "succeeded"
+    world.quarantine("2", reason="loses orders")
+    assert {one.digest for one in world.state.quarantined} == {"sha256:broken", "sha256:mended"}
+    world.deployed("3")
+    with pytest.raises(Refused, match="version 2 is quarantined here: put there by ada: loses"):
+        world.rollback(to="2")
+    world.unquarantine("2")
+    assert world.state.quarantined == ()
+
+
 def test_a_digest_that_was_never_here_is_kept_away() -> None:
     world = World().deployed("1")
     world.quarantine("sha256:9")

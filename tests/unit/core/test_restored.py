@@ -8,7 +8,8 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.debts import converge_at
-from tidegate_controller.core.reconciling import differences
+from tidegate_controller.core.freezes import Window
+from tidegate_controller.core.reconciling import Difference, concerned, differences, taking
 from tidegate_controller.core.releases import previous_release
 from tidegate_controller.core.spec import Service, Waves
 from tidegate_controller.core.unpaid import why_unpaid
@@ -74,6 +75,17 @@ def test_a_restored_stream_has_nothing_open_and_begins_nothing() -> None:
     world.wait(100_000.0)
     world.restart()
     assert world.issued("start", before) == world.issued("stop", before) == []
+
+
+def test_there_is_nothing_to_decide_where_the_first_deployment_only_waited_for_its_turn() -> None:
+    world = World("a")
+    always = Window(begins=0.0, ends=9e9, until="then", reason="no more", by="")
+    world.windows = (always,)
+    world.deploy("1", queue=True)
+    world.feed(i.Restore(log_id="new", former="log"))
+    assert (world.state.queue, world.state.reconciling) == ((), False)
+    world.windows = ()
+    world.deployed("1")
 
 
 def test_a_first_deployment_that_was_under_way_can_be_adopted() -> None:
@@ -325,6 +337,94 @@ def test_converging_where_all_is_as_the_log_has_it_begins_nothing() -> None:
     world = restored(World("ab").deployed("1"))
     assert decide(world, converge="r9").rollout is None
     assert [known.version for known in world.state.committed] == ["1"]
+
+
+def test_converging_keeps_the_settings_that_the_log_has_last() -> None:
+    """The version was deployed with others before, and a rollback to it would go to these."""
+    world = World("ab").deployed("1")
+    world.settings = replace(SETTINGS, service=Service(command=("serve", "--faster")))
+    restored(world.deployed("1"))
+    after = decide(world, converge="r9")
+    assert after.rollout is None
+    assert [known.settings for known in after.committed] == [SETTINGS, world.settings]
+
+
+def without_c(*later: str) -> World:
+    """Nodes a, b and c, of which the last was taken out of the environment before the backup, and
+    holds what it had."""
+    world = World("abc").deployed("1")
+    world.nodes = ["a", "b"]
+    world.deployed("2").rest()
+    restored(world, *later)
+    world.nodes = ["a", "b", "c"]
+    world.hello("c")
+    return world
+
+
+def test_a_node_that_came_after_the_backup_owes_what_it_loses_with_its_disk_later() -> None:
+    world = World("ab").deployed("1")
+    monday = world.state
+    world.nodes.append("c")
+    world.journals["c"] = "journal-c"
+    world.deployed("2")
+    world.state = monday
+    world.feed(i.Restore(log_id="new", former="log"))
+    assert decide(world).members == ("a", "b", "c")
+    world.leave("c")
+    world.come_back("c", disk_replaced=True)
+    assert world.state.debts == {"c": "c/blue is gone with the node's disk"}
+    world.converge("c")
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) == {"a/green", "b/green", "c/green"}
+
+
+def start_again(world: World, where: str) -> None:
+    """By hand, or by a reboot."""
+    here = place(where)
+    world.machines[here] = t.Known(
+        revision=world.machines[here].revision,
+        running=True,
+        healthy=True,
+        address=f"{here.node}:{8001 + t.SLOTS.index(here.slot)}",
+    )
+    world.hello(here.node)
+
+
+@pytest.mark.parametrize("balancer", [None, {"a:8001": 4, "b:8001": 4}])
+def test_a_node_that_was_taken_out_before_the_backup_stays_out(
+    balancer: dict[str, int] | None,
+) -> None:
+    world = without_c("3")
+    assert [each.node for each in differences_shown(world, balancer)] == ["a", "b"]
+    after = decide(world, converge="r9", balancer=balancer)
+    assert (after.members, dict(after.debts)) == (("a", "b"), {})
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/green": 100, "b/green": 100}
+    world.rollback(nodes=after.members)
+    assert world.finish() == "succeeded"
+    assert world.issued("start").count("c/blue") == 1
+    assert "c/green" not in world.issued("start")
+
+
+def test_a_node_that_the_log_does_not_have_is_a_member_if_it_serves() -> None:
+    world = without_c()
+    start_again(world, "c/blue")
+    takes = {"a:8002": 4, "b:8002": 4, "c:8001": 4}
+    assert [each.node for each in differences_shown(world, takes)] == ["c"]
+    assert decide(world, balancer=takes).members == ("a", "b", "c")
+
+
+def test_it_is_none_if_it_runs_what_no_traffic_goes_to() -> None:
+    world = without_c()
+    start_again(world, "c/blue")
+    takes = {"a:8002": 4, "b:8002": 4}
+    assert differences_shown(world, takes) == []
+    assert decide(world, balancer=takes).members == ("a", "b")
+
+
+def differences_shown(world: World, balancer: dict[str, int] | None) -> list[Difference]:
+    members = concerned(world.state, world.members(), taking(balancer))
+    return differences(world.state, members, {})
 
 
 def test_a_decision_that_is_not_asked_for_is_refused() -> None:

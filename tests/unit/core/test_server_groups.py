@@ -3,6 +3,7 @@
 import pytest
 from driver import World
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core.spec import Policy
 from tidegate_controller.errors import Refused
 
@@ -92,6 +93,19 @@ def test_a_node_that_is_added_to_the_active_group_gets_the_release_there() -> No
 
 def test_what_the_active_group_serves_already_makes_no_event() -> None:
     assert grouped("1").deploy("1") == ()
+
+
+def test_a_node_of_the_idle_group_that_is_taken_out_is_not_treated_by_a_rollback() -> None:
+    """Nothing runs there that would have to be moved, so nothing but the configuration changes."""
+    world = grouped("1", "2", "3")
+    (event,) = world.deploy("3", nodes="abc")
+    assert isinstance(event, ev.Configured)
+    assert world.state.members == ("a", "b", "c")
+    seen = len(world.log)
+    world.rollback(nodes=world.state.members)
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"c/green": 100}
+    assert not {place for place in world.issued("start", seen) if place.startswith("d")}
 
 
 def test_a_release_that_is_down_in_the_active_group_comes_up_in_the_other() -> None:

@@ -9,7 +9,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.spec import Pace
+from tidegate_controller.core.spec import Pace, Policy
 from tidegate_controller.errors import Refused
 
 
@@ -20,6 +20,31 @@ def test_another_pace_alone_is_taken_over_without_a_rollout() -> None:
     assert isinstance(event, ev.Configured)
     assert world.state.pace.soak_seconds == 77.0
     assert world.deploy("1") == ()
+
+
+def test_a_node_that_is_taken_out_before_it_has_the_release_is_brought_none() -> None:
+    world = World("abc", policy=Policy(max_failed_nodes="1"))
+    world.deploy("1")
+    assert world.finish(**{"start@c": "failed"}) == "succeeded"
+    assert list(world.state.debts) == ["c"]
+    (event,) = world.deploy("1", nodes="ab")
+    assert isinstance(event, ev.Configured)
+    assert world.state.members == ("a", "b")
+    assert (world.state.debts, world.state.owed) == ({}, {})
+    assert world.deploy("1", nodes="ab") == ()
+
+
+def test_a_new_node_that_is_away_comes_with_a_deployment_that_brings_it_the_release() -> None:
+    world = World("abc", policy=Policy(max_failed_nodes="1"))
+    world.deploy("1", nodes="ab")
+    assert world.finish() == "succeeded"
+    world.gone.add("c")
+    world.deploy("1")
+    assert world.state.members == ("a", "b")
+    world.come_back("c")
+    world.deploy("1")
+    assert world.finish() == "succeeded"
+    assert world.state.members == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(

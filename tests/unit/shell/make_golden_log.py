@@ -384,6 +384,26 @@ STORY: list[tuple[str, ev.Event]] = [
             rollout="r4", state="aborted", reason="given up", by="ada", request_id="request-17"
         ),
     ),
+    (
+        "till@prod",
+        ev.Adopted(
+            request_id="request-18",
+            requested_by="ada",
+            release=None,
+            nodes=("a", "b"),
+            weights={GREEN: 100},
+            routed={GREEN: "a:8002"},
+            debts={"b": "holds nothing; takes no traffic until it has 2"},
+            owed={"b": t.Owed()},
+            journals={"a": "journal-of-a", "b": "journal-of-b"},
+        ),
+    ),
+    (
+        "till@prod",
+        ev.Configured(
+            spec=SPEC, request_id="request-19", requested_by="ada@laptop", nodes=("a", "b")
+        ),
+    ),
 ]
 
 

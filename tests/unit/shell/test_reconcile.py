@@ -15,6 +15,7 @@ from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.reconcile import reconcile_lines
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
+from tidegate_controller.core.spec import Freeze
 from tidegate_controller.doctor.fleet import judge
 from tidegate_controller.errors import Refused
 from tidegate_controller.history import History, find_rollout, summary
@@ -24,6 +25,7 @@ from tidegate_controller.named_apps import find_stream
 from tidegate_controller.replay import replay_file
 from tidegate_controller.restore import restore
 from tidegate_controller.stream import Stream
+from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1 import operator_pb2 as op
 
 
@@ -204,6 +206,48 @@ async def test_what_nodes_hold_of_an_app_that_the_log_does_not_know_is_shown(des
     assert "blog in prod: the log knows nothing of it, and it is on a" in told
 
 
+async def waiting(desk: Desk) -> None:
+    """Monday's backup has an app whose first deployment waits for the end of a freeze."""
+    freeze = Freeze(begin="2020-01-01 00:00", until="2120-01-01 00:00", reason="no more")
+    await desk.node("a")
+    spec = replace(desk.spec(), freeze=(freeze,))
+    assert (await desk.requests.deploy(desk.request("1", spec, queue=True))).queued
+    keep(desk)
+
+
+async def test_an_app_that_only_waited_for_its_turn_is_deployed_as_if_new(desk: Desk) -> None:
+    await waiting(desk)
+    await desk.stop()
+    assert restore(desk.folder / "monday.backup", desk.folder, replace=True).apps == []
+    await desk.start()
+    await desk.agents["a"].join()
+    assert reconcile_requests.view(desk.engine).undecided == []
+    await desk.deployed("1")
+    assert desk.endings() == ["succeeded"]
+
+
+async def test_what_it_became_after_the_backup_is_shown_as_of_an_app_that_is_not_known(
+    desk: Desk,
+) -> None:
+    await waiting(desk)
+    await desk.deployed("1")
+    await restored(desk)
+    (unknown,) = reconcile_requests.view(desk.engine).unknown
+    assert (unknown.app, unknown.nodes) == ("shop", ["a"])
+
+
+async def test_one_of_which_only_a_place_is_known_can_be_decided_about(desk: Desk) -> None:
+    """A deployment that was refused when its turn came had taken note of it."""
+    await waiting(desk)
+    await restored(desk)
+    known = t.Known(running=False, healthy=False)
+    stream = desk.engine.streams["shop@prod"]
+    stream.state = replace(stream.state, places={t.Place("a/blue"): known}, reconciling=True)
+    await decided(desk, "adopt")
+    await desk.deployed("1")
+    assert desk.endings() == ["succeeded"]
+
+
 async def test_where_nothing_differs_that_is_said_too(desk: Desk) -> None:
     await desk.node("a")
     await desk.deployed("1")
@@ -372,6 +416,26 @@ async def test_a_converge_is_refused_where_another_environment_has_just_taken_it
     with pytest.raises(Refused, match="a already serves shop in staging"):
         await decided(desk, "converge")
     assert desk.state().reconciling
+
+
+async def test_a_node_that_serves_another_environment_by_now_is_left_to_it(desk: Desk) -> None:
+    """It was taken out of this one before the backup, and its agent still has that slot."""
+    await desk.node("b")
+    await desk.node("a")
+    await desk.deployed("1", nodes=("a", "b"))
+    await desk.deployed("2", nodes=("a",))
+    keep(desk)
+    await desk.deployed("3", nodes=("a",))
+    says_versions(desk, {"2": "2", "3": "3"})
+    desk.agents["b"].slots["shop@prod", "blue"].running = pb.TRI_NO
+    await restored(desk)
+    other = desk.engine.streams.setdefault("shop@staging", Stream("shop@staging"))
+    other.state = replace(other.state, settled={t.Place("b/blue"): 100})
+    assert table(desk) == [("a", "2 in green", "3 in blue")]
+    await desk.ended(decided(desk, "converge"))
+    assert desk.endings()[-1] == "succeeded"
+    assert desk.agents["b"].sent == []
+    assert desk.state().members == ("a",)
 
 
 async def test_where_the_fleet_is_at_it_already_there_is_no_rollout(desk: Desk) -> None:
