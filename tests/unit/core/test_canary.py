@@ -6,7 +6,7 @@ from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Waves
+from tidegate_controller.core.spec import Policy, Waves
 from tidegate_controller.errors import Refused
 
 NODES = tuple("abcdefghij")
@@ -221,3 +221,15 @@ def test_a_migration_does_not_run_again_for_a_release_that_some_nodes_have(strat
     world.deploy("2")
     assert world.finish() == "succeeded"
     assert world.issued("task", seen) == []
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_what_goes_on_from_half_way_names_the_slots_that_serve_already(strategy: str) -> None:
+    """Else a node starts what was stopped after a reboot, and no deployment mends that."""
+    world = World("abc", strategy=strategy, policy=Policy(on_failure="stop")).deployed("1")
+    world.deploy("2")
+    assert world.finish(**{"switch-1@a": "failed"}) == "failed"
+    assert "may start the wrong slot" in world.state.debts["a/green"]
+    world.deploy("2")
+    world.finish()
+    assert (world.currents, world.state.debts) == (dict.fromkeys("abc", "green"), {})

@@ -24,14 +24,14 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
 def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Step, ...]:
     """All traffic to these places, at once; of a converge, all that its nodes are to have."""
     weights = parts.whole(state, goal, targets)
-    settled = parts.is_settled(state, goal)
+    as_it_is = parts.is_settled(state, goal) and not parts.misnamed(state, targets)
     active = active_release(state)
     committed = active is not None and active.revision == goal.release.revision
     if active is not None and active.never_succeeded:
         committed = False  # it has to pass the gates first, wherever it serves
     owes_nothing = goal.kind == "converge" and not targets
     if owes_nothing or (
-        settled and committed and state.weights == weights and not gaining(state, weights)
+        as_it_is and committed and state.weights == weights and not gaining(state, weights)
     ):
         return ()
     fresh = [place for place in targets if parts.needs_start(state, goal, place)]

@@ -29,6 +29,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     plan = parts.opening(state, goal, fresh, dict.fromkeys(every, t.FULL))
     weights = dict(parts.reachable(state, state.settled))
     so_far: list[t.Place] = []
+    misnamed = parts.misnamed(state, [targets[node] for node in done])
     begun = bool(done)  # they have the release, so what is done once for it has been
     for number, nodes in enumerate(waves, 1):
         places = [targets[node] for node in nodes]
@@ -48,7 +49,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
                 *(bring_up if mine else ()),
                 *(approval(goal) if number == 1 else ()),
                 parts.route_step("shift", "Shift", weights, goal.spec, prove=True),
-                parts.switch(goal, places),
+                parts.switch(goal, [*places, *(misnamed if number == 1 else ())]),
                 *between(goal, treated, last=last),
                 *_rehearsal(state, goal, places, weights, len(waves) if number == 1 else 0),
                 *promotion(goal, last=last),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import is_gone, place_of
+from tidegate_controller.core.facts import is_gone, is_misnamed, place_of
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.core.works import moving
@@ -175,6 +175,12 @@ def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
     # What this log does not know may serve all the same: it is left alone.
     in_use = state.current.get(node) == blue.slot or place_of(state, blue).running
     return green if in_use and not runs(state, goal.release, blue) else blue
+
+
+def misnamed(state: t.State, places: Sequence[t.Place]) -> list[t.Place]:
+    """Those of these, which serve, that `current` does not name: an earlier rollout has stopped
+    before that, and no other step of this one mends it."""
+    return [place for place in places if is_misnamed(state, place)]
 
 
 def needs_start(state: t.State, goal: t.Goal, place: t.Place) -> bool:

@@ -38,7 +38,9 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     plan = parts.opening(state, goal, fresh, parts.whole(state, goal, every))
     weights = dict(parts.reachable(state, state.settled))
     so_far: list[t.Place] = []
-    begun = len(rest) < len(targets)  # they have the release, so what is done once for it has been
+    done = [place for node, place in targets.items() if node not in rest]
+    misnamed = parts.misnamed(state, done)
+    begun = bool(done)  # they have the release, so what is done once for it has been
     for number, nodes in enumerate(waves, 1):
         places = tuple(targets[node] for node in nodes)
         mine = [place for place in places if place in fresh]
@@ -59,7 +61,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
                 *in_place(state, goal.spec, mine, (weights, drained)),
                 *([_start(state, goal, mine)] if mine else ()),
                 parts.route_step("admit", "Admit", admitted, goal.spec, prove=True),
-                parts.switch(goal, places),
+                parts.switch(goal, [*places, *(misnamed if number == 1 else ())]),
                 *between(goal, wave, last=last),
                 *_rehearsal(state, goal, mine, admitted, len(waves) if number == 1 else 0),
                 *promotion(goal, last=last),
