@@ -27,6 +27,7 @@ from tidegate_controller.core.evolve_nodes import ask_anew
 from tidegate_controller.core.facts import find_action, gaining
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
+from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.settling import (
     REWRITE,
     after_doubt,
@@ -99,7 +100,10 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
     started = {work.place for work in works if work.verb == "start"}
     moves = [work.weights or {} for work in works if work.verb == "route" and work.prove]
     # The last one leads to the release alone; those before also to what serves so far.
-    proven = {place for place in gaining(state, moves[-1] if moves else {}) if place not in started}
+    last = moves[-1] if moves else {}
+    is_new = event.kind == "deploy" and not is_established(state, event.release)
+    # What serves it already is watched as well, until it has succeeded once.
+    watched = (place for place, share in last.items() if share) if is_new else gaining(state, last)
     rollout = t.Rollout(
         id=event.rollout,
         kind=event.kind,
@@ -111,7 +115,7 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
         spec=event.spec,
         before=state.settled,
         plan=event.plan,
-        passed=frozenset(proven),
+        passed=frozenset(place for place in watched if place not in started),
         zones=event.zones,
         requested_by=event.requested_by,
         message=event.message,

@@ -233,3 +233,43 @@ def test_what_goes_on_from_half_way_names_the_slots_that_serve_already(strategy:
     world.deploy("2")
     world.finish()
     assert (world.currents, world.state.debts) == (dict.fromkeys("abc", "green"), {})
+
+
+def left_half_way(strategy: str) -> World:
+    """Two nodes of six serve 2, which was never committed, and it is deployed again."""
+    waves = Waves(sizes=("2", "100%"), max_parallel="2", promote="manual")
+    world = World("abcdef", strategy=strategy, waves=waves).deployed("1")
+    world.deploy("2")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.abort(undo=False)
+    world.waves = Waves(sizes=("2", "100%"), max_parallel="4")
+    world.deploy("2")
+    return world
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_nodes_that_have_it_from_before_have_to_stay_healthy_too(strategy: str) -> None:
+    world = left_half_way(strategy)
+    world.until("soak-1")
+    world.report("a/green", healthy=False)
+    assert world.finish() == "rolled_back"
+    assert "a/green had passed its checks and failed again" in world.ending.reason
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_nodes_that_have_it_from_before_are_asked_once_more_at_the_end(strategy: str) -> None:
+    world = left_half_way(strategy)
+    asked = {action.work.at for action in world.until("verify-1")}
+    assert asked == set("abcdef")
+    assert world.finish() == "succeeded"
+
+
+@pytest.mark.parametrize("strategy", ["blue-green", "canary", "rolling"])
+def test_a_node_that_serves_the_active_release_is_no_matter_of_a_new_one(strategy: str) -> None:
+    world = World("abc", strategy=strategy).deployed("1")
+    world.nodes.append("d")
+    world.journals["d"] = "journal-d"
+    world.deploy("1")
+    world.go(lambda: world.step.startswith("soak"))
+    world.report("a/blue", healthy=False)
+    assert world.finish() == "succeeded"
