@@ -212,7 +212,7 @@ def test_a_migration_runs_once_before_the_first_start() -> None:
     assert world.issued("task", seen) == ["a/green"]
 
 
-@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+@pytest.mark.parametrize("strategy", ["blue-green", "canary", "rolling"])
 def test_a_migration_does_not_run_again_for_a_release_that_some_nodes_have(strategy: str) -> None:
     world = World(NODES, strategy=strategy, waves=IN_THREE, settings=SETTINGS).deployed("1")
     world.deploy("2", nodes=NODES[:3])

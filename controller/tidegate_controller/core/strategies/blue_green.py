@@ -31,10 +31,11 @@ def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Ste
         return ()
     fresh = [place for place in targets if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, weights)
+    begun = any(state.settled.get(place) for place in targets)  # what is done once has been
     if fresh:
         plan += [
             parts.prepare(goal, fresh),
-            *parts.migrate(goal, fresh),
+            *parts.migrate(goal, fresh, begun=begun),
             parts.start(state, goal, fresh),
         ]
     everywhere = Wave(number=1, places=tuple(targets), so_far=tuple(targets))
