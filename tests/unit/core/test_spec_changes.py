@@ -9,7 +9,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.spec import Pace, Service, Settings
+from tidegate_controller.core.spec import Pace, Policy, Service, Settings
 from tidegate_controller.errors import Refused
 
 
@@ -141,6 +141,20 @@ def test_a_node_that_was_removed_is_forgotten() -> None:
     world.deploy("2")
     assert world.finish() == "succeeded"
     assert world.traffic == {"a/green": 100}
+
+
+@pytest.mark.parametrize("on_failure", ["rollback", "stop"])
+def test_a_node_that_was_removed_owes_nothing_when_a_deployment_fails(on_failure: str) -> None:
+    world = World("abx", policy=Policy(on_failure=on_failure)).deployed("1")
+    world.leave("x")
+    world.nodes.remove("x")
+    world.feed(i.NodeRemoved(node="x"))
+    world.deploy("2")
+    world.until("soak")
+    world.report("a/green", healthy=False)
+    world.finish()
+    assert world.ending.state != "succeeded"
+    assert "x" not in world.owing()
 
 
 def test_a_node_that_the_stream_has_never_seen_is_no_news() -> None:
