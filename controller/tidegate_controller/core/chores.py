@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft, pending
-from tidegate_controller.core.facts import may_run
+from tidegate_controller.core.facts import is_misnamed, may_run
 from tidegate_controller.core.guards import opens_at
 from tidegate_controller.core.settling import REWRITE, WRITE_SECONDS, rewrite_now
 
@@ -66,7 +66,7 @@ def _name_again(state: t.State, serving: list[t.Place], now: float) -> tuple[t.C
             not_before=now,
         )
         for place in serving
-        if state.current.get(place.node, place.slot) != place.slot and place not in waiting
+        if is_misnamed(state, place) and place not in waiting
     )
 
 

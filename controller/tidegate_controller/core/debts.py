@@ -71,6 +71,8 @@ def debts_after_undo(state: t.State) -> dict[str, str]:
                 "served before could be brought back"
             )
     for place, share in sorted(rollout.before.items()):
+        if place not in state.places:
+            continue  # its node was removed
         if share and not state.settled.get(place):
             debts[place.node] = (
                 f"{place.other} has the traffic still, as {place} could not be brought back"
@@ -116,6 +118,8 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
             )
     serving = {place.node for place, share in state.settled.items() if share}
     for place, share in sorted(rollout.before.items()):
+        if place not in state.places:
+            continue  # its node was removed
         if share and place not in rollout.halted and place.node not in serving:
             debts[str(place)] = (
                 f"was taken out of traffic by {rollout.id}, which stopped; it takes none until the "

@@ -27,6 +27,7 @@ from tidegate_controller.core.evolve_nodes import ask_anew
 from tidegate_controller.core.facts import concerned, find_action, gaining
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
+from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.settling import (
     REWRITE,
     after_doubt,
@@ -100,7 +101,10 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
     started = {work.place for work in works if work.verb == "start"}
     moves = [work.weights or {} for work in works if work.verb == "route" and work.prove]
     # The last one leads to the release alone; those before also to what serves so far.
-    proven = {place for place in gaining(state, moves[-1] if moves else {}) if place not in started}
+    last = moves[-1] if moves else {}
+    is_new = event.kind == "deploy" and not is_established(state, event.release)
+    # What serves it already is watched as well, until it has succeeded once.
+    watched = (place for place, share in last.items() if share) if is_new else gaining(state, last)
     rollout = t.Rollout(
         id=event.rollout,
         kind=event.kind,
@@ -112,7 +116,7 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
         spec=event.spec,
         before=state.settled,
         plan=event.plan,
-        passed=frozenset(proven),
+        passed=frozenset(place for place in watched if place not in started),
         zones=event.zones,
         requested_by=event.requested_by,
         message=event.message,
@@ -247,13 +251,15 @@ def _ended(state: t.State, event: ev.Ended, clock: float) -> t.State:
         undone = (*undone, rollout.release)[-RELEASES_KEPT:]
         moved = {p for p, share in state.settled.items() if share and not rollout.before.get(p)}
         left = left.intersection(state.settled) | moved
+    serving = {place for place, share in state.settled.items() if share}
+    before = (c for c in state.chores if not (c.work.verb == "stop" and c.work.place in serving))
     return replace(
         state,
         rollout=None,
         undone=undone,
         left=left,
         away={},
-        chores=(*state.chores, *event.chores),
+        chores=(*before, *event.chores),  # what serves again is not to be stopped any more
         debts={**state.debts, **event.debts},
         owed={**state.owed, **event.owed},
     )

@@ -78,10 +78,13 @@ def astray(state: t.State) -> list[t.Place]:
     return sorted(
         place
         for place, share in state.settled.items()
-        if share
-        and state.current.get(place.node, place.slot) != place.slot
-        and not mended.union(state.debts) & {place.node}
+        if share and is_misnamed(state, place) and not mended.union(state.debts) & {place.node}
     )
+
+
+def is_misnamed(state: t.State, place: t.Place) -> bool:
+    """Whether `current` on its node names another slot than this one, or none, as far as known."""
+    return state.current.get(place.node, place.slot) != place.slot
 
 
 def only_leaves(state: t.State, work: t.Work) -> bool:

@@ -11,7 +11,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.releases import (
-    active_release,
+    is_established,
     known_releases,
     left_half_done,
     quarantine_of,
@@ -92,10 +92,10 @@ def on_unquarantine(draft: Draft, request: i.Unquarantine) -> None:
 def is_own_fault(draft: Draft, blame: t.Blame) -> bool:
     """Whether the release itself is to blame for a deployment that has failed. What has
     succeeded and serves has proven otherwise."""
-    rollout, active = draft.rollout, active_release(draft.state)
+    rollout = draft.rollout
     if blame != "release" or rollout.kind != "deploy" or rollout.undoing:
         return False
-    return active is None or active.never_succeeded or active.revision != rollout.release.revision
+    return not is_established(draft.state, rollout.release)
 
 
 def quarantine_failed(draft: Draft, reason: str) -> None:

@@ -8,6 +8,13 @@ def active_release(state: t.State) -> t.Release | None:
     return state.committed[-1] if state.committed else None
 
 
+def is_established(state: t.State, release: t.Release) -> bool:
+    """Whether it is the active one and has succeeded here. What is not has to pass the gates first,
+    wherever it serves already."""
+    active = active_release(state)
+    return active is not None and not active.never_succeeded and active.revision == release.revision
+
+
 def succeeded(state: t.State) -> list[t.Release]:
     """All that have succeeded here, oldest first: what was adopted after a restore because some
     nodes ran it has not, though it may be the active one."""

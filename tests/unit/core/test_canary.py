@@ -6,7 +6,7 @@ from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.spec import Waves
+from tidegate_controller.core.spec import Policy, Waves
 from tidegate_controller.errors import Refused
 
 NODES = tuple("abcdefghij")
@@ -212,7 +212,7 @@ def test_a_migration_runs_once_before_the_first_start() -> None:
     assert world.issued("task", seen) == ["a/green"]
 
 
-@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+@pytest.mark.parametrize("strategy", ["blue-green", "canary", "rolling"])
 def test_a_migration_does_not_run_again_for_a_release_that_some_nodes_have(strategy: str) -> None:
     world = World(NODES, strategy=strategy, waves=IN_THREE, settings=SETTINGS).deployed("1")
     world.deploy("2", nodes=NODES[:3])
@@ -221,3 +221,55 @@ def test_a_migration_does_not_run_again_for_a_release_that_some_nodes_have(strat
     world.deploy("2")
     assert world.finish() == "succeeded"
     assert world.issued("task", seen) == []
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_what_goes_on_from_half_way_names_the_slots_that_serve_already(strategy: str) -> None:
+    """Else a node starts what was stopped after a reboot, and no deployment mends that."""
+    world = World("abc", strategy=strategy, policy=Policy(on_failure="stop")).deployed("1")
+    world.deploy("2")
+    assert world.finish(**{"switch-1@a": "failed"}) == "failed"
+    assert "may start the wrong slot" in world.state.debts["a/green"]
+    world.deploy("2")
+    world.finish()
+    assert (world.currents, world.state.debts) == (dict.fromkeys("abc", "green"), {})
+
+
+def left_half_way(strategy: str) -> World:
+    """Two nodes of six serve 2, which was never committed, and it is deployed again."""
+    waves = Waves(sizes=("2", "100%"), max_parallel="2", promote="manual")
+    world = World("abcdef", strategy=strategy, waves=waves).deployed("1")
+    world.deploy("2")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.abort(undo=False)
+    world.waves = Waves(sizes=("2", "100%"), max_parallel="4")
+    world.deploy("2")
+    return world
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_nodes_that_have_it_from_before_have_to_stay_healthy_too(strategy: str) -> None:
+    world = left_half_way(strategy)
+    world.until("soak-1")
+    world.report("a/green", healthy=False)
+    assert world.finish() == "rolled_back"
+    assert "a/green had passed its checks and failed again" in world.ending.reason
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_nodes_that_have_it_from_before_are_asked_once_more_at_the_end(strategy: str) -> None:
+    world = left_half_way(strategy)
+    asked = {action.work.at for action in world.until("verify-1")}
+    assert asked == set("abcdef")
+    assert world.finish() == "succeeded"
+
+
+@pytest.mark.parametrize("strategy", ["blue-green", "canary", "rolling"])
+def test_a_node_that_serves_the_active_release_is_no_matter_of_a_new_one(strategy: str) -> None:
+    world = World("abc", strategy=strategy).deployed("1")
+    world.nodes.append("d")
+    world.journals["d"] = "journal-d"
+    world.deploy("1")
+    world.go(lambda: world.step.startswith("soak"))
+    world.report("a/blue", healthy=False)
+    assert world.finish() == "succeeded"

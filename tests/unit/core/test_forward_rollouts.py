@@ -57,6 +57,20 @@ def test_what_is_already_active_everywhere_makes_no_event() -> None:
     assert world.deploy("1") == ()
 
 
+@pytest.mark.parametrize("strategy", ["blue-green", "canary", "rolling"])
+def test_a_node_whose_current_names_another_slot_than_serves_is_mended(strategy: str) -> None:
+    world = World(strategy=strategy).deployed("1", "2")
+    world.rest()
+    world.currents["a"] = "blue"
+    world.hello("a")
+    seen = len(world.log)
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    assert world.currents == {"a": "green", "b": "green"}
+    assert world.issued("start", seen) == []
+    assert world.deploy("2") == ()
+
+
 def test_an_added_node_gets_the_release_and_the_others_are_not_touched() -> None:
     world = World(["a"]).deployed("1")
     world.nodes.append("b")

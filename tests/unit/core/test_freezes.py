@@ -133,6 +133,23 @@ def test_nodes_that_are_out_of_service_are_brought_back_before_it_waits() -> Non
     assert len(world.traffic) == 2
 
 
+@pytest.mark.parametrize(
+    ("drain", "waits"), [("rehearse-drain-1", "return-drain-1"), ("return-drain-1", "drain-2")]
+)
+def test_a_node_on_which_the_way_back_is_rehearsed_serves_before_it_waits(
+    drain: str, waits: str
+) -> None:
+    waves = Waves(max_parallel="1", rehearse=True)
+    world = World("abc", strategy="rolling", waves=waves).deployed("1")
+    world.deploy("2")
+    world.until(drain)
+    world.meet_freeze()
+    assert {p.node for p in world.state.settled} == set("abc")
+    assert world.step == waits
+    world.lift_freeze()
+    assert world.finish() == "succeeded"
+
+
 def test_while_a_person_is_asked_of_a_failure_the_end_of_the_freeze_is_not_waited_for() -> None:
     """Nothing would follow from it: the clock would be looked at for ever."""
     one_by_one, ask = Waves(max_parallel="1"), Policy(on_failure="pause")

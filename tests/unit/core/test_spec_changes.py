@@ -2,14 +2,14 @@
 
 import msgspec
 import pytest
-from core_values import GRACE_SECONDS, TRAFFIC, place
+from core_values import GRACE_SECONDS, SETTINGS, TRAFFIC, place
 from driver import World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import pending
-from tidegate_controller.core.spec import Pace, Policy
+from tidegate_controller.core.spec import Pace, Policy, Service, Settings
 from tidegate_controller.errors import Refused
 
 
@@ -79,6 +79,34 @@ def test_the_artifact_of_the_active_version_under_another_name_is_refused() -> N
     assert world.state.committed[-1].version == "2"
 
 
+def ending_within(seconds: float) -> Settings:
+    service = Service(command=("serve",), stop_grace_seconds=seconds)
+    return msgspec.structs.replace(SETTINGS, service=service)
+
+
+def test_a_start_has_time_to_end_a_release_before_that_takes_longer_to() -> None:
+    world = World(settings=ending_within(120.0)).deployed("1")
+    world.settings = ending_within(1.0)
+    world.deployed("2").deploy("3")
+    world.until("start")
+    world.wait(120.0 + SETTINGS.health.deadline_seconds)
+    assert world.running()["a/blue"] == "1"
+    assert world.finish() == "succeeded"
+
+
+def test_a_start_has_time_to_end_what_a_rollout_has_left_that_stopped() -> None:
+    world = World(settings=ending_within(1.0)).deployed("1")
+    world.settings = ending_within(120.0)
+    world.deploy("2")
+    world.finish_start()
+    world.abort(undo=False)
+    world.settings = ending_within(1.0)
+    world.deploy("3")
+    world.until("start")
+    world.wait(120.0 + SETTINGS.health.deadline_seconds)
+    assert world.finish() == "succeeded"
+
+
 def test_a_node_whose_address_has_changed_gets_its_traffic_there() -> None:
     world = World().deployed("1")
     moved = msgspec.structs.replace(world.machines[place("a/blue")], address="elsewhere:1")
@@ -138,6 +166,20 @@ def test_a_node_that_was_removed_is_forgotten() -> None:
     world.deploy("2")
     assert world.finish() == "succeeded"
     assert world.traffic == {"a/green": 100}
+
+
+@pytest.mark.parametrize("on_failure", ["rollback", "stop"])
+def test_a_node_that_was_removed_owes_nothing_when_a_deployment_fails(on_failure: str) -> None:
+    world = World("abx", policy=Policy(on_failure=on_failure)).deployed("1")
+    world.leave("x")
+    world.nodes.remove("x")
+    world.feed(i.NodeRemoved(node="x"))
+    world.deploy("2")
+    world.until("soak")
+    world.report("a/green", healthy=False)
+    world.finish()
+    assert world.ending.state != "succeeded"
+    assert "x" not in world.owing()
 
 
 def test_a_node_that_the_stream_has_never_seen_is_no_news() -> None:

@@ -152,7 +152,8 @@ def _wave(
 
 def _start(state: t.State, rollout: t.Rollout, places: Sequence[t.Place]) -> t.Step:
     releases = [rollout.previous or rollout.release, rollout.release, *state.committed]
-    settings = [release.settings for release in releases]
+    health = max(release.settings.health.deadline_seconds for release in releases)
+    grace = parts.longest_grace(state, *(release.settings for release in releases))
     return t.Step(
         id="start-back",
         name="Start back",
@@ -166,11 +167,8 @@ def _start(state: t.State, rollout: t.Rollout, places: Sequence[t.Place]) -> t.S
             for place in places
         ),
         guards=(t.Guard(kind="no_traffic"), ALONE),
-        deadline_seconds=max(
-            each.health.deadline_seconds
-            + 2 * (each.service.stop_grace_seconds + parts.ANSWER_SECONDS)
-            for each in settings
-        )
+        deadline_seconds=health
+        + 2 * (grace + parts.ANSWER_SECONDS)
         + max(rollout.pace.drain_seconds, state.pace.drain_seconds),
     )
 

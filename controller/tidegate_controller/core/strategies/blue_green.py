@@ -7,7 +7,7 @@ at once; that is why deploy and rollback are one function.
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import gaining
-from tidegate_controller.core.releases import active_release
+from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.strategies import groups, parts
 from tidegate_controller.core.strategies.approval import approval
 from tidegate_controller.core.strategies.gates import Wave, between
@@ -24,22 +24,18 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
 def at_once(state: t.State, goal: t.Goal, targets: list[t.Place]) -> tuple[t.Step, ...]:
     """All traffic to these places, at once; of a converge, all that its nodes are to have."""
     weights = parts.whole(state, goal, targets)
-    settled = parts.is_settled(state, goal)
-    active = active_release(state)
-    committed = active is not None and active.revision == goal.release.revision
-    if active is not None and active.never_succeeded:
-        committed = False  # it has to pass the gates first, wherever it serves
+    stays = parts.is_settled(state, goal) and state.weights == weights
+    is_reached = is_established(state, goal.release) and not parts.misnamed(state, targets)
     owes_nothing = goal.kind == "converge" and not targets
-    if owes_nothing or (
-        settled and committed and state.weights == weights and not gaining(state, weights)
-    ):
+    if owes_nothing or (stays and is_reached and not gaining(state, weights)):
         return ()
     fresh = [place for place in targets if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, weights)
+    begun = any(state.settled.get(place) for place in targets)  # what is done once has been
     if fresh:
         plan += [
             parts.prepare(goal, fresh),
-            *parts.migrate(goal, fresh),
+            *parts.migrate(goal, fresh, begun=begun),
             parts.start(state, goal, fresh),
         ]
     everywhere = Wave(number=1, places=tuple(targets), so_far=tuple(targets))

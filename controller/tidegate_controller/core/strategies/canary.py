@@ -8,6 +8,7 @@ only owe the release.
 """
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.shares import at_least_one
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
@@ -28,7 +29,9 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, dict.fromkeys(every, t.FULL))
     weights = dict(parts.reachable(state, state.settled))
-    so_far: list[t.Place] = []
+    having = [targets[node] for node in done]
+    so_far = [] if is_established(state, goal.release) else list(having)
+    misnamed = parts.misnamed(state, having)
     begun = bool(done)  # they have the release, so what is done once for it has been
     for number, nodes in enumerate(waves, 1):
         places = [targets[node] for node in nodes]
@@ -48,7 +51,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
                 *(bring_up if mine else ()),
                 *(approval(goal) if number == 1 else ()),
                 parts.route_step("shift", "Shift", weights, goal.spec, prove=True),
-                parts.switch(goal, places),
+                parts.switch(goal, [*places, *(misnamed if number == 1 else ())]),
                 *between(goal, treated, last=last),
                 *_rehearsal(state, goal, places, weights, len(waves) if number == 1 else 0),
                 *promotion(goal, last=last),

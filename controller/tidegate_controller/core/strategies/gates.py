@@ -13,7 +13,8 @@ from tidegate_controller.core.strategies.parts import QUERY_SECONDS, works
 
 
 class Wave(Struct, frozen=True, kw_only=True):
-    """Places that are treated at once. `so_far`: those of the waves before as well."""
+    """Places that are treated at once. `so_far`: those of the waves before as well,
+    and those that had the release already without its having succeeded."""
 
     number: int
     places: tuple[t.Place, ...]

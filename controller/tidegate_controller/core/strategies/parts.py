@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import is_gone, place_of
-from tidegate_controller.core.spec import Spec
+from tidegate_controller.core.facts import is_gone, is_misnamed, place_of
+from tidegate_controller.core.releases import known_releases
+from tidegate_controller.core.spec import Settings, Spec
 from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.core.works import moving
 
@@ -90,6 +91,7 @@ def migrate(goal: t.Goal, places: Sequence[t.Place], *, begun: bool = False) -> 
 def start(state: t.State, goal: t.Goal, places: Sequence[t.Place]) -> t.Step:
     """Start the release in these idle places, and see it healthy."""
     settings, pace = goal.release.settings, goal.spec.pace
+    grace = longest_grace(state, settings)
     return t.Step(
         id="start",
         name="Start",
@@ -97,23 +99,30 @@ def start(state: t.State, goal: t.Goal, places: Sequence[t.Place]) -> t.Step:
         guards=(t.Guard(kind="no_traffic"),),
         # What ran there before is stopped first, and a start that fails is stopped again.
         deadline_seconds=settings.health.deadline_seconds
-        + 2 * (settings.service.stop_grace_seconds + ANSWER_SECONDS)
+        + 2 * (grace + ANSWER_SECONDS)
         + max(pace.drain_seconds, state.pace.drain_seconds),
     )
 
 
 def stop(state: t.State, spec: Spec, places: Sequence[t.Place]) -> t.Step:
     """End what runs in these places, once their last requests have had time to end."""
-    settings = [spec.settings, *([state.spec.settings] if state.spec else [])]
-    grace = max(each.service.stop_grace_seconds for each in settings)
     drain = max(spec.pace.drain_seconds, state.pace.drain_seconds)
     return t.Step(
         id="stop",
         name="Stop",
         works=tuple(t.Work(verb="stop", at=place.node, place=place) for place in places),
         guards=(t.Guard(kind="no_traffic"),),
-        deadline_seconds=drain + grace + 2 * ANSWER_SECONDS,
+        deadline_seconds=drain + longest_grace(state, spec.settings) + 2 * ANSWER_SECONDS,
     )
+
+
+def longest_grace(state: t.State, *settings: Settings) -> float:
+    """Seconds that what runs in a slot may take to end, whichever release that is: its agent gives
+    it the time that its own settings say. `settings`: of what is to run there."""
+    known = [*settings, *(release.settings for release in known_releases(state))]
+    if state.spec is not None:
+        known.append(state.spec.settings)
+    return max(each.service.stop_grace_seconds for each in known)
 
 
 def switch(goal: t.Goal, places: Sequence[t.Place]) -> t.Step:
@@ -175,6 +184,12 @@ def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
     # What this log does not know may serve all the same: it is left alone.
     in_use = state.current.get(node) == blue.slot or place_of(state, blue).running
     return green if in_use and not runs(state, goal.release, blue) else blue
+
+
+def misnamed(state: t.State, places: Sequence[t.Place]) -> list[t.Place]:
+    """Those of these, which serve, that `current` does not name: an earlier rollout has stopped
+    before that, and no other step of this one mends it."""
+    return [place for place in places if is_misnamed(state, place)]
 
 
 def needs_start(state: t.State, goal: t.Goal, place: t.Place) -> bool:

@@ -32,9 +32,9 @@ def in_place(state: t.State, goal: t.Goal, place: t.Place, weights: t.Weights) -
     plan = []
     for word, stops, starts in (("rehearse", place, old), ("return", old, place)):
         served = _with_old(place, weights) if starts == old else weights
-        drain = _move(word, "drain", goal, drained)
+        drain = parts.route_step("", "", drained, goal.spec)
         plan += [
-            replace(drain, guards=(FLOOR,)),
+            _named(word, "drain", replace(drain, guards=(FLOOR,))),
             _named(word, "stop", parts.stop(state, spec, [stops])),
             _named(word, "start", _start(state, goal, starts)),
             _move(word, "admit", goal, served),

@@ -14,6 +14,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import is_gone, may_run
 from tidegate_controller.core.floor import kept_in_doubt, missing, room_in, waves_in, zones_of
 from tidegate_controller.core.guards import ALONE, FLOOR
+from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
 from tidegate_controller.core.strategies.approval import approval, promotion
@@ -37,8 +38,10 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, parts.whole(state, goal, every))
     weights = dict(parts.reachable(state, state.settled))
-    so_far: list[t.Place] = []
-    begun = len(rest) < len(targets)  # they have the release, so what is done once for it has been
+    done = [place for node, place in targets.items() if node not in rest]
+    so_far = [] if is_established(state, goal.release) else list(done)
+    misnamed = parts.misnamed(state, done)
+    begun = bool(done)  # they have the release, so what is done once for it has been
     for number, nodes in enumerate(waves, 1):
         places = tuple(targets[node] for node in nodes)
         mine = [place for place in places if place in fresh]
@@ -59,7 +62,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
                 *in_place(state, goal.spec, mine, (weights, drained)),
                 *([_start(state, goal, mine)] if mine else ()),
                 parts.route_step("admit", "Admit", admitted, goal.spec, prove=True),
-                parts.switch(goal, places),
+                parts.switch(goal, [*places, *(misnamed if number == 1 else ())]),
                 *between(goal, wave, last=last),
                 *_rehearsal(state, goal, mine, admitted, len(waves) if number == 1 else 0),
                 *promotion(goal, last=last),
