@@ -175,8 +175,7 @@ class Resumed(Event, frozen=True, kw_only=True):
 
 
 class Aborted(Event, frozen=True, kw_only=True):
-    """An operator has given the rollout up. `undo`: it is undone; else all stays as it is.
-    `superseded`: it only makes room for another."""
+    """It is given up, to be undone (`undo`) or left as it is; or to make room (`superseded`)."""
 
     rollout: str
     by: str
