@@ -253,8 +253,9 @@ class Scenario:
         world.programs.add(program)
         registered = world.controller.engine.fleet.registered
         app.nodes = [node for node in app.nodes if node in registered]
-        if waves := app.more.get("waves"):  # what was before it may be no good to go back to
-            app.more["waves"] = changes.replace(waves, rehearse=False)
+        # What was before it may be no good to go back to, and who has a label may be gone.
+        if waves := app.more.get("waves"):
+            app.more["waves"] = changes.replace(waves, rehearse=False, canary=None)
         known = {p.version: p for p in world.programs.by_digest.values() if p.app == app.name}
         serving = [known[version] for version in world.serving(app.stream).values() if version]
         fleeting = any(program.fate in FLEETING for program in serving)

@@ -15,7 +15,7 @@ from tidegate_controller.core.amiss import UNTIL_ASKED, amiss
 from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import is_gone, place_of, split_stream
+from tidegate_controller.core.facts import is_gone, is_misnamed, place_of, split_stream
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import active_release
@@ -128,7 +128,7 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
     for found, why in amiss(state).items():  # since an earlier one
         debts.setdefault(found, why + UNTIL_ASKED)
     for place, share in sorted(state.settled.items()):
-        if share and state.current.get(place.node, place.slot) != place.slot:
+        if share and is_misnamed(state, place):
             before = f"{debts[place]}; " if place in debts else ""
             debts[str(place)] = (
                 f"{before}{place.node} may start the wrong slot after a reboot, as `current` does "
