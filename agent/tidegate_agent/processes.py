@@ -168,14 +168,15 @@ async def wait_exit(instance: Instance) -> int | None:
 
 
 async def stop(instance: Instance, grace_seconds: float) -> Literal["stopped", "killed", "gone"]:
-    """End it and all that descends from it: SIGTERM, then after the grace SIGKILL.
+    """End it and all that descends from it or carries its token: SIGTERM, then after the grace
+    SIGKILL.
 
     Returns "gone" if it had ended before (its leftovers are ended all the same), "killed" if any
     of them was still there after the grace. If cancelled, nothing more is sent; it can be called
     again. Raises ServiceError if a process may not be signalled or does not go away.
     """
-    if instance.boot_id != boot_id():
-        return "gone"
+    if instance.boot_id != boot_id():  # its number says nothing any more, but its token does
+        instance = Instance(instance.token, 0, 0, boot_id())
     was_alive = alive(instance)
     known: set[Identity] = set()
     outcome: Literal["stopped", "killed"] = "stopped"
@@ -269,19 +270,15 @@ def _reap(instance: Instance) -> int | None:
 def _members(instance: Instance, known: Collection[Identity]) -> list[Process]:
     """All running processes that belong to the instance, also after its leader has ended.
 
-    Those that carry the token, and everybody in its session, as long as someone there is known,
-    carries the token or is the leader: its number is not given away before the last has left. Who
-    was there before the instance is none of it, and is not looked into. A lone process shows no
-    token while its program is being loaded, so a young one is looked at again; an old one has
-    written over its environment, or is another user's.
+    Those that carry the token, be they older than what is taken for the leader, and everybody in
+    its session, as long as someone there is known, carries the token or is the leader: its number
+    is not given away before the last has left. A lone process shows no token while its program is
+    being loaded, so a young one is looked at again; an old one has written over its environment,
+    or is another user's.
     """
     leader = (instance.pid, instance.started_ticks)
     for _ in range(LOADING_LOOKS):
-        seen = [
-            (one, has_variable(one.pid, TOKEN_VARIABLE, instance.token))
-            for one in everyone()
-            if one.started_ticks >= instance.started_ticks
-        ]
+        seen = [(one, has_variable(one.pid, TOKEN_VARIABLE, instance.token)) for one in everyone()]
         session = [(one, carries) for one, carries in seen if one.session == instance.pid]
         ours = any(carries or one.identity in {leader, *known} for one, carries in session)
         young = (one for one, _ in session if one.running and one.age_seconds < LOADING_AGE_SECONDS)

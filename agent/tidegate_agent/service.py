@@ -56,8 +56,12 @@ class Service:
         return await self.manager.find(self.record.token) is not None
 
     async def find(self) -> Handle | None:
-        """The same as `present`, or what ran last: that may have left something behind."""
-        return await self.present() or self.record.handle
+        """What is to be ended, or taken up: what ran last, which may have left something behind.
+        Where a start after an end has another token, all that carries this one is of the same."""
+        handle = self.record.handle
+        if handle is not None and self.manager.renews:
+            return handle
+        return await self.present() or handle
 
     async def problem(self) -> str:
         """Why the manager says that it does not serve; empty where it may."""

@@ -60,9 +60,9 @@ class Manager(Protocol):
         """Return once it has ended. Several may wait."""
 
     async def stop(self, handle: Handle, grace_seconds: float) -> Ending:
-        """End it and all that descends from it: asked first, killed after the grace; "cut short" if
-        the manager had killed it before that, "gone" if it had ended by itself. Cancelled, it can
-        be called again."""
+        """End it and all that descends from it or has its token: asked first, killed after the
+        grace; "cut short" if the manager had killed it before that, "gone" if it had ended by
+        itself. Cancelled, it can be called again."""
 
     async def tail(self, handle: Handle) -> str:
         """The last lines that it wrote, as plain text."""

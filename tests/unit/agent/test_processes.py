@@ -310,7 +310,7 @@ async def test_nothing_is_sent_to_a_process_that_only_has_the_pid(yard: Yard) ->
     former = replace(bystander, token=yard.token(), started_ticks=ticks)
     assert await patient(asyncio.create_task(wait_exit(former))) is None
     assert await stop(former, 5) == "gone"
-    assert await stop(replace(bystander, boot_id="of last week"), 5) == "gone"
+    assert await stop(replace(bystander, token=yard.token(), boot_id="of last week"), 5) == "gone"
     assert alive(bystander)
 
 
@@ -483,6 +483,35 @@ async def test_what_a_crashed_leader_left_behind_is_ended_too(yard: Yard) -> Non
     assert running(grandchild)
     assert await stop(instance, PATIENCE_SECONDS) == "gone"
     assert not running(grandchild)
+
+
+# The main process has ended; its worker is in its session, its helper in one of its own.
+LEFT = """
+import os, subprocess, sys, time
+sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+worker = subprocess.Popen(sleep)
+time.sleep(0.1)
+helper = subprocess.Popen(sleep, start_new_session=True)
+print("child", worker.pid, helper.pid, flush=True)
+os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("known", ["helper", "main", "main of another boot"])
+async def test_all_that_carries_the_token_is_ended_whatever_its_age(yard: Yard, known: str) -> None:
+    main = yard.python(LEFT)
+    assert await wait_exit(main) == 1
+    worker, helper = (int(pid) for pid in yard.read("child").split()[1:])
+    if known == "helper":
+        found = find(main.token)
+        assert found is not None
+        assert found.pid == helper
+        main = found
+    elif known == "main of another boot":
+        main = replace(main, boot_id="of last week")
+    await stop(main, PATIENCE_SECONDS)
+    assert not running(worker)
+    assert not running(helper)
 
 
 async def test_a_left_over_whose_program_is_just_being_loaded_is_ended_too(

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 from fake_systemd import NONE, FakeSystemd
@@ -14,6 +16,26 @@ from tidegate_agent.errors import JournalError, NodeError
 from tidegate_agent.journal import SlotRecord
 from tidegate_agent.managers.process import Processes
 from tidegate_protos.v1 import agent_pb2 as pb
+
+
+def family(folder: Path) -> pb.Service:
+    """An app with two workers in its session and a helper in one of its own."""
+    script = (
+        "sleep 60 & echo $! > {0}/family; env -i sleep 60 & echo $! >> {0}/family; "
+        "setsid sleep 60 & echo $! >> {0}/family; exec {1} serve.py $PORT 0"
+    )
+    return service(command=["bash", "-c", script.format(folder, sys.executable)])
+
+
+def family_of(folder: Path) -> list[int]:
+    """The pids of two workers and a helper."""
+    return [int(pid) for pid in (folder / "family").read_text().split()]
+
+
+async def killed(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not runs(pid))
+
 
 # --- Starting and stopping -----------------------------------------------------------------------
 
@@ -123,6 +145,19 @@ async def test_a_stop_is_recorded_before_the_first_signal(
     await node.slot.stop(1.0)
 
 
+async def test_a_stop_ends_what_a_dead_app_has_left_in_its_session_and_elsewhere(
+    node: OneNode, tmp_path: Path
+) -> None:
+    """One of its workers shows no token, like those that write over their environment."""
+    start = start_slot(node.release(), service=family(tmp_path))
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    await node.slot.unkeep()
+    await killed(node.pid())
+    finished = await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
+    assert finished.outcome == pb.OUTCOME_OK
+    assert not any(runs(pid) for pid in family_of(tmp_path))
+
+
 # --- After a new start of the agent --------------------------------------------------------------
 
 
@@ -157,8 +192,7 @@ async def test_an_app_that_ended_meanwhile_is_started_again(node: OneNode) -> No
     await node.started()
     pid = node.pid()
     await node.agent.stop()
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: not runs(pid))
+    await killed(pid)
     node.agent = type(node.agent)(node.name, node.folder, {}, "127.0.0.1")
     await node.begin()
     assert (await node.slot.state()).detail == "had ended while no agent ran"
