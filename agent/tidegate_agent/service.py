@@ -51,6 +51,12 @@ class Service:
             return handle
         return await self.manager.find(self.record.token)
 
+    def is_in_place(self, present: Handle | None) -> bool:
+        """Whether what is present only has the token of what was recorded and has ended: started in
+        its place by a restart that could not be recorded, or merely left behind by it."""
+        recorded = self.record.handle
+        return self.manager.renews and recorded is not None and present != recorded
+
     async def begun(self) -> bool:
         """Whether a start that was not heard of to its end has begun anything, or still will."""
         return await self.manager.find(self.record.token) is not None

@@ -85,6 +85,18 @@ async def test_just_this_is_taken_up_if_it_runs_already(node: OneNode) -> None:
     assert node.pid() == pid
 
 
+async def test_what_an_app_has_left_is_not_taken_up_by_the_next_start(
+    node: OneNode, tmp_path: Path
+) -> None:
+    start = start_slot(node.release(), service=family(tmp_path), deadline_seconds=5.0)
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    await node.slot.unkeep()
+    await killed(node.pid())
+    left = family_of(tmp_path)
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    assert not any(runs(one) for one in left)
+
+
 async def test_a_start_that_overtakes_a_stop_never_takes_up_what_is_about_to_end(
     node: OneNode,
 ) -> None:
@@ -197,6 +209,24 @@ async def test_an_app_that_ended_meanwhile_is_started_again(node: OneNode) -> No
     await node.begin()
     assert (await node.slot.state()).detail == "had ended while no agent ran"
     await until(lambda: node.pid() != pid and runs(node.pid()))
+
+
+@pytest.mark.parametrize("kind", ["http", "unit"])
+async def test_what_an_app_that_ended_meanwhile_has_left_is_not_taken_for_it(
+    node: OneNode, tmp_path: Path, kind: str
+) -> None:
+    check = {"http": None, "unit": pb.UnitCheck()} if kind == "unit" else {}
+    start = start_slot(node.release(), service=family(tmp_path), **check)
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    pid, left = node.pid(), family_of(tmp_path)
+    await node.agent.stop()
+    await killed(pid)
+    node.agent = type(node.agent)(node.name, node.folder, {}, "127.0.0.1")
+    await node.begin()
+    assert (await node.slot.state()).detail == "had ended while no agent ran"
+    await until(lambda: node.slot._healthy is True)
+    assert not any(runs(one) for one in left)
+    assert (await node.slot.state()).running == pb.TRI_YES
 
 
 async def test_a_manager_that_cannot_be_asked_for_a_while_costs_no_app(
