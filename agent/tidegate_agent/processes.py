@@ -321,23 +321,28 @@ async def _end(
 
 
 def _signal(instance: Instance, members: Collection[Process], number: signal.Signals) -> None:
-    """To the leader's group at once, so that no fork slips through; to the others one by one."""
-    group = 0
-    with handle(instance.pid, instance.started_ticks) as pidfd, _signalling(instance.pid):
+    """To the leader's group at once, so that no fork slips through; to the others one by one.
+    Raises ServiceError where some may not be signalled, once all others are."""
+    group, denied = 0, set[int]()
+    with handle(instance.pid, instance.started_ticks) as pidfd, _signalling(instance.pid, denied):
         if pidfd is not None and os.getpgid(instance.pid) == instance.pid > 1:
             signal.pidfd_send_signal(pidfd, 0)  # not reaped, so the number is still its own
             os.killpg(instance.pid, number)
             group = instance.pid
     for member in members:
-        with handle(*member.identity) as pidfd, _signalling(member.pid):
+        with handle(*member.identity) as pidfd, _signalling(member.pid, denied):
             if pidfd is not None and member.group != group:
                 signal.pidfd_send_signal(pidfd, number)
+    if denied:
+        pids = ", ".join(str(pid) for pid in sorted(denied))
+        raise ServiceError(f"cannot stop pid {pids}: it runs as another user")
 
 
 @contextlib.contextmanager
-def _signalling(pid: int) -> Iterator[None]:
-    with contextlib.suppress(ProcessLookupError):  # it has just ended
-        try:
-            yield
-        except PermissionError as error:
-            raise ServiceError(f"cannot stop pid {pid}: it runs as another user") from error
+def _signalling(pid: int, denied: set[int]) -> Iterator[None]:
+    try:
+        yield
+    except ProcessLookupError:  # it has just ended
+        return
+    except PermissionError:
+        denied.add(pid)

@@ -612,3 +612,22 @@ async def test_a_process_of_another_user_cannot_be_stopped_and_it_is_said(
     monkeypatch.setattr(os, "killpg", forbidden)
     with pytest.raises(ServiceError, match=f"cannot stop pid {instance.pid}: it runs as another"):
         await stop(instance, 1)
+
+
+async def test_a_process_of_another_user_keeps_no_other_from_being_stopped(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = yard.python(PARENT.format(child=SLEEP, session=True, then="time.sleep(60)"))
+    grandchild = yard.child_pid()
+    usual = signal.pidfd_send_signal
+
+    def denied(pidfd: int, number: int) -> None:
+        if f"Pid:\t{instance.pid}\n" in Path(f"/proc/self/fdinfo/{pidfd}").read_text():
+            raise PermissionError(1, "Operation not permitted")
+        usual(pidfd, number)
+
+    monkeypatch.setattr(signal, "pidfd_send_signal", denied)
+    with pytest.raises(ServiceError, match=f"cannot stop pid {instance.pid}: it runs as another"):
+        await stop(instance, 1)
+    assert alive(instance)
+    await asyncio.to_thread(until, lambda: not running(grandchild))
