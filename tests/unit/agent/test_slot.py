@@ -281,10 +281,55 @@ async def test_a_crashed_app_is_started_again_though_the_journal_cannot_be_writt
     monkeypatch.setattr(node.agent._journal, "write", full)
     pid = await crash(node)
     assert node.slot.record.token == token
+    await until(lambda: node.slot._healthy is True)
     monkeypatch.undo()
     await node.start_anew()  # the journal still has the handle of the one that was killed
     assert node.pid() == pid
     assert (await node.slot.state()).running == pb.TRI_YES
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize("what", ["stop_slot", "start_slot"])
+async def test_what_could_not_be_recorded_leaves_the_app_with_its_keeper(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    start = await node.started()
+    pid = node.pid()
+
+    def full(_record: SlotRecord) -> None:
+        raise JournalError("the journal cannot be written: database or disk is full")
+
+    monkeypatch.setattr(node.agent._journal, "save_slot", full)
+    work = {"start_slot": start, "stop_slot": pb.StopSlot(slot="blue", grace_seconds=5.0)}
+    finished = await node.do(**{what: work[what]})
+    assert "the journal cannot be written" in finished.error
+    assert node.pid() == pid
+    assert finished.slot.healthy == pb.TRI_YES
+    await crash(node)
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize("how", ["overtaken", "healthy, which cannot be recorded"])
+async def test_what_serves_is_kept_however_a_start_of_just_this_ends(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    start = await node.started()
+    (node.slot.folder / "release" / "sick").touch()
+    await until(lambda: node.slot._healthy is False)
+    command = node.take(node.command(start_slot=start))
+    await until(lambda: node.slot._task is None)
+
+    def full(_record: SlotRecord) -> None:
+        raise JournalError("the journal cannot be written: database or disk is full")
+
+    if how == "overtaken":
+        node.take(node.command(cleanup=pb.Cleanup()))
+        assert (await node.done(command)).outcome == pb.OUTCOME_SUPERSEDED
+    else:
+        monkeypatch.setattr(node.agent._journal, "save_slot", full)
+        (node.slot.folder / "release" / "sick").unlink()
+        assert (await node.done(command)).outcome == pb.OUTCOME_FAILED
+    await crash(node)
 
 
 async def test_a_detail_of_any_length_is_cut(node: OneNode) -> None:
