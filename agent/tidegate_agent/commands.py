@@ -31,6 +31,7 @@ async def prepare_slot(app: App, job: Job) -> Slot:
         lambda: job.command.prepare_slot.artifact.url,
         job.fetched,
         note=job.note,
+        config=prepare.revision.config,
         strip_components=strip,
     )
     size_bytes = app.releases.unpacked_bytes(artifact.digest)
@@ -42,14 +43,15 @@ async def prepare_slot(app: App, job: Job) -> Slot:
 async def run_task(app: App, job: Job) -> Slot:
     task = job.command.run_task
     slot = await app.own_slot(task.slot, job.command.environment)
-    await preparation.run_task(slot, job, app.releases.path(task.revision.digest))
+    release = app.releases.path(task.revision.digest, task.revision.config)
+    await preparation.run_task(slot, job, release)
     return slot
 
 
 async def start_slot(app: App, job: Job) -> Slot:
     start = job.command.start_slot
     slot = await app.own_slot(start.slot, job.command.environment)
-    release = app.releases.path(start.revision.digest)
+    release = app.releases.path(start.revision.digest, start.revision.config)
     await slot.start(job, release, app.ports_but(slot))
     return slot
 

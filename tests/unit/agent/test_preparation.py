@@ -174,6 +174,31 @@ async def test_the_same_release_with_other_settings_is_another_revision(node: On
     assert node.links()["release"] == f"../../releases/{digest[7:]}"
 
 
+async def test_an_undo_goes_back_to_the_folder_that_its_revision_was_prepared_with(
+    node: OneNode,
+) -> None:
+    """The next one has the same artifact, but leaves out no folder of it."""
+    digest = node.release()
+    tree = node.home / "releases" / digest[7:]
+    (tree / "app").mkdir()
+    (tree / "serve.py").rename(tree / "app" / "serve.py")
+    tree.with_suffix(".ok").write_text('{"files": 1, "bytes": 1000, "folders": ["app"]}')
+    first = start_slot(digest, service=service(), config="one")
+    await node.do(prepare_slot=prepare_slot(digest, service=service(), config="one"))
+    await node.do(start_slot=first)
+    pid = node.pid()
+    prepare = prepare_slot(digest, service=service(), config="two")
+    prepare.artifact.strip_components = 0
+    assert (await node.do(prepare_slot=prepare)).outcome == pb.OUTCOME_OK
+    assert (await node.do(start_slot=first)).outcome == pb.OUTCOME_OK
+    assert node.pid() == pid
+    second = await node.do(start_slot=start_slot(digest, service=service(), config="two"))
+    assert second.outcome == pb.OUTCOME_FAILED
+    assert node.links()["release"] == f"../../releases/{digest[7:]}"
+    assert (await node.do(start_slot=first)).outcome == pb.OUTCOME_OK
+    assert node.links()["release"] == f"../../releases/{digest[7:]}/app"
+
+
 async def test_the_same_command_again_does_not_install_again(
     node: OneNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
