@@ -85,6 +85,23 @@ async def test_a_copy_is_the_release_with_modes_times_and_links(node: OneNode) -
     assert (release / "deep" / "run").stat().st_size == 3_000_000
 
 
+async def test_a_file_with_several_names_is_one_file_in_a_copy_too(node: OneNode) -> None:
+    """Else an archive could make the copy take any number of times what the release takes."""
+    digest = node.release(install="true")
+    release = node.home / "releases" / digest[7:]
+    (release / "deep").mkdir()
+    (release / "big").write_bytes(b"x" * 1000)
+    for name in ("again", "deep/again"):
+        (release / name).hardlink_to(release / "big")
+    await node.do(prepare_slot=prepare_slot(digest, service=service()))
+    copy = node.slot.folder / node.trees()[0]
+    assert diff(release, copy) == ""
+    first = (copy / "big").stat()
+    assert first.st_nlink == 3
+    assert (copy / "deep" / "again").stat().st_ino == first.st_ino
+    assert (release / "big").stat().st_nlink == 3
+
+
 async def test_a_program_that_is_nowhere_in_its_path_is_missed_before_anything_is_stopped(
     node: OneNode,
 ) -> None:
