@@ -123,22 +123,19 @@ def spawn(launch: Launch, token: str) -> Instance:
 
 
 def find(token: str) -> Instance | None:
-    """The running session leader that `spawn` started with this token, or None.
+    """The running session leader that `spawn` started with this token. Where only what it has
+    left behind still runs, an instance without a pid, for `stop`; None where nothing does.
 
     Looks at each process on the machine (about 5 ms per hundred). A descendant that still
     carries the token leads to its session's leader, should that have overwritten its environment.
     """
-    leaders = [
-        leader
-        for process in everyone()
-        if has_variable(process.pid, TOKEN_VARIABLE, token)
-        and (leader := look(process.session)) is not None
-        and leader.running
-    ]
-    first = min(leaders, key=lambda leader: leader.started_ticks, default=None)
-    if first is None:
+    carrying = [one for one in everyone() if has_variable(one.pid, TOKEN_VARIABLE, token)]
+    if not carrying:
         return None
-    return Instance(token, first.pid, first.started_ticks, boot_id())
+    leaders = [leader for one in carrying if (leader := look(one.session)) is not None]
+    running = [(leader.started_ticks, leader.pid) for leader in leaders if leader.running]
+    ticks, pid = min(running, default=(0, 0))
+    return Instance(token, pid, ticks, boot_id())
 
 
 def alive(instance: Instance) -> bool:

@@ -295,13 +295,13 @@ class Slot:
         process then carries the token of the one before, and is found by that."""
         record = self.record
         assert record is not None
-        manager = self._service(record).manager
-        if not manager.renews:  # nothing is left behind, and perhaps it runs again by now
+        service = self._service(record)
+        if not service.manager.renews:  # nothing is left behind, and perhaps it runs again by now
             await self._spawn(record)
             return
-        if record.handle is not None:
+        if (handle := await service.find()) is not None:
             grace_seconds = record.start.service.stop_grace_seconds
-            await manager.stop(record.handle, grace_seconds)
+            await service.manager.stop(handle, grace_seconds)
         fresh = replace(record, token=self.host.new_id(), handle=None)
         try:
             self._save(fresh)

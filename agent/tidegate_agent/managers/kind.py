@@ -51,7 +51,8 @@ class Manager(Protocol):
         before, and a service that carries it is found by it."""
 
     async def find(self, token: str) -> Handle | None:
-        """The service that was started with this token, if it runs or is about to."""
+        """The service that was started with this token, if it runs or is about to; or what it has
+        left behind, which `look` says is not alive, for `stop`."""
 
     async def look(self, handle: Handle) -> Sight:
         """At just this service: not one that was started since, or after a reboot."""

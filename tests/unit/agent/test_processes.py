@@ -514,6 +514,20 @@ async def test_all_that_carries_the_token_is_ended_whatever_its_age(yard: Yard, 
     assert not running(helper)
 
 
+async def test_what_a_dead_leader_has_left_in_its_session_can_be_ended_by_the_token(
+    yard: Yard,
+) -> None:
+    main = yard.python(PARENT.format(child=SLEEP, session=False, then="os._exit(1)"))
+    grandchild = yard.child_pid()
+    assert await wait_exit(main) == 1
+    left = find(main.token)
+    assert left is not None
+    assert not alive(left)
+    assert await stop(left, PATIENCE_SECONDS) == "gone"
+    assert not running(grandchild)
+    assert find(main.token) is None
+
+
 async def test_a_left_over_whose_program_is_just_being_loaded_is_ended_too(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,26 @@ async def test_a_stop_ends_what_a_dead_app_has_left_in_its_session_and_elsewhere
     finished = await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
     assert finished.outcome == pb.OUTCOME_OK
     assert not any(runs(pid) for pid in family_of(tmp_path))
+
+
+@pytest.mark.parametrize("phase", ["starting", "wanted", "ending"])
+async def test_what_is_left_of_an_app_that_died_before_it_was_recorded_is_ended(
+    node: OneNode, tmp_path: Path, phase: str
+) -> None:
+    """By a stop, or before it is started again."""
+    start = start_slot(node.release(), service=family(tmp_path))
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    worker, _, helper = family_of(tmp_path)
+    await node.slot.unkeep()
+    await killed(node.pid())
+    await killed(helper)
+    assert node.slot.record is not None
+    node.slot._save(replace(node.slot.record, phase=phase, handle=None))
+    await node.start_anew()
+    if phase == "starting":
+        await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
+    await until(lambda: not runs(worker))
+    await until(lambda: (node.slot._healthy is True) == (phase == "wanted"))
 
 
 # --- After a new start of the agent --------------------------------------------------------------
