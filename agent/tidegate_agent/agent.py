@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tidegate_agent import reports
@@ -62,9 +62,10 @@ class Agent:
 
     async def start(self, *, new_controller: bool = False) -> None:
         """Take up what runs, then what an earlier life has left unfinished; its scripts are ended
-        before anything else, since they may be at work in what is looked at here. With
-        `new_controller` what is unfinished is forgotten, and whom it was done for."""
-        await self._end_scripts()
+        before anything else, since they may be at work in what is looked at here. One that cannot
+        be ended keeps nothing from being cared for but its own command. With `new_controller` what
+        is unfinished is forgotten, and whom it was done for."""
+        lasting = await self._end_scripts()
         if new_controller:
             log.warning("forgetting the controller of log %s", self._journal.log_id() or "(none)")
             self._journal.forget_controller()
@@ -77,15 +78,22 @@ class Agent:
         for name in sorted({command.app for command in unfinished}):
             mine_too = [command for command in unfinished if command.app == name]
             with logs.about(app=name):
-                await self._executor(name).resume(mine_too)
+                await self._executor(name).resume(mine_too, lasting)
         self._rotation = asyncio.create_task(self._host.keep_short(self._data / "apps"))
 
-    async def _end_scripts(self) -> None:
-        """Of commands that an earlier life has left unfinished."""
+    async def _end_scripts(self) -> Mapping[str, str]:
+        """Of commands that an earlier life has left unfinished. Returns by the command's id why one
+        cannot be ended, such as for a disk that does not answer."""
+        lasting = {}
         for command in self._journal.unfinished():
             handler = HANDLERS.get(command.WhichOneof("work") or "")
             if handler is not None and handler.scripts:
-                await self._host.end_scripts(script_token(self._journal, command))
+                try:
+                    await self._host.end_scripts(script_token(self._journal, command))
+                except AgentError as error:
+                    log.error("a script of command %s cannot be ended: %s", command.id, error)
+                    lasting[command.id] = f"the script of before cannot be ended: {error}"
+        return lasting
 
     async def stop(self) -> None:
         """Leave; the apps go on serving."""

@@ -10,15 +10,13 @@ from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
 from tidegate_agent.former import Former
 from tidegate_agent.inspection import RESERVE_BYTES
-from tidegate_agent.releases import hex_of, room_needed
+from tidegate_agent.releases import hex_of
 from tidegate_agent.retention import Tally
 from tidegate_agent.slot import Slot
 from tidegate_protos.threads import to_the_end
 from tidegate_protos.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
-
-ROOM_FACTOR = 2  # a release, and a copy of it for its slot
 
 
 async def clean_up(app: App, environment: str, wanted: pb.Cleanup) -> Tally:
@@ -47,14 +45,13 @@ async def clean_up(app: App, environment: str, wanted: pb.Cleanup) -> Tally:
     return tally
 
 
-async def make_way(app: App, artifact_bytes: int) -> None:
-    """Before a release of this size is prepared: where the disk may be too full for it, what waits
-    to be backed up is not waited for."""
+async def make_way(app: App, needed_bytes: int) -> None:
+    """Before so much is written of a release: where the disk may be too full for it, what waits to
+    be backed up is not waited for."""
     waiting = [(slot, former) for slot in app.slots.values() for former in slot.trees.formers.all()]
     if not waiting:
         return
-    needed = ROOM_FACTOR * room_needed(artifact_bytes) + RESERVE_BYTES
-    if app.host.free_bytes(app.home) >= needed:
+    if app.host.free_bytes(app.home) >= needed_bytes + RESERVE_BYTES:
         return
     for slot, former in waiting:
         log.warning(

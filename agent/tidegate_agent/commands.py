@@ -12,6 +12,7 @@ from tidegate_agent.app import App
 from tidegate_agent.errors import AgentError
 from tidegate_agent.job import Job
 from tidegate_agent.managers import BY_FORCE, ending_in_words
+from tidegate_agent.releases import room_needed
 from tidegate_agent.slot import Slot
 
 
@@ -23,7 +24,8 @@ async def prepare_slot(app: App, job: Job) -> Slot:
     prepare = job.command.prepare_slot
     slot = await app.own_slot(prepare.slot, job.command.environment)
     artifact = prepare.artifact
-    await cleaning.make_way(app, artifact.size_bytes)
+    if app.releases.path(artifact.digest, prepare.revision.config) is None:
+        await cleaning.make_way(app, room_needed(artifact.size_bytes))
     strip = artifact.strip_components if artifact.HasField("strip_components") else None
     release = await app.releases.prepare(
         artifact.digest,
@@ -31,9 +33,12 @@ async def prepare_slot(app: App, job: Job) -> Slot:
         lambda: job.command.prepare_slot.artifact.url,
         job.fetched,
         note=job.note,
+        config=prepare.revision.config,
         strip_components=strip,
     )
     size_bytes = app.releases.unpacked_bytes(artifact.digest)
+    if preparation.will_copy(slot, prepare, release):
+        await cleaning.make_way(app, size_bytes)
     await preparation.make_ready(slot, job, release, size_bytes, app.ports_but(slot))
     launching.check_program(prepare.service, users.find(prepare.service.user))
     return slot
@@ -42,14 +47,15 @@ async def prepare_slot(app: App, job: Job) -> Slot:
 async def run_task(app: App, job: Job) -> Slot:
     task = job.command.run_task
     slot = await app.own_slot(task.slot, job.command.environment)
-    await preparation.run_task(slot, job, app.releases.path(task.revision.digest))
+    release = app.releases.path(task.revision.digest, task.revision.config)
+    await preparation.run_task(slot, job, release)
     return slot
 
 
 async def start_slot(app: App, job: Job) -> Slot:
     start = job.command.start_slot
     slot = await app.own_slot(start.slot, job.command.environment)
-    release = app.releases.path(start.revision.digest)
+    release = app.releases.path(start.revision.digest, start.revision.config)
     await slot.start(job, release, app.ports_but(slot))
     return slot
 

@@ -17,25 +17,30 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CANNOT = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
 _PIECE_BYTES = 1 << 30
 
+Links = dict[tuple[int, int], Path]  # device and inode of a file with several names: its copy
+
 
 class Cut(Exception):
     """The copy was called off."""
 
 
 def copy_tree(source: Path, target: Path, owner: User | None, call_off: threading.Event) -> None:
-    """Copy all beneath `source` into the new directory `target`; modes and times of files stay.
+    """Copy all beneath `source` into the new directory `target`; modes and times of files stay, and
+    what is one file with several names there is one here: the copy takes no more than the release.
 
     Until all is there nobody but this agent can enter it: with an owner inside, who may be anybody,
     it could be made to write elsewhere. Not durable yet. Raises OSError, or Cut once `call_off` is
     set; what was copied so far stays.
     """
     target.mkdir(mode=0o700)
-    _fill(source, target, owner, call_off)
+    _fill(source, target, owner, call_off, {})
     _give(target, owner)
     target.chmod(stat.S_IMODE(source.stat().st_mode))
 
 
-def _fill(source: Path, target: Path, owner: User | None, call_off: threading.Event) -> None:
+def _fill(
+    source: Path, target: Path, owner: User | None, call_off: threading.Event, links: Links
+) -> None:
     with os.scandir(source) as entries:
         for entry in entries:
             if call_off.is_set():
@@ -45,10 +50,10 @@ def _fill(source: Path, target: Path, owner: User | None, call_off: threading.Ev
                 copy.symlink_to(os.readlink(entry.path))
             elif entry.is_dir():
                 copy.mkdir()
-                _fill(Path(entry.path), copy, owner, call_off)
+                _fill(Path(entry.path), copy, owner, call_off, links)
                 copy.chmod(stat.S_IMODE(entry.stat().st_mode))
             else:
-                _copy_file(entry.path, copy)
+                _copy_file(entry, copy, links)
             _give(copy, owner)
 
 
@@ -57,10 +62,15 @@ def _give(path: Path, owner: User | None) -> None:
         os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
 
 
-def _copy_file(source: str, target: Path) -> None:
+def _copy_file(source: os.DirEntry[str], target: Path, links: Links) -> None:
     read_fd = os.open(source, _READ)
     try:
         status = os.fstat(read_fd)
+        if status.st_nlink > 1:
+            first = links.setdefault((status.st_dev, status.st_ino), target)
+            if first is not target:
+                os.link(first, target)
+                return
         write_fd = os.open(target, _CREATE, 0o600)
         try:
             _copy_bytes(read_fd, write_fd, status.st_size)

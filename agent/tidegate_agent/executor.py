@@ -9,7 +9,7 @@ import asyncio
 import functools
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from tidegate_agent import output, reports
@@ -75,18 +75,23 @@ class Executor:
         self._report(pb.Report(accepted=pb.Accepted(command_id=command.id)))
         self._begin(command)
 
-    async def resume(self, commands: list[pb.Command]) -> None:
+    async def resume(self, commands: list[pb.Command], lasting: Mapping[str, str]) -> None:
         """After a start: what was overtaken by a higher fence stays undone, the rest is done. Of a
-        script that had begun nobody can know what it did, and it is not run again."""
+        script that had begun nobody can know what it did, and it is not run again; nor is anything
+        done beside one that cannot be ended: `lasting` says by the command's id, why."""
         for command in commands:
             fence = (command.fence.epoch, command.fence.version)
             if script := self._journal.begun(command.id):
                 error = f"the agent died while {script} ran; {NOT_KNOWN}"
+                if command.id in lasting:
+                    error = f"{error}; {lasting[command.id]}"
                 await self._finish(
                     command, pb.OUTCOME_UNKNOWN, error, output_tail=self._said(command, script)
                 )
             elif fence < self._journal.fence(command.app, command.environment):
                 await self._finish(command, pb.OUTCOME_SUPERSEDED, OVERTAKEN)
+            elif command.id in lasting:
+                await self._fail(command, AgentError(lasting[command.id], blame="environment"))
             else:
                 self._begin(command)
 

@@ -23,6 +23,12 @@ TASKS = {"migrate": "migrate.sh"}
 RESERVE_BYTES = 16 * 1024 * 1024  # left free for what the scripts write
 
 
+def will_copy(slot: Slot, prepare: pb.PrepareSlot, release: Path) -> bool:
+    """Whether room has to be found for a tree: the slot needs one, and has none of this revision
+    to go back to."""
+    return _needs_tree(prepare, release) and slot.trees.of(prepare.revision) is None
+
+
 async def make_ready(
     slot: Slot, job: Job, release: Path, size_bytes: int, taken: Collection[int]
 ) -> None:
@@ -31,14 +37,13 @@ async def make_ready(
     AgentError; then nothing is prepared.
     """
     prepare, trees = job.command.prepare_slot, slot.trees
-    installs = prepare.hooks.install and (release / INSTALL).is_file()
-    tasks = any((release / task).is_file() for task in TASKS.values())
+    installs = _installs(prepare, release)
     ready = trees.next()
     if ready is not None and ready.purpose.command == job.command.id:
         return  # done before, but its result could not be recorded
     trees.withdraw()
     await to_the_end(asyncio.to_thread(trees.sweep))
-    if not (installs or tasks or prepare.service.user):
+    if not _needs_tree(prepare, release):
         return
     make_folder(slot.folder)
     owner = users.find(prepare.service.user)
@@ -49,7 +54,7 @@ async def make_ready(
         digest=prepare.revision.digest,
         config=prepare.revision.config,
         port=await _port(slot, prepare.service.port, taken),
-        told=installs or tasks,
+        told=installs or _has_tasks(release),
         command=job.command.id,
     )
     if former := _where_a_copy_has_no_room(slot, size_bytes, prepare.revision):
@@ -91,6 +96,18 @@ async def run_task(slot: Slot, job: Job, release: Path | None) -> None:
 def log_of(slot: Slot, script: str) -> Path:
     """Where the script writes when it runs for the slot."""
     return slot.output.with_name(f"{slot.name}.{script.removesuffix('.sh')}.log")
+
+
+def _installs(prepare: pb.PrepareSlot, release: Path) -> bool:
+    return prepare.hooks.install and (release / INSTALL).is_file()
+
+
+def _has_tasks(release: Path) -> bool:
+    return any((release / task).is_file() for task in TASKS.values())
+
+
+def _needs_tree(prepare: pb.PrepareSlot, release: Path) -> bool:
+    return bool(_installs(prepare, release) or _has_tasks(release) or prepare.service.user)
 
 
 async def _port(slot: Slot, asked: int, taken: Collection[int]) -> int:

@@ -123,22 +123,19 @@ def spawn(launch: Launch, token: str) -> Instance:
 
 
 def find(token: str) -> Instance | None:
-    """The running session leader that `spawn` started with this token, or None.
+    """The running session leader that `spawn` started with this token. Where only what it has
+    left behind still runs, an instance without a pid, for `stop`; None where nothing does.
 
     Looks at each process on the machine (about 5 ms per hundred). A descendant that still
     carries the token leads to its session's leader, should that have overwritten its environment.
     """
-    leaders = [
-        leader
-        for process in everyone()
-        if has_variable(process.pid, TOKEN_VARIABLE, token)
-        and (leader := look(process.session)) is not None
-        and leader.running
-    ]
-    first = min(leaders, key=lambda leader: leader.started_ticks, default=None)
-    if first is None:
+    carrying = [one for one in everyone() if has_variable(one.pid, TOKEN_VARIABLE, token)]
+    if not carrying:
         return None
-    return Instance(token, first.pid, first.started_ticks, boot_id())
+    leaders = [leader for one in carrying if (leader := look(one.session)) is not None]
+    running = [(leader.started_ticks, leader.pid) for leader in leaders if leader.running]
+    ticks, pid = min(running, default=(0, 0))
+    return Instance(token, pid, ticks, boot_id())
 
 
 def alive(instance: Instance) -> bool:
@@ -168,14 +165,15 @@ async def wait_exit(instance: Instance) -> int | None:
 
 
 async def stop(instance: Instance, grace_seconds: float) -> Literal["stopped", "killed", "gone"]:
-    """End it and all that descends from it: SIGTERM, then after the grace SIGKILL.
+    """End it and all that descends from it or carries its token: SIGTERM, then after the grace
+    SIGKILL.
 
     Returns "gone" if it had ended before (its leftovers are ended all the same), "killed" if any
     of them was still there after the grace. If cancelled, nothing more is sent; it can be called
     again. Raises ServiceError if a process may not be signalled or does not go away.
     """
-    if instance.boot_id != boot_id():
-        return "gone"
+    if instance.boot_id != boot_id():  # its number says nothing any more, but its token does
+        instance = Instance(instance.token, 0, 0, boot_id())
     was_alive = alive(instance)
     known: set[Identity] = set()
     outcome: Literal["stopped", "killed"] = "stopped"
@@ -269,19 +267,15 @@ def _reap(instance: Instance) -> int | None:
 def _members(instance: Instance, known: Collection[Identity]) -> list[Process]:
     """All running processes that belong to the instance, also after its leader has ended.
 
-    Those that carry the token, and everybody in its session, as long as someone there is known,
-    carries the token or is the leader: its number is not given away before the last has left. Who
-    was there before the instance is none of it, and is not looked into. A lone process shows no
-    token while its program is being loaded, so a young one is looked at again; an old one has
-    written over its environment, or is another user's.
+    Those that carry the token, be they older than what is taken for the leader, and everybody in
+    its session, as long as someone there is known, carries the token or is the leader: its number
+    is not given away before the last has left. A lone process shows no token while its program is
+    being loaded, so a young one is looked at again; an old one has written over its environment,
+    or is another user's.
     """
     leader = (instance.pid, instance.started_ticks)
     for _ in range(LOADING_LOOKS):
-        seen = [
-            (one, has_variable(one.pid, TOKEN_VARIABLE, instance.token))
-            for one in everyone()
-            if one.started_ticks >= instance.started_ticks
-        ]
+        seen = [(one, has_variable(one.pid, TOKEN_VARIABLE, instance.token)) for one in everyone()]
         session = [(one, carries) for one, carries in seen if one.session == instance.pid]
         ours = any(carries or one.identity in {leader, *known} for one, carries in session)
         young = (one for one, _ in session if one.running and one.age_seconds < LOADING_AGE_SECONDS)
@@ -324,23 +318,28 @@ async def _end(
 
 
 def _signal(instance: Instance, members: Collection[Process], number: signal.Signals) -> None:
-    """To the leader's group at once, so that no fork slips through; to the others one by one."""
-    group = 0
-    with handle(instance.pid, instance.started_ticks) as pidfd, _signalling(instance.pid):
+    """To the leader's group at once, so that no fork slips through; to the others one by one.
+    Raises ServiceError where some may not be signalled, once all others are."""
+    group, denied = 0, set[int]()
+    with handle(instance.pid, instance.started_ticks) as pidfd, _signalling(instance.pid, denied):
         if pidfd is not None and os.getpgid(instance.pid) == instance.pid > 1:
             signal.pidfd_send_signal(pidfd, 0)  # not reaped, so the number is still its own
             os.killpg(instance.pid, number)
             group = instance.pid
     for member in members:
-        with handle(*member.identity) as pidfd, _signalling(member.pid):
+        with handle(*member.identity) as pidfd, _signalling(member.pid, denied):
             if pidfd is not None and member.group != group:
                 signal.pidfd_send_signal(pidfd, number)
+    if denied:
+        pids = ", ".join(str(pid) for pid in sorted(denied))
+        raise ServiceError(f"cannot stop pid {pids}: it runs as another user")
 
 
 @contextlib.contextmanager
-def _signalling(pid: int) -> Iterator[None]:
-    with contextlib.suppress(ProcessLookupError):  # it has just ended
-        try:
-            yield
-        except PermissionError as error:
-            raise ServiceError(f"cannot stop pid {pid}: it runs as another user") from error
+def _signalling(pid: int, denied: set[int]) -> Iterator[None]:
+    try:
+        yield
+    except ProcessLookupError:  # it has just ended
+        return
+    except PermissionError:
+        denied.add(pid)

@@ -11,7 +11,8 @@ durable name and no more. Used by app.py and commands.py.
 
 An archive often has a folder around everything, such as app-1.2/. The tree has it too, and the
 release that a slot gets is the folder in it: one folder is left out where it holds all the rest
-and no link leads out of it, or as many as `strip_components` says.
+and no link leads out of it, or as many as `strip_components` says. Two revisions may have the same
+artifact and say so differently: each gets its own folder of the one tree.
 """
 
 import asyncio
@@ -23,8 +24,8 @@ import re
 import secrets
 import shutil
 import weakref
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tidegate_agent import durable
@@ -39,21 +40,30 @@ from tidegate_protos.threads import to_the_end
 log = logging.getLogger(__name__)
 
 ENTRY = re.compile(r"\.?(?P<name>[0-9a-f]{64})(?P<rest>|\.ok|\.part|\.\w+\.tmp)")
+OTHERS_MAX = 64  # revisions of one artifact that leave out other folders than its first one
 UNPACK_FACTOR = 4  # archive and tree together, in sizes of the archive, where nobody knows better
 
 
 @dataclass(frozen=True)
 class _Marker:
-    """What is known of a complete tree. `strip_components`: as it was last asked for."""
+    """What is known of a complete tree. `strip_components`: as it was first asked for; `others`:
+    by those who asked for something else, by the `config` of their revisions."""
 
     files: int
     bytes: int
     folders: tuple[str, ...] = ()
     strip_components: int | None = None
+    others: Mapping[str, int | None] = field(default_factory=dict)
 
-    def root(self, tree: Path) -> Path:
+    def asked(self, config: str, count: int | None) -> "_Marker":
+        others = {other: self.others[other] for other in self.others if other != config}
+        if count != self.strip_components:
+            others[config] = count
+        return replace(self, others=dict([*others.items()][-OTHERS_MAX:]))
+
+    def root(self, tree: Path, config: str) -> Path:
         """The folder that a slot gets. Raises ArtifactError where there are not so many."""
-        count = self.strip_components
+        count = self.others.get(config, self.strip_components)
         if count is None:
             count = min(1, len(self.folders))
         if count > len(self.folders):
@@ -82,15 +92,16 @@ class Releases:
         self._patience = patience or Patience()
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    def path(self, digest: str) -> Path | None:
-        """The release as it was last prepared, or None unless it is complete.
+    def path(self, digest: str, config: str = "") -> Path | None:
+        """The release as it was prepared for the revision with this `config`, or None unless it is
+        complete.
 
         Raises ArtifactError for what is no digest, or where the disk cannot be read.
         """
         name = hex_of(digest)
         with disk_errors("reading the release", self._folder, 0):
             marker = self._complete(name)
-        return marker.root(self._folder / name) if marker else None
+        return marker.root(self._folder / name, config) if marker else None
 
     def unpacked_bytes(self, digest: str) -> int:
         """How many bytes the files of a complete release have: what a copy of it takes."""
@@ -119,10 +130,12 @@ class Releases:
         progress: Callable[[int, int], None] = lambda _done, _size: None,
         *,
         note: Callable[[str], None] = lambda _sentence: None,
+        config: str = "",
         strip_components: int | None = None,
         unpacked_bytes: int | None = None,
     ) -> Path:
-        """The release: at once if it is complete, else fetched, verified and unpacked.
+        """The release: at once if it is complete, else fetched, verified and unpacked. What is
+        asked for the revision with this `config` is what `path` answers for it from then on.
 
         `url` is asked before each attempt; network trouble is retried until the caller cancels,
         with a sentence to `note` each time. `progress` gets (bytes so far, size_bytes).
@@ -148,8 +161,9 @@ class Releases:
                             part, name, size_bytes, patience, url, progress, note
                         )
                         marker = await self._unpack_and_publish(name)
-                    marker = replace(marker, strip_components=strip_components)
-                    release = marker.root(self._folder / name)
+                        marker = replace(marker, strip_components=strip_components)
+                    marker = marker.asked(config, strip_components)
+                    release = marker.root(self._folder / name, config)
                     await to_the_end(asyncio.to_thread(self._mark, name, marker))
                     return release
             except ArtifactError:
@@ -162,7 +176,8 @@ class Releases:
     def _complete(self, name: str) -> _Marker | None:
         try:
             known = json.loads(self._marker(name).read_bytes())
-            marker = _Marker(**{**known, "folders": tuple(known.get("folders", ()))})
+            folders, others = tuple(known.get("folders", ())), dict(known.get("others", {}))
+            marker = _Marker(**{**known, "folders": folders, "others": others})
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -223,7 +238,10 @@ class Releases:
 
     def _write(self, name: str, marker: _Marker) -> None:
         temporary = self._folder / f".{name}.ok.tmp"
-        durable.write(self._marker(name), json.dumps(asdict(marker)), temporary)
+        known = asdict(marker)
+        if not marker.others:  # an agent from before there were any reads it too
+            del known["others"]
+        durable.write(self._marker(name), json.dumps(known), temporary)
 
 
 def room_needed(size_bytes: int, unpacked_bytes: int | None = None) -> int:

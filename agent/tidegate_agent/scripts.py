@@ -13,7 +13,6 @@ from pathlib import Path
 from tidegate_agent import output, processes
 from tidegate_agent.errors import ServiceError
 from tidegate_agent.processes import Instance, Launch
-from tidegate_agent.procfs import boot_id
 from tidegate_agent.reports import OUTPUT_CHARACTERS
 from tidegate_protos.threads import to_the_end
 
@@ -58,10 +57,8 @@ async def run(
 
 async def end_leftovers(token: str) -> None:
     """End what a script of an earlier life of the agent has left running."""
-    instance = processes.find(token)
-    if instance is None:  # the script itself is gone, but not perhaps what it has started
-        instance = Instance(token, 0, 0, boot_id())
-    await _end(instance)
+    if (instance := processes.find(token)) is not None:
+        await _end(instance)
 
 
 async def _end(instance: Instance) -> None:

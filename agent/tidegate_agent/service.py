@@ -51,13 +51,23 @@ class Service:
             return handle
         return await self.manager.find(self.record.token)
 
+    def is_in_place(self, present: Handle | None) -> bool:
+        """Whether what is present only has the token of what was recorded and has ended: started in
+        its place by a restart that could not be recorded, or merely left behind by it."""
+        recorded = self.record.handle
+        return self.manager.renews and recorded is not None and present != recorded
+
     async def begun(self) -> bool:
         """Whether a start that was not heard of to its end has begun anything, or still will."""
         return await self.manager.find(self.record.token) is not None
 
     async def find(self) -> Handle | None:
-        """The same as `present`, or what ran last: that may have left something behind."""
-        return await self.present() or self.record.handle
+        """What is to be ended, or taken up: what ran last, which may have left something behind.
+        Where a start after an end has another token, all that carries this one is of the same."""
+        handle = self.record.handle
+        if handle is not None and self.manager.renews:
+            return handle
+        return await self.present() or handle
 
     async def problem(self) -> str:
         """Why the manager says that it does not serve; empty where it may."""

@@ -117,44 +117,48 @@ class Slot:
         is healthy. Raises `AgentError`.
 
         What ran here before is stopped first, unless it is just this. Cancelled, it leaves things
-        as they are: the next command for the slot goes on from there.
+        as they are: the next command for the slot goes on from there. What serves stays kept.
         """
         start, environment = job.command.start_slot, job.command.environment
         own = self.trees.of(start.revision)
         place = own.path if own is not None else release
         if place is None:
             raise NodeError(f"release {start.revision.digest} was not prepared on this node")
-        if not await self._take_up(environment, start, place):
-            self.host.manager(start.service.manager)  # before anything is changed
-            if (former := self.record) is not None:
-                grace = former.start.service.stop_grace_seconds
-                with job.telling(f"stopping what ran here before, for up to {grace:g} s"):
-                    how = await self.stop(grace)
-                if how in BY_FORCE:
-                    job.remark = f"what ran here before was {ending_in_words(how, grace)}"
-            port = self._port(start.service.port, own.purpose if own is not None else None, taken)
-            self._link(place)
-            await self._begin(job.command.app, environment, start, port)
-        record = self.record
-        assert record is not None and record.handle is not None  # noqa: PT018
         try:
-            await wait_healthy(health.once_up(self.check(), self._problem), self._exited())
-        except ServiceError as error:
-            tail = await self.tail()
-            await self._give_up(start.service.stop_grace_seconds)
-            self._detail = str(error)
-            raise ServiceError(str(error), tail, blame="release") from error
-        self._save(replace(record, phase="wanted"))
-        self._healthy, self._detail = True, "healthy"
-        self._keep(healthy=True)
+            if not await self._take_up(environment, start, place):
+                self.host.manager(start.service.manager)  # before anything is changed
+                if (former := self.record) is not None:
+                    grace = former.start.service.stop_grace_seconds
+                    with job.telling(f"stopping what ran here before, for up to {grace:g} s"):
+                        how = await self.stop(grace)
+                    if how in BY_FORCE:
+                        job.remark = f"what ran here before was {ending_in_words(how, grace)}"
+                purpose = own.purpose if own is not None else None
+                port = self._port(start.service.port, purpose, taken)
+                self._link(place)
+                await self._begin(job.command.app, environment, start, port)
+            record = self.record
+            assert record is not None and record.handle is not None  # noqa: PT018
+            try:
+                await wait_healthy(health.once_up(self.check(), self._problem), self._exited())
+            except ServiceError as error:
+                tail = await self.tail()
+                await self._give_up(start.service.stop_grace_seconds)
+                self._detail = str(error)
+                raise ServiceError(str(error), tail, blame="release") from error
+            self._save(replace(record, phase="wanted"))
+            self._healthy, self._detail = True, "healthy"
+        finally:  # also where it was called off, or the journal is full
+            if self._task is None and self.record is not None and self.record.phase == "wanted":
+                self._keep(healthy=self._healthy)
 
     async def stop(self, grace_seconds: float) -> Ending:
         """End what runs here, "gone" if nothing does. It stays so over restarts of the agent."""
-        await self.unkeep()
         if self.record is None:
             return "gone"
         if self.record.phase != "ending":
-            self._save(replace(self.record, phase="ending"))
+            self._save(replace(self.record, phase="ending"))  # where that fails, it stays kept
+        await self.unkeep()
         return await self._end(grace_seconds)
 
     async def _end(self, grace_seconds: float) -> Ending:
@@ -193,8 +197,8 @@ class Slot:
         handle = await service.find()
         if handle is None or not (await service.manager.look(handle)).alive:
             return False
-        await self.unkeep()
         self._save(replace(record, handle=handle))
+        await self.unkeep()
         return True
 
     async def _begin(self, app: str, environment: str, start: pb.StartSlot, port: int) -> None:
@@ -239,6 +243,8 @@ class Slot:
             service = self._service(record)
             handle = await service.present()
             alive = handle is not None and (await service.manager.look(handle)).alive
+            if alive and service.is_in_place(handle):
+                alive = await probe(self.check()) is None
         except AgentError as error:
             log.error("what %s runs cannot be told: %s", self._called, error)
             self._detail = str(error)
@@ -271,10 +277,10 @@ class Slot:
 
     async def unkeep(self) -> None:
         """Watch it no longer; what runs here goes on."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     # --- What its keeper needs ----------------------------------------------------------------
 
@@ -289,13 +295,13 @@ class Slot:
         process then carries the token of the one before, and is found by that."""
         record = self.record
         assert record is not None
-        manager = self._service(record).manager
-        if not manager.renews:  # nothing is left behind, and perhaps it runs again by now
+        service = self._service(record)
+        if not service.manager.renews:  # nothing is left behind, and perhaps it runs again by now
             await self._spawn(record)
             return
-        if record.handle is not None:
+        if (handle := await service.find()) is not None:
             grace_seconds = record.start.service.stop_grace_seconds
-            await manager.stop(record.handle, grace_seconds)
+            await service.manager.stop(handle, grace_seconds)
         fresh = replace(record, token=self.host.new_id(), handle=None)
         try:
             self._save(fresh)

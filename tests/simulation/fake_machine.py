@@ -330,13 +330,18 @@ class FakeManager:
         )
         service = machine.start(launch, token)
         await machine.pause(0.001, 0.02)
-        return {"pid": service.pid, "boot": machine.boots}
+        return self._handle(service)
 
     async def find(self, token: str) -> Handle | None:
-        for service in self._machine.services.values():
-            if service.token == token and service.alive:
-                return {"pid": service.pid, "boot": self._machine.boots}
-        return None
+        service = self._carrying(token)
+        return None if service is None else self._handle(service)
+
+    def _handle(self, service: Running) -> Handle:
+        return {"pid": service.pid, "boot": self._machine.boots, "token": service.token}
+
+    def _carrying(self, token: str) -> Running | None:
+        services = self._machine.services.values()
+        return next((one for one in services if one.token == token and one.alive), None)
 
     def _service(self, handle: Handle) -> Running | None:
         if handle["boot"] != self._machine.boots:
@@ -357,6 +362,8 @@ class FakeManager:
     async def stop(self, handle: Handle, grace_seconds: float) -> Ending:
         machine, service = self._machine, self._service(handle)
         if service is None or not service.alive:
+            service = self._carrying(str(handle["token"]))
+        if service is None:
             return "gone"
         if machine.watcher is not None:
             machine.watcher.is_stopping(machine, service)

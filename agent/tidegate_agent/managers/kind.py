@@ -51,7 +51,8 @@ class Manager(Protocol):
         before, and a service that carries it is found by it."""
 
     async def find(self, token: str) -> Handle | None:
-        """The service that was started with this token, if it runs or is about to."""
+        """The service that was started with this token, if it runs or is about to; or what it has
+        left behind, which `look` says is not alive, for `stop`."""
 
     async def look(self, handle: Handle) -> Sight:
         """At just this service: not one that was started since, or after a reboot."""
@@ -60,9 +61,9 @@ class Manager(Protocol):
         """Return once it has ended. Several may wait."""
 
     async def stop(self, handle: Handle, grace_seconds: float) -> Ending:
-        """End it and all that descends from it: asked first, killed after the grace; "cut short" if
-        the manager had killed it before that, "gone" if it had ended by itself. Cancelled, it can
-        be called again."""
+        """End it and all that descends from it or has its token: asked first, killed after the
+        grace; "cut short" if the manager had killed it before that, "gone" if it had ended by
+        itself. Cancelled, it can be called again."""
 
     async def tail(self, handle: Handle) -> str:
         """The last lines that it wrote, as plain text."""

@@ -252,6 +252,29 @@ async def test_a_release_goes_before_a_backup_where_the_disk_is_full(
     assert "has 0 bytes free" in looked.error
 
 
+@pytest.mark.parametrize("hooks", [{"install": "true"}, {}])
+async def test_going_back_takes_no_room_and_no_backup_from_what_waits_for_one(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch, hooks: dict[str, str]
+) -> None:
+    """Release 2 is unpacked, and the slot has its own tree of it where it needs one."""
+    await replaced(node, **hooks)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    finished = await node.do(prepare_slot=prepare_slot(digest_of("2"), service=service()))
+    assert finished.outcome == pb.OUTCOME_OK, finished.error
+    assert len(node.slot.trees.formers.all()) == 1
+
+
+@pytest.mark.parametrize("unpacked", [True, False])
+async def test_what_is_written_for_a_release_goes_before_a_backup(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch, unpacked: bool
+) -> None:
+    await replaced(node)
+    digest = node.release("3", install="true") if unpacked else digest_of("3")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=20_000_000))
+    await node.do(prepare_slot=prepare_slot(digest, service=service()), deadline_seconds=2.0)
+    assert not node.slot.trees.formers.all()
+
+
 async def test_what_is_of_another_environment_waits_for_its_own_clean_up(node: OneNode) -> None:
     await replaced(node, install="true")
     command = node.command(environment="staging", cleanup=pb.Cleanup())

@@ -85,6 +85,23 @@ async def test_a_copy_is_the_release_with_modes_times_and_links(node: OneNode) -
     assert (release / "deep" / "run").stat().st_size == 3_000_000
 
 
+async def test_a_file_with_several_names_is_one_file_in_a_copy_too(node: OneNode) -> None:
+    """Else an archive could make the copy take any number of times what the release takes."""
+    digest = node.release(install="true")
+    release = node.home / "releases" / digest[7:]
+    (release / "deep").mkdir()
+    (release / "big").write_bytes(b"x" * 1000)
+    for name in ("again", "deep/again"):
+        (release / name).hardlink_to(release / "big")
+    await node.do(prepare_slot=prepare_slot(digest, service=service()))
+    copy = node.slot.folder / node.trees()[0]
+    assert diff(release, copy) == ""
+    first = (copy / "big").stat()
+    assert first.st_nlink == 3
+    assert (copy / "deep" / "again").stat().st_ino == first.st_ino
+    assert (release / "big").stat().st_nlink == 3
+
+
 async def test_a_program_that_is_nowhere_in_its_path_is_missed_before_anything_is_stopped(
     node: OneNode,
 ) -> None:
@@ -172,6 +189,31 @@ async def test_the_same_release_with_other_settings_is_another_revision(node: On
     start = start_slot(digest, service=service(), config="two")
     await node.do(start_slot=start)
     assert node.links()["release"] == f"../../releases/{digest[7:]}"
+
+
+async def test_an_undo_goes_back_to_the_folder_that_its_revision_was_prepared_with(
+    node: OneNode,
+) -> None:
+    """The next one has the same artifact, but leaves out no folder of it."""
+    digest = node.release()
+    tree = node.home / "releases" / digest[7:]
+    (tree / "app").mkdir()
+    (tree / "serve.py").rename(tree / "app" / "serve.py")
+    tree.with_suffix(".ok").write_text('{"files": 1, "bytes": 1000, "folders": ["app"]}')
+    first = start_slot(digest, service=service(), config="one")
+    await node.do(prepare_slot=prepare_slot(digest, service=service(), config="one"))
+    await node.do(start_slot=first)
+    pid = node.pid()
+    prepare = prepare_slot(digest, service=service(), config="two")
+    prepare.artifact.strip_components = 0
+    assert (await node.do(prepare_slot=prepare)).outcome == pb.OUTCOME_OK
+    assert (await node.do(start_slot=first)).outcome == pb.OUTCOME_OK
+    assert node.pid() == pid
+    second = await node.do(start_slot=start_slot(digest, service=service(), config="two"))
+    assert second.outcome == pb.OUTCOME_FAILED
+    assert node.links()["release"] == f"../../releases/{digest[7:]}"
+    assert (await node.do(start_slot=first)).outcome == pb.OUTCOME_OK
+    assert node.links()["release"] == f"../../releases/{digest[7:]}/app"
 
 
 async def test_the_same_command_again_does_not_install_again(

@@ -310,7 +310,7 @@ async def test_nothing_is_sent_to_a_process_that_only_has_the_pid(yard: Yard) ->
     former = replace(bystander, token=yard.token(), started_ticks=ticks)
     assert await patient(asyncio.create_task(wait_exit(former))) is None
     assert await stop(former, 5) == "gone"
-    assert await stop(replace(bystander, boot_id="of last week"), 5) == "gone"
+    assert await stop(replace(bystander, token=yard.token(), boot_id="of last week"), 5) == "gone"
     assert alive(bystander)
 
 
@@ -485,6 +485,49 @@ async def test_what_a_crashed_leader_left_behind_is_ended_too(yard: Yard) -> Non
     assert not running(grandchild)
 
 
+# The main process has ended; its worker is in its session, its helper in one of its own.
+LEFT = """
+import os, subprocess, sys, time
+sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+worker = subprocess.Popen(sleep)
+time.sleep(0.1)
+helper = subprocess.Popen(sleep, start_new_session=True)
+print("child", worker.pid, helper.pid, flush=True)
+os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("known", ["helper", "main", "main of another boot"])
+async def test_all_that_carries_the_token_is_ended_whatever_its_age(yard: Yard, known: str) -> None:
+    main = yard.python(LEFT)
+    assert await wait_exit(main) == 1
+    worker, helper = (int(pid) for pid in yard.read("child").split()[1:])
+    if known == "helper":
+        found = find(main.token)
+        assert found is not None
+        assert found.pid == helper
+        main = found
+    elif known == "main of another boot":
+        main = replace(main, boot_id="of last week")
+    await stop(main, PATIENCE_SECONDS)
+    assert not running(worker)
+    assert not running(helper)
+
+
+async def test_what_a_dead_leader_has_left_in_its_session_can_be_ended_by_the_token(
+    yard: Yard,
+) -> None:
+    main = yard.python(PARENT.format(child=SLEEP, session=False, then="os._exit(1)"))
+    grandchild = yard.child_pid()
+    assert await wait_exit(main) == 1
+    left = find(main.token)
+    assert left is not None
+    assert not alive(left)
+    assert await stop(left, PATIENCE_SECONDS) == "gone"
+    assert not running(grandchild)
+    assert find(main.token) is None
+
+
 async def test_a_left_over_whose_program_is_just_being_loaded_is_ended_too(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -583,3 +626,22 @@ async def test_a_process_of_another_user_cannot_be_stopped_and_it_is_said(
     monkeypatch.setattr(os, "killpg", forbidden)
     with pytest.raises(ServiceError, match=f"cannot stop pid {instance.pid}: it runs as another"):
         await stop(instance, 1)
+
+
+async def test_a_process_of_another_user_keeps_no_other_from_being_stopped(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = yard.python(PARENT.format(child=SLEEP, session=True, then="time.sleep(60)"))
+    grandchild = yard.child_pid()
+    usual = signal.pidfd_send_signal
+
+    def denied(pidfd: int, number: int) -> None:
+        if f"Pid:\t{instance.pid}\n" in Path(f"/proc/self/fdinfo/{pidfd}").read_text():
+            raise PermissionError(1, "Operation not permitted")
+        usual(pidfd, number)
+
+    monkeypatch.setattr(signal, "pidfd_send_signal", denied)
+    with pytest.raises(ServiceError, match=f"cannot stop pid {instance.pid}: it runs as another"):
+        await stop(instance, 1)
+    assert alive(instance)
+    await asyncio.to_thread(until, lambda: not running(grandchild))

@@ -108,6 +108,41 @@ async def test_more_folders_than_there_are_cannot_be_left_out(
     await prepare(releases, server, archive(*parts), 0)
 
 
+async def test_two_revisions_of_an_artifact_have_each_its_own_folder(
+    releases: Releases, server: Server
+) -> None:
+    data = archive(*INSIDE)
+    server.answers = [whole(data)]
+    digest, tree = digest_of(data), releases._folder / digest_of(data)[7:]
+    asked = {"first": None, "second": 0, "third": 1, "fourth": None}
+    expected = {"first": "app-1.2", "second": ".", "third": "app-1.2", "fourth": "app-1.2"}
+    for _ in range(2):
+        for config, count in asked.items():
+            path = await releases.prepare(
+                digest, len(data), server.url, config=config, strip_components=count
+            )
+            assert path == tree / expected[config]
+    again = Releases(releases._folder.parent)
+    assert {config: again.path(digest, config) for config in asked} == {
+        config: tree / name for config, name in expected.items()
+    }
+
+
+async def test_what_a_revision_leaves_out_is_remembered_of_the_newest(
+    releases: Releases, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegate_agent.releases.OTHERS_MAX", 2)
+    data = archive(*INSIDE)
+    server.answers = [whole(data)]
+    digest = digest_of(data)
+    await releases.prepare(digest, len(data), server.url)
+    for config in "abc":
+        await releases.prepare(digest, len(data), server.url, config=config, strip_components=0)
+    tree = releases._folder / digest[7:]
+    found = {config: releases.path(digest, config) for config in "abc"}
+    assert found == {"a": tree / "app-1.2", "b": tree, "c": tree}
+
+
 async def test_a_release_of_an_older_agent_keeps_all_of_its_folders(
     tmp_path: Path, releases: Releases
 ) -> None:

@@ -4,6 +4,9 @@ import asyncio
 import os
 import signal
 import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fake_systemd import NONE, FakeSystemd
@@ -14,6 +17,26 @@ from tidegate_agent.errors import JournalError, NodeError
 from tidegate_agent.journal import SlotRecord
 from tidegate_agent.managers.process import Processes
 from tidegate_protos.v1 import agent_pb2 as pb
+
+
+def family(folder: Path) -> pb.Service:
+    """An app with two workers in its session and a helper in one of its own."""
+    script = (
+        "sleep 60 & echo $! > {0}/family; env -i sleep 60 & echo $! >> {0}/family; "
+        "setsid sleep 60 & echo $! >> {0}/family; exec {1} serve.py $PORT 0"
+    )
+    return service(command=["bash", "-c", script.format(folder, sys.executable)])
+
+
+def family_of(folder: Path) -> list[int]:
+    """The pids of two workers and a helper."""
+    return [int(pid) for pid in (folder / "family").read_text().split()]
+
+
+async def killed(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not runs(pid))
+
 
 # --- Starting and stopping -----------------------------------------------------------------------
 
@@ -61,6 +84,18 @@ async def test_just_this_is_taken_up_if_it_runs_already(node: OneNode) -> None:
     pid = node.pid()
     assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
     assert node.pid() == pid
+
+
+async def test_what_an_app_has_left_is_not_taken_up_by_the_next_start(
+    node: OneNode, tmp_path: Path
+) -> None:
+    start = start_slot(node.release(), service=family(tmp_path), deadline_seconds=5.0)
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    await node.slot.unkeep()
+    await killed(node.pid())
+    left = family_of(tmp_path)
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    assert not any(runs(one) for one in left)
 
 
 async def test_a_start_that_overtakes_a_stop_never_takes_up_what_is_about_to_end(
@@ -123,6 +158,39 @@ async def test_a_stop_is_recorded_before_the_first_signal(
     await node.slot.stop(1.0)
 
 
+async def test_a_stop_ends_what_a_dead_app_has_left_in_its_session_and_elsewhere(
+    node: OneNode, tmp_path: Path
+) -> None:
+    """One of its workers shows no token, like those that write over their environment."""
+    start = start_slot(node.release(), service=family(tmp_path))
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    await node.slot.unkeep()
+    await killed(node.pid())
+    finished = await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
+    assert finished.outcome == pb.OUTCOME_OK
+    assert not any(runs(pid) for pid in family_of(tmp_path))
+
+
+@pytest.mark.parametrize("phase", ["starting", "wanted", "ending"])
+async def test_what_is_left_of_an_app_that_died_before_it_was_recorded_is_ended(
+    node: OneNode, tmp_path: Path, phase: str
+) -> None:
+    """By a stop, or before it is started again."""
+    start = start_slot(node.release(), service=family(tmp_path))
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    worker, _, helper = family_of(tmp_path)
+    await node.slot.unkeep()
+    await killed(node.pid())
+    await killed(helper)
+    assert node.slot.record is not None
+    node.slot._save(replace(node.slot.record, phase=phase, handle=None))
+    await node.start_anew()
+    if phase == "starting":
+        await node.do(stop_slot=pb.StopSlot(slot="blue", grace_seconds=5.0))
+    await until(lambda: not runs(worker))
+    await until(lambda: (node.slot._healthy is True) == (phase == "wanted"))
+
+
 # --- After a new start of the agent --------------------------------------------------------------
 
 
@@ -157,12 +225,29 @@ async def test_an_app_that_ended_meanwhile_is_started_again(node: OneNode) -> No
     await node.started()
     pid = node.pid()
     await node.agent.stop()
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: not runs(pid))
+    await killed(pid)
     node.agent = type(node.agent)(node.name, node.folder, {}, "127.0.0.1")
     await node.begin()
     assert (await node.slot.state()).detail == "had ended while no agent ran"
     await until(lambda: node.pid() != pid and runs(node.pid()))
+
+
+@pytest.mark.parametrize("kind", ["http", "unit"])
+async def test_what_an_app_that_ended_meanwhile_has_left_is_not_taken_for_it(
+    node: OneNode, tmp_path: Path, kind: str
+) -> None:
+    check = {"http": None, "unit": pb.UnitCheck()} if kind == "unit" else {}
+    start = start_slot(node.release(), service=family(tmp_path), **check)
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    pid, left = node.pid(), family_of(tmp_path)
+    await node.agent.stop()
+    await killed(pid)
+    node.agent = type(node.agent)(node.name, node.folder, {}, "127.0.0.1")
+    await node.begin()
+    assert (await node.slot.state()).detail == "had ended while no agent ran"
+    await until(lambda: node.slot._healthy is True)
+    assert not any(runs(one) for one in left)
+    assert (await node.slot.state()).running == pb.TRI_YES
 
 
 async def test_a_manager_that_cannot_be_asked_for_a_while_costs_no_app(
@@ -217,10 +302,55 @@ async def test_a_crashed_app_is_started_again_though_the_journal_cannot_be_writt
     monkeypatch.setattr(node.agent._journal, "write", full)
     pid = await crash(node)
     assert node.slot.record.token == token
+    await until(lambda: node.slot._healthy is True)
     monkeypatch.undo()
     await node.start_anew()  # the journal still has the handle of the one that was killed
     assert node.pid() == pid
     assert (await node.slot.state()).running == pb.TRI_YES
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize("what", ["stop_slot", "start_slot"])
+async def test_what_could_not_be_recorded_leaves_the_app_with_its_keeper(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    start = await node.started()
+    pid = node.pid()
+
+    def full(_record: SlotRecord) -> None:
+        raise JournalError("the journal cannot be written: database or disk is full")
+
+    monkeypatch.setattr(node.agent._journal, "save_slot", full)
+    work = {"start_slot": start, "stop_slot": pb.StopSlot(slot="blue", grace_seconds=5.0)}
+    finished = await node.do(**{what: work[what]})
+    assert "the journal cannot be written" in finished.error
+    assert node.pid() == pid
+    assert finished.slot.healthy == pb.TRI_YES
+    await crash(node)
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize("how", ["overtaken", "healthy, which cannot be recorded"])
+async def test_what_serves_is_kept_however_a_start_of_just_this_ends(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    start = await node.started()
+    (node.slot.folder / "release" / "sick").touch()
+    await until(lambda: node.slot._healthy is False)
+    command = node.take(node.command(start_slot=start))
+    await until(lambda: node.slot._task is None)
+
+    def full(_record: SlotRecord) -> None:
+        raise JournalError("the journal cannot be written: database or disk is full")
+
+    if how == "overtaken":
+        node.take(node.command(cleanup=pb.Cleanup()))
+        assert (await node.done(command)).outcome == pb.OUTCOME_SUPERSEDED
+    else:
+        monkeypatch.setattr(node.agent._journal, "save_slot", full)
+        (node.slot.folder / "release" / "sick").unlink()
+        assert (await node.done(command)).outcome == pb.OUTCOME_FAILED
+    await crash(node)
 
 
 async def test_a_detail_of_any_length_is_cut(node: OneNode) -> None:

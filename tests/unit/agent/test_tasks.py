@@ -1,14 +1,18 @@
 """migrate.sh: run once, and never a second time by itself, whatever happens to the agent."""
 
 import asyncio
+import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from one_node import PATIENCE_SECONDS, OneNode, prepare_slot, run_task, runs, service, until
 
+from tidegate_agent.agent import Agent
 from tidegate_agent.durable import make_folder
-from tidegate_agent.errors import JournalError
+from tidegate_agent.errors import JournalError, ServiceError
+from tidegate_agent.host import THIS
 from tidegate_protos.v1 import agent_pb2 as pb
 
 
@@ -175,6 +179,43 @@ async def test_an_agent_that_died_meanwhile_ends_the_migration_and_answers_unkno
         "the agent died while migrate.sh ran; whether it is complete is not known"
     )
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("hook", ["migrate", "install"])
+async def test_a_script_that_cannot_be_ended_keeps_no_agent_from_looking_after_apps(
+    node: OneNode, tmp_path: Path, hook: str
+) -> None:
+    """It hangs on a disk that does not answer, or runs as another user."""
+
+    async def fails(_token: str) -> None:
+        raise ServiceError("still there 10 s after SIGKILL: pid 7")
+
+    await node.started()
+    digest = node.release("2", **{hook: f"echo run >> {tmp_path}/runs"})
+    if hook == "migrate":
+        command = node.command(run_task=run_task(digest, service=service()))
+    else:
+        command = node.command(prepare_slot=prepare_slot(digest, service=service()))
+    node.agent._journal.accept(command)
+    if hook == "migrate":
+        node.agent._journal.begin(command.id, "migrate.sh")
+    await node.agent.stop()
+    host = replace(THIS, end_scripts=fails)
+    node.agent = Agent(node.name, node.folder, {}, "127.0.0.1", host=host)
+    await node.begin()
+    assert (await node.slot.state()).healthy == pb.TRI_YES
+    finished = await node.done(command)
+    assert finished.error.endswith(
+        "the script of before cannot be ended: still there 10 s after SIGKILL: pid 7"
+    )
+    if hook == "migrate":
+        assert finished.outcome == pb.OUTCOME_UNKNOWN
+    else:
+        assert (finished.outcome, finished.blame) == (pb.OUTCOME_FAILED, pb.BLAME_ENVIRONMENT)
+    assert not (tmp_path / "runs").exists()
+    pid = node.pid()
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: node.pid() != pid and runs(node.pid()))
 
 
 async def test_an_agent_that_died_before_it_began_begins_it(node: OneNode, tmp_path: Path) -> None:
