@@ -48,6 +48,10 @@ class Balancer:
         self.dead = False  # refuses everything
         self._on_change = on_change
 
+    def has_caught_up(self) -> bool:
+        """Nothing of what it was told is still to come."""
+        return not self.late and not self.overtaking
+
     def may_serve(self) -> set[str]:
         """Addresses that get traffic, or may any moment."""
         return {

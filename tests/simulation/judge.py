@@ -206,7 +206,7 @@ class Judge:
             self._issued(stream, past, event.action)
         elif isinstance(event, ev.ActionEnded):
             invariants.a_late_result_changes_nothing(self, stream, past, event)
-            self._ended(past, event)
+            self._ended(stream, past, event)
         elif isinstance(event, ev.Replanned):
             invariants.what_stops_is_not_undone(self, stream, past)
             past.undoing, past.waiting = True, False
@@ -286,7 +286,7 @@ class Judge:
             past.moves.append(action)
             past.told = (action.work.weights or {}) if past.rollout else past.told
 
-    def _ended(self, past: Past, event: ev.ActionEnded) -> None:
+    def _ended(self, stream: str, past: Past, event: ev.ActionEnded) -> None:
         action = past.open.pop(event.action, None)
         if action is None or event.outcome != "ok":
             return
@@ -302,7 +302,7 @@ class Judge:
             if machine := self.world.machines.get(work.at):
                 past.prepared.add((work.at, machine.disks, work.revision.digest))
         elif work.verb == "cleanup":
-            invariants.nothing_needed_is_deleted(self, past, work.at)
+            invariants.nothing_needed_is_deleted(self, stream, past, work.at)
 
     # --- What is between ------------------------------------------------------------------------
 

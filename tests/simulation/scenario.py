@@ -259,6 +259,7 @@ class Scenario:
         known = {p.version: p for p in world.programs.by_digest.values() if p.app == app.name}
         serving = [known[version] for version in world.serving(app.stream).values() if version]
         fleeting = any(program.fate in FLEETING for program in serving)
+        await world.until(world.balancer(app.stream).has_caught_up)
         for _ in range(TRIES_IF_FLEETING if fleeting else 1):
             await self._ask_for(world, app, program)
             endings = world.judge.past(app.stream).endings

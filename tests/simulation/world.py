@@ -24,7 +24,7 @@ import invariants
 from fake_balancer import Balancer
 from fake_machine import Machine
 from fake_network import Network
-from judge import Judge, Past, Seen
+from judge import Judge, Seen
 from lives import AgentLife, ControllerLife
 from programs import Program, Programs
 from telling import describe
@@ -245,9 +245,6 @@ class World:
             if (service.app, service.slot) == (stream.partition("@")[0], place.slot):
                 return f"{place.node}:{service.port}"
         return ""
-
-    def app_of(self, past: Past) -> str:
-        return next(name.partition("@")[0] for name, p in self.judge.pasts.items() if p is past)
 
     def state(self, stream: str) -> t.State:
         return self.controller.engine.state(stream)
