@@ -1,6 +1,6 @@
 """Work after a rollout: it holds no lock and waits for its node as long as it takes."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
@@ -12,9 +12,9 @@ from tidegate_controller.core.settling import REWRITE, WRITE_SECONDS, rewrite_no
 CHORE_SECONDS = 86_400.0  # a chore that was not done by then is a debt, and is asked for again
 
 
-def _stop(rollout: t.Rollout, place: t.Place, not_before: float) -> t.Chore:
+def _stop(of: str, place: t.Place, not_before: float) -> t.Chore:
     return t.Chore(
-        id=f"{rollout.id}/stop/{place}",
+        id=f"{of}/stop/{place}",
         work=t.Work(verb="stop", at=place.node, place=place),
         not_before=not_before,
         guards=(t.Guard(kind="no_traffic"),),
@@ -37,18 +37,26 @@ def _stopping(state: t.State) -> set[t.Place | None]:
     return {chore.work.place for chore in state.chores if chore.work.verb == "stop"}
 
 
+def retiring(
+    state: t.State, of: str, now: float, at_once: Collection[t.Place] = ()
+) -> tuple[t.Chore, ...]:
+    """Stop every slot that runs without traffic, after it was kept for a while, unless that is to
+    be done anyway. `of`: the rollout or request, for the ids."""
+    stopping = _stopping(state)
+    return tuple(
+        _stop(of, place, now if place in at_once else now + state.pace.keep_old_seconds)
+        for place in sorted(state.places)
+        if not state.settled.get(place) and may_run(state, place) and place not in stopping
+    )
+
+
 def chores_after_commit(state: t.State, now: float) -> tuple[t.Chore, ...]:
     """Retire every slot that runs without traffic, after it was kept for a while; what was begun
     on a node that was dropped is nothing to go back to, and is stopped at once."""
     rollout = state.rollout
     assert rollout is not None
-    stopping = _stopping(state)
     failed = {place for place in rollout.begun if place.node in rollout.dropped}
-    retire = tuple(
-        _stop(rollout, place, now if place in failed else now + state.pace.keep_old_seconds)
-        for place in sorted(state.places)
-        if not state.settled.get(place) and may_run(state, place) and place not in stopping
-    )
+    retire = retiring(state, rollout.id, now, failed)
     serving = [p for p, share in rollout.before.items() if share and state.settled.get(p)]
     names = _name_again(state, sorted(p for p in serving if p.node in rollout.dropped), now)
     return retire + names + cleanup_chores(state, rollout.id, rollout.standing, now)
@@ -71,12 +79,15 @@ def _name_again(state: t.State, serving: list[t.Place], now: float) -> tuple[t.C
 
 
 def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
-    """Stop what the rollout started; make `current` name the slot that serves. A slot that had
-    traffic before is left alone, even if it was not well enough to get it back."""
+    """Stop what the rollout started; make `current` name the slot that serves, or that did where
+    none does. A slot that had traffic before is left alone, even if it was not well enough to get
+    it back."""
     rollout = state.rollout
     assert rollout is not None
-    served = sorted(place for place, share in rollout.before.items() if share)
-    chores = list(_name_again(state, served, now))
+    served = [place for place, share in rollout.before.items() if share]
+    serving = [place for place, share in state.settled.items() if share]
+    named = {place.node: place for place in (*served, *serving)}
+    chores = list(_name_again(state, sorted(named.values()), now))
     left_alone = _stopping(state).union(served)
     moved = bool(rollout.plan)  # traffic had to be moved back, so it has to drain
     drained = now + (rollout.pace.drain_seconds if moved else 0.0)
@@ -87,9 +98,9 @@ def chores_after_undo(state: t.State, now: float) -> tuple[t.Chore, ...]:
         if state.weights is not None and state.settled.get(place):
             continue  # it serves: the next rollout finds it so
         if place in rollout.begun:
-            chores.append(_stop(rollout, place, drained))
+            chores.append(_stop(rollout.id, place, drained))
         elif known.revision in ours:  # what somebody else has put there is not ours to stop
-            chores.append(_stop(rollout, place, now + state.pace.keep_old_seconds))
+            chores.append(_stop(rollout.id, place, now + state.pace.keep_old_seconds))
     stopped_by = drained + state.pace.drain_seconds
     # What was only prepared takes room as well: releases that fail again and again would fill it.
     # A migration that may go on, as after an abort, is not to be overtaken, which ends it.

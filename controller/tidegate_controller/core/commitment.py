@@ -12,16 +12,28 @@ def commit(state: t.State, rollout: t.Rollout) -> t.State:
     if rollout.kind == "rollback":  # it may leave out nodes; a deployment treats all there are
         others = (k for k in state.debts if t.Place(k).node not in rollout.nodes)
         unpaid, members = {k: state.debts[k] for k in others}, state.members
+    committed, committed_on = listed(state, rollout.release, rollout.standing)
     return replace(
         state,
         members=members,
-        committed=(*state.committed, rollout.release)[-RELEASES_KEPT:],
-        committed_on=(*state.committed_on, rollout.standing)[-RELEASES_KEPT:],
+        committed=committed,
+        committed_on=committed_on,
         left=frozenset(),
         debts={**unpaid, **rollout.absent},
         owed={node: owed for node, owed in state.owed.items() if node in unpaid},
         spec=rollout.spec,
     )
+
+
+def listed(
+    state: t.State, release: t.Release, nodes: tuple[str, ...]
+) -> tuple[tuple[t.Release, ...], tuple[tuple[str, ...], ...]]:
+    """`State.committed` and `committed_on` with this one as the last. Each is listed once: however
+    often one is deployed, what to go back to stays."""
+    before = zip(state.committed, state.committed_on, strict=True)
+    others = [(each, on) for each, on in before if each.revision != release.revision]
+    kept = [*others, (release, nodes)][-RELEASES_KEPT:]
+    return tuple(each for each, _ in kept), tuple(on for _, on in kept)
 
 
 def _pay(state: t.State, rollout: t.Rollout) -> t.State:

@@ -99,7 +99,7 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
     version, debts = rollout.release.version, {}
     app, environment = split_stream(state.stream)
     back = f"tidegate rollback {app} -e {environment}"
-    for place in sorted(rollout.begun):
+    for place in sorted(place for place in rollout.begun if not rollout.before.get(place)):
         if state.settled.get(place):
             debts[str(place)] = (
                 f"{version} serves there since {rollout.id}, which stopped; deploy it again to "

@@ -12,7 +12,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.begin import Asked, begin
 from tidegate_controller.core.busy import refuse_if_busy
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.chores import cleanup_chores
+from tidegate_controller.core.chores import cleanup_chores, retiring
 from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import place_of
@@ -205,6 +205,7 @@ def start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:
     plan = plan_of(state, goal)
     if not plan:
         _configure(draft, request, goal.spec)
+        _retire(draft, request)
         return
     absent = {
         member.node: f"away when {goal.release.version} came; takes no traffic until it has it"
@@ -252,6 +253,18 @@ def _configure(draft: Draft, request: i.Deploy | i.Rollback, spec: Spec) -> None
                 request_id=request.request_id,
                 requested_by=request.requested_by,
                 nodes=nodes,
+            )
+        )
+
+
+def _retire(draft: Draft, request: i.Deploy | i.Rollback) -> None:
+    """What an earlier rollout has left running beside it is stopped by the next deployment, also
+    where that finds all as it should be."""
+    chores = retiring(draft.state, request.request_id, draft.now)
+    if chores and isinstance(request, i.Deploy):
+        draft.emit(
+            ev.ChoresAdded(
+                chores=chores, request_id=request.request_id, requested_by=request.requested_by
             )
         )
 

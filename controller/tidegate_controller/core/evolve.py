@@ -234,7 +234,7 @@ def _configured(state: t.State, event: ev.Configured, clock: float) -> t.State:
         state,
         spec=event.spec,
         members=members,
-        debts=without(state.debts, *out),
+        debts={key: debt for key, debt in state.debts.items() if t.Place(key).node not in out},
         owed=without(state.owed, *out),
         requests=remembered(state, event.request_id, ""),
     )

@@ -5,7 +5,8 @@ Called by `evolve` alone; the decisions are in `reconciling`.
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.changes import RELEASES_KEPT, remembered, replace
+from tidegate_controller.core.changes import remembered, replace
+from tidegate_controller.core.commitment import listed
 from tidegate_controller.core.facts import has_past
 
 
@@ -27,8 +28,7 @@ def adopted(state: t.State, event: ev.Adopted, clock: float) -> t.State:
     """From here on the stream is like any other."""
     committed, on = state.committed, state.committed_on
     if event.release is not None and event.release not in committed[-1:]:
-        committed = (*committed, event.release)[-RELEASES_KEPT:]
-        on = (*on, event.nodes)[-RELEASES_KEPT:]
+        committed, on = listed(state, event.release, event.nodes)
     idle = {place for place in (*state.settled, *state.places) if not event.weights.get(place)}
     return replace(
         state,

@@ -88,15 +88,15 @@ def is_misnamed(state: t.State, place: t.Place) -> bool:
 
 
 def only_leaves(state: t.State, work: t.Work) -> bool:
-    """Whether it is a move that changes nothing but what those nodes have that the rollout goes on
-    without, or takes traffic from what leads nowhere, as where a disk is gone."""
+    """Whether it is a move for nodes that the rollout goes on without: it changes nothing but what
+    they have, and takes traffic from what leads nowhere, as where a disk is gone."""
     if state.rollout is None or work.weights is None:
         return False
     now, then = state.settled, work.weights
     changed = {place for place in (*now, *then) if now.get(place, 0) != then.get(place, 0)}
     emptied = {p for p in changed if not then.get(p) and not place_of(state, p).address}
-    rest = changed - emptied
-    return bool(changed) and {place.node for place in rest} <= state.rollout.dropped.keys()
+    theirs = {place for place in changed if place.node in state.rollout.dropped}
+    return bool(theirs) and changed <= theirs | emptied
 
 
 def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:

@@ -123,7 +123,8 @@ def quarantine_rolled_back(draft: Draft, before: t.State) -> None:
     kept = rollout.release
     if rollout.kind != "rollback" or rollout.previous is None:
         return
-    if quarantine_of(draft.state, kept.revision) is not None:
+    found = quarantine_of(draft.state, kept.revision)
+    if found is not None and found.origin != "hand":
         draft.emit(
             ev.QuarantineLifted(
                 digest=kept.revision.digest,

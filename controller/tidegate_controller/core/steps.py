@@ -97,10 +97,10 @@ def question(draft: Draft, step: t.Step) -> Question | None:
     if asked and len(silent) == len(rollout.open):
         return Question(first_few(asked, NODES_TOLD, "; "))
     if rollout.undoing and is_late(draft, step):
-        tried = _told(rollout.done.values())
-        tried = tried or kept_back(draft.state, step)
-        why = f"{step.title} does not succeed, and is tried again and again: {tried or 'no answer'}"
-        seen = any(is_seen(step.works[index]) for index in _undone(rollout))
+        held = kept_back(draft.state, step)  # then nothing is tried any more, whatever was before
+        tried = held or _told(rollout.done.values()) or "no answer"
+        why = f"{step.title} does not succeed, and is tried again and again: {tried}"
+        seen = not held and any(is_seen(step.works[index]) for index in _undone(rollout))
         return Question(why, answers=("retry", "abort") if seen else Question("").answers)
     return None
 

@@ -6,6 +6,7 @@ from driver import World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.spec import Policy
 
 
 def test_a_first_deploy_fills_blue_on_every_node_and_gives_it_all_traffic() -> None:
@@ -198,3 +199,28 @@ def test_a_step_runs_no_more_works_at_once_than_it_may() -> None:
     world.answer(world.open()[0])
     assert len(world.state.rollout.open) == 50
     assert world.finish() == "succeeded"
+
+
+def test_however_often_a_release_is_deployed_what_to_go_back_to_stays() -> None:
+    world = World().deployed("1", "2")
+    for _ in range(25):
+        world.deploy("2", again=True)
+        assert world.finish() == "succeeded"
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.state.committed[-1].version == "1"
+
+
+def test_a_deployment_of_what_is_active_stops_what_was_left_beside_it() -> None:
+    """As the debt says of the next deployment."""
+    world = World(policy=Policy(on_failure="stop")).deployed("1")
+    world.rest()
+    world.deploy("2")
+    assert world.finish(**{"start@b": "failed"}) == "failed"
+    assert world.owing() == {"a", "b"}
+    assert "the next deployment stops it" in world.state.debts["a/green"]
+    world.deploy("1")
+    assert world.state.rollout is None
+    world.rest()
+    assert world.running() == {"a/blue": "1", "b/blue": "1"}
+    assert world.owing() == set()

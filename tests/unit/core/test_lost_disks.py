@@ -102,3 +102,20 @@ def test_traffic_does_not_go_back_to_nobody_where_all_that_had_it_is_lost() -> N
     world.reply("continue")
     assert world.finish() == "failed"
     assert world.traffic == {}
+
+
+def test_a_lost_disk_lets_no_wave_into_a_freeze() -> None:
+    """Its move takes nothing from anybody, but what follows it would give traffic."""
+    waves = Waves(max_parallel="1", min_in_service="1")
+    world = World("abc", strategy="rolling", waves=waves).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.until("soak-1")
+    world.leave("b")
+    world.come_back("b", disk_replaced=True)
+    world.meet_freeze()
+    assert world.step == "drain-2"
+    world.wait(600.0)
+    assert world.step == "drain-2"
+    world.lift_freeze()
+    assert world.finish() == "succeeded"

@@ -182,8 +182,8 @@ def test_a_rollback_to_the_same_artifact_with_other_settings_quarantines_nothing
     world = World().deployed("1")
     revision = msgspec.structs.replace(world.state.committed[0].revision, config="c0")
     former = msgspec.structs.replace(world.state.committed[0], revision=revision)
-    committed = (former, *world.state.committed)
-    world.state = msgspec.structs.replace(world.state, committed=committed)
+    committed, on = (former, *world.state.committed), world.state.committed_on * 2
+    world.state = msgspec.structs.replace(world.state, committed=committed, committed_on=on)
     world.rollback()
     assert world.finish() == "succeeded"
     assert quarantined(world) == []
@@ -282,3 +282,14 @@ def test_what_was_rolled_back_from_may_be_quarantined_by_a_person_too() -> None:
         world.rollback()
     (kept,) = world.state.quarantined
     assert "it loses orders" in kept.why
+
+
+def test_what_somebody_has_put_into_quarantine_stays_there_when_one_goes_back_to_it() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("soak")
+    world.abort(undo=False)
+    world.quarantine("1")
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert "1" in [each.version for each in world.state.quarantined]

@@ -90,3 +90,15 @@ def test_where_nothing_is_rehearsed_although_it_was_asked_for_that_is_said() -> 
     assert idle.deploy("2")[0].notes == (
         "nothing is rehearsed: no node of the first wave serves with the release before",
     )
+
+
+def test_what_a_rehearsal_has_started_again_is_told_by_its_own_name() -> None:
+    waves = Waves(max_parallel="1", rehearse=True)
+    world = World("abc", strategy="rolling", waves=waves).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.go(lambda: (world.step or "").startswith("return-"))
+    world.abort(undo=False)
+    assert not any(
+        "2 serves there" in debt or "2 was left" in debt for debt in world.state.debts.values()
+    )

@@ -329,3 +329,38 @@ def test_a_controller_that_starts_anew_in_the_middle_of_an_undo_goes_on(after: i
     world.deployed("1").deploy("2")
     assert world.finish(**{"start-3": "failed"}) == "rolled_back"
     assert world.running() == {f"{node}/blue": "1" for node in NODES}
+
+
+def test_one_release_runs_at_a_time_also_where_nobody_has_traffic() -> None:
+    waves = Waves(max_parallel="100%", min_in_service="0")
+    world = World(["a"], strategy="rolling", waves=waves).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.until("stop-1")
+    world.abort(undo=False)
+    assert world.traffic == {}
+    assert world.running() == {"a/blue": "1"}
+    since = len(world.log)
+    world.deploy("3")
+    assert world.finish() == "succeeded"
+    assert world.issued("stop", since) == ["a/blue"]
+    assert world.story(since).index("issue stop a/blue") < world.story(since).index(
+        "issue start a/green"
+    )
+
+
+def test_what_had_the_release_before_and_fails_with_it_loses_its_traffic_when_it_is_undone() -> (
+    None
+):
+    waves = Waves(max_parallel="1", min_in_service="1")
+    world = World("abc", strategy="rolling", waves=waves).deployed("1")
+    world.rest()
+    world.deploy("2")
+    world.until("prepare-2")
+    world.abort(undo=False)
+    world.deploy("2")
+    world.until("soak-1")
+    world.report("a/green", healthy=False)
+    assert world.finish() == "rolled_back"
+    assert set(world.traffic) == {"b/blue", "c/blue"}
+    assert "a" in world.owing()

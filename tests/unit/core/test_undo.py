@@ -463,3 +463,35 @@ def test_an_undone_rollout_does_not_forget_that_a_slot_was_started() -> None:
     world = failed_second_deploy("start", SILENCE)
     assert world.state.places[place("a/green")].running is None
     assert ("stop", "a/green", 0.0) in world.chores()
+
+
+def test_after_an_undo_that_a_person_gave_up_current_names_what_serves() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("soak")
+    for old in ("a/blue", "b/blue"):
+        world.report(old, running=False, healthy=False)
+    world.abort()
+    world.go(lambda: world.state.rollout.waiting is not None)
+    assert world.state.rollout.waiting.answers == ("continue", "retry", "abort")
+    assert "known to be well" in world.state.rollout.waiting.why
+    world.reply("abort")
+    world.rest()
+    assert world.traffic == {"a/green": 100, "b/green": 100}
+    assert world.currents == {"a": "green", "b": "green"}
+
+
+def test_a_question_of_the_way_back_names_what_keeps_it_now_and_not_what_failed_before() -> None:
+    world = World().deployed("1")
+    world.deploy("2")
+    world.until("soak")
+    world.abort()
+    (move,) = world.open()
+    world.answer(move, "failed")
+    for old in ("a/blue", "b/blue"):
+        world.report(old, running=False, healthy=False)
+    world.go(lambda: world.state.rollout.waiting is not None)
+    assert "known to be well" in world.state.rollout.waiting.why
+    world.reply("continue")
+    assert world.finish() in ("rolled_back", "failed")
+    assert world.traffic == {"a/blue": 100, "b/blue": 100}

@@ -88,6 +88,9 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         for place, share in parts.reachable(state, rollout.before).items()
         if place not in stopped and (place.node not in gone or state.settled.get(place))
     }
+    failed = rollout.release.revision  # some may have had it before, and be what it is undone for
+    bad = {p for p in old if is_unwell(state, p) and place_of(state, p).revision == failed}
+    old = {place: share for place, share in old.items() if place not in bad} or old
     new = _new(state)
     # They serve until their node's turn comes.
     later = {place: share for place, share in new.items() if to_start and is_well(state, place)}

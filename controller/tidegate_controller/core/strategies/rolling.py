@@ -3,8 +3,8 @@
 Of a node's two slots one runs at a time: the old release is stopped before the new one is started
 in the other slot, and stays on disk, so that an undo starts it again. Nodes that serve nobody come
 first, then those that are unwell, as that takes nothing from anybody; then zone by zone, in waves
-that leave the floor in service. Where nothing serves yet all nodes are brought up at once. To go
-back is done in waves too.
+that leave the floor in service. Where nothing serves or runs yet all nodes are brought up at once.
+To go back is done in waves too.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,8 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     every = list(targets.values())
     rest = [node for node, place in targets.items() if not state.settled.get(place)]
     _refuse_to_lose_those_away(state, goal)
-    if not rest or not any(state.settled.values()):
+    beside = [p for p in every if parts.needs_start(state, goal, p) and _runs(state, p.other)]
+    if not rest or not (beside or any(state.settled.values())):
         return _keeping_the_floor(blue_green.at_once(state, goal, every))
     waves = _waves(state, goal, rest)
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
