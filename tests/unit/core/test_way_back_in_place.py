@@ -104,3 +104,18 @@ def test_a_person_is_asked_before_the_last_one_that_serves_is_taken_out_of_traff
     world.reply("continue")
     assert world.finish() == "rolled_back"
     assert world.traffic == {"a/blue": 100}
+
+
+def test_a_converge_that_is_given_up_takes_nothing_from_others_that_are_unwell() -> None:
+    """They run the same release, and are no matter of it."""
+    waves = Waves(max_parallel="1", min_in_service="1")
+    world = World("abc", strategy="rolling", waves=waves).deployed("1")
+    world.rest()
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    world.converge("a")
+    world.until("start")
+    world.report("b/blue", healthy=False)
+    world.abort()
+    assert world.finish() == "rolled_back"
+    assert "b/blue" in world.traffic

@@ -14,6 +14,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import has_moved, may_run, place_of
 from tidegate_controller.core.floor import in_doubt, needed, waves_in
 from tidegate_controller.core.guards import ALONE, FLOOR
+from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.strategies import parts
 from tidegate_controller.core.strategies.rolling import without_nodes
 from tidegate_controller.core.wellness import is_unwell, is_well
@@ -88,8 +89,7 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         for place, share in parts.reachable(state, rollout.before).items()
         if place not in stopped and (place.node not in gone or state.settled.get(place))
     }
-    failed = rollout.release.revision  # some may have had it before, and be what it is undone for
-    bad = {p for p in old if is_unwell(state, p) and place_of(state, p).revision == failed}
+    bad = {place for place in old if _had_it(state, rollout, place) and is_unwell(state, place)}
     old = {place: share for place, share in old.items() if place not in bad} or old
     new = _new(state)
     # They serve until their node's turn comes.
@@ -111,6 +111,13 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         plan += parts.in_wave(number, _wave(state, rollout, places, (weights, drained, back)))
         weights = back
     return tuple(plan)
+
+
+def _had_it(state: t.State, rollout: t.Rollout, place: t.Place) -> bool:
+    """Whether the place had what is deployed here already, without its having succeeded: then it is
+    watched like those that get it, and may be what is undone."""
+    new = rollout.kind == "deploy" and not is_established(state, rollout.release)
+    return new and place_of(state, place).revision == rollout.release.revision
 
 
 def _new(state: t.State) -> dict[t.Place, int]:
