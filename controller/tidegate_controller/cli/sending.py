@@ -71,6 +71,11 @@ def find(
     if "://" in text:
         return _from_url(client, text, digest, label, direct=direct)
     if DIGEST.fullmatch(text):
+        if digest not in (None, text):
+            raise UsageError(
+                f"the artifact {text} is not {digest}",
+                "--artifact and --digest name two: correct one, or leave out --digest",
+            )
         reply = client.artifact(text)
         if not reply.present:
             raise UsageError(
