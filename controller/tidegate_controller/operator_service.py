@@ -110,7 +110,7 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def Answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
-        if request.answer == "retry" and not self._control.is_under_way(request.rollout):
+        if request.answer == "retry" and self._control.has_to_begin(request):
             return await self._requests.deploy(await self._control.once_more(request))
         return await self._control.answer(request)
 
