@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from tidegate_agent.errors import ArtifactError
-from tidegate_protos.rules import is_loopback, url_problem
+from tidegate_protos.rules import is_loopback, url_problem, without_query
 
 Connected = Callable[[socket.socket], None]
 
@@ -40,11 +40,10 @@ def opener(connected: Connected) -> urllib.request.OpenerDirector:
 
 
 def public(url: str) -> str:
-    """The URL as messages may show it: a query can hold a secret. Raises ArtifactError."""
+    """The URL as messages may show it. Raises ArtifactError."""
     if problem := url_problem(url):
         raise ArtifactError(f"the artifact's address {problem}")
-    parts = urllib.parse.urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+    return without_query(url)
 
 
 class _Proxies(urllib.request.ProxyHandler):

@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from tidegate_controller.errors import TidegateError, UsageError
-from tidegate_protos.rules import is_loopback, url_problem
+from tidegate_protos.rules import is_loopback, url_problem, without_query
 
 SIZE_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
@@ -33,11 +33,10 @@ ASK_ANOTHER_WAY = (
 
 
 def public(url: str) -> str:
-    """The URL as messages and notes may have it: a query can hold a secret. Raises UsageError."""
+    """The URL as messages and notes may have it. Raises UsageError."""
     if problem := url_problem(url):
         raise UsageError(f"the artifact's address {problem}", "correct --artifact")
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+    return without_query(url)
 
 
 async def size_of(url: str) -> int:

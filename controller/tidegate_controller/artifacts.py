@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,10 +55,15 @@ def digest_of(path: Path) -> str:
 
 
 class ArtifactStore:
-    """A folder of files named by their digest. A file that is there is whole and true."""
+    """A folder of files named by their digest. A file that is there is whole and true.
+
+    `make_room`: asked for before anybody is refused for want of room; whoever knows what is needed
+    has it call `prune`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.make_room: Callable[[], Awaitable[None]] = _make_no_room
         self._places = asyncio.Semaphore(RECEIVED_AT_ONCE)
         self._coming_bytes = 0  # announced by what is being received, and not yet on the disk
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,13 +134,14 @@ class ArtifactStore:
         thread; nothing of it is missed if it fails.
 
         Artifacts of `referenced` stay. Others stay a week after they were last asked for, or where
-        the disk is nearly full an hour, the oldest going first.
+        the disk is nearly full, or will be with what is being received, an hour, the oldest going
+        first.
         """
         removed = []
         times = {digest: self._file(digest).stat().st_mtime for digest in self._digests()}
         for digest in sorted(times.keys() - set(referenced), key=times.__getitem__):
             age = time.time() - self._file(digest).stat().st_mtime  # asked for meanwhile, perhaps
-            is_tight = shutil.disk_usage(self._folder).free < PRESSURE_BYTES
+            is_tight = self._free_bytes() < PRESSURE_BYTES
             if age > (YOUNG_SECONDS if is_tight else UNUSED_SECONDS):
                 self._file(digest).unlink(missing_ok=True)
                 self._file(digest).with_suffix(".json").unlink(missing_ok=True)
@@ -168,14 +174,14 @@ class ArtifactStore:
         hasher, size = hashlib.sha256(), 0
         self._coming_bytes += size_bytes  # so that several at once do not fill the disk together
         try:
-            self._check_room(size_bytes)
+            await self._find_room(size_bytes)
             with part.open("wb") as file:
                 async with asyncio.timeout(RECEIVE_SECONDS):
                     async for chunk in chunks:
                         if size + len(chunk) > (size_bytes or ARTIFACT_BYTES_MAX):
                             raise _longer_than_announced(size_bytes) if size_bytes else _too_large()
                         if not size_bytes:
-                            self._check_room(len(chunk))
+                            await self._find_room(len(chunk))
                         await to_the_end(asyncio.to_thread(_write, file.fileno(), chunk, hasher))
                         size += len(chunk)
                         self._coming_bytes -= len(chunk) if size_bytes else 0
@@ -192,9 +198,15 @@ class ArtifactStore:
             )
         return f"sha256:{hasher.hexdigest()}", size
 
-    def _check_room(self, size_bytes: int) -> None:
-        free = shutil.disk_usage(self._folder).free
-        if free - self._coming_bytes < RESERVE_BYTES:
+    def _free_bytes(self) -> int:
+        """Once all is there that is being received."""
+        return shutil.disk_usage(self._folder).free - self._coming_bytes
+
+    async def _find_room(self, size_bytes: int) -> None:
+        if self._free_bytes() < RESERVE_BYTES:
+            await self.make_room()
+        if self._free_bytes() < RESERVE_BYTES:
+            free = shutil.disk_usage(self._folder).free
             raise Refused(
                 f"the controller's disk has no room for the artifact: {free:,} bytes are free in "
                 f"{self._folder}, {size_bytes:,} are needed and {RESERVE_BYTES:,} stay free",
@@ -233,6 +245,10 @@ class ArtifactStore:
                 f"the artifact could not be stored: {error.strerror}{free}",
                 f"look at the disk that holds {self._folder}",
             ) from error
+
+
+async def _make_no_room() -> None:
+    return
 
 
 def _too_large() -> UsageError:

@@ -18,6 +18,9 @@ from tidegate_controller.traffic.listening import refuse_silence
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
+# Whoever asks waits for a look, and before it perhaps for nodes to come back: both together are to
+# be shorter than the command line waits for an answer.
+LOOK_SECONDS_MAX = 40.0
 
 
 async def balancer_trouble(
@@ -32,7 +35,7 @@ async def balancer_trouble(
     if planned is not None and balancer_of(planned) == balancer_of(traffic):
         traffic = planned
     weights = {state.routed[place]: share for place, share in state.settled.items() if share}
-    seconds = LOOK_SECONDS + traffic.work_seconds
+    seconds = _look_seconds(traffic)
     try:
         async with asyncio.timeout(seconds):
             await outside.traffic(traffic).verify(weights)
@@ -68,7 +71,7 @@ async def read_balancer(state: t.State, outside: Outside) -> dict[str, int] | No
     traffic = state.traffic
     if traffic is None:
         return None
-    seconds = LOOK_SECONDS + traffic.work_seconds
+    seconds = _look_seconds(traffic)
     try:
         async with asyncio.timeout(seconds):
             says = await outside.traffic(traffic).state()
@@ -81,3 +84,7 @@ async def read_balancer(state: t.State, outside: Outside) -> dict[str, int] | No
     except TrafficError as error:
         raise Refused(f"nobody knows where traffic goes: {error.message}", error.hint) from error
     return None if says is None else dict(says)
+
+
+def _look_seconds(traffic: Traffic) -> float:
+    return min(LOOK_SECONDS + traffic.work_seconds, LOOK_SECONDS_MAX)

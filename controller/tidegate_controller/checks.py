@@ -17,7 +17,7 @@ from tidegate_controller.core.facts import place_of, split_stream
 from tidegate_controller.core.spec import Check
 from tidegate_controller.errors import AskPerson, CheckFailed
 from tidegate_controller.proof import beginning
-from tidegate_protos.rules import status_range
+from tidegate_protos.rules import status_range, without_query
 
 PASS, FAIL = 0, 1  # exit codes of a program; any other is no verdict
 NOT_NOW = (408, 425, 429, 502, 503, 504)  # answers of one who cannot say at the moment
@@ -81,7 +81,7 @@ def _variables(stream: str, state: t.State, rollout: t.Rollout) -> dict[str, str
 
 
 async def _program(check: Check, variables: Mapping[str, str]) -> None:
-    shown = shlex.join(check.command)[:SHOWN_CHARS]
+    shown = shlex.quote(check.command[0])[:SHOWN_CHARS]  # the rest of the line may hold a secret
     if shutil.which(check.command[0]) is None:
         raise NoVerdict(f"there is no program {check.command[0]!r} that may be run here")
     try:
@@ -101,6 +101,7 @@ async def _program(check: Check, variables: Mapping[str, str]) -> None:
 
 
 async def _request(check: Check) -> None:
+    shown = without_query(check.http)
     timeout = aiohttp.ClientTimeout(total=check.timeout_seconds)
     headers = {"User-Agent": "tidegate-controller"}
     try:
@@ -110,12 +111,21 @@ async def _request(check: Check) -> None:
         ):
             body = (await beginning(answer)).decode(errors="replace")
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        why = str(error) or type(error).__name__
-        raise NoVerdict(f"{check.http} did not answer: {why[:SHOWN_CHARS]}") from error
+        raise NoVerdict(f"{shown} did not answer: {_in_words(error)[:SHOWN_CHARS]}") from error
     wanted = any(answer.status in status_range(text) for text in check.status)
     if wanted and check.body in body:
         return
     if answer.status in NOT_NOW and not wanted:
-        raise NoVerdict(f"{check.http} answered {answer.status}")
+        raise NoVerdict(f"{shown} answered {answer.status}")
     lacks = f", without {check.body!r} in it" if wanted else ""
-    raise CheckFailed(f"{check.http} answered {answer.status}{lacks}", output_tail=body)
+    raise CheckFailed(f"{shown} answered {answer.status}{lacks}", output_tail=body)
+
+
+def _in_words(error: Exception) -> str:
+    """aiohttp's own words may have the whole URL in them."""
+    match error:
+        case aiohttp.ClientResponseError():
+            return error.message
+        case aiohttp.InvalidURL():
+            return "the address is malformed"
+    return str(error) or type(error).__name__

@@ -73,11 +73,13 @@ class Control:
         )
         return reply_to(self._engine, state, request.request_id, place.stream, "")
 
-    def is_under_way(self, rollout: str) -> bool:
-        """Raises `UsageError` for one that never was."""
-        stream = self._engine.place_of(rollout).stream
-        present = self._engine.state(stream).rollout
-        return present is not None and present.id == rollout
+    def has_to_begin(self, request: pb.AnswerRequest) -> bool:
+        """Whether a retry means a rollout that has ended. One that comes once more, since its
+        answer was lost, means what it meant at first. Raises `UsageError` for one that never
+        was."""
+        state = self._engine.state(self._engine.place_of(request.rollout).stream)
+        under_way = state.rollout is not None and state.rollout.id == request.rollout
+        return not under_way and not state.requests.get(request.request_id)
 
     async def once_more(self, request: pb.AnswerRequest) -> pb.DeployRequest:
         """The deployment that has ended badly, asked for again: the same release with the same

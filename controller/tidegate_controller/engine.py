@@ -66,7 +66,7 @@ class Engine:
         self.epoch = 0
         self.former_logs: tuple[str, ...] = ()  # those of which this is a restored copy
         self.ready = asyncio.Event()
-        self.committed = asyncio.Event()  # for whoever follows commits, and clears it
+        self.ended = asyncio.Event()  # for whoever looks what is needed still, and clears it
         self.news = asyncio.Event()  # likewise: something was decided, or a node has come
         self.admission = asyncio.Lock()  # until what was admitted stands in the state
         self.started_at = 0.0
@@ -273,8 +273,8 @@ class Engine:
     def _follow_up(self, stream: Stream, event: ev.Event, record: Record) -> None:
         if isinstance(event, ev.Started | ev.Queued):
             self.rollouts[event.rollout] = rollout_place(event, record)
-        elif isinstance(event, ev.Committed):
-            self.committed.set()
+        elif isinstance(event, ev.Ended):
+            self.ended.set()
         elif isinstance(event, ev.ActionEnded):
             self._effects.cancel(event.action)
         elif isinstance(event, ev.ActionIssued) and find_action(stream.state, event.action.id):

@@ -21,7 +21,14 @@ from tidegate_controller.control_requests import Control
 from tidegate_controller.core.draft import pending
 from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import HINT_KEY, Ending, Refused, TidegateError, UsageError
+from tidegate_controller.errors import (
+    HINT_KEY,
+    TAKEN_KEY,
+    Ending,
+    Refused,
+    TidegateError,
+    UsageError,
+)
 from tidegate_controller.history import find_rollout
 from tidegate_controller.history_keeper import HistoryKeeper
 from tidegate_controller.log import Record
@@ -110,7 +117,7 @@ class OperatorService(OperatorServicer):
 
     @_answering
     async def Answer(self, request: pb.AnswerRequest) -> pb.RolloutReply:
-        if request.answer == "retry" and not self._control.is_under_way(request.rollout):
+        if request.answer == "retry" and self._control.has_to_begin(request):
             return await self._requests.deploy(await self._control.once_more(request))
         return await self._control.answer(request)
 
@@ -215,7 +222,7 @@ class OperatorService(OperatorServicer):
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Any) -> AsyncIterator[pb.Document]:
         """Records after the cursor; with `follow` it goes on, with a rollout until that ends."""
-        await self.engine.ready.wait()
+        await self._take(context)
         try:
             engine, after, follow = self.engine, request.after_seq, request.follow
             if request.rollout:
@@ -229,7 +236,7 @@ class OperatorService(OperatorServicer):
 
     async def Follow(self, request: pb.FollowRequest, context: Any) -> AsyncIterator[pb.Document]:
         """A rollout's events until it has ended, with news of its open commands in between."""
-        await self.engine.ready.wait()
+        await self._take(context)
         try:
             place = self.engine.place_of(request.rollout)
             prefix = action_prefix(self.engine.log.log_id, place.stream)
@@ -249,3 +256,8 @@ class OperatorService(OperatorServicer):
                     yield _document(view)
         except TidegateError as error:
             await _abort(context, error)
+
+    async def _take(self, context: Any) -> None:
+        """Whoever follows knows at once that somebody is there, whenever the first event comes."""
+        await self.engine.ready.wait()
+        await context.send_initial_metadata(((TAKEN_KEY, "1"),))

@@ -26,7 +26,7 @@ from tidegate_controller.nodes import Nodes
 from tidegate_controller.operator_service import OperatorService
 from tidegate_controller.options import Options
 from tidegate_controller.snapshot_keeper import STOP_EVENTS
-from tidegate_controller.store_pruning import prune_after_commits
+from tidegate_controller.store_pruning import Pruner
 from tidegate_controller.turns import Turns
 from tidegate_protos.notify import Systemd
 from tidegate_protos.v1.agent_pb2_grpc import add_AgentLinkServicer_to_server
@@ -65,6 +65,8 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
         stack.push_async_callback(artifacts.stop)
         base = f"http://{_url_host(http_host)}:{artifacts.port}/artifacts/"
         engine = Engine(event_log, Fleet(), lambda digest: base + digest)
+        pruner = Pruner(engine, store)
+        store.make_room = pruner.prune
         server = _server(engine, store, host, port, local)
         running = asyncio.create_task(engine.run())
         stopped = asyncio.create_task(_stop_signal())
@@ -76,7 +78,7 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
             systemd.ready()
             beside = [
                 asyncio.create_task(systemd.stay_alive()),
-                asyncio.create_task(prune_after_commits(engine, store)),
+                asyncio.create_task(pruner.run()),
                 asyncio.create_task(Convergence(engine).run()),
                 asyncio.create_task(FreezeClock(engine).run()),
                 asyncio.create_task(Turns(engine).run()),

@@ -1,10 +1,12 @@
 """Keeps the controller's artifacts to what some environment may still need.
 
-Started by `server` beside the engine. It follows commits, off their critical path: nothing waits
-for it, and what it cannot remove this time it removes the next.
+Started by `server` beside the engine. It follows the ends of rollouts, off their critical path:
+nothing waits for it but an upload that would find no room, and what it cannot remove this time it
+removes the next.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection, Iterable
 from typing import Protocol
@@ -15,6 +17,7 @@ from tidegate_protos.threads import to_the_end
 
 log = logging.getLogger(__name__)
 
+PRUNE_SECONDS = 3600.0  # between looks where no rollout ends: what was young is old by then
 UNDONE_KEPT = 5  # releases of failed rollouts, of each environment, that may be looked into
 
 
@@ -25,23 +28,37 @@ class Store(Protocol):
     def prune(self, referenced: Collection[str]) -> list[str]: ...
 
 
-async def prune_after_commits(engine: Engine, store: Store) -> None:
-    """At the start and after each commit, until cancelled."""
-    await engine.ready.wait()
-    while True:
-        engine.committed.clear()
-        if any(stream.state.reconciling for stream in engine.streams.values()):
-            await engine.committed.wait()  # the log may not know yet what the fleet needs
-            continue
-        digests = referenced(stream.state for stream in engine.streams.values())
-        try:
-            removed = await to_the_end(asyncio.to_thread(store.prune, digests))
-        except OSError as error:
-            log.warning("the artifacts could not be looked through: %s", error)
-        else:
+class Pruner:
+    """Of one store. `run()` works until cancelled."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> None:
+        """At the start, after each rollout, however it ends, and every hour."""
+        await self._engine.ready.wait()
+        while True:
+            self._engine.ended.clear()
+            await self.prune()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PRUNE_SECONDS):
+                    await self._engine.ended.wait()
+
+    async def prune(self) -> None:
+        """Remove now what may go."""
+        async with self._one_at_a_time:
+            states = [stream.state for stream in self._engine.streams.values()]
+            if not self._engine.ready.is_set() or any(state.reconciling for state in states):
+                return  # the log may not know yet what the fleet needs
+            try:
+                removed = await to_the_end(asyncio.to_thread(self._store.prune, referenced(states)))
+            except OSError as error:
+                log.warning("the artifacts could not be looked through: %s", error)
+                return
             for digest in removed:
                 log.info("removed the artifact %s, which no environment needs", digest)
-        await engine.committed.wait()
 
 
 def referenced(states: Iterable[t.State]) -> set[str]:

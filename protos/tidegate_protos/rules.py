@@ -90,6 +90,11 @@ def url_problem(url: str) -> str:
     return ""
 
 
+def without_query(url: str) -> str:
+    """The URL as messages and notes may have it: a query can hold a secret. Takes anything."""
+    return re.split("[?#]", url, maxsplit=1)[0]
+
+
 def is_loopback(url: str) -> bool:
     """Whether the URL names this machine itself, which no proxy can reach for us."""
     host = urlsplit(url).hostname or ""

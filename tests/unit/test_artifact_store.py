@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -292,3 +293,28 @@ async def test_what_is_not_the_stores_own_is_left_alone(
     os.utime(tmp_path / "README", (0, 0))
     assert store.prune(set()) == []
     assert names(tmp_path) == {"README"}
+
+
+async def test_what_nobody_needs_goes_before_an_upload_is_refused(
+    tmp_path: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk has room for one more once the old one is gone."""
+    bad, needed, young = await aged(store, 2 * HOUR, 2 * HOUR, HOUR / 2)
+    full = shutil.disk_usage(tmp_path)._replace(free=artifacts.PRESSURE_BYTES)
+
+    def usage(_: Path) -> Any:
+        gone = store.path(bad) is None
+        return full._replace(free=full.free + GREAT) if gone else full
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    fix = artifacts.PRESSURE_BYTES  # announced, of which only a part will come
+
+    async def make_room() -> None:
+        store.prune({needed})
+
+    with pytest.raises(Refused, match="no room"):
+        await store.receive(pieces(), Note(), digest=DIGEST, size_bytes=fix)
+    store.make_room = make_room
+    with pytest.raises(UsageError, match="ended early"):  # and no word of room
+        await store.receive(pieces(), Note(), digest=DIGEST, size_bytes=fix)
+    assert set(store.notes()) == {needed, young}

@@ -202,3 +202,28 @@ async def test_silence_is_no_verdict() -> None:
             await put(http=server.url, timeout_seconds=0.2)
     with pytest.raises(AskPerson, match="did not answer"):
         await put(http=server.url)  # nobody is there any more
+
+
+# --- What is said of them ------------------------------------------------------------------------
+
+
+async def test_what_a_query_holds_is_said_nowhere() -> None:
+    """It may be a token, and what is said goes into the log."""
+    for said in (answer_of("", "500 Oh"), answer_of("", "503 Later"), b"nonsense\r\n\r\n"):
+        async with Server(said).running() as server:
+            with pytest.raises((CheckFailed, AskPerson)) as raised:
+                await put(http=f"{server.url}?token=s3cret#s3cret")
+        assert f"{server.url} " in str(raised.value)
+        assert "s3cret" not in str(raised.value)
+    with pytest.raises(AskPerson) as unasked:
+        await put(http="http://[::1?token=s3cret")
+    assert "s3cret" not in str(unasked.value)
+
+
+@pytest.mark.parametrize("text", ["exit 1", "exit 2", "sleep 9"])
+async def test_what_a_program_is_given_is_said_nowhere(tmp_path: Path, text: str) -> None:
+    (program,) = script(tmp_path, text)
+    with pytest.raises((CheckFailed, AskPerson)) as raised:
+        await put(command=(program, "--token", "s3cret"), timeout_seconds=0.5)
+    assert f"{program} " in str(raised.value)
+    assert "s3cret" not in str(raised.value)

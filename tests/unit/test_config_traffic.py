@@ -1,5 +1,7 @@
 """`[traffic]` of `tidegate.toml`: adapters, the keys of each, what is said of what is wrong."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -146,3 +148,18 @@ def test_there_is_a_caddyfile_for_caddy_alone(
     assert isinstance(refused.exception, UsageError)
     assert "moved by the adapter none" in refused.exception.message
     assert sorted(file.name for file in tmp_path.iterdir()) == ["lb", "tidegate.toml"]
+
+
+def test_lanes_that_a_caddyfile_names_are_in_a_folder_that_caddy_may_read_whatever_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    read(tmp_path, changed(CADDY, 'adapter = "caddy"\ndirectory = "run/lb"'))
+    before = os.umask(0o077)
+    try:
+        made = CliRunner().invoke(tidegate, ["traffic", "caddyfile"])
+    finally:
+        os.umask(before)
+    assert made.exit_code == 0
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("run", "run/lb")]
+    assert modes == [0o755, 0o755]

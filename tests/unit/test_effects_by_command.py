@@ -7,11 +7,15 @@ import pytest
 from core_values import SPEC, place
 
 from tidegate_controller import balancer_look
+from tidegate_controller.cli.client import CALL_SECONDS
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.inputs import Input, Result
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.effects import Effects
+from tidegate_controller.engine import RECONNECT_GRACE_SECONDS
+from tidegate_controller.errors import Refused
+from tidegate_controller.outside import WORLD
 
 BLUE = place("a/blue")
 
@@ -67,6 +71,20 @@ async def test_a_look_at_a_balancer_leaves_its_command_the_time_that_it_may_take
     trouble = await balancer_look.balancer_trouble(served_by(stuck))
     assert trouble is not None
     assert "stuck read did not end within" in trouble.message
+
+
+async def test_whoever_asks_does_not_wait_for_a_balancer_longer_than_for_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = balancer_look.LOOK_SECONDS_MAX + RECONNECT_GRACE_SECONDS / 2
+    assert waited < CALL_SECONDS
+    monkeypatch.setattr(balancer_look, "LOOK_SECONDS_MAX", 0.2)
+    slow = replace(move(tmp_path, "slow", "sleep 60"), timeout_seconds=120.0)
+    trouble = await balancer_look.balancer_trouble(served_by(slow))
+    assert trouble is not None
+    assert "the balancer did not answer within" in trouble.message
+    with pytest.raises(Refused, match="so nobody knows where traffic goes"):
+        await balancer_look.read_balancer(served_by(slow), WORLD)
 
 
 @pytest.mark.parametrize("verb", ["query", "route"])

@@ -1,20 +1,21 @@
 """Which artifacts the controller keeps: what some environment may still need, and no more."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Collection
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from core_values import SPEC, release
 
+from tidegate_controller import store_pruning
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.engine import Engine
 from tidegate_controller.fleet import Fleet
 from tidegate_controller.log import EventLog, Record
-from tidegate_controller.store_pruning import UNDONE_KEPT, prune_after_commits, referenced
+from tidegate_controller.store_pruning import UNDONE_KEPT, Pruner, referenced
 from tidegate_controller.stream import Stream
 
 PATIENCE_SECONDS = 20.0
@@ -109,24 +110,53 @@ async def asked(store: Store, times: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_the_store_is_pruned_at_the_start_and_after_each_commit_in_a_thread(
-    engine: Engine,
+@contextlib.asynccontextmanager
+async def running(pruner: Pruner) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(pruner.run())
+    yield task
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("ending", ["succeeded", "rolled_back", "failed"])
+async def test_the_store_is_pruned_at_the_start_and_after_each_rollout_in_a_thread(
+    engine: Engine, ending: t.Ending
 ) -> None:
     store = Store()
     stream = engine.streams["a@x"] = Stream("a@x")
     stream.state = t.State(committed=(release("1"),))
-    task = asyncio.create_task(prune_after_commits(engine, store))
-    await asked(store, 1)
-    assert store.asked == [{digest("1")}]
-    stream.state = t.State(committed=(release("1"), release("2")))
-    event = ev.Committed(rollout="r1")
-    engine._follow_up(stream, event, Record(1, "a@x", 1, "", 0.0, "Committed", b"", None, ""))
-    await asked(store, 2)
+    async with running(Pruner(engine, store)):
+        await asked(store, 1)
+        assert store.asked == [{digest("1")}]
+        stream.state = t.State(committed=(release("1"), release("2")))
+        event = ev.Ended(rollout="r1", state=ending)
+        engine._follow_up(stream, event, Record(1, "a@x", 1, "", 0.0, "Ended", b"", None, ""))
+        await asked(store, 2)
     assert store.asked[1] == {digest("1"), digest("2")}
     assert threading.get_ident() not in store.threads
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+
+
+async def test_the_store_is_pruned_now_and_then_where_no_rollout_ends(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_pruning, "PRUNE_SECONDS", 0.01)
+    store = Store()
+    async with running(Pruner(engine, store)):
+        await asked(store, 3)
+
+
+async def test_nothing_is_removed_while_the_log_may_not_know_what_the_fleet_needs(
+    engine: Engine, tmp_path: Path
+) -> None:
+    store = Store()
+    stream = engine.streams["a@x"] = Stream("a@x")
+    stream.state = t.State(reconciling=True)
+    await Pruner(engine, store).prune()
+    log = EventLog(tmp_path / "not-yet-read.db")
+    await Pruner(Engine(log, Fleet(), str), store).prune()
+    log.close()
+    assert store.asked == []
 
 
 async def test_a_store_that_cannot_be_looked_through_is_said_and_tried_again(
@@ -134,12 +164,9 @@ async def test_a_store_that_cannot_be_looked_through_is_said_and_tried_again(
 ) -> None:
     store = Store()
     store.trouble = OSError(5, "Input/output error")
-    task = asyncio.create_task(prune_after_commits(engine, store))
-    await asked(store, 1)
-    engine.committed.set()
-    await asked(store, 2)
-    assert not task.done()
+    async with running(Pruner(engine, store)) as task:
+        await asked(store, 1)
+        engine.ended.set()
+        await asked(store, 2)
+        assert not task.done()
     assert "the artifacts could not be looked through: [Errno 5]" in caplog.text
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -9,7 +9,7 @@ import grpc
 import msgspec
 
 from tidegate_controller import documents
-from tidegate_controller.errors import NotReachable, TidegateError
+from tidegate_controller.errors import TAKEN_KEY, NotReachable, TidegateError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 RETRY_SECONDS = 0.5
@@ -65,6 +65,8 @@ class Reading(Iterator[D]):
                 self._replies = self._call(self._seq)
                 if self._cancelled.is_set():  # meanwhile
                     self._replies.cancel()
+                if any(key == TAKEN_KEY for key, _ in self._replies.initial_metadata()):
+                    self._found()
             try:
                 item = parse(next(self._replies), self._kind)
             except grpc.RpcError as error:
@@ -72,9 +74,13 @@ class Reading(Iterator[D]):
                 self._wait(error)
             else:
                 self._seq = max(self._seq, self._seq_of(item))
-                self._client.reached, self._away_since = True, None
+                self._found()
                 return item
         raise StopIteration
+
+    def _found(self) -> None:
+        """The controller is there, though perhaps with nothing new to tell."""
+        self._client.reached, self._away_since = True, None
 
     def _wait(self, error: grpc.RpcError) -> None:
         """A moment, before it is tried again; raises what is no use waiting for."""

@@ -19,7 +19,7 @@ from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.completion import artifacts
 from tidegate_controller.cli.terminal import announce
 from tidegate_controller.errors import UsageError
-from tidegate_protos.rules import DIGEST, url_problem
+from tidegate_protos.rules import DIGEST, url_problem, without_query
 from tidegate_protos.v1 import operator_pb2 as pb
 
 # As people copy it from a list: at least 8 digits, whatever was written for those left out.
@@ -71,6 +71,11 @@ def find(
     if "://" in text:
         return _from_url(client, text, digest, label, direct=direct)
     if DIGEST.fullmatch(text):
+        if digest not in (None, text):
+            raise UsageError(
+                f"the artifact {text} is not {digest}",
+                "--artifact and --digest name two: correct one, or leave out --digest",
+            )
         reply = client.artifact(text)
         if not reply.present:
             raise UsageError(
@@ -122,9 +127,8 @@ def _from_url(
         raise UsageError(f"the artifact's address {problem}", "correct --artifact")
     if direct and digest:
         return Artifact(digest, url=url)
-    parts = urlsplit(url)
-    label.name = Path(parts.path).name
-    announce(f"the controller fetches {parts.scheme}://{parts.netloc}{parts.path}")
+    label.name = Path(urlsplit(url).path).name
+    announce(f"the controller fetches {without_query(url)}")
     reply = client.fetch_artifact(pb.FetchRequest(url=url, digest=digest or "", label=label))
     announce(f"it is {reply.digest}, {reply.size_bytes:,} bytes")
     return Artifact(reply.digest, reply.size_bytes)

@@ -10,7 +10,8 @@ from tidegate_controller.cli.deploy import config_option, environment_option
 from tidegate_controller.cli.terminal import AsListed, json_option, print_json, say
 from tidegate_controller.config_traffic import LISTEN
 from tidegate_controller.documents import Document
-from tidegate_controller.errors import TidegateError, UsageError
+from tidegate_controller.errors import UsageError
+from tidegate_controller.traffic.caddy import made_directory
 from tidegate_controller.traffic.caddyfile import caddyfile
 
 
@@ -58,13 +59,7 @@ def traffic_caddyfile(
     text = caddyfile(
         listen or spec.traffic.listen or LISTEN, spec.traffic, directory / "caddy-data"
     )
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TidegateError(
-            f"the traffic directory {directory} cannot be made: {error.strerror}",
-            "choose another `directory` under [traffic]",
-        ) from error
+    made_directory(directory, parents=True)
     if as_json:
         print_json(CaddyfileView(caddyfile=text))
     else:

@@ -177,7 +177,7 @@ def _check(spec: Traffic, addresses: int) -> None:
     files = lane_files(spec)
     if addresses > len(files):
         raise _too_few_lanes(addresses, len(files))
-    directory = _made_directory(files[0].parent)
+    directory = made_directory(files[0].parent)
     _refuse_strays(files)
     _read_strictly(files)
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
@@ -188,23 +188,27 @@ def _check(spec: Traffic, addresses: int) -> None:
         )
 
 
-def _made_directory(directory: Path) -> Path:
-    """The directory, made if its parent is there."""
-    if directory.is_dir():
-        return directory
-    if directory.exists() or directory.is_symlink():
-        raise TrafficError(
-            f"the traffic directory {directory} is not a directory",
-            "remove it, or choose another `directory` under [traffic]",
-        )
+def made_directory(directory: Path, *, parents: bool = False) -> Path:
+    """The directory, made if its parent is there; with `parents` those too. Whatever the umask,
+    each that is made can be read by Caddy, which runs as another user. Errors: `TrafficError`."""
     try:
+        if directory.is_dir():
+            return directory
+        if directory.exists() or directory.is_symlink():
+            raise TrafficError(
+                f"the traffic directory {directory} is not a directory",
+                "remove it, or choose another `directory` under [traffic]",
+            )
+        if parents and not directory.parent.exists():
+            made_directory(directory.parent, parents=True)
         directory.mkdir()
-        directory.chmod(0o755)  # whatever the umask: Caddy runs as another user
+        directory.chmod(0o755)
         sync_folder(directory.parent)
     except OSError as error:
         raise TrafficError(
             f"the traffic directory {directory} cannot be made: {error.strerror}",
-            f"make it with: mkdir -p {directory}",
+            "choose another `directory` under [traffic], or make this one with: "
+            f"mkdir -p {directory}",
         ) from error
     return directory
 
@@ -220,7 +224,7 @@ def _too_few_lanes(addresses: int, lanes: int) -> TrafficError:
 def _shift(spec: Traffic, weights: Mapping[str, int]) -> None:
     """Prepare every new lane durably, then swap them all by rename, then compare."""
     files = lane_files(spec)
-    directory = _made_directory(files[0].parent)
+    directory = made_directory(files[0].parent)
     try:
         _refuse_strays(files)
         current = [lane if _is_lane(lane) else None for lane in map(_read, files)]

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from without_doors import SILENT, Desk
 
-from tidegate_controller.errors import HINT_KEY, UsageError
+from tidegate_controller.errors import HINT_KEY, TAKEN_KEY, UsageError
 from tidegate_controller.named_apps import find_stream
 from tidegate_controller.operator_service import OperatorService
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -27,6 +27,11 @@ class Ended(Exception):
 
 class Call:
     """The context of a call."""
+
+    begun: tuple[tuple[str, str], ...] = ()
+
+    async def send_initial_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self.begun = metadata
 
     async def abort(self, code: grpc.StatusCode, details: str, trailing: Any) -> None:
         raise Ended(code, details, dict(trailing)[HINT_KEY].decode())
@@ -292,6 +297,26 @@ async def test_the_log_is_followed_as_it_grows(desk: Desk, service: Any) -> None
     await desk.node("a")
     assert read(await coming)["kind"] == "NodeRegistered"
     await reading.aclose()
+
+
+async def test_whoever_follows_is_told_at_once_that_the_controller_is_there(
+    desk: Desk, service: Any
+) -> None:
+    node = await desk.node("a")
+    node.outcomes["inspect"] = SILENT
+    rollout = (await desk.deploy("1")).rollout
+    seq = desk.log.last_seq
+    for follow in (
+        lambda call: service.ReadLog(op.ReadLogRequest(after_seq=seq, follow=True), call),
+        lambda call: service.Follow(op.FollowRequest(rollout=rollout, after_seq=seq), call),
+    ):
+        call = Call()
+        first = asyncio.ensure_future(anext(follow(call)))
+        await desk.until(lambda call=call: call.begun)
+        assert call.begun == ((TAKEN_KEY, "1"),)
+        assert not first.done()
+        first.cancel()
+        await asyncio.wait({first})
 
 
 async def test_a_log_that_cannot_be_read_ends_the_stream_with_a_reason(

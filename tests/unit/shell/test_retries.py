@@ -1,9 +1,12 @@
 """A deployment that has ended badly is asked for again by its rollout alone."""
 
+from typing import Any
+
 import pytest
 from without_doors import Desk
 
 from tidegate_controller.errors import Refused
+from tidegate_controller.operator_service import OperatorService
 from tidegate_protos.v1 import agent_pb2 as pb
 from tidegate_protos.v1 import operator_pb2 as op
 
@@ -18,12 +21,19 @@ async def ended_badly(desk: Desk) -> str:
     return rollout
 
 
+class Call:
+    """The context of a call. One that goes wrong raises in any case."""
+
+    async def abort(self, *_: Any) -> None:
+        return
+
+
 async def retried(desk: Desk, rollout: str, request_id: str = "retry") -> op.RolloutReply:
+    service: Any = OperatorService(desk.engine, desk.nodes, desk.store)
     request = op.AnswerRequest(
         request_id=request_id, rollout=rollout, answer="retry", answered_by="bob", comment="again"
     )
-    assert not desk.control.is_under_way(rollout)
-    return await desk.requests.deploy(await desk.control.once_more(request))
+    return await service.Answer(request, Call())
 
 
 async def test_it_is_the_same_release_with_the_same_settings(desk: Desk) -> None:
@@ -55,6 +65,22 @@ async def test_the_same_request_retries_once(desk: Desk) -> None:
     rollout = await ended_badly(desk)
     first = await desk.ended(retried(desk, rollout))
     assert (await retried(desk, rollout)).rollout == first.rollout
+
+
+async def test_a_retry_whose_answer_was_lost_is_not_another_one_once_the_rollout_has_succeeded(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    rollout = (await desk.deploy("1", adapter="none", directory="")).rollout
+    await desk.until(lambda: desk.kinds().count("Waiting") == 1)
+    await desk.until(lambda: desk.state().rollout.waiting)
+    assert (await retried(desk, rollout)).rollout == rollout
+    await desk.until(lambda: desk.kinds().count("Waiting") == 2)
+    await desk.until(lambda: desk.state().rollout.waiting)
+    await desk.ended(desk.answered(rollout, "continue"))
+    assert desk.endings() == ["succeeded"]
+    assert (await retried(desk, rollout)).rollout == rollout
+    assert desk.kinds().count("Answered") == 2
 
 
 async def test_what_has_succeeded_or_was_a_rollback_is_not_retried(desk: Desk) -> None:
