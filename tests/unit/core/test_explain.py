@@ -66,6 +66,61 @@ def test_the_first_release_goes_where_nothing_serves() -> None:
     assert lines[2] == "1 was to be started in a/blue, for nothing serves yet."
 
 
+# --- One that had to wait for its turn -----------------------------------------------------------
+
+
+def queued(world: World) -> list[str]:
+    """What is told of r3, which waits while r2 runs: as the controller gives its events."""
+    sent, begun = [], False
+    for event in views(world):
+        about = event.data.get("rollout") == "r3"
+        begun = begun or (about and event.kind == "Started")
+        if about or begun or event.kind == "Restored":
+            sent.append(event)
+    return [sentence.text for sentence in sentences_of(sent)]
+
+
+@pytest.fixture
+def busy() -> World:
+    """r2 runs, and r3 waits."""
+    world = World(["a"]).deployed("1")
+    world.deploy("2")
+    world.deploy("3", queue=True, message="the sale")
+    return world
+
+
+ASKED = "ada asked for a deploy of shop in test to 3: the sale. It had to wait for its turn."
+
+
+def test_a_deployment_that_waits_is_explained_before_it_begins(busy: World) -> None:
+    assert queued(busy) == [ASKED]
+
+
+def test_one_that_has_waited_and_begun_is_said_to_have_been_asked_for_once(busy: World) -> None:
+    busy.finish()
+    busy.begin_queued()
+    assert queued(busy)[:2] == [
+        ASKED,
+        "It was the turn of this deploy of shop in test to 3, where 2 was active.",
+    ]
+
+
+def test_one_that_never_began_is_told_with_the_reason(busy: World) -> None:
+    busy.abort(rollout="r3", reason="not today")
+    assert queued(busy) == [
+        ASKED,
+        "It was not begun: given up by ada before it had begun: not today.",
+    ]
+
+
+def test_one_that_a_restore_has_forgotten_is_said_not_to_have_begun(busy: World) -> None:
+    busy.feed(i.Restore(log_id="another", former="log"))
+    assert queued(busy) == [
+        ASKED,
+        "It was not begun: a backup was restored since it waited for its turn.",
+    ]
+
+
 def test_a_release_that_does_not_start_is_undone_and_nothing_has_to_be_moved_back() -> None:
     world = World()
     since = second(world)
