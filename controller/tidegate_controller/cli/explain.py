@@ -310,8 +310,8 @@ def _why_places(data: Mapping[str, Any]) -> list[str]:
     ready = [place for place in taking if place not in fresh]
     texts = []
     if fresh:
-        serving = "the other slot of each has the traffic"
-        if data["spec"].get("slots"):
+        serving = "no traffic leads there"  # a new node has none in its other slot either
+        if data["spec"].get("slots") and data["kind"] != "converge":
             serving = "the other group has the traffic"
         why = serving if data["previous"] else "nothing serves yet"
         texts.append(f"{version} was to be started in {_places(fresh)}, for {why}.")

@@ -5,6 +5,8 @@ import pytest
 from core_values import PACE, TRAFFIC
 from driver import SILENCE, World
 from event_views import views
+from test_failed_nodes import NODES, ONE
+from test_server_groups import grouped
 
 from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.core import inputs as i
@@ -32,7 +34,7 @@ def test_a_rollout_that_succeeds_is_explained_from_the_request_to_what_is_kept()
     assert told(world, since) == [
         "ada asked for a deploy of shop in test to 2, where 1 was active.",
         "It is about 2 nodes, those that the configuration names: a, b.",
-        "2 was to be started in a/green, b/green, for the other slot of each has the traffic.",
+        "2 was to be started in a/green, b/green, for no traffic leads there.",
         "The strategy blue-green made this plan of it: Preflight, Prepare, Migrate, Start, Shift, "
         "Switch, Soak, Verify.",
         "Preflight (to find what would fail anyway, before anything is changed) was done in 0.0 s "
@@ -64,6 +66,36 @@ def test_the_first_release_goes_where_nothing_serves() -> None:
         "ada asked for a deploy of shop in test to 1, where nothing was active yet: the beginning."
     )
     assert lines[2] == "1 was to be started in a/blue, for nothing serves yet."
+
+
+def why_there(world: World, since: int) -> str:
+    (line,) = [each for each in told(world, since) if " was to be started in " in each]
+    return line.partition(", for ")[2]
+
+
+def test_a_node_that_is_new_or_gets_what_it_owes_is_not_said_to_have_traffic() -> None:
+    """In neither of its slots there is any."""
+    world = World(NODES, policy=ONE).deployed("1")
+    world.leave("a")
+    world.deploy("2")
+    world.finish()
+    world.come_back("a")
+    since = len(world.log)
+    world.converge()
+    assert why_there(world, since) == "no traffic leads there."
+    world = World()
+    world.deploy("1", nodes=["a"])
+    world.finish()
+    since = len(world.log)
+    world.deploy("2")
+    assert why_there(world, since) == "no traffic leads there."
+
+
+def test_a_group_of_servers_is_brought_the_release_since_the_other_has_the_traffic() -> None:
+    world = grouped("1")
+    since = len(world.log)
+    world.deploy("2")
+    assert why_there(world, since) == "the other group has the traffic."
 
 
 # --- One that had to wait for its turn -----------------------------------------------------------
