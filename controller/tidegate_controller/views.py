@@ -214,7 +214,7 @@ def _node_status(
         connected=node in engine.fleet.sessions,
         active_slot=active[0] if active else None,
         slots={
-            place.slot: _slot_view(state, place, under_way)
+            place.slot: _slot_view(engine, state, place, under_way)
             for place in places
             if place in state.places
         },
@@ -231,8 +231,13 @@ def _under_way(state: t.State) -> dict[t.Place, str]:
     }
 
 
-def _slot_view(state: t.State, place: t.Place, under_way: Mapping[t.Place, str]) -> SlotView:
+def _slot_view(
+    engine: Engine, state: t.State, place: t.Place, under_way: Mapping[t.Place, str]
+) -> SlotView:
+    """What was well when its agent went may not be so any more; what was not well is still said."""
     known = place_of(state, place)
+    if place.node not in engine.fleet.sessions and False not in (known.running, known.healthy):
+        known = msgspec.structs.replace(known, running=None, healthy=None)
     release = release_of(state, known.revision)
     return SlotView(
         version=release.version if release else None,
@@ -305,19 +310,19 @@ def node_detail(engine: Engine, name: str, changes: list[NodeChange]) -> NodeDet
         detail.load_1m = session.heartbeat.load_1m
         detail.uptime_seconds = session.heartbeat.uptime_seconds
     for stream in sorted(engine.streams.values(), key=lambda stream: stream.name):
-        detail.slots += _slots_of(stream, name)
+        detail.slots += _slots_of(engine, stream, name)
         app = split_stream(stream.name)[0]
         owed = owed_by_node(engine, stream.state).get(name, [])
         detail.debts += [f"{app}: {debt}" for debt in owed]
     return detail
 
 
-def _slots_of(stream: Stream, node: str) -> list[NodeSlotView]:
+def _slots_of(engine: Engine, stream: Stream, node: str) -> list[NodeSlotView]:
     app, environment = split_stream(stream.name)
     under_way = _under_way(stream.state)
     return [
         NodeSlotView(
-            **msgspec.structs.asdict(_slot_view(stream.state, place, under_way)),
+            **msgspec.structs.asdict(_slot_view(engine, stream.state, place, under_way)),
             app=app,
             environment=environment,
             slot=place.slot,

@@ -284,6 +284,21 @@ def test_while_a_rollout_runs_the_mend_is_to_look_at_it(state: str, mend: str) -
     )
 
 
+def test_an_app_with_traffic_on_a_node_that_is_away_is_not_said_to_be_well() -> None:
+    unknown = with_(SLOT, running=None, healthy=None)
+    place = with_(PLACE, connected=False, slots={"blue": unknown})
+    found = judged(app=with_(SHOP, nodes=[place]), nodes=[with_(WEB, connected=False)])
+    (finding,) = (each for each in found if "shop@production" in each.what)
+    assert (finding.level, finding.what) == (
+        "warn",
+        "shop@production has traffic on web-1, and nobody can ask there how it is",
+    )
+    assert finding.mend.endswith("tidegate node show web-1")
+    idle = with_(place, active_slot=None)
+    found = judged(app=with_(SHOP, nodes=[idle]), nodes=[with_(WEB, connected=False)])
+    assert found[-1].what == "shop@production: version 1, nothing owed"
+
+
 def test_traffic_that_leads_to_a_node_that_was_removed_has_to_be_mended() -> None:
     place = with_(PLACE, connected=False, debt="was removed; …")
     app = with_(SHOP, nodes=[place])

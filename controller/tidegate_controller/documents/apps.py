@@ -6,8 +6,8 @@ from tidegate_controller.documents.rollouts import Document
 class SlotView(Document, kw_only=True):
     version: str | None
     digest: str | None
-    running: bool | None
-    healthy: bool | None
+    running: bool | None  # None: nobody knows, such as while its agent is away,
+    healthy: bool | None  # though not where it was seen to be bad before
     address: str | None
     under_way: str | None = None  # starting or stopping: until then nobody knows how it is
 
