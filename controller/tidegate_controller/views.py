@@ -11,6 +11,7 @@ import msgspec
 from tidegate_controller.balancer_look import balancer_trouble
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.deploying import release_back
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import (
     awaits,
@@ -118,7 +119,8 @@ async def status_with_balancers(engine: Engine, app: str) -> Status:
 def _app_status(engine: Engine, stream: Stream) -> AppStatus:
     state = stream.state
     app, environment = split_stream(stream.name)
-    release, frozen = active_release(state), freeze_at(state, engine.now())
+    release, back = active_release(state), release_back(state)
+    frozen = freeze_at(state, engine.now())
     reference = None
     if state.rollout:
         reference = _rollout_ref(state.rollout)
@@ -132,6 +134,8 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         environment=environment,
         version=release.version if release else None,
         digest=release.revision.digest if release else None,
+        url=_without_query(release.url) if release else None,
+        rollback_to=release_view(back) if back and not back.incomplete else None,
         rollout=reference,
         nodes=[_node_status(engine, state, node, owed.get(node, []), under_way) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
@@ -146,6 +150,12 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         freeze=frozen.named if frozen else None,
         queue=_queue(engine, state),
     )
+
+
+def _without_query(url: str) -> str | None:
+    """A query may hold a secret, and status is shown to everybody."""
+    address, has_query, _ = url.partition("?")
+    return f"{address}{has_query and '?…'}" or None
 
 
 def _queue(engine: Engine, state: t.State) -> list[QueuedRef]:

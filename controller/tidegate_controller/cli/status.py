@@ -1,5 +1,6 @@
 """`tidegate status`: what runs where, once or again and again."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 
@@ -207,11 +208,19 @@ def _unwell_lines(app: AppStatus) -> list[str]:
     if not unwell or app.rollout or app.undecided:
         return []
     places = listed(f"{node.node}/{node.active_slot}" for node in unwell)
+    back = f"tidegate rollback {app.app} -e {app.environment}; " if app.rollback_to else ""
     return [
         f"with traffic and not well: {places}; after the soak nothing is undone by itself",
-        f"  next: tidegate rollback {app.app} -e {app.environment}; "
-        f"tidegate node show {unwell[0].node}",
+        f"  next: {back}tidegate node show {unwell[0].node}",
     ]
+
+
+def deploy_again(app: AppStatus) -> str:
+    """What to type to deploy what is active. What nodes fetched themselves the controller lacks."""
+    artifact = f"--artifact {app.digest}"
+    if app.url:
+        artifact = f"--artifact {shlex.quote(app.url)} --digest {app.digest}"
+    return f"tidegate deploy -e {app.environment} {artifact} --version {app.version}"
 
 
 def _room_lines(app: AppStatus) -> list[str]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.phrases import listed
+from tidegate_controller.cli.status import deploy_again
 from tidegate_controller.cli.works import whom
 from tidegate_controller.documents import AppStatus, ControllerView, NodeList, NodeView, Status
 from tidegate_controller.errors import TidegateError
@@ -104,15 +105,14 @@ def _traffic_mend(app: AppStatus) -> str:
     mend = app.traffic_trouble.mend if app.traffic_trouble else ""
     if "the same release" not in mend:
         return mend
-    return (
-        f"{mend}: tidegate deploy -e {app.environment} --artifact {app.digest} "
-        f"--version {app.version}"
-    )
+    return f"{mend}: {deploy_again(app)}"
 
 
 def _unwell_mend(app: AppStatus) -> str:
     """While a rollout runs no other one can begin; one that is being undone is on its way back."""
     rollout = app.rollout
+    if rollout is None and app.rollback_to is None:
+        return "deploy a release that is well: there is none to go back to"
     if rollout is None:
         return f"go back: tidegate rollback {app.app} -e {app.environment}"
     look = f"{rollout.id} is under way, look at it: tidegate rollout show {rollout.id}"
@@ -168,8 +168,7 @@ def _of_traffic(app: AppStatus, known: set[str]) -> Iterator[Finding]:
             yield Finding(
                 "fail",
                 f"traffic of {name} leads to {node.node}, which was removed",
-                f"deploy it to the nodes that there are: tidegate deploy -e {app.environment} "
-                f"--artifact {app.digest} --version {app.version}",
+                f"deploy it to the nodes that there are: {deploy_again(app)}",
             )
         elif node.debt:
             yield Finding(

@@ -1,6 +1,6 @@
 """Documents about apps and their releases."""
 
-from tidegate_controller.documents.rollouts import Document
+from tidegate_controller.documents.rollouts import Document, ReleaseView
 
 
 class SlotView(Document, kw_only=True):
@@ -56,6 +56,8 @@ class AppStatus(Document, kw_only=True):
     environment: str
     version: str | None
     digest: str | None
+    url: str | None = None  # where nodes fetch it themselves; `?…` stands for its query
+    rollback_to: ReleaseView | None = None  # what a rollback would bring; None: it is refused
     rollout: RolloutRef | None
     nodes: list[NodeStatus]
     unfinished: int  # actions and chores still to be done
