@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidegate_controller.balancer_look import balancer_trouble
+from tidegate_controller.balancer_look import address_trouble, balancer_trouble
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.deploying import release_back
@@ -45,7 +45,7 @@ from tidegate_controller.documents import (
     TrafficTrouble,
 )
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import UsageError
+from tidegate_controller.errors import TrafficError, UsageError
 from tidegate_controller.log import Record
 from tidegate_controller.named_apps import ever_deployed
 from tidegate_controller.owes import owed_by_node
@@ -112,8 +112,12 @@ async def status_with_balancers(engine: Engine, app: str) -> Status:
     for each in view.apps:
         wrong = dict(zip(names, looks, strict=True)).get(join_stream(each.app, each.environment))
         if wrong is not None and each.rollout is None:
-            each.traffic_trouble = TrafficTrouble(what=wrong.message, mend=wrong.hint)
+            each.traffic_trouble = _trouble(wrong)
     return view
+
+
+def _trouble(wrong: TrafficError | None) -> TrafficTrouble | None:
+    return TrafficTrouble(what=wrong.message, mend=wrong.hint) if wrong else None
 
 
 def _app_status(engine: Engine, stream: Stream) -> AppStatus:
@@ -149,6 +153,7 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         frozen_until=frozen.until if frozen else None,
         freeze=frozen.named if frozen else None,
         queue=_queue(engine, state),
+        traffic_trouble=_trouble(address_trouble(state)),
     )
 
 

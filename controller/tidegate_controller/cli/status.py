@@ -159,7 +159,7 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
     for line in (*told, *app.notes):
         lines += sentence(line, width)
     lines += _node_lines(app, width)
-    return lines + _unwell_lines(app) + _room_lines(app)
+    return lines + _traffic_lines(app, width) + _unwell_lines(app) + _room_lines(app)
 
 
 def _unsettled_lines(app: AppStatus) -> list[str]:
@@ -201,6 +201,14 @@ def _node_lines(app: AppStatus, width: int | None) -> list[str]:
     return lines
 
 
+def _traffic_lines(app: AppStatus, width: int | None) -> list[str]:
+    """What can be told of it without a look at the balancer."""
+    if app.traffic_trouble is None:
+        return []
+    next_one = f"  next: {traffic_mend(app)}"  # not cut, since it ends with what is to be typed
+    return [*sentence(app.traffic_trouble.what, width), *sentence(next_one, width)]
+
+
 def _unwell_lines(app: AppStatus) -> list[str]:
     """What serves badly while nothing is about to undo it."""
     active = [(node, node.slots.get(node.active_slot or "")) for node in app.nodes]
@@ -213,6 +221,14 @@ def _unwell_lines(app: AppStatus) -> list[str]:
         f"with traffic and not well: {places}; after the soak nothing is undone by itself",
         f"  next: {back}tidegate node show {unwell[0].node}",
     ]
+
+
+def traffic_mend(app: AppStatus) -> str:
+    """The balancer's own, with what to type where that is to deploy what is active."""
+    mend = app.traffic_trouble.mend if app.traffic_trouble else ""
+    if "the same release" not in mend:
+        return mend
+    return f"{mend}: {deploy_again(app)}"
 
 
 def deploy_again(app: AppStatus) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.phrases import listed
-from tidegate_controller.cli.status import deploy_again
+from tidegate_controller.cli.status import deploy_again, traffic_mend
 from tidegate_controller.cli.works import whom
 from tidegate_controller.documents import AppStatus, ControllerView, NodeList, NodeView, Status
 from tidegate_controller.errors import TidegateError
@@ -100,14 +100,6 @@ def _of_node(node: NodeView) -> Iterator[Finding]:
         )
 
 
-def _traffic_mend(app: AppStatus) -> str:
-    """The balancer's own, with what to type where that is to deploy what is active."""
-    mend = app.traffic_trouble.mend if app.traffic_trouble else ""
-    if "the same release" not in mend:
-        return mend
-    return f"{mend}: {deploy_again(app)}"
-
-
 def _unwell_mend(app: AppStatus) -> str:
     """While a rollout runs no other one can begin; one that is being undone is on its way back."""
     rollout = app.rollout
@@ -162,7 +154,7 @@ def _of_traffic(app: AppStatus, known: set[str]) -> Iterator[Finding]:
     """What is not well where it serves, and what is owed."""
     name = f"{app.app}@{app.environment}"
     if app.traffic_trouble:
-        yield Finding("fail", f"{name}: {app.traffic_trouble.what}", _traffic_mend(app))
+        yield Finding("fail", f"{name}: {app.traffic_trouble.what}", traffic_mend(app))
     for node in app.nodes:
         if node.active_slot and node.node not in known:
             yield Finding(

@@ -71,7 +71,7 @@ class AppStatus(Document, kw_only=True):
     settles_in_seconds: float | None = None  # when the balancer is written once more, for that
     locked_by: str | None = None
     lock_reason: str | None = None
-    traffic_trouble: TrafficTrouble | None = None  # where balancers were asked, as by `doctor`
+    traffic_trouble: TrafficTrouble | None = None  # all of it where balancers are asked: `doctor`
 
 
 class Status(Document, kw_only=True):

@@ -4,6 +4,7 @@ import pytest
 from without_doors import Desk
 
 from tidegate_controller import views
+from tidegate_controller.cli.status import status_lines
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.documents import AppStatus
@@ -47,3 +48,31 @@ async def test_a_rollback_is_offered_only_where_it_would_bring_something(desk: D
     adopted = (replace(first, incomplete=True), second)
     stream.state = replace(stream.state, quarantined=(), committed=adopted)
     assert status(desk).rollback_to is None
+
+
+async def test_traffic_that_is_sent_to_an_address_that_a_node_has_no_more_is_told(
+    desk: Desk,
+) -> None:
+    """The lanes are as they were left, so the balancer itself has nothing to say against it."""
+
+    async def troubles() -> list[str]:
+        looked = await views.status_with_balancers(desk.engine, "shop")
+        seen = [status(desk).traffic_trouble, looked.apps[0].traffic_trouble]
+        return [each.what if each else "" for each in seen]
+
+    node = await desk.node("a")
+    await desk.deployed("1")
+    assert await troubles() == ["", ""]
+    was, slot = node.address("shop@prod", "blue"), node.slots["shop@prod", "blue"]
+    await node.leave()
+    await node.runs("shop@prod", "blue", slot.revision, current=True)
+    await node.join()
+    is_now = node.address("shop@prod", "blue")
+    told = f"a/blue has the address {is_now} now, and its traffic was moved to {was}"
+    assert await troubles() == [told, told]
+    line, then = status_lines(views.status(desk.engine, "shop"))[-2:]
+    assert line == told
+    assert then.startswith("  next: traffic follows by deploying the same release again: tidegate ")
+    await desk.deployed("1")  # as it says
+    assert desk.endings() == ["succeeded", "succeeded"]
+    assert (desk.lead_to(), await troubles()) == ({is_now}, ["", ""])
