@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import misrouted, place_of
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import Refused, TrafficError
 from tidegate_controller.outside import WORLD, Outside
@@ -21,14 +22,38 @@ LOOK_SECONDS = 10.0
 # Whoever asks waits for a look, and before it perhaps for nodes to come back: both together are to
 # be shorter than the command line waits for an answer.
 LOOK_SECONDS_MAX = 40.0
+PLACES_TOLD = 3
 
 
-async def balancer_trouble(
-    state: t.State, planned: Traffic | None = None, outside: Outside = WORLD
+async def balancer_trouble(state: t.State, outside: Outside = WORLD) -> TrafficError | None:
+    """Why requests do not go where they were moved to, or not to where that is now, with the mend;
+    None where they do, or where nobody can say: no traffic was moved yet, or a rollout is about
+    to."""
+    return await _otherwise(state, None, outside) or address_trouble(state)
+
+
+def address_trouble(state: t.State) -> TrafficError | None:
+    """What can be told without a look at the balancer: that places have other addresses by now."""
+    places = misrouted(state)
+    if not places:
+        return None
+    told = [
+        f"{place} has the address {place_of(state, place).address} now, and its traffic was moved "
+        f"to {state.routed.get(place)}"
+        for place in places[:PLACES_TOLD]
+    ]
+    more = len(places) - PLACES_TOLD
+    return TrafficError(
+        "; ".join(told) + (f"; and {more} more" if more > 0 else ""),
+        "traffic follows by deploying the same release again",
+    )
+
+
+async def _otherwise(
+    state: t.State, planned: Traffic | None, outside: Outside
 ) -> TrafficError | None:
-    """What is otherwise than the last move left it, with its mend; None where nothing is, or where
-    nobody can say: no traffic was moved yet, or a rollout is about to. `planned`: how the same
-    balancer is described from now on, such as with more lanes."""
+    """What the balancer has otherwise than the last move left it. `planned`: how the same balancer
+    is described from now on, such as with more lanes."""
     traffic = state.traffic
     if traffic is None or not state.settled or state.weights is None or state.rollout is not None:
         return None
@@ -61,8 +86,9 @@ async def balancer_says(
 ) -> Mapping[str, int] | None:
     """For a deployment: None where traffic is as it was left, as far as anybody can say. Where it
     is not, or the balancer does not answer, it goes nowhere that counts: so there is something to
-    be done, and Preflight says what stands in the way."""
-    return None if await balancer_trouble(state, planned, outside) is None else {}
+    be done, and Preflight says what stands in the way. Of other addresses the plan knows itself,
+    and has them prove themselves before they get traffic."""
+    return None if await _otherwise(state, planned, outside) is None else {}
 
 
 async def read_balancer(state: t.State, outside: Outside) -> dict[str, int] | None:

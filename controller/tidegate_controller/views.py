@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidegate_controller.balancer_look import balancer_trouble
+from tidegate_controller.balancer_look import address_trouble, balancer_trouble
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.deploying import release_back
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import (
     awaits,
@@ -44,7 +45,7 @@ from tidegate_controller.documents import (
     TrafficTrouble,
 )
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import UsageError
+from tidegate_controller.errors import TrafficError, UsageError
 from tidegate_controller.log import Record
 from tidegate_controller.named_apps import ever_deployed
 from tidegate_controller.owes import owed_by_node
@@ -111,14 +112,19 @@ async def status_with_balancers(engine: Engine, app: str) -> Status:
     for each in view.apps:
         wrong = dict(zip(names, looks, strict=True)).get(join_stream(each.app, each.environment))
         if wrong is not None and each.rollout is None:
-            each.traffic_trouble = TrafficTrouble(what=wrong.message, mend=wrong.hint)
+            each.traffic_trouble = _trouble(wrong)
     return view
+
+
+def _trouble(wrong: TrafficError | None) -> TrafficTrouble | None:
+    return TrafficTrouble(what=wrong.message, mend=wrong.hint) if wrong else None
 
 
 def _app_status(engine: Engine, stream: Stream) -> AppStatus:
     state = stream.state
     app, environment = split_stream(stream.name)
-    release, frozen = active_release(state), freeze_at(state, engine.now())
+    release, back = active_release(state), release_back(state)
+    frozen = freeze_at(state, engine.now())
     reference = None
     if state.rollout:
         reference = _rollout_ref(state.rollout)
@@ -132,6 +138,8 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         environment=environment,
         version=release.version if release else None,
         digest=release.revision.digest if release else None,
+        url=_without_query(release.url) if release else None,
+        rollback_to=release_view(back) if back and not back.incomplete else None,
         rollout=reference,
         nodes=[_node_status(engine, state, node, owed.get(node, []), under_way) for node in nodes],
         unfinished=len(state.chores) + len(state.rollout.open if state.rollout else ()),
@@ -145,7 +153,14 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         frozen_until=frozen.until if frozen else None,
         freeze=frozen.named if frozen else None,
         queue=_queue(engine, state),
+        traffic_trouble=_trouble(address_trouble(state)),
     )
+
+
+def _without_query(url: str) -> str | None:
+    """A query may hold a secret, and status is shown to everybody."""
+    address, has_query, _ = url.partition("?")
+    return f"{address}{has_query and '?…'}" or None
 
 
 def _queue(engine: Engine, state: t.State) -> list[QueuedRef]:
@@ -214,7 +229,7 @@ def _node_status(
         connected=node in engine.fleet.sessions,
         active_slot=active[0] if active else None,
         slots={
-            place.slot: _slot_view(state, place, under_way)
+            place.slot: _slot_view(engine, state, place, under_way)
             for place in places
             if place in state.places
         },
@@ -231,8 +246,13 @@ def _under_way(state: t.State) -> dict[t.Place, str]:
     }
 
 
-def _slot_view(state: t.State, place: t.Place, under_way: Mapping[t.Place, str]) -> SlotView:
+def _slot_view(
+    engine: Engine, state: t.State, place: t.Place, under_way: Mapping[t.Place, str]
+) -> SlotView:
+    """What was well when its agent went may not be so any more; what was not well is still said."""
     known = place_of(state, place)
+    if place.node not in engine.fleet.sessions and False not in (known.running, known.healthy):
+        known = msgspec.structs.replace(known, running=None, healthy=None)
     release = release_of(state, known.revision)
     return SlotView(
         version=release.version if release else None,
@@ -305,19 +325,19 @@ def node_detail(engine: Engine, name: str, changes: list[NodeChange]) -> NodeDet
         detail.load_1m = session.heartbeat.load_1m
         detail.uptime_seconds = session.heartbeat.uptime_seconds
     for stream in sorted(engine.streams.values(), key=lambda stream: stream.name):
-        detail.slots += _slots_of(stream, name)
+        detail.slots += _slots_of(engine, stream, name)
         app = split_stream(stream.name)[0]
         owed = owed_by_node(engine, stream.state).get(name, [])
         detail.debts += [f"{app}: {debt}" for debt in owed]
     return detail
 
 
-def _slots_of(stream: Stream, node: str) -> list[NodeSlotView]:
+def _slots_of(engine: Engine, stream: Stream, node: str) -> list[NodeSlotView]:
     app, environment = split_stream(stream.name)
     under_way = _under_way(stream.state)
     return [
         NodeSlotView(
-            **msgspec.structs.asdict(_slot_view(stream.state, place, under_way)),
+            **msgspec.structs.asdict(_slot_view(engine, stream.state, place, under_way)),
             app=app,
             environment=environment,
             slot=place.slot,

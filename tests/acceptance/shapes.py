@@ -87,6 +87,8 @@ STATUS = {
             "environment": str,
             "version": Either([None, str]),
             "digest": Either([None, DIGEST]),
+            "url": Either([None, str]),
+            "rollback_to": Either([None, RELEASE]),
             "traffic_trouble": Either([None, {"what": str, "mend": str}]),
             "rollout": Either(
                 [

@@ -65,7 +65,7 @@ def test_an_undo_is_explained_in_sentences(desk: Desk) -> None:
     assert (answer.code, answer.err) == (0, "")
     for sentence in (
         "asked for a deploy of explained in test to 2, where 1 was active.",
-        "2 was to be started in web-1/green, for the other slot of each has the traffic.",
+        "2 was to be started in web-1/green, for no traffic leads there.",
         "web-1/green: start failed: exited with code 3",
         "So it is undone. No traffic had been moved, so there is none to move back.",
         "The rollout rolled back: what served before serves again.",

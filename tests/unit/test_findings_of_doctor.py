@@ -23,6 +23,7 @@ from tidegate_controller.documents import (
     NodeStatus,
     NodeView,
     RefusedAgent,
+    ReleaseView,
     RolloutRef,
     SlotView,
     Status,
@@ -257,7 +258,8 @@ def test_a_rollout_that_waits_for_the_end_of_a_freeze_needs_no_person() -> None:
 def test_a_slot_that_has_traffic_and_is_not_well_has_to_be_mended(
     slot: SlotView, said: str
 ) -> None:
-    app = with_(SHOP, nodes=[with_(PLACE, slots={"blue": slot})])
+    before = ReleaseView(version="0", digest="sha256:0")
+    app = with_(SHOP, nodes=[with_(PLACE, slots={"blue": slot})], rollback_to=before)
     (finding,) = (each for each in judged(app=app) if each.level != "ok")
     assert finding.level == "fail"
     assert finding.what == f"web-1/blue of shop@production has traffic and {said}"
@@ -266,6 +268,17 @@ def test_a_slot_that_has_traffic_and_is_not_well_has_to_be_mended(
     *_, what, then = status_lines(Status(apps=[app]))
     assert what.startswith("with traffic and not well: web-1/blue; ")
     assert then == "  next: tidegate rollback shop -e production; tidegate node show web-1"
+
+
+def test_where_there_is_nothing_to_go_back_to_no_rollback_is_recommended() -> None:
+    """It would be refused."""
+    app = with_(SHOP, nodes=[with_(PLACE, slots={"blue": with_(SLOT, healthy=False)})])
+    (finding,) = (each for each in judged(app=app) if each.level != "ok")
+    assert finding.mend == (
+        "deploy a release that is well: there is none to go back to; or see why: "
+        "tidegate node show web-1"
+    )
+    assert status_lines(Status(apps=[app]))[-1] == "  next: tidegate node show web-1"
 
 
 @pytest.mark.parametrize(
@@ -282,6 +295,21 @@ def test_while_a_rollout_runs_the_mend_is_to_look_at_it(state: str, mend: str) -
     assert finding.mend == (
         f"r7 is under way, look at it: tidegate rollout {mend}tidegate node show web-1"
     )
+
+
+def test_an_app_with_traffic_on_a_node_that_is_away_is_not_said_to_be_well() -> None:
+    unknown = with_(SLOT, running=None, healthy=None)
+    place = with_(PLACE, connected=False, slots={"blue": unknown})
+    found = judged(app=with_(SHOP, nodes=[place]), nodes=[with_(WEB, connected=False)])
+    (finding,) = (each for each in found if "shop@production" in each.what)
+    assert (finding.level, finding.what) == (
+        "warn",
+        "shop@production has traffic on web-1, and nobody can ask there how it is",
+    )
+    assert finding.mend.endswith("tidegate node show web-1")
+    idle = with_(place, active_slot=None)
+    found = judged(app=with_(SHOP, nodes=[idle]), nodes=[with_(WEB, connected=False)])
+    assert found[-1].what == "shop@production: version 1, nothing owed"
 
 
 def test_traffic_that_leads_to_a_node_that_was_removed_has_to_be_mended() -> None:
@@ -314,6 +342,25 @@ def test_traffic_that_goes_elsewhere_has_to_be_mended_by_deploying_what_is_activ
     trouble = TrafficTrouble(what="nobody is there", mend="start it")
     (finding,) = (e for e in judged(app=with_(SHOP, traffic_trouble=trouble)) if e.level != "ok")
     assert finding.mend == "start it"
+
+
+@pytest.mark.parametrize(
+    ("url", "typed"),
+    [
+        ("https://ci.example/shop-1.tar.gz", "https://ci.example/shop-1.tar.gz"),
+        ("https://ci.example/1?…", "'https://ci.example/1?…'"),
+    ],
+)
+def test_what_nodes_fetched_themselves_is_deployed_again_from_there(url: str, typed: str) -> None:
+    """The controller never had it."""
+    trouble = TrafficTrouble(what="11 of 20 lanes are missing", mend="by the same release")
+    app = with_(SHOP, traffic_trouble=trouble, url=url)
+    command = f"tidegate deploy -e production --artifact {typed} --digest sha256:a --version 1"
+    (finding,) = (each for each in judged(app=app) if each.level != "ok")
+    assert finding.mend == f"by the same release: {command}"
+    app = with_(SHOP, url=url)
+    (removed,) = (e for e in judged(app=app, nodes=[with_(WEB, node="web-2")]) if e.mend)
+    assert removed.mend == f"deploy it to the nodes that there are: {command}"
 
 
 def test_of_what_was_restored_only_the_decision_is_asked_for() -> None:

@@ -3,7 +3,14 @@
 import pytest
 
 from tidegate_controller.cli.status import status_lines
-from tidegate_controller.documents import AppStatus, NodeStatus, RolloutRef, SlotView, Status
+from tidegate_controller.documents import (
+    AppStatus,
+    NodeStatus,
+    RolloutRef,
+    SlotView,
+    Status,
+    TrafficTrouble,
+)
 
 WAITS = "web-1 did not say whether migrate.sh was done; look at its database, then answer"
 
@@ -79,6 +86,19 @@ def test_why_a_slot_that_serves_nobody_runs_on_for_a_while_is_told(
         "a move of traffic to web-1/blue may still be done late: nothing is stopped or started "
         f"there before the balancer was written once more{when}"
     )
+
+
+def test_traffic_that_goes_elsewhere_is_told_with_what_to_type_in_full() -> None:
+    view = waiting()
+    app = view.apps[0]
+    app.digest, app.rollout = "sha256:a", None
+    app.traffic_trouble = TrafficTrouble(what="a/blue has moved", mend="by the same release")
+    command = "tidegate deploy -e test --artifact sha256:a --version 6"
+    assert status_lines(view)[-2:] == [
+        "a/blue has moved",
+        f"  next: by the same release: {command}",
+    ]
+    assert " ".join(" ".join(status_lines(view, 40)[-3:]).split()).endswith(command)
 
 
 def test_disks_that_are_about_to_be_full_are_told_before_they_are() -> None:

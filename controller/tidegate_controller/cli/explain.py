@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.explain_failures import BLAMES, left_out, why_it_failed
-from tidegate_controller.cli.explain_people import PEOPLE
+from tidegate_controller.cli.explain_people import IN_THE_QUEUE, PEOPLE, what_for
 from tidegate_controller.cli.explain_steps import IN_WAVES, PURPOSE, WHY_WAIT, WRITTEN_AGAIN
 from tidegate_controller.cli.phrases import amount, listed, natural, size, span, tail
 from tidegate_controller.cli.picture import Picture
@@ -25,7 +24,8 @@ class Sentence(NamedTuple):
 
 
 class Explanation:
-    """Takes a rollout's events in order, and after its end those of what it has left to be done."""
+    """Takes a rollout's events in order, from when it waited for its turn, if it did; and after its
+    end those of what it has left to be done."""
 
     def __init__(self) -> None:
         self.sentences: list[Sentence] = []
@@ -57,7 +57,8 @@ class Explanation:
             self._afterwards(event)
             return
         self._picture.take(event)
-        if self._picture.begun and (sentence := PEOPLE.get(event.kind)):
+        people = PEOPLE if self._picture.begun else IN_THE_QUEUE
+        if sentence := people.get(event.kind):
             self._say(sentence({**event.data, "left_out": self._picture.asked_about}))
         elif self._picture.begun and (tell := self._tellers.get(event.kind)):
             tell(event.data)
@@ -75,9 +76,10 @@ class Explanation:
             asked = f"Nobody had to ask for this converge of {picture.app}"
         there = f" in {picture.environment} to {release}"
         now = f", where {previous} was active" if previous else ", where nothing was active yet"
-        why = f": {data['message']}" if data.get("message") else ""
-        commit = f" (commit {short(data['commit'])})" if data.get("commit") else ""
-        self._say(f"{asked}{there}{now}{why}{commit}.")
+        why = what_for(data)
+        if self.sentences:  # that it has waited, with who asked and why
+            asked, why = f"It was the turn of this {data['kind']} of {picture.app}", ""
+        self._say(f"{asked}{there}{now}{why}.")
         self._say(_why_nodes(picture, data))
         for node, debt in picture.absent.items():
             self._say(f"{node} was not connected, so it was left out: {debt}.")
@@ -308,8 +310,8 @@ def _why_places(data: Mapping[str, Any]) -> list[str]:
     ready = [place for place in taking if place not in fresh]
     texts = []
     if fresh:
-        serving = "the other slot of each has the traffic"
-        if data["spec"].get("slots"):
+        serving = "no traffic leads there"  # a new node has none in its other slot either
+        if data["spec"].get("slots") and data["kind"] != "converge":
             serving = "the other group has the traffic"
         why = serving if data["previous"] else "nothing serves yet"
         texts.append(f"{version} was to be started in {_places(fresh)}, for {why}.")

@@ -4,6 +4,7 @@ adds to it which nodes they were asked about (`left_out`)."""
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tidegate_controller.cli.commit import short
 from tidegate_controller.cli.phrases import listed
 from tidegate_controller.cli.works import freeze_words
 
@@ -65,6 +66,22 @@ def _lifted(data: Data) -> str:
     return f"{_who(data)} lets {data['version'] or data['digest']} be brought there again."
 
 
+def _queued(data: Data) -> str:
+    asked = data["deployment"]
+    spec, version = asked["spec"], asked["release"]["version"]
+    return (
+        f"{asked['requested_by']} asked for a deploy of {spec['app']} in {spec['environment']} to "
+        f"{version}{what_for(asked)}. It had to wait for its turn."
+    )
+
+
+def what_for(asked: Data) -> str:
+    """Why a rollout was asked for, and of which commit its release is, as far as either is known;
+    before the end of a sentence."""
+    why = f": {asked['message']}" if asked.get("message") else ""
+    return why + (f" (commit {short(asked['commit'])})" if asked.get("commit") else "")
+
+
 def _who(data: Data, why: str = "reason") -> str:
     """Before what they did; the reason in brackets."""
     return str(data["by"]) + (f" ({data[why]})" if data[why] else "")
@@ -105,4 +122,11 @@ PEOPLE: dict[str, Callable[[Data], str]] = {
     "FreezeLifted": lambda data: f"{_who(data)} lifted the freeze.",
     "Frozen": _frozen,
     "Thawed": _thawed,
+}
+
+# Of a deployment that has not begun, and perhaps never does.
+IN_THE_QUEUE: dict[str, Callable[[Data], str]] = {
+    "Queued": _queued,
+    "Unqueued": lambda data: f"It was not begun: {data['reason']}.",
+    "Restored": lambda _: "It was not begun: a backup was restored since it waited for its turn.",
 }

@@ -1,5 +1,6 @@
 """`tidegate status`: what runs where, once or again and again."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 
@@ -158,7 +159,7 @@ def _app_lines(app: AppStatus, width: int | None) -> list[str]:
     for line in (*told, *app.notes):
         lines += sentence(line, width)
     lines += _node_lines(app, width)
-    return lines + _unwell_lines(app) + _room_lines(app)
+    return lines + _traffic_lines(app, width) + _unwell_lines(app) + _room_lines(app)
 
 
 def _unsettled_lines(app: AppStatus) -> list[str]:
@@ -200,6 +201,14 @@ def _node_lines(app: AppStatus, width: int | None) -> list[str]:
     return lines
 
 
+def _traffic_lines(app: AppStatus, width: int | None) -> list[str]:
+    """What can be told of it without a look at the balancer."""
+    if app.traffic_trouble is None:
+        return []
+    next_one = f"  next: {traffic_mend(app)}"  # not cut, since it ends with what is to be typed
+    return [*sentence(app.traffic_trouble.what, width), *sentence(next_one, width)]
+
+
 def _unwell_lines(app: AppStatus) -> list[str]:
     """What serves badly while nothing is about to undo it."""
     active = [(node, node.slots.get(node.active_slot or "")) for node in app.nodes]
@@ -207,11 +216,27 @@ def _unwell_lines(app: AppStatus) -> list[str]:
     if not unwell or app.rollout or app.undecided:
         return []
     places = listed(f"{node.node}/{node.active_slot}" for node in unwell)
+    back = f"tidegate rollback {app.app} -e {app.environment}; " if app.rollback_to else ""
     return [
         f"with traffic and not well: {places}; after the soak nothing is undone by itself",
-        f"  next: tidegate rollback {app.app} -e {app.environment}; "
-        f"tidegate node show {unwell[0].node}",
+        f"  next: {back}tidegate node show {unwell[0].node}",
     ]
+
+
+def traffic_mend(app: AppStatus) -> str:
+    """The balancer's own, with what to type where that is to deploy what is active."""
+    mend = app.traffic_trouble.mend if app.traffic_trouble else ""
+    if "the same release" not in mend:
+        return mend
+    return f"{mend}: {deploy_again(app)}"
+
+
+def deploy_again(app: AppStatus) -> str:
+    """What to type to deploy what is active. What nodes fetched themselves the controller lacks."""
+    artifact = f"--artifact {app.digest}"
+    if app.url:
+        artifact = f"--artifact {shlex.quote(app.url)} --digest {app.digest}"
+    return f"tidegate deploy -e {app.environment} {artifact} --version {app.version}"
 
 
 def _room_lines(app: AppStatus) -> list[str]:

@@ -142,9 +142,7 @@ def _release_to(state: t.State, version: str, revision: t.Revision | None) -> t.
     """The release to go back to: the one before, or the last that has succeeded as `version`, with
     other settings than the active one where there is such a one and no revision is asked for."""
     if not version:
-        active = active_release(state)
-        proven = active is not None and not active.never_succeeded
-        target = active if proven and _off_course(state) else previous_release(state)
+        target = release_back(state)
         if target is None:
             raise _nothing_earlier(state)
         return target
@@ -167,6 +165,13 @@ def _release_to(state: t.State, version: str, revision: t.Revision | None) -> t.
     if active is None or found.revision != active.revision:
         refuse_quarantined(state, found, "rollback")
     return found
+
+
+def release_back(state: t.State) -> t.Release | None:
+    """What a rollback brings where no version is asked for; None where there is nothing."""
+    active = active_release(state)
+    proven = active is not None and not active.never_succeeded
+    return active if proven and _off_course(state) else previous_release(state)
 
 
 def _nothing_earlier(state: t.State) -> Refused:

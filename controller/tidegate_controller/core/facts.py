@@ -111,6 +111,19 @@ def gaining(state: t.State, weights: t.Weights) -> list[t.Place]:
     ]
 
 
+def misrouted(state: t.State) -> list[t.Place]:
+    """Places that have traffic, but at an address that is theirs no more, as far as is known: such
+    as those of a node whose own has changed. The next deployment moves it."""
+    if state.rollout is not None or state.weights is None or state.reconciling:
+        return []
+    serving = [place for place, share in state.settled.items() if share]
+    return sorted(
+        place
+        for place in serving
+        if place_of(state, place).address not in (None, state.routed.get(place))
+    )
+
+
 def is_gone(state: t.State, place: t.Place) -> bool:
     """Whether nothing is there, as after its disk was replaced."""
     known = place_of(state, place)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.phrases import listed
+from tidegate_controller.cli.status import deploy_again, traffic_mend
 from tidegate_controller.cli.works import whom
 from tidegate_controller.documents import AppStatus, ControllerView, NodeList, NodeView, Status
 from tidegate_controller.errors import TidegateError
@@ -98,20 +100,11 @@ def _of_node(node: NodeView) -> Iterator[Finding]:
         )
 
 
-def _traffic_mend(app: AppStatus) -> str:
-    """The balancer's own, with what to type where that is to deploy what is active."""
-    mend = app.traffic_trouble.mend if app.traffic_trouble else ""
-    if "the same release" not in mend:
-        return mend
-    return (
-        f"{mend}: tidegate deploy -e {app.environment} --artifact {app.digest} "
-        f"--version {app.version}"
-    )
-
-
 def _unwell_mend(app: AppStatus) -> str:
     """While a rollout runs no other one can begin; one that is being undone is on its way back."""
     rollout = app.rollout
+    if rollout is None and app.rollback_to is None:
+        return "deploy a release that is well: there is none to go back to"
     if rollout is None:
         return f"go back: tidegate rollback {app.app} -e {app.environment}"
     look = f"{rollout.id} is under way, look at it: tidegate rollout show {rollout.id}"
@@ -151,21 +144,25 @@ def _of_app(app: AppStatus, known: set[str]) -> Iterator[Finding]:
         yield Finding("warn", f"{name}: {note}", f"tidegate status {app.app}")
     if app.undecided:
         return  # the rest is the log's word, and may not be so
-    problems = len(app.notes)
+    found = list(_of_traffic(app, known))
+    yield from found
+    if not found and not app.notes:
+        yield Finding("ok", f"{name}: version {app.version or 'none yet'}, nothing owed")
+
+
+def _of_traffic(app: AppStatus, known: set[str]) -> Iterator[Finding]:
+    """What is not well where it serves, and what is owed."""
+    name = f"{app.app}@{app.environment}"
     if app.traffic_trouble:
-        problems += 1
-        yield Finding("fail", f"{name}: {app.traffic_trouble.what}", _traffic_mend(app))
+        yield Finding("fail", f"{name}: {app.traffic_trouble.what}", traffic_mend(app))
     for node in app.nodes:
         if node.active_slot and node.node not in known:
-            problems += 1
             yield Finding(
                 "fail",
                 f"traffic of {name} leads to {node.node}, which was removed",
-                f"deploy it to the nodes that there are: tidegate deploy -e {app.environment} "
-                f"--artifact {app.digest} --version {app.version}",
+                f"deploy it to the nodes that there are: {deploy_again(app)}",
             )
         elif node.debt:
-            problems += 1
             yield Finding(
                 "warn",
                 f"{node.node} in {name}: {node.debt}",
@@ -173,12 +170,16 @@ def _of_app(app: AppStatus, known: set[str]) -> Iterator[Finding]:
             )
         active = node.slots.get(node.active_slot or "")
         if active is not None and False in (active.running, active.healthy):
-            problems += 1
             state = "does not run" if active.running is False else "is not healthy"
             yield Finding(
                 "fail",
                 f"{node.node}/{node.active_slot} of {name} has traffic and {state}",
                 f"{_unwell_mend(app)}; or see why: tidegate node show {node.node}",
             )
-    if not problems:
-        yield Finding("ok", f"{name}: version {app.version or 'none yet'}, nothing owed")
+    serving = [node for node in app.nodes if node.active_slot and node.node in known]
+    if away := [node.node for node in serving if not node.connected]:
+        yield Finding(
+            "warn",
+            f"{name} has traffic on {listed(away)}, and nobody can ask there how it is",
+            f"have the agent connect again; what it said last: tidegate node show {away[0]}",
+        )

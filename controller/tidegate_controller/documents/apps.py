@@ -1,13 +1,13 @@
 """Documents about apps and their releases."""
 
-from tidegate_controller.documents.rollouts import Document
+from tidegate_controller.documents.rollouts import Document, ReleaseView
 
 
 class SlotView(Document, kw_only=True):
     version: str | None
     digest: str | None
-    running: bool | None
-    healthy: bool | None
+    running: bool | None  # None: nobody knows, such as while its agent is away,
+    healthy: bool | None  # though not where it was seen to be bad before
     address: str | None
     under_way: str | None = None  # starting or stopping: until then nobody knows how it is
 
@@ -56,6 +56,8 @@ class AppStatus(Document, kw_only=True):
     environment: str
     version: str | None
     digest: str | None
+    url: str | None = None  # where nodes fetch it themselves; `?…` stands for its query
+    rollback_to: ReleaseView | None = None  # what a rollback would bring; None: it is refused
     rollout: RolloutRef | None
     nodes: list[NodeStatus]
     unfinished: int  # actions and chores still to be done
@@ -69,7 +71,7 @@ class AppStatus(Document, kw_only=True):
     settles_in_seconds: float | None = None  # when the balancer is written once more, for that
     locked_by: str | None = None
     lock_reason: str | None = None
-    traffic_trouble: TrafficTrouble | None = None  # where balancers were asked, as by `doctor`
+    traffic_trouble: TrafficTrouble | None = None  # all of it where balancers are asked: `doctor`
 
 
 class Status(Document, kw_only=True):

@@ -5,6 +5,8 @@ import pytest
 from core_values import PACE, TRAFFIC
 from driver import SILENCE, World
 from event_views import views
+from test_failed_nodes import NODES, ONE
+from test_server_groups import grouped
 
 from tidegate_controller.cli.explain import sentences_of
 from tidegate_controller.core import inputs as i
@@ -32,7 +34,7 @@ def test_a_rollout_that_succeeds_is_explained_from_the_request_to_what_is_kept()
     assert told(world, since) == [
         "ada asked for a deploy of shop in test to 2, where 1 was active.",
         "It is about 2 nodes, those that the configuration names: a, b.",
-        "2 was to be started in a/green, b/green, for the other slot of each has the traffic.",
+        "2 was to be started in a/green, b/green, for no traffic leads there.",
         "The strategy blue-green made this plan of it: Preflight, Prepare, Migrate, Start, Shift, "
         "Switch, Soak, Verify.",
         "Preflight (to find what would fail anyway, before anything is changed) was done in 0.0 s "
@@ -64,6 +66,91 @@ def test_the_first_release_goes_where_nothing_serves() -> None:
         "ada asked for a deploy of shop in test to 1, where nothing was active yet: the beginning."
     )
     assert lines[2] == "1 was to be started in a/blue, for nothing serves yet."
+
+
+def why_there(world: World, since: int) -> str:
+    (line,) = [each for each in told(world, since) if " was to be started in " in each]
+    return line.partition(", for ")[2]
+
+
+def test_a_node_that_is_new_or_gets_what_it_owes_is_not_said_to_have_traffic() -> None:
+    """In neither of its slots there is any."""
+    world = World(NODES, policy=ONE).deployed("1")
+    world.leave("a")
+    world.deploy("2")
+    world.finish()
+    world.come_back("a")
+    since = len(world.log)
+    world.converge()
+    assert why_there(world, since) == "no traffic leads there."
+    world = World()
+    world.deploy("1", nodes=["a"])
+    world.finish()
+    since = len(world.log)
+    world.deploy("2")
+    assert why_there(world, since) == "no traffic leads there."
+
+
+def test_a_group_of_servers_is_brought_the_release_since_the_other_has_the_traffic() -> None:
+    world = grouped("1")
+    since = len(world.log)
+    world.deploy("2")
+    assert why_there(world, since) == "the other group has the traffic."
+
+
+# --- One that had to wait for its turn -----------------------------------------------------------
+
+
+def queued(world: World) -> list[str]:
+    """What is told of r3, which waits while r2 runs: as the controller gives its events."""
+    sent, begun = [], False
+    for event in views(world):
+        about = event.data.get("rollout") == "r3"
+        begun = begun or (about and event.kind == "Started")
+        if about or begun or event.kind == "Restored":
+            sent.append(event)
+    return [sentence.text for sentence in sentences_of(sent)]
+
+
+@pytest.fixture
+def busy() -> World:
+    """r2 runs, and r3 waits."""
+    world = World(["a"]).deployed("1")
+    world.deploy("2")
+    world.deploy("3", queue=True, message="the sale")
+    return world
+
+
+ASKED = "ada asked for a deploy of shop in test to 3: the sale. It had to wait for its turn."
+
+
+def test_a_deployment_that_waits_is_explained_before_it_begins(busy: World) -> None:
+    assert queued(busy) == [ASKED]
+
+
+def test_one_that_has_waited_and_begun_is_said_to_have_been_asked_for_once(busy: World) -> None:
+    busy.finish()
+    busy.begin_queued()
+    assert queued(busy)[:2] == [
+        ASKED,
+        "It was the turn of this deploy of shop in test to 3, where 2 was active.",
+    ]
+
+
+def test_one_that_never_began_is_told_with_the_reason(busy: World) -> None:
+    busy.abort(rollout="r3", reason="not today")
+    assert queued(busy) == [
+        ASKED,
+        "It was not begun: given up by ada before it had begun: not today.",
+    ]
+
+
+def test_one_that_a_restore_has_forgotten_is_said_not_to_have_begun(busy: World) -> None:
+    busy.feed(i.Restore(log_id="another", former="log"))
+    assert queued(busy) == [
+        ASKED,
+        "It was not begun: a backup was restored since it waited for its turn.",
+    ]
 
 
 def test_a_release_that_does_not_start_is_undone_and_nothing_has_to_be_moved_back() -> None:

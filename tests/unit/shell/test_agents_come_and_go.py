@@ -7,6 +7,7 @@ import pytest
 from without_doors import PACE, SILENT, Agent, Desk
 
 from tidegate_controller import views
+from tidegate_controller.cli.status import health_words
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Result
 from tidegate_controller.fleet import QUEUE_MAX
@@ -207,6 +208,48 @@ async def test_a_result_counts_once(desk: Desk) -> None:
     await desk.until(lambda: "prepare_slot" in node.works())
     ended = [r.event.action for r in desk.records() if r.kind == "ActionEnded"]
     assert ended.count(node.sent[0].id) == 1
+
+
+def how_it_is(desk: Desk) -> list[tuple[bool | None, bool | None, str]]:
+    """The slots of a, as `status` and `node show` have them, which say the same."""
+    (app,) = views.status(desk.engine, "").apps
+    shown = [(s.running, s.healthy, health_words(s)) for s in app.nodes[0].slots.values()]
+    slots = views.node_detail(desk.engine, "a", []).slots
+    assert [(s.running, s.healthy, health_words(s)) for s in slots] == shown
+    return shown
+
+
+async def test_a_slot_of_a_node_that_is_away_is_not_said_to_be_well(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    assert how_it_is(desk) == [(True, True, "healthy")]
+    await node.leave()
+    assert how_it_is(desk) == [(None, None, "unknown")]
+    await desk.stop()
+    await desk.start()
+    assert how_it_is(desk) == [(None, None, "unknown")], "its agent has not said Hello yet"
+    await node.join()
+    assert how_it_is(desk) == [(True, True, "healthy")]
+
+
+async def test_what_was_bad_when_its_node_went_away_is_still_said(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    node.slots["shop@prod", "blue"].healthy = pb.TRI_NO
+    await node.leave()
+    await node.join()
+    await node.leave()
+    assert how_it_is(desk) == [(True, False, "unhealthy")]
+
+
+async def test_a_slot_of_a_node_that_goes_during_a_rollout_is_not_said_to_run(desk: Desk) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    node.outcomes["prepare_slot"] = SILENT
+    await desk.deploy("2")
+    await desk.until(lambda: node.works().count("prepare_slot") == 2)
+    await node.leave()
+    assert how_it_is(desk)[0] == (None, None, "unknown")
 
 
 async def test_a_node_that_is_away_owes_the_stop_of_what_it_had_begun(desk: Desk) -> None:

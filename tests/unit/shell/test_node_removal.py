@@ -145,12 +145,13 @@ async def test_a_removal_that_was_cut_short_can_be_asked_for_again(desk: Desk) -
         await desk.node(name)
     await desk.deployed("1", nodes=("a", "b"))
     await away(desk, "b")
-    async with desk.engine._own_lock:  # the log is busy, and the controller ends meanwhile
-        removing = asyncio.create_task(remove(desk, "b"))
-        await desk.until(lambda: "NodeForgotten" in desk.kinds())
-        removing.cancel()
+    await desk.engine._own_lock.acquire()  # the log is busy until the controller ends
+    removing = asyncio.create_task(remove(desk, "b"))
+    await desk.until(lambda: "NodeForgotten" in desk.kinds())
+    removing.cancel()
     await desk.stop()
     await desk.start()
+    assert "b" in desk.engine.fleet.registered
     await remove(desk, "b")
     assert "b" not in desk.engine.fleet.registered
     assert {place.node for place in desk.state().places} == {"a"}
