@@ -32,7 +32,6 @@ from tidegate_controller.core import (
     deploying,
     draft,
     evolve,
-    failures,
     freezing,
     guards,
     reports,
@@ -297,8 +296,13 @@ def no_soak(patch: Patch) -> None:
 
 
 def to_nobody(patch: Patch) -> None:
-    """A rollout goes on without the nodes that have failed, though no other is left for it."""
-    patch.setattr(failures, "is_anything_left", lambda *_: True)
+    """A move to the new release takes traffic from the old one, and gives it to none."""
+    usual = works._weights_in
+
+    def nowhere(state: Any, step: Any, weights: Any) -> Any:
+        return {} if step.name == "Shift" else usual(state, step, weights)
+
+    patch.setattr(works, "_weights_in", nowhere)
     patch.setitem(guards.GUARDS, "proven", lambda *_: guards.NOW)
 
 

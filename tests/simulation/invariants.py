@@ -262,7 +262,7 @@ def one_release_runs_in_place(judge: "Judge", machine: Machine, stream: str, wha
 
 def nothing_needed_is_deleted(judge: "Judge", stream: str, past: "Past", node: str) -> None:
     """A cleanup leaves what runs, what serves and what to go back to, unless that is quarantined.
-    What it took when that was not needed is not there when it is."""
+    What was taken when that was not needed is not there when it is."""
     machine = judge.world.machines.get(node)
     if machine is None:
         return
@@ -273,13 +273,7 @@ def nothing_needed_is_deleted(judge: "Judge", stream: str, past: "Past", node: s
     needed += [r for r in past.committed if needed and r.revision != needed[0].revision][-1:]
     state = judge.world.state(stream)
     needed = [r for r in needed if quarantine_of(state, r.revision, "rollback") is None]
-    releases = machine.folder / "apps" / stream.partition("@")[0] / "releases"
-    gone = {
-        known
-        for known in past.prepared
-        if known[:2] == (node, machine.disks)
-        and not all((releases / (known[2][7:] + end)).exists() for end in ("", ".ok"))
-    }
+    gone = judge.gone(stream, node)
     for release in needed:
         if (node, machine.disks, release.revision.digest) in gone:
             judge.world.fail(nothing_needed_is_deleted, f"{node}: {release.version} is gone")

@@ -222,6 +222,7 @@ class Judge:
                 invariants.a_gate_waits_for_a_person(self, stream, past, event)
                 invariants.a_soak_lasts(self, stream, past, event)
         elif isinstance(event, ev.Committed) and past.release is not None:
+            past.prepared -= self.gone(stream)  # before anybody needed it
             past.committed.append(past.release)
             past.removed.difference_update(past.started.nodes if past.started else ())
             past.bar(event)
@@ -303,6 +304,18 @@ class Judge:
                 past.prepared.add((work.at, machine.disks, work.revision.digest))
         elif work.verb == "cleanup":
             invariants.nothing_needed_is_deleted(self, stream, past, work.at)
+
+    def gone(self, stream: str, only: str = "") -> set[tuple[str, int, str]]:
+        """Of what nodes had prepared of the app, what is not on their disks any more."""
+        found, app = set(), stream.partition("@")[0]
+        for node, disk, digest in self.past(stream).prepared:
+            machine = self.world.machines[node]
+            releases = machine.folder / "apps" / app / "releases"
+            parts = [releases / digest[7:], releases / f"{digest[7:]}.ok"]
+            here = disk == machine.disks and all(part.exists() for part in parts)
+            if only in ("", node) and not here:
+                found.add((node, disk, digest))
+        return found
 
     # --- What is between ------------------------------------------------------------------------
 

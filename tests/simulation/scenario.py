@@ -22,6 +22,7 @@ from world import App, World, finally_holds, settled
 
 from tidegate_controller.core import changes
 from tidegate_controller.core.releases import active_release
+from tidegate_controller.core.spec import Waves
 
 FAULTS_LEAST, FAULTS_MOST = 20, 60
 Kind = Literal["fault", "request"]
@@ -253,9 +254,8 @@ class Scenario:
         world.programs.add(program)
         registered = world.controller.engine.fleet.registered
         app.nodes = [node for node in app.nodes if node in registered]
-        # What was before it may be no good to go back to, and who has a label may be gone.
         if waves := app.more.get("waves"):
-            app.more["waves"] = changes.replace(waves, rehearse=False, canary=None)
+            app.more["waves"] = _for_those_left(waves, len(app.nodes))
         known = {p.version: p for p in world.programs.by_digest.values() if p.app == app.name}
         serving = [known[version] for version in world.serving(app.stream).values() if version]
         fleeting = any(program.fate in FLEETING for program in serving)
@@ -286,6 +286,15 @@ class Scenario:
         while not world.quiet() and world.now < end:
             await operators.attend(world, rng, said)
             await asyncio.sleep(1.0)
+
+
+def _for_those_left(waves: Waves, nodes: int) -> Waves:
+    """What was before may be no good to go back to, and who has a label, or the others of a zone,
+    may be gone."""
+    floor = "0" if nodes == 1 else None
+    return changes.replace(
+        waves, rehearse=False, canary=None, zone=drawn.NO_ZONE, min_in_service=floor
+    )
 
 
 async def _come_to_rest(world: World, rng: Random, asking: list[asyncio.Task[None]]) -> None:

@@ -103,12 +103,17 @@ def heard_at(state: t.State, weights: t.Weights) -> float:
 
 
 def _no_better(state: t.State, rollout: t.Rollout, weights: t.Weights) -> str:
-    well = sorted(forsaken(state, weights))
-    if not well or not any(rollout.before.values()):  # as before a first deployment
+    if not any(rollout.before.values()):  # as before a first deployment
         return ""
+    if not any(weights.values()):  # to nobody at all: then whatever may serve is better
+        left = sorted(place for place in _taking(state) if may_serve(state, place))
+        told = f"nothing is left that traffic could go back to, and {first_few(left, NODES_TOLD)}"
+        return f"{told} may serve" if left else ""
+    well = sorted(forsaken(state, weights))
     are = "are" if len(well) > 1 else "is"
     named = first_few(well, NODES_TOLD)
-    return f"nothing that traffic would go back to is known to be well, and {named} {are}"
+    told = f"nothing that traffic would go back to is known to be well, and {named} {are}"
+    return told if well else ""
 
 
 def _breach(state: t.State, weights: t.Weights, floors: Floors) -> str:

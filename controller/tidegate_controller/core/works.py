@@ -92,7 +92,8 @@ def _weights_in(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
 
 def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> t.Weights:
     """Without the nodes that were dropped. Each of these keeps the traffic that it had before the
-    rollout, if it is known to be well there, or if the floor needs what nobody knows about. What
+    rollout, if it is known to be well there, or if the floor needs what nobody knows about; all of
+    them keep it where nobody else has any, since their agents alone may be gone. What
     served before and leads nowhere any more, as what is gone with its disk or its node was removed,
     keeps none, as long as anything else has some."""
     served = {place for place in weights if rollout.before.get(place)}
@@ -104,7 +105,8 @@ def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> 
     rest = {p: share for p, share in weights.items() if p.node not in rollout.dropped}
     rest |= {place: share for place, share in theirs.items() if is_kept(state, place)}
     serving = {place: share for place, share in theirs.items() if state.settled.get(place)}
-    return rest | needed(state, rest, serving)
+    left = rest | needed(state, rest, serving)
+    return left if any(left.values()) else serving
 
 
 def is_kept(state: t.State, place: t.Place) -> bool:

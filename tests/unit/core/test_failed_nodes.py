@@ -334,3 +334,21 @@ def test_what_a_node_owes_counts_on_when_a_rollout_without_it_has_failed() -> No
     world.deploy("3")
     assert world.finish(start="failed") == "rolled_back"
     assert world.state.owed["a"] == owed
+
+
+@pytest.mark.parametrize("strategy", ["blue-green", "canary", "rolling"])
+def test_who_alone_has_traffic_keeps_it_when_the_rollout_goes_on_without_it(strategy: str) -> None:
+    """Its agent alone may be gone; the other is new, and has not begun yet."""
+    world = World("a", strategy=strategy, policy=Policy(max_failed_nodes="50%")).deployed("1")
+    world.rest()
+    world.nodes.append("b")
+    world.journals["b"] = "journal-b"
+    world.deploy("2")
+    world.until("preflight")
+    world.leave("a")
+    world.fates = {"preflight@a": SILENCE}
+    seen = []
+    while world.state.rollout is not None:
+        seen.append(dict(world.state.settled))
+        assert world.move()
+    assert all(any(weights.values()) for weights in seen)
