@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from world import World
 
 EARLY_SECONDS = 1e-6  # what floating point may lose
+TELLING_SECONDS = 0.05  # from what is durable to what is told of it
 SLOWEST = 0.97  # of the time that the controller takes for so long, that may have passed
 
 
@@ -287,10 +288,12 @@ def every_move_was_logged_first(
     judge: "Judge", stream: str, after: dict[str, int], late: bool
 ) -> None:
     """The balancer does only what the log has as intended: what it is told now was decided last, or
-    was not over when that was."""
+    has ended a moment ago, before the controller could tell its effect."""
     past = judge.past(stream)
-    moves = past.moves if late else past.moves[-1:] + [a for a in past.moves if a.id in past.open]
-    for action in moves:
+    since = judge.world.now - judge.world.controller.disk_seconds - TELLING_SECONDS
+    for action in past.moves:
+        if not (late or action is past.moves[-1] or past.ended.get(action.id, math.inf) >= since):
+            continue
         shares = {p: share for p, share in (action.work.weights or {}).items() if share}
         if {judge.world.address(stream, p): share for p, share in shares.items()} == after:
             return

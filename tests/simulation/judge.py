@@ -30,6 +30,7 @@ class Past:
     rollout: str = ""
     open: dict[str, t.Action] = field(default_factory=dict)
     moves: list[t.Action] = field(default_factory=list)  # of traffic, all that were issued
+    ended: dict[str, float] = field(default_factory=dict)  # when each of these had
     fence: tuple[int, int] = (0, 0)
     version: int = 0
     waiting: bool = False
@@ -289,6 +290,8 @@ class Judge:
 
     def _ended(self, stream: str, past: Past, event: ev.ActionEnded) -> None:
         action = past.open.pop(event.action, None)
+        if action is not None and action.work.verb == "route":
+            past.ended[action.id] = self.world.now
         if action is None or event.outcome != "ok":
             return
         work = action.work
