@@ -360,11 +360,10 @@ def traffic_leads_somewhere(
     judge: "Judge", stream: str, before: dict[str, int], after: dict[str, int]
 ) -> None:
     """No move takes traffic from all that serves, as far as it is known to, and gives it to nothing
-    that does; but where nodes are treated in place, or a person has said so, and to undo a first
-    deployment."""
+    that does; but where nodes are treated in place, or a person has said so, or nothing had any
+    for certain before the rollout, as before a first deployment."""
     past = judge.past(stream)
-    first = past.undoing and not any(past.served.values())
-    if past.in_place or past.continued or first:
+    if past.in_place or past.continued or not any(past.served.values()):
         return
     if any(_was_left_to_serve(judge, address) for address in after):
         return
