@@ -185,7 +185,10 @@ def a_soak_lasts(judge: "Judge", stream: str, past: "Past", event: ev.StepEnded)
 
 def timers_never_fire_early(judge: "Judge", batch: Batch, state: t.State) -> None:
     """What a Tick leads to was due. That a freeze has begun is seen at whatever comes next."""
-    frozen = all(isinstance(event, ev.Frozen) for event in batch.events)
+    frozen = all(
+        isinstance(event, ev.Frozen) and event.window.begins <= batch.clock
+        for event in batch.events
+    )
     if not isinstance(batch.cause, Tick) or frozen:
         return
     due = next_deadline(state)

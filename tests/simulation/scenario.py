@@ -253,9 +253,11 @@ class Scenario:
         )
         world.programs.add(program)
         registered = world.controller.engine.fleet.registered
-        app.nodes = [node for node in app.nodes if node in registered]
+        asked, app.nodes = app.nodes, [node for node in app.nodes if node in registered]
         if waves := app.more.get("waves"):
-            app.more["waves"] = _for_those_left(waves, len(app.nodes))
+            app.more["waves"] = changes.replace(waves, rehearse=False)
+            if len(app.nodes) < len(asked):
+                app.more["waves"] = _for_those_left(waves, len(app.nodes))
         known = {p.version: p for p in world.programs.by_digest.values() if p.app == app.name}
         serving = [known[version] for version in world.serving(app.stream).values() if version]
         fleeting = any(program.fate in FLEETING for program in serving)

@@ -128,5 +128,7 @@ PEOPLE: dict[str, Callable[[Data], str]] = {
 IN_THE_QUEUE: dict[str, Callable[[Data], str]] = {
     "Queued": _queued,
     "Unqueued": lambda data: f"It was not begun: {data['reason']}.",
-    "Restored": lambda _: "It was not begun: a backup was restored since it waited for its turn.",
+    "Restored": lambda _: (
+        "It was not begun: a backup that was made while it waited has been restored."
+    ),
 }

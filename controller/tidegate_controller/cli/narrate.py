@@ -42,7 +42,9 @@ class Narrator:
             "Frozen": self._frozen,
             "Thawed": self._thawed,
             "Queued": self._queued,
-            "Restored": lambda _: ["not begun: a backup was restored since it waited for its turn"],
+            "Restored": lambda _: [
+                "not begun: a backup that was made while it waited has been restored"
+            ],
             "Unqueued": lambda e: [f"not begun: {e.data['reason']}"],
             "NodeLeft": lambda e: [f"  {e.data['node']} is away; waiting for its agent"],
             "NodeReturned": lambda e: [f"  {e.data['node']} is back"],

@@ -232,10 +232,12 @@ def traffic_mend(app: AppStatus) -> str:
 
 
 def deploy_again(app: AppStatus) -> str:
-    """What to type to deploy what is active. What nodes fetched themselves the controller lacks."""
+    """What to type to deploy what is active. What nodes fetched themselves the controller lacks; of
+    a URL with a query, which may hold a secret, that has to be put in by whoever knows it."""
     artifact = f"--artifact {app.digest}"
     if app.url:
-        artifact = f"--artifact {shlex.quote(app.url)} --digest {app.digest}"
+        url = app.url.replace("?…", "?QUERY")
+        artifact = f"--artifact {shlex.quote(url)} --digest {app.digest}"
     return f"tidegate deploy -e {app.environment} {artifact} --version {app.version}"
 
 

@@ -79,6 +79,7 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
         known = concerned(state, rollout) - state.away.keys()
         missing = sorted(known.union(rollout.nodes).difference(event.connected))
         gone = {node: away for node, away in state.away.items() if node not in event.connected}
+        # Not `longer`: while the controller itself was away nobody has waited for anybody.
         fresh = Away(until=until, unheard=True)
         away = gone | {n: replace(gone.get(n, fresh), until=until) for n in missing}
         entered = None if rollout.entered_at is None else clock

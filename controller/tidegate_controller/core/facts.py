@@ -94,7 +94,7 @@ def only_leaves(state: t.State, work: t.Work) -> bool:
         return False
     now, then = state.settled, work.weights
     changed = {place for place in (*now, *then) if now.get(place, 0) != then.get(place, 0)}
-    emptied = {p for p in changed if not then.get(p) and not place_of(state, p).address}
+    emptied = {place for place in changed if not then.get(place) and leads_nowhere(state, place)}
     theirs = {place for place in changed if place.node in state.rollout.dropped}
     return bool(theirs) and changed <= theirs | emptied
 
@@ -124,6 +124,11 @@ def misrouted(state: t.State) -> list[t.Place]:
     )
 
 
+def leads_nowhere(state: t.State, place: t.Place) -> bool:
+    """Whether nobody knows where the place is: its disk was replaced, or its node removed."""
+    return not place_of(state, place).address
+
+
 def is_gone(state: t.State, place: t.Place) -> bool:
     """Whether nothing is there, as after its disk was replaced."""
     known = place_of(state, place)
@@ -132,10 +137,11 @@ def is_gone(state: t.State, place: t.Place) -> bool:
 
 def has_moved(state: t.State, rollout: t.Rollout) -> bool:
     """Whether the rollout has moved traffic, or may have. That a place has none any more which was
-    gone with its disk is no move to the release."""
+    gone with its disk, or whose node was removed, is no move to the release."""
 
     def of_others(weights: t.Weights) -> t.Weights:
-        gone = {place for place in rollout.before if is_gone(state, place)}
+        known = rollout.before.keys() - rollout.halted
+        gone = {place for place in known if leads_nowhere(state, place)}
         return {p: share for p, share in weights.items() if share and p not in gone}
 
     return state.weights is None or of_others(state.weights) != of_others(rollout.before)

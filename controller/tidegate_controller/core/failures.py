@@ -161,8 +161,10 @@ def is_anything_left(rollout: t.Rollout, step: t.Step, found: Culprits) -> bool:
     if served and not tried & served:
         tried = set()
     well = {place.node for place in rollout.passed}
-    treated = {work.at for step in rollout.plan for work in step.works} - {t.CONTROLLER}
-    return bool((tried or well or treated) - gone or well - gone)
+    some = set(rollout.nodes)
+    if rollout.spec.slots:  # the group that serves is not what the release may pass on
+        some = {work.at for each in rollout.plan for work in each.works} - {t.CONTROLLER}
+    return bool((tried or well or some) - gone or well - gone)
 
 
 def _reroute(draft: Draft, step: t.Step, found: set[str]) -> t.Work | None:

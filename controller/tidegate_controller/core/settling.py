@@ -10,7 +10,7 @@ A balancer that a person moves has no such moves. Called by `chores`, `steps`, `
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import is_gone, place_of
+from tidegate_controller.core.facts import is_gone, leads_nowhere
 from tidegate_controller.core.floor import in_doubt, needed
 from tidegate_controller.core.guards import NEVER
 
@@ -72,7 +72,7 @@ def rewrite_now(state: t.State) -> t.Work | None:
     if any(action.work.verb == "route" for action in opened):
         return None
     weights = state.rewrite.weights or {}
-    left = {place: share for place, share in weights.items() if place_of(state, place).address}
+    left = {place: share for place, share in weights.items() if not leads_nowhere(state, place)}
     if state.rollout is not None and state.rollout.undoing:  # forward its plan reckons without them
         left |= needed(state, left, in_doubt(state))
     if not left and not all(is_gone(state, place) for place in weights):

@@ -240,7 +240,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     unfrozen_by: str = ""  # who has said that it goes on in spite of any freeze
     approved: Mapping[str, str] = {}  # steps that a person has let pass -> who
     undoing: bool = False
-    superseded: bool = False
+    superseded: bool = False  # it is undone to make room for another
     reason: str = ""
     requested_by: str = ""
     message: str = ""  # why, in the words of whoever asked

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import gaining, place_of
+from tidegate_controller.core.facts import gaining, leads_nowhere
 from tidegate_controller.core.floor import breach, lent, needed
 from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.listed import NODES_TOLD, first_few
@@ -97,7 +97,7 @@ def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> 
     served before and leads nowhere any more, as what is gone with its disk or its node was removed,
     keeps none, as long as anything else has some."""
     served = {place for place in weights if rollout.before.get(place)}
-    lost = {place for place in served if not place_of(state, place).address}
+    lost = {place for place in served if leads_nowhere(state, place)}
     weights = {p: share for p, share in weights.items() if p not in lost} or weights
     if not rollout.dropped:
         return weights
@@ -106,7 +106,9 @@ def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> 
     rest |= {place: share for place, share in theirs.items() if is_kept(state, place)}
     serving = {place: share for place, share in theirs.items() if state.settled.get(place)}
     left = rest | needed(state, rest, serving)
-    return left if any(left.values()) else serving
+    if any(left.values()):
+        return left
+    return {place: share for place, share in serving.items() if not leads_nowhere(state, place)}
 
 
 def is_kept(state: t.State, place: t.Place) -> bool:
@@ -127,9 +129,8 @@ def _weights_back(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights
     gained = gaining(state, weights)
 
     def lost(place: t.Place) -> bool:
-        leads_nowhere = not place_of(state, place).address
         unwell = place in gained and is_unwell(state, place)
-        return place in rollout.halted or leads_nowhere or unwell
+        return place in rollout.halted or leads_nowhere(state, place) or unwell
 
     left = {place: share for place, share in weights.items() if not lost(place)}
     if rollout.zones and FLOOR in step.guards:
@@ -197,6 +198,8 @@ def kept_back(state: t.State, step: t.Step) -> str:
 def unproven(state: t.State, step: t.Step) -> str:
     """What is not known to be well, for which a move has not begun that would give it traffic."""
     moves = [work.weights or {} for work in _due(state, step) if work.prove]
+    if any(state.settled.values()) and any(not any(weights.values()) for weights in moves):
+        return "nothing is left that could take the traffic"
     places = {place for weights in moves for place in gaining(state, weights)}
     unsure = sorted(place for place in places if not is_well(state, place))
     return f"not known to be well: {first_few(unsure, NODES_TOLD)}" if unsure else ""

@@ -149,7 +149,7 @@ def test_one_that_a_restore_has_forgotten_is_said_not_to_have_begun(busy: World)
     busy.feed(i.Restore(log_id="another", former="log"))
     assert queued(busy) == [
         ASKED,
-        "It was not begun: a backup was restored since it waited for its turn.",
+        "It was not begun: a backup that was made while it waited has been restored.",
     ]
 
 

@@ -352,3 +352,16 @@ def test_who_alone_has_traffic_keeps_it_when_the_rollout_goes_on_without_it(stra
         seen.append(dict(world.state.settled))
         assert world.move()
     assert all(any(weights.values()) for weights in seen)
+
+
+@pytest.mark.parametrize("strategy", ["blue-green", "canary", "rolling"])
+def test_a_new_node_that_fails_undoes_nothing_where_all_others_have_the_release(
+    strategy: str,
+) -> None:
+    world = World("ab", strategy=strategy, policy=Policy(max_failed_nodes="1")).deployed("1")
+    world.rest()
+    world.nodes.append("c")
+    world.journals["c"] = "journal-c"
+    world.deploy("1")
+    assert world.finish(**{"prepare@c": "failed", "prepare-1@c": "failed"}) == "succeeded"
+    assert world.owing() == {"c"}

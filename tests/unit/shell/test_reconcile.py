@@ -181,7 +181,7 @@ async def test_a_deployment_that_waited_for_its_turn_has_ended_wherever_it_is_lo
     assert [record.kind for record in followed] == ["Queued", "Restored"]
     narrator = Narrator(Picture())
     told = [line for record in followed for line in narrator.lines(views.event_view(record))]
-    assert told[-1] == "not begun: a backup was restored since it waited for its turn"
+    assert told[-1] == "not begun: a backup that was made while it waited has been restored"
 
 
 async def test_chores_that_were_waiting_are_not_done(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import is_gone, is_misnamed, place_of
+from tidegate_controller.core.facts import is_gone, is_misnamed, leads_nowhere, place_of
 from tidegate_controller.core.releases import known_releases
 from tidegate_controller.core.spec import Settings, Spec
 from tidegate_controller.core.wellness import runs, serves
@@ -159,7 +159,7 @@ def works(verb: t.Verb, places: Sequence[t.Place], release: t.Release) -> tuple[
 
 def reachable(state: t.State, weights: t.Weights) -> t.Weights:
     """The weights without places that lead nowhere, such as those of a disk that was replaced."""
-    return {place: share for place, share in weights.items() if place_of(state, place).address}
+    return {place: share for place, share in weights.items() if not leads_nowhere(state, place)}
 
 
 def whole(state: t.State, goal: t.Goal, targets: Sequence[t.Place]) -> dict[t.Place, int]:
