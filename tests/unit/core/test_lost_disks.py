@@ -120,3 +120,20 @@ def test_a_lost_disk_lets_no_wave_into_a_freeze() -> None:
     assert world.step == "drain-2"
     world.lift_freeze()
     assert world.finish() == "succeeded"
+
+
+def test_traffic_is_settled_with_what_may_have_it_where_all_that_had_it_for_certain_is_lost() -> (
+    None
+):
+    world = World("a", policy=Policy(on_failure="stop")).deployed("1")
+    world.rest()
+    world.nodes.append("b")
+    world.journals["b"] = "journal-b"
+    world.deploy("2")
+    assert world.finish(shift="failed") == "failed"
+    assert world.state.weights is None
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    world.deploy("3")
+    world.until("prepare")
+    assert set(world.traffic) == {"b/blue"}

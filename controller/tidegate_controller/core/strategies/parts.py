@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import is_gone, is_misnamed, leads_nowhere, place_of
+from tidegate_controller.core.floor import in_doubt
 from tidegate_controller.core.releases import known_releases
 from tidegate_controller.core.spec import Settings, Spec
 from tidegate_controller.core.wellness import runs, serves
@@ -27,11 +28,11 @@ def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:
 def opening(state: t.State, goal: t.Goal, fresh: list[t.Place], weights: t.Weights) -> list[t.Step]:
     """What every plan begins with: find what would fail anyway, and settle where traffic goes. A
     place that has traffic and is gone with its disk loses it at once, as long as any other has
-    some, or where it is to be started itself."""
+    some, or may have by a move of unknown outcome, or where it is to be started itself."""
     plan = [_preflight(goal, fresh, weights)]
     lost = {p for p, share in state.settled.items() if share and is_gone(state, p)}
     serving = {place: share for place, share in state.settled.items() if place not in lost}
-    left = reachable(state, serving)
+    left = reachable(state, serving) or in_doubt(state)
     nobody = not any(serving.values()) and not lost.isdisjoint(fresh)
     if (lost and (any(left.values()) or nobody)) or not is_settled(state, goal):
         plan.append(route_step("settle", "Settle", left, goal.spec))
