@@ -256,7 +256,7 @@ class Scenario:
         asked, app.nodes = app.nodes, [node for node in app.nodes if node in registered]
         if waves := app.more.get("waves"):
             app.more["waves"] = changes.replace(waves, rehearse=False)
-            if len(app.nodes) < len(asked):
+            if len(app.nodes) < len(asked) or len(app.paces) > 1:
                 app.more["waves"] = _for_those_left(waves, len(app.nodes))
         known = {p.version: p for p in world.programs.by_digest.values() if p.app == app.name}
         serving = [known[version] for version in world.serving(app.stream).values() if version]
@@ -291,8 +291,8 @@ class Scenario:
 
 
 def _for_those_left(waves: Waves, nodes: int) -> Waves:
-    """What was before may be no good to go back to, and who has a label, or the others of a zone,
-    may be gone."""
+    """Who has a label, or the others of a zone, may be gone; nor may what was before be any good to
+    go back to."""
     floor = "0" if nodes == 1 else None
     return changes.replace(
         waves, rehearse=False, canary=None, zone=drawn.NO_ZONE, min_in_service=floor

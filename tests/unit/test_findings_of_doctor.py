@@ -348,7 +348,7 @@ def test_traffic_that_goes_elsewhere_has_to_be_mended_by_deploying_what_is_activ
     ("url", "typed"),
     [
         ("https://ci.example/shop-1.tar.gz", "https://ci.example/shop-1.tar.gz"),
-        ("https://ci.example/1?…", "'https://ci.example/1?…'"),
+        ("https://ci.example/1?…", "'https://ci.example/1?QUERY'"),
     ],
 )
 def test_what_nodes_fetched_themselves_is_deployed_again_from_there(url: str, typed: str) -> None:
