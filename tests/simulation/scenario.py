@@ -253,11 +253,9 @@ class Scenario:
         )
         world.programs.add(program)
         registered = world.controller.engine.fleet.registered
-        asked, app.nodes = app.nodes, [node for node in app.nodes if node in registered]
+        app.nodes = [node for node in app.nodes if node in registered]
         if waves := app.more.get("waves"):
-            app.more["waves"] = changes.replace(waves, rehearse=False)
-            if len(app.nodes) < len(asked) or len(app.paces) > 1:
-                app.more["waves"] = _for_those_left(waves, len(app.nodes))
+            app.more["waves"] = _for_those_left(waves, len(app.nodes))
         known = {p.version: p for p in world.programs.by_digest.values() if p.app == app.name}
         serving = [known[version] for version in world.serving(app.stream).values() if version]
         fleeting = any(program.fate in FLEETING for program in serving)
