@@ -38,6 +38,11 @@ async def killed(pid: int) -> None:
     await until(lambda: not runs(pid))
 
 
+def full_disk(*_: object) -> None:
+    """Instead of what the journal writes."""
+    raise JournalError("the journal cannot be written: database or disk is full")
+
+
 # --- Starting and stopping -----------------------------------------------------------------------
 
 
@@ -296,10 +301,7 @@ async def test_a_crashed_app_is_started_again_though_the_journal_cannot_be_writt
     assert node.slot.record is not None
     token = node.slot.record.token
 
-    def full(*_: object) -> None:
-        raise JournalError("the journal cannot be written: database or disk is full")
-
-    monkeypatch.setattr(node.agent._journal, "write", full)
+    monkeypatch.setattr(node.agent._journal, "write", full_disk)
     pid = await crash(node)
     assert node.slot.record.token == token
     await until(lambda: node.slot._healthy is True)
@@ -317,10 +319,7 @@ async def test_what_could_not_be_recorded_leaves_the_app_with_its_keeper(
     start = await node.started()
     pid = node.pid()
 
-    def full(_record: SlotRecord) -> None:
-        raise JournalError("the journal cannot be written: database or disk is full")
-
-    monkeypatch.setattr(node.agent._journal, "save_slot", full)
+    monkeypatch.setattr(node.agent._journal, "save_slot", full_disk)
     work = {"start_slot": start, "stop_slot": pb.StopSlot(slot="blue", grace_seconds=5.0)}
     finished = await node.do(**{what: work[what]})
     assert "the journal cannot be written" in finished.error
@@ -340,14 +339,11 @@ async def test_what_serves_is_kept_however_a_start_of_just_this_ends(
     command = node.take(node.command(start_slot=start))
     await until(lambda: node.slot._task is None)
 
-    def full(_record: SlotRecord) -> None:
-        raise JournalError("the journal cannot be written: database or disk is full")
-
     if how == "overtaken":
         node.take(node.command(cleanup=pb.Cleanup()))
         assert (await node.done(command)).outcome == pb.OUTCOME_SUPERSEDED
     else:
-        monkeypatch.setattr(node.agent._journal, "save_slot", full)
+        monkeypatch.setattr(node.agent._journal, "save_slot", full_disk)
         (node.slot.folder / "release" / "sick").unlink()
         assert (await node.done(command)).outcome == pb.OUTCOME_FAILED
     await crash(node)

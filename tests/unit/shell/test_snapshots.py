@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -150,24 +151,35 @@ async def test_the_check_knows_that_what_waited_at_a_snapshot_may_have_begun_sin
     assert (len(found.compared), found.ignored) == (1, [])
 
 
+def stored_wrong(
+    monkeypatch: pytest.MonkeyPatch, part: str, otherwise: Callable[[bytes], bytes]
+) -> None:
+    """Snapshots have this part otherwise from now on, with hashes that fit."""
+    whole = snapshots.store
+
+    def wrong(database: sqlite3.Connection, snapshot: snapshots.Snapshot) -> None:
+        broken = otherwise(snapshot.parts[part])
+        assert broken != snapshot.parts[part]
+        whole(database, snapshot._replace(parts={**snapshot.parts, part: broken}))
+
+    monkeypatch.setattr(snapshots, "store", wrong)
+
+
 @pytest.mark.parametrize("change_of", ["seq", "none", "more"])
 async def test_the_check_finds_a_rollout_that_a_snapshot_has_elsewhere(
     desk: Desk, change_of: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = snapshots.store
-
-    def wrong(database: sqlite3.Connection, snapshot: snapshots.Snapshot) -> None:
-        index = json.loads(snapshot.parts["index"])
+    def otherwise(data: bytes) -> bytes:
+        index = json.loads(data)
         if change_of == "seq":
             index["rollouts"]["r1"][2] += 1
         elif change_of == "none":
             del index["rollouts"]["r1"]
         else:
             index["rollouts"]["r9"] = index["rollouts"]["r1"]
-        parts = {**snapshot.parts, "index": json.dumps(index).encode()}
-        whole(database, snapshot._replace(parts=parts))
+        return json.dumps(index).encode()
 
-    monkeypatch.setattr(snapshots, "store", wrong)
+    stored_wrong(monkeypatch, "index", otherwise)
     await with_a_past(desk)
     await kept(desk)
     with pytest.raises(LogError, match="the list of rollouts is otherwise than the events give"):
@@ -179,15 +191,11 @@ async def test_the_check_finds_a_snapshot_that_is_otherwise(
     desk: Desk, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that was written wrong in the first place: its own hashes fit."""
-    whole = snapshots.store
 
-    def wrong(database: sqlite3.Connection, snapshot: snapshots.Snapshot) -> None:
-        data = snapshot.parts[part]
-        broken = data.replace(b'"healthy":true', b'"healthy":null').replace(b'"ada"', b'"eve"')
-        assert broken != data
-        whole(database, snapshot._replace(parts={**snapshot.parts, part: broken}))
+    def otherwise(data: bytes) -> bytes:
+        return data.replace(b'"healthy":true', b'"healthy":null').replace(b'"ada"', b'"eve"')
 
-    monkeypatch.setattr(snapshots, "store", wrong)
+    stored_wrong(monkeypatch, part, otherwise)
     await with_a_past(desk)
     await kept(desk)
     with pytest.raises(LogError, match="the events are as they were written, but the snapshot"):
