@@ -12,7 +12,7 @@ from typing import Literal
 
 from tidegate_controller.core.facts import join_stream
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Ending, Refused
+from tidegate_controller.errors import Refused, ShuttingDown
 from tidegate_controller.fleet import SLOTS_MAX, Session
 from tidegate_controller.nodes import Nodes
 from tidegate_controller.wire import to_result
@@ -68,7 +68,7 @@ class AgentSessions:
             yield pb.Instruction(welcome=welcome)
             while (instruction := await session.queue.get()) is not None:
                 yield instruction
-        except Ending:
+        except ShuttingDown:
             raise  # its name is not taken
         except Refused as refusal:
             why = f"{refusal.message}; {refusal.hint}"

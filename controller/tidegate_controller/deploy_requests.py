@@ -27,7 +27,7 @@ from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, TidegateError, UsageError
+from tidegate_controller.errors import Refused, ShuttingDown, TidegateError, UsageError
 from tidegate_controller.freeze_clock import calendar_for
 from tidegate_controller.log import encode
 from tidegate_controller.named_apps import find_stream
@@ -251,7 +251,7 @@ class Requests:
             yield
         except Refused as refusal:
             rollout = self._engine.state(stream).rollout
-            if rollout is None:
+            if rollout is None or isinstance(refusal, ShuttingDown):
                 raise
             place = self._engine.place_of(rollout.id)
             why = f" ({place.message})" if place.message else ""

@@ -310,7 +310,8 @@ class Engine:
     async def record_own(
         self, name: str, event: ev.EpochBegan | ev.NodeRegistered | ev.NodeRemoved
     ) -> None:
-        """Append to a stream that no rollout lives in; to the end, as `submit`. Raises `Ending`."""
+        """Append to a stream that no rollout lives in; to the end, as `submit`. Raises
+        `ShuttingDown`."""
         await in_own_task(self._tasks, self._record_own(name, event))
 
     async def _record_own(

@@ -42,8 +42,10 @@ class Refused(TidegateError):
     exit_code = 4
 
 
-class Ending(Refused):
+class ShuttingDown(Refused):
     """The controller is about to end, and takes nothing any more; its next life does."""
+
+    exit_code = 3
 
 
 class AskPerson(TidegateError):

@@ -24,8 +24,8 @@ from tidegate_controller.engine import Engine
 from tidegate_controller.errors import (
     HINT_KEY,
     TAKEN_KEY,
-    Ending,
     Refused,
+    ShuttingDown,
     TidegateError,
     UsageError,
 )
@@ -42,7 +42,7 @@ from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer
 CODES: dict[type[TidegateError], grpc.StatusCode] = {
     UsageError: grpc.StatusCode.INVALID_ARGUMENT,
     Refused: grpc.StatusCode.FAILED_PRECONDITION,
-    Ending: grpc.StatusCode.FAILED_PRECONDITION,
+    ShuttingDown: grpc.StatusCode.UNAVAILABLE,
 }
 
 

@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from tidegate_controller.errors import Ending
+from tidegate_controller.errors import ShuttingDown
 
 T = TypeVar("T")
 
 
 async def in_own_task(tasks: asyncio.TaskGroup | None, work: Coroutine[Any, Any, T]) -> T:
     """What comes of the work, which is a task of that group and not of the caller's. Raises
-    `Ending` where the group takes none any more."""
+    `ShuttingDown` where the group takes none any more."""
     assert tasks is not None
     try:
         task = tasks.create_task(work)
     except RuntimeError as ending:
         work.close()
-        raise Ending(
+        raise ShuttingDown(
             "the controller is about to end", "ask again once it has started anew"
         ) from ending
     return await asyncio.shield(task)

@@ -232,6 +232,8 @@ class Client:
                 "name the controller: --controller HOST:PORT, or TIDEGATE_CONTROLLER; what it "
                 "listens on stands in its first lines of log",
             )
+        if code == grpc.StatusCode.UNAVAILABLE and hint:  # it is there, and about to end
+            return NotReachable(message, hint)
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             there = LISTENS if self.target.startswith("unix:") else self.target
             return NotReachable(

@@ -108,6 +108,22 @@ async def test_a_request_that_is_refused_has_a_status_of_its_own(desk: Desk, ser
     assert ended.value.hint == "stop its agent first; then remove it"
 
 
+async def test_what_comes_while_the_controller_ends_may_be_asked_again_and_is_not_refused(
+    desk: Desk, service: Any
+) -> None:
+    node = await desk.node("a")
+    await desk.deployed("1")
+    request = desk.request("2", desk.spec())
+    desk.may_fail = True
+    desk.life.cancel()
+    await asyncio.wait({desk.life})
+    with pytest.raises(Ended, match="the controller is about to end") as ended:
+        await service.Deploy(request, Call())
+    assert ended.value.code is grpc.StatusCode.UNAVAILABLE
+    assert ended.value.hint == "ask again once it has started anew"
+    await node.leave()
+
+
 async def test_any_other_failure_says_what_it_was(desk: Desk, service: Any) -> None:
     await desk.node("a")
     desk.log.path.unlink()
