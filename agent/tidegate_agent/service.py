@@ -51,7 +51,7 @@ class Service:
             return handle
         return await self.manager.find(self.record.token)
 
-    def is_in_place(self, present: Handle | None) -> bool:
+    def took_its_place(self, present: Handle | None) -> bool:
         """Whether what is present only has the token of what was recorded and has ended: started in
         its place by a restart that could not be recorded, or merely left behind by it."""
         recorded = self.record.handle

@@ -243,7 +243,7 @@ class Slot:
             service = self._service(record)
             handle = await service.present()
             alive = handle is not None and (await service.manager.look(handle)).alive
-            if alive and service.is_in_place(handle):
+            if alive and service.took_its_place(handle):
                 alive = await probe(self.check()) is None
         except AgentError as error:
             log.error("what %s runs cannot be told: %s", self._called, error)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import misrouted, place_of
+from tidegate_controller.core.listed import first_few
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.errors import Refused, TrafficError
 from tidegate_controller.outside import WORLD, Outside
@@ -37,15 +38,15 @@ def address_trouble(state: t.State) -> TrafficError | None:
     places = misrouted(state)
     if not places:
         return None
-    told = [
+    moved = (
         f"{place} has the address {place_of(state, place).address} now, and its traffic was moved "
         f"to {state.routed.get(place)}"
-        for place in places[:PLACES_TOLD]
-    ]
-    more = len(places) - PLACES_TOLD
+        for place in places
+    )
     return TrafficError(
-        "; ".join(told) + (f"; and {more} more" if more > 0 else ""),
+        first_few(moved, PLACES_TOLD, "; "),
         "traffic follows by deploying the same release again",
+        redeploy=True,
     )
 
 
@@ -70,7 +71,8 @@ async def _otherwise(
     except TimeoutError:
         return TrafficError(
             f"the balancer did not answer within {seconds:.0f} s",
-            "see what keeps it; `tidegate deploy` of the same release says more",
+            "see what keeps it; deploying the same release again says more",
+            redeploy=True,
         )
     except Exception as error:  # whoever asks about all apps is told of the others all the same
         log.exception("%s: the balancer could not be looked at", state.stream)

@@ -63,8 +63,11 @@ class CheckFailed(TidegateError):
 
 class TrafficError(TidegateError):
     """The balancer could not be read, moved, or did not read back what was written.
-    `output_tail`: the end of what a program said about it."""
+    `output_tail`: the end of what a program said about it. `redeploy`: the hint is to deploy what
+    is active again, and whoever knows how that is typed says so."""
 
-    def __init__(self, message: str, hint: str = "", output_tail: str = "") -> None:
+    def __init__(
+        self, message: str, hint: str = "", output_tail: str = "", *, redeploy: bool = False
+    ) -> None:
         super().__init__(message, hint)
-        self.output_tail = output_tail
+        self.output_tail, self.redeploy = output_tail, redeploy

@@ -15,7 +15,7 @@ from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.inputs import Member, Reconcile
-from tidegate_controller.core.reconciling import concerned, differences, taking
+from tidegate_controller.core.reconciling import differences, members_concerned, taking
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.documents import NodeDifference, ReconcileView, UndecidedApp, UnknownApp
 from tidegate_controller.engine import Engine
@@ -65,7 +65,7 @@ def _undecided(
 ) -> UndecidedApp:
     app, environment = split_stream(stream)
     release = active_release(state)
-    members = concerned(state, _members(engine, stream, state), takers)
+    members = members_concerned(state, _members(engine, stream, state), takers)
     traffic = {} if takers is None else _with_traffic(members, takers)
     return UndecidedApp(
         app=app,
@@ -137,7 +137,7 @@ async def reconcile(
         members = _members(engine, stream, state)
         converge = engine.next_rollout_id() if request.decision == "converge" else ""
         if converge:
-            its_own = concerned(state, members, taking(says))
+            its_own = members_concerned(state, members, taking(says))
             refuse_shared(engine, stream, [member.node for member in its_own], None)
         decision = Reconcile(
             request_id=request.request_id,

@@ -51,6 +51,7 @@ from tidegate_controller.named_apps import ever_deployed
 from tidegate_controller.owes import owed_by_node
 from tidegate_controller.stream import Stream
 from tidegate_protos import VERSION
+from tidegate_protos.rules import without_query
 
 UNDER_WAY: dict[t.Verb, str] = {"start": "starting", "stop": "stopping"}
 
@@ -117,7 +118,9 @@ async def status_with_balancers(engine: Engine, app: str) -> Status:
 
 
 def _trouble(wrong: TrafficError | None) -> TrafficTrouble | None:
-    return TrafficTrouble(what=wrong.message, mend=wrong.hint) if wrong else None
+    if wrong is None:
+        return None
+    return TrafficTrouble(what=wrong.message, mend=wrong.hint, redeploy=wrong.redeploy)
 
 
 def _app_status(engine: Engine, stream: Stream) -> AppStatus:
@@ -138,7 +141,7 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
         environment=environment,
         version=release.version if release else None,
         digest=release.revision.digest if release else None,
-        url=_without_query(release.url) if release else None,
+        url=_shown(release.url) if release else None,
         rollback_to=release_view(back) if back and not back.incomplete else None,
         rollout=reference,
         nodes=[_node_status(engine, state, node, owed.get(node, []), under_way) for node in nodes],
@@ -157,10 +160,9 @@ def _app_status(engine: Engine, stream: Stream) -> AppStatus:
     )
 
 
-def _without_query(url: str) -> str | None:
+def _shown(url: str) -> str | None:
     """A query may hold a secret, and status is shown to everybody."""
-    address, has_query, _ = url.partition("?")
-    return f"{address}{has_query and '?…'}" or None
+    return f"{without_query(url)}{'?…' if '?' in url else ''}" or None
 
 
 def _queue(engine: Engine, state: t.State) -> list[QueuedRef]:

@@ -332,12 +332,12 @@ def test_a_slot_that_is_well_or_has_no_traffic_is_of_no_concern() -> None:
 
 
 def test_traffic_that_goes_elsewhere_has_to_be_mended_by_deploying_what_is_active() -> None:
-    trouble = TrafficTrouble(what="11 of 20 lanes are missing", mend="by the same release")
+    trouble = TrafficTrouble(what="11 of 20 lanes are missing", mend="so", redeploy=True)
     (finding,) = (e for e in judged(app=with_(SHOP, traffic_trouble=trouble)) if e.level != "ok")
     assert finding == Finding(
         "fail",
         "shop@production: 11 of 20 lanes are missing",
-        "by the same release: tidegate deploy -e production --artifact sha256:a --version 1",
+        "so: tidegate deploy -e production --artifact sha256:a --version 1",
     )
     trouble = TrafficTrouble(what="nobody is there", mend="start it")
     (finding,) = (e for e in judged(app=with_(SHOP, traffic_trouble=trouble)) if e.level != "ok")
@@ -353,11 +353,11 @@ def test_traffic_that_goes_elsewhere_has_to_be_mended_by_deploying_what_is_activ
 )
 def test_what_nodes_fetched_themselves_is_deployed_again_from_there(url: str, typed: str) -> None:
     """The controller never had it."""
-    trouble = TrafficTrouble(what="11 of 20 lanes are missing", mend="by the same release")
+    trouble = TrafficTrouble(what="11 of 20 lanes are missing", mend="so", redeploy=True)
     app = with_(SHOP, traffic_trouble=trouble, url=url)
     command = f"tidegate deploy -e production --artifact {typed} --digest sha256:a --version 1"
     (finding,) = (each for each in judged(app=app) if each.level != "ok")
-    assert finding.mend == f"by the same release: {command}"
+    assert finding.mend == f"so: {command}"
     app = with_(SHOP, url=url)
     (removed,) = (e for e in judged(app=app, nodes=[with_(WEB, node="web-2")]) if e.mend)
     assert removed.mend == f"deploy it to the nodes that there are: {command}"

@@ -92,11 +92,11 @@ def test_traffic_that_goes_elsewhere_is_told_with_what_to_type_in_full() -> None
     view = waiting()
     app = view.apps[0]
     app.digest, app.rollout = "sha256:a", None
-    app.traffic_trouble = TrafficTrouble(what="a/blue has moved", mend="by the same release")
+    app.traffic_trouble = TrafficTrouble(what="a/blue has moved", mend="so", redeploy=True)
     command = "tidegate deploy -e test --artifact sha256:a --version 6"
     assert status_lines(view)[-2:] == [
         "a/blue has moved",
-        f"  next: by the same release: {command}",
+        f"  next: so: {command}",
     ]
     assert " ".join(" ".join(status_lines(view, 40)[-3:]).split()).endswith(command)
 

@@ -225,10 +225,10 @@ def _unwell_lines(app: AppStatus) -> list[str]:
 
 def traffic_mend(app: AppStatus) -> str:
     """The balancer's own, with what to type where that is to deploy what is active."""
-    mend = app.traffic_trouble.mend if app.traffic_trouble else ""
-    if "the same release" not in mend:
-        return mend
-    return f"{mend}: {deploy_again(app)}"
+    if app.traffic_trouble is None:
+        return ""
+    typed = f": {deploy_again(app)}" if app.traffic_trouble.redeploy else ""
+    return f"{app.traffic_trouble.mend}{typed}"
 
 
 def deploy_again(app: AppStatus) -> str:

@@ -24,7 +24,7 @@ from tidegate_controller.core.changes import (
 from tidegate_controller.core.commitment import commit
 from tidegate_controller.core.evolve_control import with_calendar, without_queued
 from tidegate_controller.core.evolve_nodes import ask_anew
-from tidegate_controller.core.facts import concerned, find_action, gaining
+from tidegate_controller.core.facts import find_action, gaining, nodes_concerned
 from tidegate_controller.core.issued import apply_issue
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.releases import is_established
@@ -76,7 +76,7 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
     state = with_calendar(state, event.calendar)
     if rollout := state.rollout:
         until = clock + max(event.grace_seconds, rollout.pace.away_seconds)
-        known = concerned(state, rollout) - state.away.keys()
+        known = nodes_concerned(state, rollout) - state.away.keys()
         missing = sorted(known.union(rollout.nodes).difference(event.connected))
         gone = {node: away for node, away in state.away.items() if node not in event.connected}
         # Not `longer`: while the controller itself was away nobody has waited for anybody.

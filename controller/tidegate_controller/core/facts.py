@@ -43,7 +43,7 @@ def is_known(state: t.State, node: str) -> bool:
     )
 
 
-def concerned(state: t.State, rollout: t.Rollout) -> set[str]:
+def nodes_concerned(state: t.State, rollout: t.Rollout) -> set[str]:
     """Nodes that matter to the rollout: those that it is about, and those that have traffic, or had
     and may get it back."""
     serving = {place.node for place in (*state.settled, *rollout.before)}

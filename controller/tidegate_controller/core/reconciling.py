@@ -49,7 +49,8 @@ def on_reconcile(draft: Draft, request: i.Reconcile) -> None:
     _refuse_absent(request)
     _take_note(draft, request.members)
     state = draft.state
-    request = replace(request, members=concerned(state, request.members, taking(request.balancer)))
+    members = members_concerned(state, request.members, taking(request.balancer))
+    request = replace(request, members=members)
     weights = _weights(request)
     release = _serving(state, request, weights)
     before = active_release(state)
@@ -81,7 +82,7 @@ def taking(balancer: Mapping[str, int] | None) -> frozenset[str] | None:
     return frozenset(address for address, share in balancer.items() if share)
 
 
-def concerned(
+def members_concerned(
     state: t.State, members: tuple[i.Member, ...], takers: Collection[str] | None
 ) -> tuple[i.Member, ...]:
     """Those that the decision is about: nodes that the log has the app on, and whoever serves. A

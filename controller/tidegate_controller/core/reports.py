@@ -8,7 +8,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.debts import lost_with_disks
 from tidegate_controller.core.draft import Draft, pending
-from tidegate_controller.core.facts import concerned, find_action, is_known, place_of
+from tidegate_controller.core.facts import find_action, is_known, nodes_concerned, place_of
 from tidegate_controller.core.steps import deadline_of, is_asked_about
 
 
@@ -34,7 +34,7 @@ def on_observation(draft: Draft, seen: i.Observation) -> None:
     state = draft.state
     if not seen.connected:
         rollout = state.rollout
-        matters = rollout is not None and seen.node in concerned(state, rollout)
+        matters = rollout is not None and seen.node in nodes_concerned(state, rollout)
         if matters and seen.node not in state.away:
             draft.emit(ev.NodeLeft(node=seen.node))
         return

@@ -49,6 +49,7 @@ class TrafficTrouble(Document, kw_only=True):
 
     what: str
     mend: str
+    redeploy: bool = False  # by deploying what is active, which is to be typed after `mend`
 
 
 class AppStatus(Document, kw_only=True):
@@ -71,7 +72,7 @@ class AppStatus(Document, kw_only=True):
     settles_in_seconds: float | None = None  # when the balancer is written once more, for that
     locked_by: str | None = None
     lock_reason: str | None = None
-    traffic_trouble: TrafficTrouble | None = None  # all of it where balancers are asked: `doctor`
+    traffic_trouble: TrafficTrouble | None = None  # as far as is known; `doctor` asks balancers
 
 
 class Status(Document, kw_only=True):

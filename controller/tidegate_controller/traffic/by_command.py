@@ -42,16 +42,21 @@ class ByCommand:
     async def verify(self, weights: Mapping[str, int]) -> None:
         wanted = {address: share for address, share in weights.items() if share}
         await self._compare(
-            wanted, "something else moves this traffic too; deploy the same release again"
+            wanted,
+            "something else moves this traffic too; deploy the same release again",
+            redeploy=True,
         )
 
-    async def _compare(self, wanted: Mapping[str, int], mend: str) -> None:
+    async def _compare(
+        self, wanted: Mapping[str, int], mend: str, *, redeploy: bool = False
+    ) -> None:
         found = await self.state()
         if not _same_shares(found, wanted):
             raise TrafficError(
                 f"{self._shown('read')} does not read back what was written: "
                 f"{_spelled(found)} in place of {_spelled(wanted)}",
                 mend,
+                redeploy=redeploy,
             )
 
     async def _run(self, *words: str, given: bytes = b"") -> bytes:

@@ -267,6 +267,7 @@ def _verify(spec: Traffic, weights: Mapping[str, int]) -> None:
             f"{len(missing)} of {len(files)} lanes in {directory} are missing "
             f"({_some(missing)}): requests that come to them are answered 502",
             "they are written anew by deploying the same release again",
+            redeploy=True,
         )
     pairs = zip(files, found, allocate(found, weights), strict=True)
     astray = [f"{file.name} to {lane}" for file, lane, wanted in pairs if lane != wanted]
@@ -276,6 +277,7 @@ def _verify(spec: Traffic, weights: Mapping[str, int]) -> None:
             f"moved to ({_some(astray)})",
             "something else writes there; let one controller alone move this traffic, and have "
             "them written anew by deploying the same release again",
+            redeploy=True,
         )
 
 
@@ -325,6 +327,7 @@ def _read_strictly(files: Sequence[Path]) -> list[str | None]:
                 f"{file} holds {lane[:60]!r}, which is not host:port",
                 f"something else writes there; remove it (rm {shlex.quote(str(file))}) and have it "
                 "written anew by deploying the same release again",
+                redeploy=True,
             )
     return lanes
 

@@ -9,7 +9,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.debts import converge_at
 from tidegate_controller.core.freezes import Window
-from tidegate_controller.core.reconciling import Difference, concerned, differences, taking
+from tidegate_controller.core.reconciling import Difference, differences, members_concerned, taking
 from tidegate_controller.core.releases import previous_release
 from tidegate_controller.core.spec import Service, Waves
 from tidegate_controller.core.unpaid import why_unpaid
@@ -423,7 +423,7 @@ def test_it_is_none_if_it_runs_what_no_traffic_goes_to() -> None:
 
 
 def differences_shown(world: World, balancer: dict[str, int] | None) -> list[Difference]:
-    members = concerned(world.state, world.members(), taking(balancer))
+    members = members_concerned(world.state, world.members(), taking(balancer))
     return differences(world.state, members, {})
 
 
