@@ -333,14 +333,17 @@ def a_converge_takes_nothing_from_others(
     judge: "Judge", stream: str, before: dict[str, int], after: dict[str, int]
 ) -> None:
     """While nodes are brought what they owe, the others keep their traffic, but for those that were
-    removed. What a move has brought them that was taken back and came late is not theirs."""
+    removed. What a move has brought them that was taken back and came late is not theirs, nor is
+    what a slot was given for want of any other that still is to be stopped."""
     past = judge.past(stream)
     started = past.started
     if started is None or started.kind != "converge":
         return
+    chores = judge.world.state(stream).chores
+    doomed = {judge.world.address(stream, e.work.place) for e in chores if e.work.verb == "stop"}
     for address in sorted(set(before).difference(after)):
         node = address.partition(":")[0]
-        theirs = node not in {*started.nodes, *past.removed} and address not in past.late
+        theirs = node not in {*started.nodes, *past.removed} and address not in past.late | doomed
         if theirs and _serves(judge, address):
             judge.world.fail(a_converge_takes_nothing_from_others, f"{stream}: {address}")
 
