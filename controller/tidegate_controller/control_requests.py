@@ -142,7 +142,12 @@ class Control:
     async def abort(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return await self._ask(
             request,
-            Abort(rollout=request.rollout, undo=not request.no_rollback, **_asked(request)),
+            Abort(
+                rollout=request.rollout,
+                undo=not request.no_rollback,
+                question=request.question,
+                **_asked(request),
+            ),
             "is being undone already",
         )
 

@@ -240,6 +240,7 @@ class Fold:
                 self._asks("", ())  # a node may have come back before a person answered
             case ev.Replanned():
                 self._undoing, self._holder, self._freeze = True, "", ""
+                self.view.undoing = True
                 self.view.reason = event.reason
                 self._asks("", ())
                 self._plan(event.plan)

@@ -97,13 +97,16 @@ def _answer_command(answer: str) -> click.Command:
     return command
 
 
-def _request(rollout_id: str, message: str, *, no_rollback: bool = False) -> pb.ControlRequest:
+def _request(
+    rollout_id: str, message: str, *, no_rollback: bool = False, question: int | None = None
+) -> pb.ControlRequest:
     return pb.ControlRequest(
         request_id=uuid.uuid4().hex,
         rollout=rollout_id,
         requested_by=requested_by(),
         reason=message,
         no_rollback=no_rollback,
+        question=question or 0,
     )
 
 
@@ -164,23 +167,36 @@ def resume(client: Client, rollout_id: str, message: str, detach: bool, as_json:
 @click.option(
     "--no-rollback", is_flag=True, help="Undo nothing: it ends here, and all stays as it is."
 )
+@click.option(
+    "--question",
+    type=click.IntRange(1),
+    metavar="NUMBER",
+    help="Of an undo that asks this, too: `question` in rollout show --json.",
+)
 @detach_option
 @json_option
 @with_controller
 def abort(
-    client: Client, rollout_id: str, message: str, no_rollback: bool, detach: bool, as_json: bool
+    client: Client,
+    rollout_id: str,
+    message: str,
+    no_rollback: bool,
+    question: int | None,
+    detach: bool,
+    as_json: bool,
 ) -> int:
     """Give up, and go back to where it was.
 
     At any moment until it has succeeded: traffic goes back, and what was started is stopped, now.
     A migration that runs is not cut short. One that has ended is undone by `tidegate rollback`.
+    An undo that asks a person is given up as well only by the number of its question.
 
     \b
     Example:
       tidegate rollout abort r7 -m "wrong version"
       tidegate rollout abort r7 --no-rollback
     """
-    request = _request(rollout_id, message, no_rollback=no_rollback)
+    request = _request(rollout_id, message, no_rollback=no_rollback, question=question)
     return _ask_and_follow(
         client, rollout_id, lambda: client.abort(request), detach=detach, as_json=as_json
     )

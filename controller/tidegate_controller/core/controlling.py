@@ -181,7 +181,14 @@ def on_abort(draft: Draft, request: i.Abort) -> bool:
     """Whether it is given up by this: then `decide` does what follows."""
     state = draft.state
     rollout = under_way(state, request.rollout)
-    if rollout.undoing and rollout.waiting is None:
+    waiting = rollout.waiting
+    if rollout.undoing and waiting is not None and request.question != waiting.id:
+        raise Refused(
+            f"rollout {rollout.id} is being undone already, and asks: {waiting.why}",
+            f"answer that: tidegate rollout show {rollout.id}; or give the undo up as well: "
+            f"tidegate rollout abort {rollout.id} --question {waiting.id}",
+        )
+    if rollout.undoing and waiting is None:
         if request.undo:
             return False  # as it is to be
         raise Refused(

@@ -12,7 +12,7 @@ from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.works import breach_without, work_now
 
-QUARANTINED_KEPT = 200
+QUARANTINED_KEPT = 200  # of those that nobody has asked for
 
 
 def waiting(state: t.State, event: ev.Waiting, clock: float) -> t.State:
@@ -124,8 +124,11 @@ def aborted(state: t.State, event: ev.Aborted, clock: float) -> t.State:
 def quarantined(state: t.State, event: ev.Quarantined, clock: float) -> t.State:
     new = event.quarantine
     others = [q for q in state.quarantined if (q.digest, q.config) != (new.digest, new.config)]
-    requests = remembered(state, event.request_id, "")
-    return replace(state, quarantined=(*others, new)[-QUARANTINED_KEPT:], requests=requests)
+    kept = (*others, new)
+    failed = [one for one in kept if one.origin == "failure"]
+    too_many = failed[: max(0, len(failed) - QUARANTINED_KEPT)]
+    kept = tuple(one for one in kept if one not in too_many)
+    return replace(state, quarantined=kept, requests=remembered(state, event.request_id, ""))
 
 
 def quarantine_lifted(state: t.State, event: ev.QuarantineLifted, clock: float) -> t.State:

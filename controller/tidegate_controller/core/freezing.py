@@ -9,6 +9,7 @@ from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
 from tidegate_controller.core.draft import Draft
+from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.freezes import (
     DRIFT_SECONDS,
     Calendar,
@@ -48,6 +49,14 @@ def on_freeze(draft: Draft, request: i.Freeze) -> None:
         raise Refused(
             f"a freeze until {request.window.until} would be over already",
             "name a later end: --for 4h, or --until",
+        )
+    hand = draft.state.freeze
+    if hand is not None and hand.by != request.window.by and hand.ends > request.window.ends:
+        app, environment = split_stream(draft.state.stream)
+        raise Refused(
+            f"there is a longer {hand.named}",
+            f"if that is to end sooner, lift it first: tidegate freeze {app} -e {environment} "
+            "--lift",
         )
     draft.emit(ev.FreezeSet(window=request.window, request_id=request.request_id))
 

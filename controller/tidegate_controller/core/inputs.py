@@ -119,13 +119,15 @@ class Resume(Request, frozen=True, kw_only=True):
 
 
 class Abort(Request, frozen=True, kw_only=True):
-    """The rollout is to be given up: undone, or left as it is. `superseded`: to make room."""
+    """The rollout is to be given up: undone, or left as it is. `superseded`: to make room.
+    `question`: that an undo asks, if whoever gives that up as well has seen it."""
 
     rollout: str
     requested_by: str
     reason: str = ""
     undo: bool = True
     superseded: bool = False
+    question: int = 0
 
 
 class Quarantine(Request, frozen=True, kw_only=True):

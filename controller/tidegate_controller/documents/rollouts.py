@@ -85,6 +85,7 @@ class RolloutView(RolloutSummary, kw_only=True):
 
     steps: list[StepView]
     question: int | None = None  # which one is asked: an answer may name it
+    undoing: bool = False  # now, or it was in the end
     asks: str = ""  # of which kind that is: approval, promotion, question, failure, lost
     asks_about: list[str] = []  # nodes that `continue` goes on without
     approvals: list[ApprovalView] = []

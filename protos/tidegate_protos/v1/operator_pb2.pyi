@@ -141,18 +141,20 @@ class AnswerRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., answer: _Optional[str] = ..., answered_by: _Optional[str] = ..., question: _Optional[int] = ..., comment: _Optional[str] = ..., step: _Optional[str] = ...) -> None: ...
 
 class ControlRequest(_message.Message):
-    __slots__ = ("request_id", "rollout", "requested_by", "reason", "no_rollback")
+    __slots__ = ("request_id", "rollout", "requested_by", "reason", "no_rollback", "question")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     NO_ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     rollout: str
     requested_by: str
     reason: str
     no_rollback: bool
-    def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., no_rollback: _Optional[bool] = ...) -> None: ...
+    question: int
+    def __init__(self, request_id: _Optional[str] = ..., rollout: _Optional[str] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ..., no_rollback: _Optional[bool] = ..., question: _Optional[int] = ...) -> None: ...
 
 class QuarantineRequest(_message.Message):
     __slots__ = ("request_id", "app", "environment", "release", "requested_by", "reason", "lift")

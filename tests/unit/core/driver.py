@@ -247,9 +247,15 @@ class World:
         return self.feed(i.Resume(requested_by=by, reason=reason, **self._asking(more)))
 
     def abort(
-        self, by: str = "ada", reason: str = "", undo: bool = True, **more: str
+        self,
+        by: str = "ada",
+        reason: str = "",
+        undo: bool = True,
+        question: int = 0,
+        **more: str,
     ) -> tuple[ev.Event, ...]:
-        return self.feed(i.Abort(requested_by=by, reason=reason, undo=undo, **self._asking(more)))
+        meant = {"undo": undo, "question": question}
+        return self.feed(i.Abort(requested_by=by, reason=reason, **meant, **self._asking(more)))
 
     def quarantine(self, named: str, reason: str = "", by: str = "ada") -> tuple[ev.Event, ...]:
         request_id = self._asking({})["request_id"]

@@ -365,12 +365,19 @@ def test_what_serves_half_done_is_owed_still_after_another_rollout_was_undone() 
     assert world.owing() == {"a", "b"}
 
 
-def test_an_undo_that_asks_a_person_is_given_up_by_an_abort() -> None:
+@pytest.mark.parametrize("undo", [True, False])
+def test_an_undo_that_asks_a_person_is_given_up_only_by_whoever_has_seen_that(undo: bool) -> None:
+    """Of two people who abort at once, the second has not meant that."""
     world = at("soak")
-    world.abort()
+    world.abort(by="ada")
     world.fates = {"shift-back": "failed"}
     world.go(lambda: world.state.rollout.waiting is not None)
-    world.abort()
+    asked = world.state.rollout.waiting.id
+    for question in (0, asked - 1):
+        with pytest.raises(Refused, match="is being undone already, and asks: ") as refused:
+            world.abort(by="bob", undo=undo, question=question)
+        assert refused.value.hint.endswith(f"tidegate rollout abort r2 --question {asked}")
+    world.abort(by="bob", undo=undo, question=asked)
     assert world.ending.state == "failed"
     assert t.CONTROLLER in world.owing()
 

@@ -224,6 +224,18 @@ def test_lifted_by_hand_it_is_over_at_once_and_one_of_the_configuration_stays() 
         world.lift_freeze()
 
 
+def test_nobody_ends_the_freeze_of_another_by_asking_for_a_shorter_one() -> None:
+    world = World().deployed("1")
+    world.freeze(3600.0, by="ada", reason="sale")
+    with pytest.raises(Refused, match="there is a longer freeze until then, by ada: sale") as told:
+        world.freeze(60.0, by="bob")
+    assert told.value.hint.endswith("tidegate freeze shop -e test --lift")
+    world.freeze(7200.0, by="bob")
+    assert world.state.freeze.by == "bob"
+    world.freeze(60.0, by="bob")
+    assert world.state.freeze.ends == world.now + 60.0
+
+
 def test_one_that_was_lifted_when_it_was_over_does_not_come_back_with_the_clock() -> None:
     world = World().deployed("1")
     world.freeze(10.0)

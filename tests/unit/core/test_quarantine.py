@@ -7,6 +7,8 @@ from driver import World
 
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.evolve import evolve
+from tidegate_controller.core.evolve_control import QUARANTINED_KEPT
 from tidegate_controller.errors import Refused
 
 
@@ -241,6 +243,19 @@ def test_a_version_that_nobody_knows_is_refused() -> None:
     for ask in (world.quarantine, world.unquarantine):
         with pytest.raises(Refused, match="no release 9 was ever deployed here"):
             ask("9")
+
+
+def test_what_fails_by_itself_pushes_out_nothing_that_a_person_has_put_there() -> None:
+    world = failed()
+    world.quarantine("1", reason="loses orders")
+    (bad, by_hand) = world.state.quarantined
+    state = world.state
+    for number in range(QUARANTINED_KEPT):
+        one = msgspec.structs.replace(bad, digest=f"sha256:bad-{number}")
+        state = evolve(state, ev.Quarantined(quarantine=one), world.now)
+    assert by_hand in state.quarantined
+    assert bad not in state.quarantined
+    assert len(state.quarantined) == QUARANTINED_KEPT + 1
 
 
 def test_lifting_what_is_not_quarantined_changes_nothing() -> None:
