@@ -319,11 +319,13 @@ def a_dropped_node_gets_no_new_traffic(
     judge: "Judge", stream: str, past: "Past", action: t.Action
 ) -> None:
     """A rollout that goes on without a node gives it no traffic that it did not have before. Where
-    traffic is written once more as it goes already, a node may have some that could not be taken
-    from it."""
+    traffic is written once more as it goes already, or nobody else would have any, a node may have
+    some that could not be taken from it."""
     if action.work.verb != "route" or past.undoing:
         return
-    had = past.moved if action.step == REWRITE else past.served
+    taking = {place.node for place, share in (action.work.weights or {}).items() if share}
+    left_alone = action.step == REWRITE or taking <= set(past.dropped)
+    had = past.moved if left_alone else past.served
     for place, share in (action.work.weights or {}).items():
         if share and place.node in past.dropped and not had.get(place):
             judge.world.fail(a_dropped_node_gets_no_new_traffic, f"{stream}: {place}")
@@ -386,9 +388,9 @@ def enough_nodes_stay_in_service(
 ) -> None:
     """Where nodes are treated in place, no move takes so many out of service that fewer are left
     than the floor says, in any zone. What a node or an app loses by itself is another matter, and
-    so is what is known to be unwell, or was when the move was logged: nothing calls that back, and
-    a slow balancer may do it once the app was started again. What a move has brought that came late
-    is taken back."""
+    so is what a person has removed, and what is known to be unwell, or was when the move was
+    logged: nothing calls that back, and a slow balancer may do it once the app was started again.
+    What a move has brought that came late is taken back."""
     past = judge.past(stream)
     if not past.in_place or past.continued or past.started is None:
         return
@@ -399,7 +401,7 @@ def enough_nodes_stay_in_service(
     left = {a.partition(":")[0] for a in after if _was_left_to_serve(judge, a)}
     taking = {a.partition(":")[0] for a in after}
     theirs = [a for a in before if a not in unwell | past.late]
-    losing = {a.partition(":")[0] for a in theirs if _serves(judge, a)} - taking
+    losing = {a.partition(":")[0] for a in theirs if _serves(judge, a)} - taking - past.removed
     for zone in set(zones.values()) if share is not None else {None}:
         inside = {node for node, its in zones.items() if zone is None or its == zone}
         least = 1 if share is None else rounded_up(share, len(inside))

@@ -233,7 +233,7 @@ class Explanation:
         if work["verb"] == "stop" and data["outcome"] == "ok":
             self._say(f"{where} was stopped.")
         elif work["verb"] == "route" and data["outcome"] == "ok":
-            self._say("Traffic was written once more, since an earlier move might have come late.")
+            self._say("Traffic was written once more: a move might come late, or a place is lost.")
         elif work["verb"] == "cleanup" and data["outcome"] == "ok":
             self._cleaned(where, data)
         elif data["outcome"] not in ("ok", "cancelled"):

@@ -60,9 +60,12 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
     state = forget_health(state, lambda node: node in event.connected)
     floor = clock + event.grace_seconds
 
-    def extend(actions: Mapping[str, t.Action]) -> dict[str, t.Action]:
+    def extend(actions: Mapping[str, t.Action], anew: float = 0.0) -> dict[str, t.Action]:
+        """`anew`: how long what the controller itself does has got, which it begins anew."""
+        own = clock + max(event.grace_seconds, anew)
+        until = {key: own if a.work.at == t.CONTROLLER else floor for key, a in actions.items()}
         return {
-            key: replace(action, deadline=max(action.deadline, floor))
+            key: replace(action, deadline=max(action.deadline, until[key]))
             for key, action in actions.items()
         }
 
@@ -83,7 +86,8 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
         fresh = Away(until=until, unheard=True)
         away = gone | {n: replace(gone.get(n, fresh), until=until) for n in missing}
         entered = None if rollout.entered_at is None else clock
-        opened = extend(rollout.open)
+        step = rollout.plan[rollout.cursor] if rollout.open else None
+        opened = extend(rollout.open, step.deadline_seconds if step else 0.0)
         pause = rollout.paused and replace(rollout.paused, counted_from=clock)
         state = ask_anew(replace(state, away=away), None, clock)
         state = in_rollout(
@@ -154,9 +158,11 @@ def _action_ended(state: t.State, event: ev.ActionEnded, clock: float) -> t.Stat
     doubtful = is_begun_anew(state, action)
     if doubtful:
         state = after_doubt(state, action.work)
+    failed_before = state.rewrites > 0
     state = apply_outcome(state, action.work, ok, event.known, clock)
     if action.step == REWRITE:
-        state = after_rewrite(state, action.work, ok and not doubtful, clock)
+        settled = ok and not doubtful
+        state = after_rewrite(state, action.work, settled, clock, failed_before=failed_before)
     if action.id in state.chores_open:
         key = str(action.work.place or "")  # a node that could not be cleaned up owes nothing
         debts = without(state.debts, key)

@@ -12,6 +12,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.away import Away
 from tidegate_controller.core.changes import forget_health, in_rollout, put, replace, without
 from tidegate_controller.core.outcomes import nothing_comes_late
+from tidegate_controller.core.settling import after_loss
 
 V = TypeVar("V")
 
@@ -87,8 +88,8 @@ def ask_anew(state: t.State, node: str | None, clock: float) -> t.State:
 
 
 def node_forgotten(state: t.State, event: ev.NodeForgotten, clock: float) -> t.State:
-    """Traffic that still leads there, or did a moment ago, stays on record: the next rollout takes
-    it away, and whatever comes back there drains first."""
+    """Traffic that still leads there, or did a moment ago, stays on record: the next move takes it
+    away, and whatever comes back there drains first."""
     node = event.node
 
     def of_others(mapping: Mapping[t.Place, V]) -> dict[t.Place, V]:
@@ -98,7 +99,7 @@ def node_forgotten(state: t.State, event: ev.NodeForgotten, clock: float) -> t.S
         state = in_rollout(state, absent=without(rollout.absent, node))
     # It may begin with what it was told last, once its agent is started again.
     stops = [a for a in state.chores_open.values() if a.work.verb == "stop" and a.work.at == node]
-    return replace(
+    state = replace(
         state,
         may_stop=state.may_stop.union(a.work.place for a in stops if a.work.place),
         places=of_others(state.places),
@@ -112,6 +113,7 @@ def node_forgotten(state: t.State, event: ev.NodeForgotten, clock: float) -> t.S
         debts={k: debt for k, debt in state.debts.items() if t.Place(k).node != node},
         owed=without(state.owed, node),
     )
+    return after_loss(state, clock)
 
 
 def journal_replaced(state: t.State, event: ev.JournalReplaced, clock: float) -> t.State:
@@ -119,6 +121,7 @@ def journal_replaced(state: t.State, event: ev.JournalReplaced, clock: float) ->
     places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
     journals = put(state.journals, event.node, event.journal_id)
     state = nothing_comes_late(replace(state, places=places, journals=journals), event.node)
+    state = after_loss(state, clock)
     if not event.owes:
         return state
     return replace(

@@ -34,6 +34,7 @@ def adopted(state: t.State, event: ev.Adopted, clock: float) -> t.State:
         state,
         reconciling=False,
         unsettled=frozenset(),  # nor what was written last: a person has looked
+        may_empty=False,
         rewrite=None,
         left=frozenset(),
         idle_since=dict.fromkeys(sorted(idle), clock),  # nobody knows since when: by now they are

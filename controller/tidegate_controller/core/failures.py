@@ -54,6 +54,8 @@ def may_be_dropped(state: t.State, step: t.Step, found: Culprits) -> bool:
         return False
     if is_stranded_without(state, found) or breach_without(state, found):
         return False
+    if step.rehearses and any(not found[w.at].lost for w in step.works if w.at in found):
+        return False  # the way back does not work there, so it may work nowhere
     if rollout.kind == "converge":  # each node that is behind is a matter of its own
         return True
     failed = {*rollout.dropped, *rollout.absent, *found}
@@ -219,6 +221,8 @@ def _failed_work(state: t.State, work: t.Work, done: t.Done, why: str) -> t.Drop
     if done.outcome == "unknown" or (done.outcome == "expired" and work.at in state.away):
         return t.Dropped(why=why, blame="environment", lost=True)
     blame = done.blame
+    if state.rollout and work.revision not in (None, state.rollout.release.revision):
+        blame = ""  # of a rehearsal: the release before, and who knows what has broken that
     if blame == "release" and work.place is not None and runs_unwell(state, work.place.other):
         blame = "environment"  # the release before fails as well
     return t.Dropped(why=why, blame=blame)

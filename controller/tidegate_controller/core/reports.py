@@ -10,6 +10,7 @@ from tidegate_controller.core.debts import lost_with_disks
 from tidegate_controller.core.draft import Draft, pending
 from tidegate_controller.core.facts import find_action, is_known, nodes_concerned, place_of
 from tidegate_controller.core.steps import deadline_of, is_asked_about
+from tidegate_controller.core.works import where
 
 
 def on_result(draft: Draft, result: i.Result) -> None:
@@ -88,6 +89,8 @@ def on_tick(draft: Draft, tick: i.Tick) -> None:
         if draft.state.rollout is not None and is_asked_about(draft, action):
             continue  # a person is asked, once the others have ended
         error = f"no answer from {node} in time"
+        if action.work.check:
+            error = f"{where(action.work)} has not ended in time"
         if node in draft.state.away:
             error = f"{node} went away and did not come back in time"
         outcome: t.Outcome = "unknown" if action.work.on_unknown == "ask" else "expired"

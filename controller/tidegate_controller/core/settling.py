@@ -4,6 +4,11 @@ So may one that a controller which died had begun, though the next one has made 
 So the places that it sends to stay unsettled, and none of them is stopped or started, until the
 target was written once more, `SETTLE_SECONDS` after it was last, and reads back so: the rewrite,
 which belongs to no step, is tried until it succeeds, and gives way to whatever else moves traffic.
+A move to nobody sends to no place, but one that comes late takes the traffic of all.
+
+Likewise it is written once more, without that, where something that has traffic is lost with its
+disk or its node while others have some: the next move of a rollout may be hours away, as where a
+person is awaited.
 A balancer that a person moves has no such moves. Called by `chores`, `steps`, `deadline` and
 `views`, and by `evolve` and its parts.
 """
@@ -26,6 +31,8 @@ def after_doubt(state: t.State, work: t.Work) -> t.State:
     if work.traffic is not None and work.traffic.adapter == "none":
         return state
     taking = {place for place, share in (work.weights or {}).items() if share}
+    if not taking:
+        return replace(state, may_empty=True)
     return replace(state, unsettled=state.unsettled | taking)
 
 
@@ -37,10 +44,25 @@ def is_begun_anew(state: t.State, action: t.Action) -> bool:
 
 def after_move(state: t.State, work: t.Work, clock: float) -> t.State:
     """The balancer was written, and reads back so: this is what is written again."""
-    if not state.unsettled:
+    emptied = state.may_empty and any((work.weights or {}).values())
+    if not (state.unsettled or emptied or _has_lost_some(state)):
         return state
     again = replace(work, prove=False, on_unknown="observe")
     return replace(state, rewrite=again, rewrite_at=clock + SETTLE_SECONDS, rewrites=0)
+
+
+def after_loss(state: t.State, clock: float) -> t.State:
+    """A disk was replaced, or a node removed."""
+    traffic = state.rollout.spec.traffic if state.rollout else state.traffic
+    if traffic is None or state.weights is None or state.rewrite or not _has_lost_some(state):
+        return state
+    work = t.Work(verb="route", at=t.CONTROLLER, weights=state.weights, traffic=traffic)
+    return after_move(state, work, clock)
+
+
+def _has_lost_some(state: t.State) -> bool:
+    """Whether some of what has traffic leads nowhere, and some does not."""
+    return len({leads_nowhere(state, p) for p, share in state.settled.items() if share}) > 1
 
 
 def before_rollout(state: t.State, clock: float) -> t.State:
@@ -51,12 +73,19 @@ def before_rollout(state: t.State, clock: float) -> t.State:
     return replace(state, rewrite_at=soon, rewrites=0)
 
 
-def after_rewrite(state: t.State, work: t.Work, ok: bool, clock: float) -> t.State:
-    """Whatever a late move has brought to a place is over now, and has to drain from now on."""
+def after_rewrite(
+    state: t.State, work: t.Work, ok: bool, clock: float, *, failed_before: bool
+) -> t.State:
+    """Whatever a late move has brought to a place is over now, and has to drain from now on. Not
+    yet where a rewrite has failed before, which may come late as well: `after_move` has seen to
+    it that it is written once more."""
+    if ok and failed_before:
+        return state
     if ok:
         late = {place: clock for place in state.unsettled if not (work.weights or {}).get(place)}
         idle = {**state.idle_since, **dict(sorted(late.items()))}
-        return replace(state, idle_since=idle, unsettled=frozenset(), rewrite=None, rewrites=0)
+        state = replace(state, idle_since=idle, unsettled=frozenset(), may_empty=False)
+        return replace(state, rewrite=None, rewrites=0)
     pause = SETTLE_SECONDS * 2.0 ** min(state.rewrites + 1, DOUBLINGS_MAX)
     state = after_doubt(state, work)
     return replace(state, rewrite_at=clock + pause, rewrites=state.rewrites + 1)

@@ -116,6 +116,7 @@ class Step(Struct, frozen=True, kw_only=True):
     gate: Gate | Literal[""] = ""  # done only once a person has said so
     deadline_seconds: float
     wave: int = 0  # 1 is the first; 0: of no wave
+    rehearses: bool = False  # the way back is tried, which is worth nothing if it fails
 
     @property
     def title(self) -> str:
@@ -187,12 +188,11 @@ class Chore(Struct, frozen=True, kw_only=True):
 
 
 class Owed(Struct, frozen=True, kw_only=True):
-    """When a node that owes a release is brought to it: not before, and only once its agent has
-    come back (`needs_return`). `tries`: how often it has failed."""
+    """When a node that owes a release is brought to it."""
 
-    tries: int = 0
+    tries: int = 0  # that have failed
     not_before: float = 0.0
-    needs_return: bool = False
+    needs_return: bool = False  # only once its agent has come back
 
 
 class Goal(Struct, frozen=True, kw_only=True):
@@ -262,12 +262,11 @@ class Rollout(Struct, frozen=True, kw_only=True):
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):
-    """A release that is not brought to the environment, and why. What somebody rolled back from is
-    kept from being deployed, which machines do; a rollback may bring it back."""
+    """A release that is not brought to the environment, and why."""
 
     digest: str
     config: str = ""  # with these settings; empty: with any
-    origin: Literal["failure", "rollback", "hand"]
+    origin: Literal["failure", "rollback", "hand"]  # of these a rollback may bring back the second
     version: str  # empty where only the digest was ever known
     why: str
 
@@ -304,12 +303,13 @@ class State(Struct, frozen=True, kw_only=True):
     epoch: int = 0
     log_id: str = ""
     places: Mapping[Place, Known] = {}
-    weights: Weights | None = {}  # None while a move is under way or its outcome unknown
+    weights: Weights | None = {}  # None while a move is under way, or of unknown outcome
     settled: Weights = {}  # the last that read back as written
     routed: Mapping[Place, str] = {}  # the addresses that these led to
     idle_since: Mapping[Place, float] = {}  # when a place last lost its traffic
     unsettled: frozenset[Place] = frozenset()  # a move of unknown outcome may send to these, late
-    rewrite: Work | None = None  # while there are any: what is written once more, see `settling`
+    may_empty: bool = False  # a move to nobody of unknown outcome may be done late
+    rewrite: Work | None = None  # while there is any: what is written once more, see `settling`
     rewrite_at: float = 0.0
     rewrites: int = 0  # that have failed
     may_stop: frozenset[Place] = frozenset()  # a stop that has not succeeded may come there, late
@@ -332,7 +332,7 @@ class State(Struct, frozen=True, kw_only=True):
     calendar: Calendar = Calendar()  # the freezes that its configuration asks for
     freeze: Window | None = None  # that somebody has asked for by hand
     queue: tuple[Queued, ...] = ()  # the first of them is the next
-    quarantined: tuple[Quarantine, ...] = ()  # oldest first, the last so many
+    quarantined: tuple[Quarantine, ...] = ()  # oldest first
     requests: Mapping[str, str] = {}  # request id -> rollout, of the last ones
     reconciling: bool = False  # restored from a backup: a person decides first what counts
 

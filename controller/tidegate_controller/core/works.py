@@ -14,7 +14,7 @@ from tidegate_controller.core.floor import breach, lent, needed
 from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.spec import Traffic
-from tidegate_controller.core.wellness import is_unwell, is_well
+from tidegate_controller.core.wellness import is_unwell, is_well, may_serve
 
 
 def work_now(state: t.State, step: t.Step, index: int) -> t.Work | None:
@@ -108,7 +108,17 @@ def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> 
     left = rest | needed(state, rest, serving)
     if any(left.values()):
         return left
-    return {place: share for place, share in serving.items() if not leads_nowhere(state, place)}
+    return {p: s for p, s in state.settled.items() if s and _may_stay(state, rollout, p)}
+
+
+def _may_stay(state: t.State, rollout: t.Rollout, place: t.Place) -> bool:
+    """Whether a dropped node's place goes on where nobody else has traffic: what served before, and
+    what got it since then to settle where it goes, unless that is known not to serve."""
+    if place.node not in rollout.dropped or leads_nowhere(state, place):
+        return False
+    if rollout.before.get(place):
+        return True
+    return place not in rollout.halted and may_serve(state, place)
 
 
 def is_kept(state: t.State, place: t.Place) -> bool:

@@ -126,12 +126,12 @@ class Rules:
         assert not frozen or away or in_place(state), "moved in a freeze"
 
     def _see_spared(self, state: t.State, shares: set[t.Place]) -> None:
-        """Nodes that were dropped get nothing that they had not before, and are well there; of the
-        nodes that a converge is not about, none loses anything."""
+        """Nodes that were dropped get nothing that they had not before, and are well there, but
+        where nothing else has any; of the nodes that a converge is not about, none loses any."""
         rollout = state.rollout
         if rollout is None:
             return
-        if not rollout.undoing:
+        if not rollout.undoing and not {here.node for here in shares} <= rollout.dropped.keys():
             for here in shares:
                 if here.node in rollout.dropped:
                     assert rollout.before.get(here), f"{here} was dropped and gets traffic"

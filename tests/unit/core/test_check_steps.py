@@ -73,6 +73,20 @@ def test_a_check_that_nobody_answers_is_no_pass_either() -> None:
     assert world.finish() == "succeeded"
 
 
+def test_a_check_that_a_new_controller_puts_anew_has_all_its_time_again() -> None:
+    world = World(checks={"smoke": Check(command=("smoke",), deadline_seconds=600.0)})
+    world.deployed("1").deploy("2")
+    (before,) = world.until("check")
+    whole = before.deadline - world.now
+    assert whole >= 600.0
+    world.now += whole - 5.0
+    world.restart()
+    (after,) = world.open()
+    assert after.deadline - world.now == whole
+    world.wait(whole)
+    assert world.state.rollout.waiting.why == "check smoke has not ended in time"
+
+
 def test_a_rollback_and_a_converge_put_no_checks() -> None:
     world = checking()
     world.finish()

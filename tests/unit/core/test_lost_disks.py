@@ -6,7 +6,9 @@ import pytest
 from core_values import ON_EVERY_NODE
 from driver import SILENCE, World
 
+from tidegate_controller.core import events as ev
 from tidegate_controller.core.inputs import NodeRemoved
+from tidegate_controller.core.settling import REWRITE, SETTLE_SECONDS
 from tidegate_controller.core.spec import Check, Policy, Waves
 
 NODES = ["a", "b", "c", "d"]
@@ -137,3 +139,99 @@ def test_traffic_is_settled_with_what_may_have_it_where_all_that_had_it_for_cert
     world.deploy("3")
     world.until("prepare")
     assert set(world.traffic) == {"b/blue"}
+
+
+def awaiting_approval(strategy: str = "canary") -> World:
+    world = World(NODES, strategy=strategy, approval=True)
+    world.deploy("1")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.reply("approve")
+    world.finish()
+    world.rest()
+    world.deploy("2")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    return world
+
+
+@pytest.mark.parametrize("gone", ["disk", "node"])
+def test_while_a_person_is_awaited_what_is_lost_loses_its_traffic_soon(gone: str) -> None:
+    """An approval may take all night."""
+    world = awaiting_approval()
+    before = dict(world.traffic)
+    world.leave("d")
+    if gone == "disk":
+        world.come_back("d", disk_replaced=True)
+    else:
+        world.feed(NodeRemoved(node="d"))
+    assert world.open() == []
+    world.wait(SETTLE_SECONDS)
+    (move,) = world.open()
+    assert (move.step, move.work.prove) == (REWRITE, False)
+    world.answer(move)
+    assert set(world.traffic) == {place for place in before if not place.startswith("d/")}
+    assert world.state.rewrite is None
+    assert world.state.rollout.waiting is not None
+
+
+def test_where_it_is_all_that_has_traffic_nothing_is_moved() -> None:
+    world = World("a", approval=True)
+    world.deploy("1")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.reply("approve")
+    world.finish()
+    world.rest()
+    world.deploy("2")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    assert world.state.rewrite is None
+
+
+def test_what_is_lost_while_traffic_moves_loses_it_once_that_is_done() -> None:
+    world = without_the_disk_of("a", World(NODES).deployed("1"))
+    world.converge("a")
+    (move,) = world.until("shift")
+    world.leave("d")
+    world.come_back("d", disk_replaced=True)
+    world.answer(move)
+    assert {place.node for place in world.state.settled} == set(NODES)
+    world.go(lambda: {place.node for place in world.state.settled} == {"a", "b", "c"})
+    moves = [e.action for _, e in world.log if isinstance(e, ev.ActionIssued)]
+    assert [action.step for action in moves if action.work.verb == "route"][-1] == REWRITE
+
+
+def settled_with_what_may_have_it(policy: Policy) -> World:
+    """All that had traffic for certain is lost with its disk; b, that may have had it, serves."""
+    world = World("a", policy=Policy(on_failure="stop")).deployed("1")
+    world.rest()
+    world.nodes.append("b")
+    world.journals["b"] = "journal-b"
+    world.deploy("2")
+    assert world.finish(shift="failed") == "failed"
+    world.leave("a")
+    world.come_back("a", disk_replaced=True)
+    world.policy = policy
+    world.deploy("3")
+    return world
+
+
+def test_a_dropped_node_that_traffic_was_settled_with_keeps_it_where_nobody_else_has_any() -> None:
+    world = settled_with_what_may_have_it(Policy(max_failed_nodes="1"))
+    (theirs,) = [action for action in world.until("start") if action.work.at == "b"]
+    assert set(world.traffic) == {"b/blue"}
+    since = len(world.log)
+    world.answer(theirs, "failed")
+    assert "b" in world.state.rollout.dropped
+    world.go(lambda: world.step == "switch")
+    assert {place.partition("/")[0] for place in world.traffic} == {"a"}
+    moves = [e.action.work for _, e in world.log[since:] if isinstance(e, ev.ActionIssued)]
+    assert all(any(work.weights.values()) for work in moves if work.verb == "route")
+
+
+def test_the_slot_that_traffic_is_settled_with_is_not_the_one_to_be_treated() -> None:
+    world = settled_with_what_may_have_it(Policy())
+    world.until("start")
+    assert set(world.traffic) == {"b/blue"}
+    assert world.finish() == "succeeded"
+    assert "b/green" in world.traffic
+    assert "b/blue" not in world.traffic

@@ -4,7 +4,7 @@ import pytest
 from driver import World
 from test_rolling import on, serving
 
-from tidegate_controller.core.spec import Waves
+from tidegate_controller.core.spec import Policy, Waves
 
 NODES = tuple("abcdef")
 WAVES = Waves(sizes=("2", "100%"), max_parallel="2", rehearse=True)
@@ -46,6 +46,38 @@ def test_a_rehearsal_that_fails_undoes_the_rollout(step: str, outcome: str) -> N
     rolling.rest()
     assert rolling.running() == {f"{node}/blue": "1" for node in NODES}
     assert rolling.currents == dict.fromkeys(NODES, "blue")
+
+
+@pytest.mark.parametrize("step", [*REHEARSED, *RETURNED])
+def test_it_does_so_as_well_where_a_node_may_fail(step: str) -> None:
+    """What the rehearsal shows of one node may be so on all."""
+    rolling = World(NODES, strategy="rolling", waves=WAVES, policy=Policy(max_failed_nodes="1"))
+    rolling.deployed("1").deploy("2")
+    assert rolling.finish(**{step: "failed"}) == "rolled_back"
+
+
+def test_a_node_that_is_lost_in_a_rehearsal_shows_nothing() -> None:
+    rolling = World(NODES, strategy="rolling", waves=WAVES, policy=Policy(max_failed_nodes="1"))
+    rolling.deployed("1").deploy("2")
+    assert rolling.finish(**{"rehearse-start-1": "unknown"}) == "succeeded"
+
+
+def test_where_the_release_before_does_not_start_the_new_one_is_not_quarantined() -> None:
+    rolling = world("rolling")
+    rolling.deploy("2")
+    (start,) = rolling.until("rehearse-start-1")
+    rolling.answer(start, "failed", "release")
+    assert rolling.finish() == "rolled_back"
+    assert rolling.state.quarantined == ()
+
+
+def test_a_new_release_that_does_not_start_again_is() -> None:
+    rolling = world("rolling")
+    rolling.deploy("2")
+    (start,) = rolling.until("return-start-1")
+    rolling.answer(start, "failed", "release")
+    assert rolling.finish() == "rolled_back"
+    assert [one.version for one in rolling.state.quarantined] == ["2"]
 
 
 @pytest.mark.parametrize("after", range(70, 150, 5))

@@ -113,6 +113,36 @@ def test_what_is_written_again_is_so_once_more_where_another_controller_had_begu
     assert world.running() == {"a/blue": "1", "b/blue": "1"}
 
 
+def test_after_a_rewrite_that_failed_one_that_succeeds_is_not_the_last() -> None:
+    """What the first had asked for may be done after the second, as any move."""
+    world = undone()
+    world.answer(rewriting(world), "failed")
+    seen = len(world.log)
+    world.answer(rewriting(world))
+    assert world.state.unsettled
+    world.answer(rewriting(world))
+    assert not world.state.unsettled
+    assert world.state.rewrite is None
+    assert len(world.issued("route", seen)) == 2
+
+
+def test_a_move_to_nobody_that_may_come_late_is_made_up_for() -> None:
+    """It sends to no place, so none is unsettled; but done late it takes the traffic of all."""
+    world = World("a")
+    world.deploy("1")
+    world.until("soak")
+    world.abort()  # of a first deployment: traffic goes back to nobody
+    (back,) = world.open()
+    assert not any(back.work.weights.values())
+    world.answer(back, "failed")
+    assert world.finish() == "failed"
+    world.deploy("2")
+    world.until("soak")
+    world.answer(rewriting(world))
+    assert set(world.traffic) == {"a/green"}
+    assert (world.state.may_empty, world.state.rewrite) == (False, None)
+
+
 def test_who_deploys_does_not_wait_for_a_rewrite_that_was_long_tried_in_vain() -> None:
     world = undone()
     world.fates = {REWRITE: "failed"}

@@ -5,6 +5,7 @@ sees places like any others. Called by `blue_green` for environments that have `
 """
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.strategies.parts import once_settled, reachable
 from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.errors import Refused
 
@@ -72,7 +73,8 @@ def _other(slot: str) -> str:
 
 
 def _serving(state: t.State) -> list[t.Place]:
-    return [place for place, share in state.settled.items() if share]
+    serving = state.settled if reachable(state, state.settled) else once_settled(state)
+    return [place for place, share in (serving or state.settled).items() if share]
 
 
 def _groups(goal: t.Goal) -> Groups:

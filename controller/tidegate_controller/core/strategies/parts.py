@@ -32,7 +32,7 @@ def opening(state: t.State, goal: t.Goal, fresh: list[t.Place], weights: t.Weigh
     plan = [_preflight(goal, fresh, weights)]
     lost = {p for p, share in state.settled.items() if share and is_gone(state, p)}
     serving = {place: share for place, share in state.settled.items() if place not in lost}
-    left = reachable(state, serving) or in_doubt(state)
+    left = once_settled(state)
     nobody = not any(serving.values()) and not lost.isdisjoint(fresh)
     if (lost and (any(left.values()) or nobody)) or not is_settled(state, goal):
         plan.append(route_step("settle", "Settle", left, goal.spec))
@@ -163,6 +163,12 @@ def reachable(state: t.State, weights: t.Weights) -> t.Weights:
     return {place: share for place, share in weights.items() if not leads_nowhere(state, place)}
 
 
+def once_settled(state: t.State) -> t.Weights:
+    """What has traffic once it was settled where that goes: what has it for certain; where all of
+    that is lost, what is well and may have it by a move of unknown outcome."""
+    return reachable(state, state.settled) or in_doubt(state)
+
+
 def whole(state: t.State, goal: t.Goal, targets: Sequence[t.Place]) -> dict[t.Place, int]:
     """All traffic once the goal is reached. Where nodes only are to get what they owe, the others
     keep what they have."""
@@ -176,8 +182,9 @@ def whole(state: t.State, goal: t.Goal, targets: Sequence[t.Place]) -> dict[t.Pl
 def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
     """The node's slot that is to run the release: the active one if it does, else the idle one."""
     blue, green = (t.Place.of(node, slot) for slot in t.SLOTS)
-    if state.settled.get(blue) or state.settled.get(green):
-        active = blue if state.settled.get(blue) else green
+    serving = {**state.settled, **once_settled(state)}
+    if serving.get(blue) or serving.get(green):
+        active = blue if serving.get(blue) else green
         stays = serves(state, goal.release, active) and not goal.again
         return active if stays else active.other
     if runs(state, goal.release, green):

@@ -56,7 +56,8 @@ def _move(word: str, what: str, goal: t.Goal, weights: t.Weights) -> t.Step:
 
 
 def _named(word: str, what: str, step: t.Step) -> t.Step:
-    return replace(step, id=f"{word}-{what}", name=f"{word.capitalize()}: {what}")
+    name = f"{word.capitalize()}: {what}"
+    return replace(step, id=f"{word}-{what}", name=name, rehearses=True)
 
 
 def _start(state: t.State, goal: t.Goal, place: t.Place) -> t.Step:
