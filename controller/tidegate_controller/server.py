@@ -34,7 +34,7 @@ from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
 
 log = logging.getLogger(__name__)
 
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # a deployment names each of its nodes
 SHUTDOWN_SECONDS = 2.0
 SNAPSHOT_SECONDS = 5.0  # at an orderly stop
 OPTIONS = [

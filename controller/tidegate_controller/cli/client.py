@@ -25,6 +25,7 @@ UPLOAD_SECONDS = 3600.0
 CHUNK_BYTES = 512 * 1024
 AT_ONCE_SECONDS = 5.0  # of a call that is made again and again anyway
 OPTIONS = [
+    ("grpc.max_receive_message_length", -1),  # its own controller's: a plan has all nodes in it
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
