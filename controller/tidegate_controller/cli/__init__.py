@@ -4,6 +4,7 @@ The base install is the agent's, and `tidegate` is there all the same. So nothin
 that comes with the extra `controller`; the commands themselves are in `commands`.
 """
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -14,6 +15,8 @@ INTERRUPTED = 130  # by Ctrl-C, as a shell counts it
 
 def main() -> None:
     """Run the command line, or say in one line what has to be installed for that."""
+    # gRPC writes onto stderr what it meets, for its own developers. It reads this as it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from tidegate_controller.cli import commands  # noqa: PLC0415  (may be what is missing)
 
