@@ -173,7 +173,8 @@ class Client:
         def seq_of(event: documents.EventView) -> int:
             return event.seq
 
-        return Reading(self, call, documents.EventView, seq_of, after_seq, patient=follow)
+        kind = documents.EventView
+        return Reading(self, call, kind, seq_of, after_seq, patient=follow, in_one_log=True)
 
     def follow(self, rollout: str, after_seq: int = 0) -> Reading[documents.FollowItem]:
         """A rollout's events after the cursor, with how its open commands get on, to its end."""
