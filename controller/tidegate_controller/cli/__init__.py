@@ -7,10 +7,12 @@ that comes with the extra `controller`; the commands themselves are in `commands
 import os
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 WAITING = 5  # exit code: a rollout waits for a person
 INTERRUPTED = 130  # by Ctrl-C, as a shell counts it
+TERMINATED = 143  # by SIGTERM
 
 
 def main() -> None:
@@ -38,3 +40,8 @@ def end_interrupted() -> NoReturn:
     prints a traceback or dies of the signal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(INTERRUPTED)
+
+
+def end_terminated(_: int, __: FrameType | None) -> NoReturn:
+    """For SIGTERM, where something is put in order as the stack unwinds."""
+    sys.exit(TERMINATED)
