@@ -1,11 +1,18 @@
 """What holds the controller together: its connections, and what runs beside its engine."""
 
+import asyncio
+import os
 import socket
 from concurrent import futures
+from pathlib import Path
 
 import grpc
+import pytest
+from small_servers import free_port
 
-from tidegate_controller import server
+from tidegate_controller import options, server
+from tidegate_controller.errors import TidegateError
+from tidegate_protos.notify import Systemd
 
 # HTTP/2, as RFC 9113 has it; gRPC's own client sends no more than one ping a second.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -27,6 +34,24 @@ def test_nobody_is_cut_off_for_the_pings_that_keep_a_quiet_connection() -> None:
                 assert answer(connection) == PING
     finally:
         serving.stop(None).wait()
+
+
+async def test_a_part_that_fails_is_logged_and_ends_the_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without it deployments would wait for their turn for ever."""
+
+    async def fail(_: object) -> None:
+        raise KeyError("of nobody's making")
+
+    monkeypatch.setattr(server.Turns, "run", fail)
+    flags = {"data": str(tmp_path / "data"), "listen": f"127.0.0.1:{free_port()}"}
+    told = options.read(flags, Path(os.devnull))
+    async with asyncio.timeout(30):
+        with pytest.raises(TidegateError, match="beginning what is queued has failed: KeyError"):
+            await server.run(told, tmp_path / "socket", Systemd({}))
+    (line,) = [record for record in caplog.records if record.exc_info]
+    assert line.getMessage() == "beginning what is queued has failed"
 
 
 def frame(kind: int, payload: bytes = b"") -> bytes:
