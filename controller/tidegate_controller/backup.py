@@ -6,6 +6,7 @@ a tar of `events.db` and `artifacts/`. Called by `cli/backup`. Blocking.
 """
 
 import os
+import re
 import sqlite3
 import tarfile
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ def backup(data: Path, file: Path, *, replace: bool, artifacts: bool) -> Kept:
     if file.exists() and not replace:
         raise _is_there(file)
     try:
+        _remove_left(file)
         with _temporary(file, "log") as log, _temporary(file, "all") as whole:
             _copy(source, log)
             checked = log_check.check(log)
@@ -72,6 +74,27 @@ def _temporary(file: Path, part: str) -> Iterator[Path]:
     finally:
         for left in (path, Path(f"{path}-journal"), Path(f"{path}-wal"), Path(f"{path}-shm")):
             left.unlink(missing_ok=True)
+
+
+def _remove_left(file: Path) -> None:
+    """What backups to this file have left that were killed: their processes are gone."""
+    name = re.compile(rf"\.{re.escape(file.name)}\.(log|all)\.(\d{{1,9}})(-journal|-wal|-shm)?")
+    for path in file.absolute().parent.iterdir():
+        found = name.fullmatch(path.name)
+        if found and not _runs(int(found[2])):
+            with suppress(OSError):  # another user's
+                path.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    """Whether another process has this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
 
 
 def _copy(source: Path, target: Path) -> None:

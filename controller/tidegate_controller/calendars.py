@@ -108,15 +108,17 @@ def calendar_of(
     `UsageError`."""
     ahead, windows = now - engine_now, []
     for freeze in freezes:
-        begins, ends = edges(freeze, now)
+        try:
+            begins, ends = edges(freeze, now)
+            until = said(ends, freeze.time_zone)
+        except (ValueError, OverflowError) as error:  # a configuration of before this was refused
+            raise UsageError(
+                f"nobody can say when it is {freeze.until} in {freeze.time_zone}: {error}",
+                "give the freeze another `until` in tidegate.toml, and deploy with it",
+            ) from error
         if ends > now:
             windows.append(
-                Window(
-                    begins=begins - ahead,
-                    ends=ends - ahead,
-                    until=said(ends, freeze.time_zone),
-                    reason=freeze.reason,
-                )
+                Window(begins=begins - ahead, ends=ends - ahead, until=until, reason=freeze.reason)
             )
     hand = by_hand.unix_until if by_hand else 0.0
     return Calendar(windows=tuple(windows), hand_until=hand, hand_ends=hand - ahead if hand else 0)

@@ -11,6 +11,7 @@ from tidegate_controller.errors import UsageError
 
 EXAMPLE = 'from = "Fri 16:00", until = "Mon 08:00"'
 FREEZES_MAX = 50
+YEARS = range(1970, 9999)  # of which each moment is one in every time zone
 
 
 def freezes(at: At) -> object:
@@ -40,9 +41,12 @@ def _moment(at: At) -> object:
     text = string(at, FORM)
     if text is not None:
         try:
-            moment(text)
+            found = moment(text)
         except ValueError:
             at.expected(FORM)
+        else:
+            if isinstance(found, datetime) and found.year not in YEARS:
+                at.expected(f"a date of the years {YEARS.start} to {YEARS.stop - 1}")
     return text
 
 

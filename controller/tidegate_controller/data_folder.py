@@ -19,7 +19,9 @@ ARTIFACTS = "artifacts"
 LOCK = "lock"
 PORT = "http-port"  # of the artifact server, when it was last run
 REPLACED = "replaced"  # logs in whose place a backup was restored
-OWN = {LOG, f"{LOG}-wal", f"{LOG}-shm", ARTIFACTS, LOCK, PORT, REPLACED}
+COMING = "restoring.db"  # the log that a restore makes, until it is complete
+COMING_FILES = tuple(f"{COMING}{end}" for end in ("", "-wal", "-shm", "-journal"))
+OWN = {LOG, f"{LOG}-wal", f"{LOG}-shm", ARTIFACTS, LOCK, PORT, REPLACED, *COMING_FILES}
 STRANGE_SHOWN = 5
 
 
@@ -33,7 +35,8 @@ class Prepared(NamedTuple):
 
 @contextmanager
 def held(data: Path) -> Iterator[None]:
-    """Hold the folder for this process; the kernel lets go of it when the process ends."""
+    """Hold the folder for this process; the kernel lets go of it when the process ends. What a
+    restore has left that was killed is removed."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / LOCK).open("a")
@@ -47,8 +50,18 @@ def held(data: Path) -> Iterator[None]:
                 f"another controller works on {data}",
                 "stop it first, or choose another --data DIR",
             ) from error
+        try:
+            remove_coming(data)
+        except OSError as error:
+            raise _unusable(data, error) from error
         _close(data)
         yield
+
+
+def remove_coming(data: Path) -> None:
+    """For whoever holds the folder: the log that was to come there."""
+    for name in COMING_FILES:
+        (data / name).unlink(missing_ok=True)
 
 
 def _close(data: Path) -> None:

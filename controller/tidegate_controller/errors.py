@@ -6,6 +6,7 @@ Each says what happened and why (`message`) and what to type or do next (`hint`)
 
 HINT_KEY = "tidegate-hint-bin"  # gRPC's trailing metadata in which a hint travels, UTF-8
 TAKEN_KEY = "tidegate-taken"  # of initial metadata: a controller has the call, and will go on
+LOG_KEY = "tidegate-log"  # of initial metadata: the id of the log, another after each restore
 
 
 class TidegateError(Exception):

@@ -23,6 +23,7 @@ from tidegate_controller.deploy_requests import Requests
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import (
     HINT_KEY,
+    LOG_KEY,
     TAKEN_KEY,
     Refused,
     ShuttingDown,
@@ -225,6 +226,11 @@ class OperatorService(OperatorServicer):
         await self._take(context)
         try:
             engine, after, follow = self.engine, request.after_seq, request.follow
+            if after > engine.log.last_seq:
+                raise UsageError(
+                    f"the log has no event {after}: it was restored from a backup since",
+                    "read it anew, from its beginning: tidegate log",
+                )
             if request.rollout:
                 found = log_reading.of_rollout(engine, request.rollout, after, follow=follow)
             else:
@@ -260,4 +266,4 @@ class OperatorService(OperatorServicer):
     async def _take(self, context: Any) -> None:
         """Whoever follows knows at once that somebody is there, whenever the first event comes."""
         await self.engine.ready.wait()
-        await context.send_initial_metadata(((TAKEN_KEY, "1"),))
+        await context.send_initial_metadata(((TAKEN_KEY, "1"), (LOG_KEY, self.engine.log.log_id)))

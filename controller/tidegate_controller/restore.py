@@ -32,7 +32,6 @@ from tidegate_controller.snapshot_keeper import load
 from tidegate_protos.folders import sync_folder
 from tidegate_protos.rules import DIGEST
 
-COMING = "restoring.db"  # the log, until it is complete
 SQLITE = b"SQLite format 3\0"  # the first bytes of a backup without artifacts
 
 
@@ -140,15 +139,10 @@ def _has_events(log: Path) -> bool:
 @contextmanager
 def _coming(data: Path) -> Iterator[Path]:
     """Where the log is made, of which nothing is left."""
-    path = data / COMING
-    places = [Path(f"{path}{end}") for end in ("", "-wal", "-shm", "-journal")]
-    for place in places:
-        place.unlink(missing_ok=True)
     try:
-        yield path
+        yield data / data_folder.COMING
     finally:
-        for place in places:
-            place.unlink(missing_ok=True)
+        data_folder.remove_coming(data)
 
 
 def _begin_anew(path: Path) -> tuple[str, list[str], list[str]]:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Collection, Set
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from tidegate_protos.v1.operator_pb2_grpc import add_OperatorServicer_to_server
 
 log = logging.getLogger(__name__)
 
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # a deployment names each of its nodes
 SHUTDOWN_SECONDS = 2.0
 SNAPSHOT_SECONDS = 5.0  # at an orderly stop
 OPTIONS = [
@@ -43,7 +44,7 @@ OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),  # a quiet stream is not cut for the pings that keep it
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
 ]
@@ -54,6 +55,7 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
     cannot start or go on."""
     host, port = split_loopback(options.listen, "--listen")
     http_host, http_port = split_loopback(options.http, "--http") if options.http else (host, 0)
+    failed: asyncio.Task[None] | None = None
     async with AsyncExitStack() as stack:
         stack.enter_context(data_folder.held(options.data))
         refuse_taken(host, port, "--listen")
@@ -77,13 +79,13 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
             log.info("controller ready on %s (epoch %d)", options.listen, engine.epoch)
             systemd.ready()
             beside = [
-                asyncio.create_task(systemd.stay_alive()),
-                asyncio.create_task(pruner.run()),
-                asyncio.create_task(Convergence(engine).run()),
-                asyncio.create_task(FreezeClock(engine).run()),
-                asyncio.create_task(Turns(engine).run()),
+                asyncio.create_task(systemd.stay_alive(), name="telling systemd"),
+                asyncio.create_task(pruner.run(), name="pruning artifacts"),
+                asyncio.create_task(Convergence(engine).run(), name="bringing debtors up to date"),
+                asyncio.create_task(FreezeClock(engine).run(), name="watching freezes"),
+                asyncio.create_task(Turns(engine).run(), name="beginning what is queued"),
             ]
-            await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+            failed = await _until_one_ends({running, stopped}, beside)
             systemd.stopping()
             for other in beside:
                 other.cancel()
@@ -96,6 +98,8 @@ async def run(options: Options, local: Path, systemd: Systemd) -> None:
         await asyncio.wait([running])
         if not running.cancelled():
             _raise_cause(running)
+        if failed is not None:
+            raise _failure(failed)
 
 
 async def take_snapshot(engine: Engine) -> None:
@@ -103,6 +107,32 @@ async def take_snapshot(engine: Engine) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SNAPSHOT_SECONDS):
             await engine.snapshots.take(STOP_EVENTS)
+
+
+async def _until_one_ends(
+    awaited: Set[asyncio.Task[None]], beside: Collection[asyncio.Task[None]]
+) -> asyncio.Task[None] | None:
+    """Which of those beside has failed: a controller that goes on without it would do half of its
+    work, and nobody would know. None where it was one of the awaited that ended."""
+    pending = {*awaited, *beside}
+    while pending & awaited == awaited:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - awaited:
+            if task.cancelled() or task.exception() is not None:
+                return task
+    return None
+
+
+def _failure(task: asyncio.Task[None]) -> TidegateError:
+    """What the controller ends with, once it was logged in full."""
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    log.error("%s has failed", task.get_name(), exc_info=error)
+    failure = TidegateError(
+        f"the controller ends, since {task.get_name()} has failed: {type(error).__name__}: {error}",
+        "its log has where; report it. What runs goes on running, and systemd starts it again",
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def _raise_cause(ended: asyncio.Task[None]) -> None:

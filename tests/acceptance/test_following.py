@@ -110,6 +110,7 @@ def test_a_controller_that_goes_away_is_waited_for_and_the_telling_goes_on(own: 
     app.let_go()
     answer = rest_of(following, said)
     assert answer.code == 0
+    assert answer.out.count("the controller answers again") == 1
     assert answer.out.count("Prepare done") == 1
     assert answer.out.endswith(" succeeded\n")
 

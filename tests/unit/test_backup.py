@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
 import tarfile
 from hashlib import sha256
 from pathlib import Path
@@ -124,6 +126,41 @@ def test_where_it_cannot_be_written_nothing_is_left(data: Path, tmp_path: Path) 
     failed = typed("backup", data, tmp_path / "nowhere" / "b")
     assert isinstance(failed.exception, TidegateError)
     assert "cannot be written: No such file" in failed.exception.message
+
+
+def test_what_a_killed_one_has_left_is_removed_by_the_next_to_the_same_file(
+    data: Path, tmp_path: Path
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = [f".all.tar.{part}.{gone.pid}{end}" for part in ("log", "all") for end in ("", "-wal")]
+    kept = [f".all.tar.log.{os.getppid()}", f".other.tar.log.{gone.pid}", f"all.tar.log.{gone.pid}"]
+    for name in (*left, f".all.tar.log.{os.getpid()}", *kept):
+        (tmp_path / name).touch()
+    done(typed("backup", data, tmp_path / "all.tar", "--json"))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"all.tar", "controller", *kept}
+
+
+@pytest.mark.parametrize("word", ["backup", "restore"])
+def test_ended_by_sigterm_it_leaves_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    file, folder = tmp_path / "kept.backup", data
+    if word == "restore":
+        done(typed("backup", data, file, "--json"))
+        folder = tmp_path / "new"
+    before = sorted(tmp_path.iterdir())
+
+    def terminated(log: Path) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError(log)
+
+    monkeypatch.setattr(log_check, "check", terminated)
+    handler = signal.getsignal(signal.SIGTERM)
+    assert typed(word, folder, file).exit_code == 143
+    assert sorted(tmp_path.iterdir()) == before
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_artifacts_come_with_it_where_that_is_asked_for(data: Path, tmp_path: Path) -> None:

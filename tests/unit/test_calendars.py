@@ -55,6 +55,13 @@ def test_windows_reach_the_core_in_engine_time_and_what_is_over_does_not() -> No
     assert window.named == "freeze until Mon 2026-11-30 08:00 Europe/Berlin: weekend"
 
 
+def test_an_end_that_no_clock_can_show_is_said_and_is_no_fault_of_the_controller() -> None:
+    """As configurations have it that were deployed before such years were refused."""
+    west = Freeze(begin="2026-01-01 00:00", until="9999-12-31 23:59", time_zone="America/New_York")
+    with pytest.raises(UsageError, match="when it is 9999-12-31 23:59 in America/New_York"):
+        calendars.calendar_of((west,), None, unix("2026-11-29 12:00"), 500.0)
+
+
 def test_where_a_machine_has_no_time_zones_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise calendars.ZoneInfoNotFoundError(name)
@@ -88,6 +95,8 @@ def test_windows_stand_in_tables_of_their_own() -> None:
         ('from = "Fri 16:00"\nuntil = "2026-02-01 00:00"', "both be weekdays, or both be dates"),
         ('from = "Fri 16:00"\nuntil = "Fri 16:00"', "is empty: it ends as it begins"),
         ('from = "2026-02-02 00:00"\nuntil = "2026-02-01 00:00"', "it ends before it begins"),
+        ('from = "2026-02-02 00:00"\nuntil = "9999-12-31 23:59"', "of the years 1970 to 9998"),
+        ('from = "1969-12-31 00:00"\nuntil = "2026-02-01 00:00"', "of the years 1970 to 9998"),
         (
             'from = "Fri 16:00"\nuntil = "Mon 08:00"\ntime_zone = "Berlin"',
             "there is no time zone 'Berlin'",

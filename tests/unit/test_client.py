@@ -5,25 +5,56 @@ from concurrent import futures
 from contextlib import contextmanager
 
 import grpc
+import msgspec
 import pytest
+from click.testing import CliRunner
 
 from tidegate_controller.cli import client as client_of
 from tidegate_controller.cli.client import Client
+from tidegate_controller.cli.control import abort
+from tidegate_controller.cli.terminal import Choices
+from tidegate_controller.documents import EventView
 from tidegate_controller.errors import HINT_KEY, NotReachable, Refused
 from tidegate_protos.v1 import operator_pb2 as pb
 from tidegate_protos.v1.operator_pb2_grpc import OperatorServicer, add_OperatorServicer_to_server
 
 Answer = Callable[[grpc.ServicerContext], pb.RolloutReply]
+LARGE = EventView(
+    seq=7,
+    stream="shop@prod",
+    version=1,
+    at="2026-11-26T08:00:00.000Z",
+    kind="Started",
+    cause="",
+    data={"plan": "x" * (5 << 20)},
+)
 
 
 class Controller(OperatorServicer):
-    """Answers a pause in the ways that it was given, one after the other."""
+    """Answers a pause and an abort in the ways that it was given, one after the other. Its log is
+    one event of 5 MiB, which is what `Started` comes to with some thousand nodes; `log_is_read`:
+    whether it can be."""
+
+    log_is_read = True
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
 
     def Pause(self, request: pb.ControlRequest, context: grpc.ServicerContext) -> pb.RolloutReply:
         return self._answers.pop(0)(context)
+
+    Abort = Pause
+
+    def ReadLog(
+        self, request: pb.ReadLogRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.Document]:
+        if not self.log_is_read:
+            context.abort(grpc.StatusCode.INTERNAL, "the log cannot be read")
+        yield pb.Document(json=msgspec.json.encode(LARGE))
+
+
+class Unreadable(Controller):
+    log_is_read = False
 
 
 def well(_: grpc.ServicerContext) -> pb.RolloutReply:
@@ -43,9 +74,9 @@ def refusing(context: grpc.ServicerContext) -> pb.RolloutReply:
 
 
 @contextmanager
-def connected(*answers: Answer) -> Iterator[Client]:
+def connected(*answers: Answer, kind: type[Controller] = Controller) -> Iterator[Client]:
     server = grpc.server(futures.ThreadPoolExecutor(1))
-    add_OperatorServicer_to_server(Controller(*answers), server)  # type: ignore[no-untyped-call]
+    add_OperatorServicer_to_server(kind(*answers), server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -78,3 +109,18 @@ def test_a_refusal_is_not() -> None:
         with pytest.raises(Refused, match="another rollout runs") as raised:
             client.pause(pb.ControlRequest(rollout="r1"))
     assert raised.value.hint == "wait for it"
+
+
+def test_the_events_of_a_rollout_with_thousands_of_nodes_are_read() -> None:
+    with connected() as client:
+        assert list(client.events()) == [LARGE]
+
+
+@pytest.mark.parametrize("kind", [Controller, Unreadable])
+def test_a_rollout_whose_events_cannot_be_read_is_aborted_all_the_same(
+    kind: type[Controller],
+) -> None:
+    with connected(well, kind=kind) as client:
+        typed = ["r1", "--detach"]
+        ended = CliRunner().invoke(abort, typed, obj=Choices(client.target), standalone_mode=False)
+    assert (ended.output, ended.return_value) == ("r1\n", 0)

@@ -12,6 +12,7 @@ from tidegate_controller.cli import INTERRUPTED, follow
 from tidegate_controller.cli.client import Client
 from tidegate_controller.cli.follow import Asking
 from tidegate_controller.cli.works import Wait
+from tidegate_controller.errors import TidegateError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 # The command is interrupted, and once more when its interpreter has begun to end.
@@ -100,6 +101,20 @@ def test_ctrl_c_once_the_answer_is_there_names_the_rollout(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         press_once_answered()
+    assert capsys.readouterr().err == FOLLOW_R58
+
+
+def lose_it_once_answered() -> None:
+    with Asking("tidegate status kv") as asking:
+        asking.ask(lambda: pb.RolloutReply(rollout="r58"))
+        raise TidegateError("RESOURCE_EXHAUSTED: too much")
+
+
+def test_who_cannot_be_shown_more_is_told_that_the_rollout_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(TidegateError):
+        lose_it_once_answered()
     assert capsys.readouterr().err == FOLLOW_R58
 
 

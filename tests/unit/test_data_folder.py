@@ -48,6 +48,22 @@ def test_typed_again_it_changes_nothing_but_who_may_look(tmp_path: Path) -> None
     assert mode(tmp_path / "data") == 0o700
 
 
+def test_what_a_killed_restore_has_left_is_the_folder_s_own_and_is_removed(tmp_path: Path) -> None:
+    for end in ("", "-wal", "-shm", "-journal"):
+        (tmp_path / f"restoring.db{end}").touch()
+    assert data_folder.prepare(tmp_path, None).is_new
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["artifacts", "events.db", "lock"]
+
+
+def test_what_a_restore_makes_is_left_to_it_while_it_runs(tmp_path: Path) -> None:
+    with data_folder.held(tmp_path):
+        (tmp_path / "restoring.db").touch()
+        with pytest.raises(Refused, match="another controller works on"):
+            data_folder.prepare(tmp_path, None)
+        assert (tmp_path / "restoring.db").exists()
+
+
 def test_a_folder_with_other_things_in_it_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     for name in ("b.txt", "a", ".hidden", "events.db"):
         (tmp_path / name).touch()

@@ -1,10 +1,14 @@
 """`tidegate controller backup` and `restore`: a controller's memory as one file, and back."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from tidegate_controller import options
+from tidegate_controller.cli import end_terminated
 from tidegate_controller.cli.settings import file_option, with_settings
 from tidegate_controller.cli.terminal import json_option, local_time, print_json, say
 from tidegate_controller.documents import Document
@@ -63,7 +67,8 @@ def backup(
     from tidegate_controller.backup import backup as make  # noqa: PLC0415  (the log's library)
 
     data = options.read(flags, settings, "controller backup").data
-    made = make(data, file, replace=replace, artifacts=artifacts)
+    with _put_in_order():
+        made = make(data, file, replace=replace, artifacts=artifacts)
     view = BackupView(
         file=str(file),
         log_id=made.log.log_id,
@@ -106,7 +111,8 @@ def restore(file: Path, settings: Path | None, replace: bool, as_json: bool, **f
     from tidegate_controller.restore import restore as make  # noqa: PLC0415  (the log's library)
 
     data = options.read(flags, settings, "controller restore").data
-    made = make(file, data, replace=replace)
+    with _put_in_order():
+        made = make(file, data, replace=replace)
     view = RestoreView(
         data=str(data),
         log_id=made.log_id,
@@ -134,3 +140,13 @@ def restore(file: Path, settings: Path | None, replace: bool, as_json: bool, **f
         say(f"  interrupted, as they were under way: {', '.join(view.interrupted)}")
     say("  next: start the controller, and wait for its agents: tidegate node list")
     say("  next: see what is otherwise since, and decide: tidegate controller reconcile")
+
+
+@contextmanager
+def _put_in_order() -> Iterator[None]:
+    """What SIGTERM ends meanwhile, as a stop of a timer's unit does, removes what is half made."""
+    before = signal.signal(signal.SIGTERM, end_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -25,6 +25,7 @@ UPLOAD_SECONDS = 3600.0
 CHUNK_BYTES = 512 * 1024
 AT_ONCE_SECONDS = 5.0  # of a call that is made again and again anyway
 OPTIONS = [
+    ("grpc.max_receive_message_length", -1),  # its own controller's: a plan has all nodes in it
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -172,7 +173,8 @@ class Client:
         def seq_of(event: documents.EventView) -> int:
             return event.seq
 
-        return Reading(self, call, documents.EventView, seq_of, after_seq, patient=follow)
+        kind = documents.EventView
+        return Reading(self, call, kind, seq_of, after_seq, patient=follow, in_one_log=True)
 
     def follow(self, rollout: str, after_seq: int = 0) -> Reading[documents.FollowItem]:
         """A rollout's events after the cursor, with how its open commands get on, to its end."""

@@ -20,6 +20,7 @@ from tidegate_controller.cli.deploy import detach_option, message_option
 from tidegate_controller.cli.follow import Asking, follow, requested_by
 from tidegate_controller.cli.terminal import json_option, print_json, say, with_controller
 from tidegate_controller.cli.words import a_rollout
+from tidegate_controller.errors import TidegateError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 MORE = {
@@ -35,8 +36,12 @@ OFFERED = {"promote": running_rollouts, "retry": retried_rollouts}
 
 
 def _last_seq(client: Client, rollout_id: str) -> int:
-    """Of the rollout's events so far: what comes after them is what the request has led to."""
-    return max((event.seq for event in client.events(0, rollout_id)), default=0)
+    """Of the rollout's events so far: what comes after them is what the request has led to. Where
+    they cannot be read, all of them are told anew: that is no reason not to ask."""
+    try:
+        return max((event.seq for event in client.events(0, rollout_id)), default=0)
+    except TidegateError:
+        return 0
 
 
 def _ask_and_follow(

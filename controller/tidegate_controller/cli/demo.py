@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tidegate_controller.cli import end_terminated
 from tidegate_controller.cli.follow import tell
 from tidegate_controller.cli.terminal import announce, columns, print_json, say
 from tidegate_controller.documents import Document
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tidegate_controller.demo.local_fleet import LocalFleet
     from tidegate_controller.demo.show import Scene
 
-TERMINATED = 143  # by SIGTERM, as a shell counts it
 STEPS = ("Prepare", "Start", "Shift", "Soak", "Shift back")
 
 
@@ -81,7 +81,7 @@ def demo(nodes: int, keep: bool, stop_folder: Path | None, as_json: bool) -> int
         return 0
     caddy_server.caddy_binary()
     speak = _silent if as_json else _stamped
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    signal.signal(signal.SIGTERM, end_terminated)
     with temporary.temporary_fleet(nodes, keep=keep) as fleet, _interruptible():
         play = show.Show(fleet, speak, lambda c, rollout, seq: tell(c, rollout, seq, quiet=as_json))
         scenes, total = play.run()

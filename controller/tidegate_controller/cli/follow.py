@@ -18,6 +18,7 @@ from tidegate_controller.cli.showing import Lines, Quiet, View, watch
 from tidegate_controller.cli.terminal import announce, on_terminal, print_json, say
 from tidegate_controller.cli.works import Wait
 from tidegate_controller.documents import Document
+from tidegate_controller.errors import TidegateError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 
@@ -52,12 +53,13 @@ class Asking:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or not issubclass(kind, (KeyboardInterrupt, click.Abort, OSError)):
+        speaks = (OSError, TidegateError)  # for itself
+        if kind is None or not issubclass(kind, (KeyboardInterrupt, click.Abort, *speaks)):
             return
         if self._rollout:
             _say_stopped(self._rollout, "goes on")
-        elif issubclass(kind, OSError):
-            return  # which speaks for itself
+        elif issubclass(kind, speaks):
+            return
         elif self._sent:
             announce(
                 "\nnot waited for the controller's answer; it may have begun\n"

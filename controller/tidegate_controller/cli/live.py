@@ -4,15 +4,14 @@ Imported only where somebody looks at a terminal, since rich takes its time.
 """
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
-from types import FrameType
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from tidegate_controller.cli import end_terminated
 from tidegate_controller.cli.phrases import listed, tail
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.terminal import say, say_wrapped
@@ -23,7 +22,6 @@ DRAWN_EVERY_SECONDS = 0.1
 HEIGHT_MAX = 10_000  # of what is left standing: no terminal bounds that
 FAILURES_SHOWN = 3
 TAIL_LINES = 10
-TERMINATED = 143  # by SIGTERM, as a shell counts it
 
 
 class Screen:
@@ -36,7 +34,7 @@ class Screen:
         self._drawn: list[Text] = []
         self._width = self._console.width
         self._before = signal.getsignal(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, _leave)  # so that the cursor comes back
+        signal.signal(signal.SIGTERM, end_terminated)  # so that the cursor comes back
         self._live.start()
 
     @property
@@ -70,10 +68,6 @@ class Screen:
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis" if self._unicode else "crop"
         return Group(*lines)
-
-
-def _leave(_: int, __: FrameType | None) -> None:
-    sys.exit(TERMINATED)
 
 
 class LiveTree:

@@ -9,7 +9,7 @@ import grpc
 import msgspec
 
 from tidegate_controller import documents
-from tidegate_controller.errors import TAKEN_KEY, NotReachable, TidegateError
+from tidegate_controller.errors import LOG_KEY, TAKEN_KEY, NotReachable, TidegateError
 from tidegate_protos.v1 import operator_pb2 as pb
 
 RETRY_SECONDS = 0.5
@@ -31,7 +31,8 @@ class Reading(Iterator[D]):
     """A stream of documents from the controller. A `patient` one that the controller breaks off, as
     in a restart, waits for it and goes on where it was; `lost` says that it does so right now.
 
-    `cancel`, from another thread, ends it.
+    `in_one_log`: where it goes on in another log than it began in, it raises `TidegateError`, since
+    the cursor means nothing there. `cancel`, from another thread, ends it.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class Reading(Iterator[D]):
         after_seq: int,
         *,
         patient: bool,
+        in_one_log: bool = False,
     ) -> None:
         self._client, self._call, self._kind, self._seq_of = client, call, kind, seq_of
         self._seq, self._patient = after_seq, patient
+        self._in_one_log, self._log_id = in_one_log, ""
         self._replies: Any = None
         self._away_since: float | None = None
         self._cancelled = threading.Event()
@@ -65,8 +68,10 @@ class Reading(Iterator[D]):
                 self._replies = self._call(self._seq)
                 if self._cancelled.is_set():  # meanwhile
                     self._replies.cancel()
-                if any(key == TAKEN_KEY for key, _ in self._replies.initial_metadata()):
+                said = dict(self._replies.initial_metadata())
+                if TAKEN_KEY in said:
                     self._found()
+                    self._refuse_another(said.get(LOG_KEY, ""))
             try:
                 item = parse(next(self._replies), self._kind)
             except grpc.RpcError as error:
@@ -81,6 +86,16 @@ class Reading(Iterator[D]):
     def _found(self) -> None:
         """The controller is there, though perhaps with nothing new to tell."""
         self._client.reached, self._away_since = True, None
+
+    def _refuse_another(self, log_id: str) -> None:
+        if self._in_one_log and self._log_id and log_id != self._log_id:
+            self._replies.cancel()
+            raise TidegateError(
+                f"the log was restored from a backup meanwhile: after event {self._seq} it is not "
+                "what it was",
+                "read it anew, from its beginning: tidegate log --follow",
+            )
+        self._log_id = log_id
 
     def _wait(self, error: grpc.RpcError) -> None:
         """A moment, before it is tried again; raises what is no use waiting for."""

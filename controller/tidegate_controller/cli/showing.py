@@ -114,6 +114,8 @@ class Lines:
         stamp = datetime.fromtimestamp(now).astimezone().strftime("%H:%M:%S")
         if lost and not self._lost:
             self._tell(stamp, ["the controller does not answer; waiting for it"])
+        elif self._lost and not lost:
+            self._tell(stamp, ["the controller answers again"])
         self._lost = lost
         if not lost and time.monotonic() - self._told_at >= TOLD_EVERY_SECONDS:
             self._tell(stamp, self._narrator.meanwhile(now))

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from without_doors import SILENT, Desk
 
-from tidegate_controller.errors import HINT_KEY, TAKEN_KEY, UsageError
+from tidegate_controller.errors import HINT_KEY, LOG_KEY, TAKEN_KEY, UsageError
 from tidegate_controller.named_apps import find_stream
 from tidegate_controller.operator_service import OperatorService
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -304,6 +304,15 @@ async def test_the_log_is_read_from_a_cursor(desk: Desk, service: Any) -> None:
     assert rest == everything[5:]
 
 
+async def test_a_cursor_that_the_log_has_not_come_to_is_of_another_log(
+    desk: Desk, service: Any
+) -> None:
+    last = desk.log.last_seq
+    with pytest.raises(Ended, match=f"the log has no event {last + 1}: it was restored"):
+        await all_of(service.ReadLog(op.ReadLogRequest(after_seq=last + 1, follow=True), Call()))
+    assert await all_of(service.ReadLog(op.ReadLogRequest(after_seq=last), Call())) == []
+
+
 async def test_the_log_is_followed_as_it_grows(desk: Desk, service: Any) -> None:
     reading = service.ReadLog(op.ReadLogRequest(follow=True), Call())
     assert read(await anext(reading))["kind"] == "EpochBegan"
@@ -329,7 +338,7 @@ async def test_whoever_follows_is_told_at_once_that_the_controller_is_there(
         call = Call()
         first = asyncio.ensure_future(anext(follow(call)))
         await desk.until(lambda call=call: call.begun)
-        assert call.begun == ((TAKEN_KEY, "1"),)
+        assert call.begun == ((TAKEN_KEY, "1"), (LOG_KEY, desk.log.log_id))
         first.cancel()
         await asyncio.wait({first})
 
