@@ -83,9 +83,16 @@ class Control:
 
     async def once_more(self, request: pb.AnswerRequest) -> pb.DeployRequest:
         """The deployment that has ended badly, asked for again: the same release with the same
-        settings, of which what is there already is left alone. Raises `Refused`."""
+        settings, of which what is there already is left alone. Raises `Refused`, also where it
+        was an answer to a question, which whoever answers has not seen to be over."""
         rollout = request.rollout
         place = self._engine.place_of(rollout)
+        if request.question:
+            raise Refused(
+                f"what retry was meant for is not asked any more: rollout {rollout} has ended",
+                f"look at it: tidegate rollout show {rollout}; to deploy it again: "
+                f"tidegate rollout retry {rollout}",
+            )
         path = self._engine.log.path
         view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
         records = await asyncio.to_thread(read_stream, path, place.stream, place.version - 1, 1)

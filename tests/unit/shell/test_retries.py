@@ -28,10 +28,17 @@ class Call:
         return
 
 
-async def retried(desk: Desk, rollout: str, request_id: str = "retry") -> op.RolloutReply:
+async def retried(
+    desk: Desk, rollout: str, request_id: str = "retry", question: int = 0
+) -> op.RolloutReply:
     service: Any = OperatorService(desk.engine, desk.nodes, desk.store)
     request = op.AnswerRequest(
-        request_id=request_id, rollout=rollout, answer="retry", answered_by="bob", comment="again"
+        request_id=request_id,
+        rollout=rollout,
+        answer="retry",
+        answered_by="bob",
+        comment="again",
+        question=question,
     )
     return await service.Answer(request, Call())
 
@@ -81,6 +88,21 @@ async def test_a_retry_whose_answer_was_lost_is_not_another_one_once_the_rollout
     assert desk.endings() == ["succeeded"]
     assert (await retried(desk, rollout)).rollout == rollout
     assert desk.kinds().count("Answered") == 2
+
+
+async def test_an_answer_to_a_question_begins_nothing_where_the_rollout_has_ended_meanwhile(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    rollout = (await desk.deploy("1", adapter="none", directory="")).rollout
+    await desk.until(lambda: desk.state().rollout.waiting)
+    question = desk.state().rollout.waiting.id
+    await desk.ended(desk.asked("abort", rollout, no_rollback=True))
+    with pytest.raises(Refused, match="not asked any more: rollout r1 has ended") as refused:
+        await retried(desk, rollout, question=question)
+    assert refused.value.hint.endswith("to deploy it again: tidegate rollout retry r1")
+    assert desk.kinds().count("Started") == 1
+    assert (await retried(desk, rollout, "another")).rollout not in ("", rollout)
 
 
 async def test_what_has_succeeded_or_was_a_rollback_is_not_retried(desk: Desk) -> None:
