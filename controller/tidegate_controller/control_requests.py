@@ -1,15 +1,18 @@
 """What operators ask of a rollout that is under way, from the wire to the engine.
 
 Every request is checked here again, since a client may be of any version. Called by
-`operator_service`.
+`operator_service`; `deploy_requests` uses what is at its end.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypedDict
 
 from tidegate_controller.calendars import said
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.busy import refuse_if_busy
 from tidegate_controller.core.deploying import release_back
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.freezes import Window
@@ -115,6 +118,10 @@ class Control:
                 f"rollout {rollout} has succeeded: there is nothing to retry",
                 f"what runs now: tidegate status {app}",
             )
+        with naming_the_holder(self._engine, place.stream):
+            state = self._engine.state(place.stream)
+            if state.rollout is None or state.rollout.kind != "converge":  # which may make room
+                refuse_if_busy(state, deploys=False)
         comment = f": {request.comment}" if request.comment else ""
         return pb.DeployRequest(
             request_id=request.request_id,
@@ -299,3 +306,18 @@ def reply_to(
     seq = engine.place_of(rollout).seq - 1
     queued = any(entry.rollout == rollout for entry in state.queue)
     return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq, queued=queued)
+
+
+@contextmanager
+def naming_the_holder(engine: Engine, stream: str) -> Iterator[None]:
+    """Who is refused because a rollout runs is told whose it is, since when, and why."""
+    try:
+        yield
+    except Refused as refusal:
+        rollout = engine.state(stream).rollout
+        if rollout is None or isinstance(refusal, ShuttingDown):
+            raise
+        place = engine.place_of(rollout.id)
+        why = f" ({place.message})" if place.message else ""
+        holder = f"asked for by {place.requested_by} at {place.at}{why}"
+        raise Refused(f"{refusal.message}; {holder}", refusal.hint) from refusal

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from without_doors import Desk
+from without_doors import SILENT, Desk
 
 from tidegate_controller.errors import Refused
 from tidegate_controller.operator_service import OperatorService
@@ -114,3 +114,12 @@ async def test_what_has_succeeded_or_was_a_rollback_is_not_retried(desk: Desk) -
     with pytest.raises(Refused, match="was a rollback") as refused:
         await retried(desk, back.rollout)
     assert refused.value.hint == "go back once more: tidegate rollback shop -e prod --to 1"
+
+
+async def test_while_another_runs_it_is_refused_without_the_choices_of_deploy(desk: Desk) -> None:
+    rollout = await ended_badly(desk)
+    desk.agents["a"].outcomes["start_slot"] = SILENT
+    await desk.deploy("3")
+    with pytest.raises(Refused, match="r3 to version 3 is running.*; asked for by ada") as refused:
+        await retried(desk, rollout)
+    assert refused.value.hint == "wait for its end: tidegate rollout show r3 --watch"
