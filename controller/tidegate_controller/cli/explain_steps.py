@@ -1,5 +1,5 @@
-"""What each step of a plan is for and where, and why a work may begin later than its step, in words.
-Used by `explain`."""
+"""What each step of a plan is for, and where, and why a work may begin later than its step, in
+words. Used by `explain`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
