@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import chore_opens_at
 from tidegate_controller.core.debts import debtors, wrong_after_reboot
-from tidegate_controller.core.facts import astray, place_of, strays
+from tidegate_controller.core.facts import astray, beside, place_of, strays
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.unpaid import why_unpaid
@@ -31,6 +31,10 @@ def owed_by_node(engine: Engine, state: t.State) -> Mapping[str, list[str]]:
         elif active is None or place_of(state, place).revision != active.revision:
             text = "runs without traffic; it is stopped once the node has what it owes"
             owed[place.node].append(f"{place.slot} {text}")
+    for place in beside(state):
+        assert state.rollout is not None
+        text = f"runs without traffic; it is stopped some time after rollout {state.rollout.id}"
+        owed[place.node].append(f"{place.slot} {text}")
     for chore in state.chores:
         work = chore.work
         if work.place is None or work.at in engine.fleet.sessions:

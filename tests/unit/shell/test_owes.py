@@ -176,3 +176,30 @@ async def test_that_current_names_another_slot_is_said_once(desk: Desk) -> None:
     assert debt.endswith("as `current` does not name green; the next deploy or rollback mends that")
     (live,) = said(replace(desk.state(), debts={"a/green": "is slow"}))
     assert live == "`current` does not name green, which serves; the next deployment mends that"
+
+
+async def test_what_a_rollout_had_started_that_was_superseded_is_told_until_it_is_stopped(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    spec = replace(desk.spec(), approval=True)
+    rollout = (await desk.requests.deploy(desk.request("1", spec))).rollout
+    await desk.until(lambda: desk.state().rollout.waiting)
+    assert owes.owed_by_node(desk.engine, desk.state())["a"] == [], "it is what the rollout is for"
+    await desk.requests.deploy(desk.request("2", spec, supersede=True))
+    await desk.until(lambda: desk.state().rollout.id != rollout and desk.state().rollout.waiting)
+    said = "blue runs without traffic; it is stopped some time after rollout r2"
+    assert owes.owed_by_node(desk.engine, desk.state())["a"] == [said]
+    await desk.ended(desk.answered("r2", "approve"))
+    assert owes.owed_by_node(desk.engine, desk.state())["a"] == []
+
+
+async def test_an_ordinary_rollout_leaves_nothing_to_be_told_of_the_other_slots(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    for version in "23":
+        spec = replace(desk.spec(), approval=True)
+        rollout = (await desk.requests.deploy(desk.request(version, spec))).rollout
+        await desk.until(lambda: desk.state().rollout.waiting)
+        assert owes.owed_by_node(desk.engine, desk.state())["a"] == []
+        await desk.ended(desk.answered(rollout, "approve"))
