@@ -1,15 +1,19 @@
 """What operators ask of a rollout that is under way, from the wire to the engine.
 
 Every request is checked here again, since a client may be of any version. Called by
-`operator_service`.
+`operator_service`; `deploy_requests` uses what is at its end.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypedDict
 
 from tidegate_controller.calendars import said
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
+from tidegate_controller.core.busy import refuse_if_busy
+from tidegate_controller.core.deploying import release_back
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.freezes import Window
 from tidegate_controller.core.freezing import freeze_at
@@ -25,11 +29,13 @@ from tidegate_controller.core.inputs import (
     Unlock,
     Unquarantine,
 )
-from tidegate_controller.documents import FreezeView, LockView, QuarantineView
+from tidegate_controller.core.releases import active_release
+from tidegate_controller.documents import FreezeView, LockView, QuarantineView, RolloutView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, UsageError
+from tidegate_controller.errors import Refused, ShuttingDown, UsageError
 from tidegate_controller.history import find_rollout
 from tidegate_controller.log import encode, read_stream
+from tidegate_controller.stream import RolloutPlace
 from tidegate_protos.rules import DIGEST, VERSION
 from tidegate_protos.v1 import operator_pb2 as pb
 
@@ -83,14 +89,17 @@ class Control:
 
     async def once_more(self, request: pb.AnswerRequest) -> pb.DeployRequest:
         """The deployment that has ended badly, asked for again: the same release with the same
-        settings, of which what is there already is left alone. Raises `Refused`."""
+        settings, of which what is there already is left alone. Raises `Refused`, also where it
+        was an answer to a question, which whoever answers has not seen to be over."""
         rollout = request.rollout
         place = self._engine.place_of(rollout)
-        path = self._engine.log.path
-        view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
-        records = await asyncio.to_thread(read_stream, path, place.stream, place.version - 1, 1)
-        event = records[0].event
-        assert isinstance(event, ev.Started | ev.Queued)
+        if request.question:
+            raise Refused(
+                f"what retry was meant for is not asked any more: rollout {rollout} has ended",
+                f"look at it: tidegate rollout show {rollout}; to deploy it again: "
+                f"tidegate rollout retry {rollout}",
+            )
+        view, event = await self._past(place)
         asked = event.deployment if isinstance(event, ev.Queued) else event
         app, environment = split_stream(place.stream)
         if isinstance(event, ev.Started) and event.kind != "deploy":
@@ -109,6 +118,10 @@ class Control:
                 f"rollout {rollout} has succeeded: there is nothing to retry",
                 f"what runs now: tidegate status {app}",
             )
+        with naming_the_holder(self._engine, place.stream):
+            state = self._engine.state(place.stream)
+            if state.rollout is None or state.rollout.kind != "converge":  # which may make room
+                refuse_if_busy(state, deploys=False)
         comment = f": {request.comment}" if request.comment else ""
         return pb.DeployRequest(
             request_id=request.request_id,
@@ -124,6 +137,15 @@ class Control:
             # Of one that has begun, what was overridden was the freeze of that day.
             override_freeze=isinstance(event, ev.Queued) and asked.override_freeze,
         )
+
+    async def _past(self, place: RolloutPlace) -> tuple[RolloutView, ev.Started | ev.Queued]:
+        """What has become of the rollout, and what it has begun with."""
+        path = self._engine.log.path
+        view = await asyncio.to_thread(find_rollout, path, place.stream, place.version)
+        records = await asyncio.to_thread(read_stream, path, place.stream, place.version - 1, 1)
+        event = records[0].event
+        assert isinstance(event, ev.Started | ev.Queued)
+        return view, event
 
     async def pause(self, request: pb.ControlRequest) -> pb.RolloutReply:
         return await self._ask(
@@ -223,12 +245,32 @@ class Control:
         self, request: pb.ControlRequest, input_: Pause | Resume | Abort, nothing: str
     ) -> pb.RolloutReply:
         """`nothing`: what is said of the rollout where it is so already."""
-        stream = self._engine.place_of(request.rollout).stream
-        state = await self._engine.submit(stream, input_)
+        place = self._engine.place_of(request.rollout)
+        stream = place.stream
+        try:
+            state = await self._engine.submit(stream, input_)
+        except Refused as refusal:
+            if not isinstance(refusal, ShuttingDown) and await self._may_go_back_from(place):
+                app, environment = split_stream(stream)
+                back = f"tidegate rollback {app} -e {environment}"
+                hint = f"{refusal.hint}; to go back to the release before: {back}"
+                raise Refused(refusal.message, hint) from refusal
+            raise
         paused = state.rollout.paused if state.rollout else None
         by = f", by {paused.by}" if paused else ""
         message = f"rollout {request.rollout} {nothing}{by}"
         return reply_to(self._engine, state, request.request_id, stream, message)
+
+    async def _may_go_back_from(self, place: RolloutPlace) -> bool:
+        """Whether a rollback undoes this rollout: it has succeeded, its release is the active one,
+        nothing is under way, and there is one before."""
+        state = self._engine.state(place.stream)
+        active, back = active_release(state), release_back(state)
+        if state.rollout or state.reconciling or active is None or back in (None, active):
+            return False
+        view, event = await self._past(place)
+        asked = event.deployment if isinstance(event, ev.Queued) else event
+        return view.state == "succeeded" and asked.release.revision == active.revision
 
 
 class _Asked(TypedDict):
@@ -269,3 +311,18 @@ def reply_to(
     seq = engine.place_of(rollout).seq - 1
     queued = any(entry.rollout == rollout for entry in state.queue)
     return pb.RolloutReply(rollout=rollout, stream=stream, seq=seq, queued=queued)
+
+
+@contextmanager
+def naming_the_holder(engine: Engine, stream: str) -> Iterator[None]:
+    """Who is refused because a rollout runs is told whose it is, since when, and why."""
+    try:
+        yield
+    except Refused as refusal:
+        rollout = engine.state(stream).rollout
+        if rollout is None or isinstance(refusal, ShuttingDown):
+            raise
+        place = engine.place_of(rollout.id)
+        why = f" ({place.message})" if place.message else ""
+        holder = f"asked for by {place.requested_by} at {place.at}{why}"
+        raise Refused(f"{refusal.message}; {holder}", refusal.hint) from refusal

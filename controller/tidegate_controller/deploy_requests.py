@@ -6,8 +6,7 @@ Every request is checked here again, since a client may be of any version. Calle
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,7 +15,12 @@ from tidegate_controller.admission import gathered, gathered_by_name, refuse_sha
 from tidegate_controller.artifacts import ArtifactStore
 from tidegate_controller.balancer_look import balancer_says, balancer_trouble
 from tidegate_controller.config_checks import VERSION_FORM
-from tidegate_controller.control_requests import MESSAGE_CHARS, WHO_CHARS, reply_to
+from tidegate_controller.control_requests import (
+    MESSAGE_CHARS,
+    WHO_CHARS,
+    naming_the_holder,
+    reply_to,
+)
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.controlling import may_be_superseded
@@ -27,7 +31,7 @@ from tidegate_controller.core.rendered import render_digest
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlanView
 from tidegate_controller.engine import Engine
-from tidegate_controller.errors import Refused, ShuttingDown, TidegateError, UsageError
+from tidegate_controller.errors import Refused, TidegateError, UsageError
 from tidegate_controller.freeze_clock import calendar_for
 from tidegate_controller.log import encode
 from tidegate_controller.named_apps import find_stream
@@ -80,7 +84,7 @@ class Requests:
             stream, input_ = await self._deploy_input(request.deploy, planned=True)
             spec = input_.spec
         refuse_shared(self._engine, stream, [member.node for member in input_.members], spec)
-        with self._naming_the_holder(stream):
+        with naming_the_holder(self._engine, stream):
             goal = self._goal(stream, input_)
             steps, after = self._foreseen(stream, input_)
         before = self._engine.state(stream).spec
@@ -138,7 +142,7 @@ class Requests:
                 refuse_shared(self._engine, stream, names, spec)
                 self._refuse_other_plan(stream, input_, plan_id)
                 before = self._engine.state(stream)
-                with self._naming_the_holder(stream):
+                with naming_the_holder(self._engine, stream):
                     after = await to_the_end(self._engine.submit(stream, input_))
         except TidegateError:
             self._engine.give_back(stream, input_.rollout)
@@ -243,20 +247,6 @@ class Requests:
                 "the world has moved since that plan was made: it would be another one now",
                 "look at it again: --plan",
             )
-
-    @contextmanager
-    def _naming_the_holder(self, stream: str) -> Iterator[None]:
-        """Who is refused because a rollout runs is told whose it is, since when, and why."""
-        try:
-            yield
-        except Refused as refusal:
-            rollout = self._engine.state(stream).rollout
-            if rollout is None or isinstance(refusal, ShuttingDown):
-                raise
-            place = self._engine.place_of(rollout.id)
-            why = f" ({place.message})" if place.message else ""
-            holder = f"asked for by {place.requested_by} at {place.at}{why}"
-            raise Refused(f"{refusal.message}; {holder}", refusal.hint) from refusal
 
 
 def _refuse_contradictions(request: pb.DeployRequest, *, planned: bool) -> None:

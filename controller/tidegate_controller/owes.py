@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.chores import chore_opens_at
-from tidegate_controller.core.debts import debtors
-from tidegate_controller.core.facts import astray, place_of, strays
+from tidegate_controller.core.debts import debtors, wrong_after_reboot
+from tidegate_controller.core.facts import astray, beside, place_of, strays
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.releases import active_release
 from tidegate_controller.core.unpaid import why_unpaid
@@ -31,6 +31,10 @@ def owed_by_node(engine: Engine, state: t.State) -> Mapping[str, list[str]]:
         elif active is None or place_of(state, place).revision != active.revision:
             text = "runs without traffic; it is stopped once the node has what it owes"
             owed[place.node].append(f"{place.slot} {text}")
+    for place in beside(state):
+        assert state.rollout is not None
+        text = f"runs without traffic; it is stopped some time after rollout {state.rollout.id}"
+        owed[place.node].append(f"{place.slot} {text}")
     for chore in state.chores:
         work = chore.work
         if work.place is None or work.at in engine.fleet.sessions:
@@ -38,6 +42,8 @@ def owed_by_node(engine: Engine, state: t.State) -> Mapping[str, list[str]]:
         if chore_opens_at(state, chore) <= engine.now():
             owed[work.at].append(OVERDUE[work.verb].format(work.place.slot))
     for place in astray(state) if not state.reconciling else ():
+        if wrong_after_reboot(place) in state.debts.get(str(place), ""):
+            continue  # which is said below
         owed[place.node].append(
             f"`current` does not name {place.slot}, which serves; the next deployment mends that"
         )

@@ -26,6 +26,7 @@ from tidegate_controller.log_index import OWN_STREAMS
 CHUNK = 500  # records read from the log at a time
 DIFFERENCES_SHOWN = 20
 DIFF_LINES = 60  # of one difference
+WHOLE_FILE = "all of it: --all"
 
 Decide = Callable[[t.State, i.Input, float], tuple[ev.Event, ...]]
 
@@ -39,6 +40,7 @@ class StreamReplay:
         self.unrecorded = 0  # events, without the input that led to them
         self.differences: list[ReplayDifference] = []
         self.is_over = False
+        self.has_waited = False  # for its turn
         self._rollout, self._decide = rollout, decide_
         self._within = not rollout
         self._state = t.State()
@@ -57,12 +59,22 @@ class StreamReplay:
         recorded = tuple(record.event for record in records)
         if any(isinstance(e, ev.Started) and e.rollout == self._rollout for e in recorded):
             self._within = True
+        if any(isinstance(e, ev.Queued) and e.rollout == self._rollout for e in recorded):
+            self.has_waited = True
         if self._within and not self.is_over:
             self._compare(records[0], recorded)
         for record, event in zip(records, recorded, strict=True):
             self._state = evolve(self._state, event, record.clock)
         if any(isinstance(e, ev.Ended) and e.rollout == self._rollout for e in recorded):
             self.is_over = True
+
+    def refuse_if_unbegun(self, hint: str) -> None:
+        """Raises `Refused` where the rollout has waited for its turn, and done no more."""
+        if self._within or not self.has_waited:
+            return
+        waits = any(entry.rollout == self._rollout for entry in self._state.queue)
+        began = "has not begun yet" if waits else "never began"
+        raise Refused(f"rollout {self._rollout} {began}, so there is nothing to replay", hint)
 
     def _compare(self, first: Record, recorded: tuple[ev.Event, ...]) -> None:
         input_ = decode_cause(first)
@@ -96,7 +108,7 @@ class StreamReplay:
 
 
 def replay_rollout(path: Path, stream: str, rollout: str, decide_: Decide = decide) -> ReplayView:
-    """Blocking. Errors: `LogError`."""
+    """Blocking. Raises `LogError`, and `Refused` where the rollout has not begun."""
     one = StreamReplay(rollout, decide_)
     for record in _read(path, stream):
         one.take(record)
@@ -104,6 +116,7 @@ def replay_rollout(path: Path, stream: str, rollout: str, decide_: Decide = deci
             break
     else:
         one.finish()
+    one.refuse_if_unbegun(f"what became of it: tidegate rollout show {rollout}")
     return _view([one], rollout)
 
 
@@ -115,8 +128,8 @@ def _read(path: Path, stream: str) -> Iterator[Record]:
 
 
 def replay_file(path: Path, rollout: str = "", decide_: Decide = decide) -> ReplayView:
-    """Of a log's file or a backup: all streams, or one rollout. Blocking. Raises `LogError`, and
-    `UsageError` where there is no such rollout."""
+    """Of a log's file or a backup: all streams, or one rollout. Blocking. Raises `LogError`,
+    `UsageError` where there is no such rollout, and `Refused` where it has not begun."""
     return replay_records(verified(path), rollout, decide_)
 
 
@@ -130,9 +143,10 @@ def replay_records(
             one.take(record)
     for one in streams.values():
         one.finish()
+        one.refuse_if_unbegun(WHOLE_FILE)
     view = _view(streams.values(), rollout)
     if rollout and not (view.decisions or view.unrecorded):
-        raise UsageError(f"there is no rollout {rollout[:80]} in this log", "all of it: --all")
+        raise UsageError(f"there is no rollout {rollout[:80]} in this log", WHOLE_FILE)
     return view
 
 

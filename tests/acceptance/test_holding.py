@@ -102,9 +102,7 @@ def test_one_that_has_ended_is_refused_with_what_to_type_instead(
         answer = desk.type("rollout", what, name)
         assert (answer.code, answer.out) == (4, "")
         assert answer.err == (
-            f"error: rollout {name} has ended\n"
-            f"  next: how: tidegate rollout show {name}; to go back to the release before: "
-            "tidegate rollback shop -e test\n"
+            f"error: rollout {name} has ended\n  next: how: tidegate rollout show {name}\n"
         )
 
 

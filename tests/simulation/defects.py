@@ -73,7 +73,7 @@ async def _anything(*_: object) -> None:
 
 def two_rollouts(patch: Patch) -> None:
     """A request is taken while a rollout runs."""
-    patch.setattr(deploying, "refuse_if_busy", lambda _: None)
+    patch.setattr(deploying, "refuse_if_busy", lambda *_, **__: None)
 
 
 def low_fences(patch: Patch) -> None:

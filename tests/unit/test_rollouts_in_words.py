@@ -42,6 +42,18 @@ def test_people_read_which_of_the_two_answers_is_awaited(answers: list[str], wor
     assert view.state == "awaiting_approval", "what scripts know"
 
 
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (["resume", "abort"], "paused"),
+        (["continue", "retry", "abort"], "waiting"),
+        (["promote", "abort"], "waiting"),
+    ],
+)
+def test_only_what_somebody_has_paused_is_called_so(answers: list[str], words: str) -> None:
+    assert state_words(rollout(state="paused", answers=answers)) == words
+
+
 def test_of_one_that_has_never_begun_nobody_says_what_was_there_before() -> None:
     head = rollout_lines(rollout(previous=None, steps=[], state="succeeded"))[0]
     assert head == "rollout r7: deploy shop in prod, to 7, canary"

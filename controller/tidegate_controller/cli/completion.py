@@ -95,9 +95,11 @@ def retried_rollouts(
 def paused_rollouts(
     context: click.Context, parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
-    """Those that stand still."""
+    """Those that somebody has paused."""
     past = asked(context, lambda client: client.rollouts("", ROLLOUTS_READ).rollouts) or []
-    return _items(begun, {each.rollout: _summary(each) for each in past if each.state == "paused"})
+    return _items(
+        begun, {each.rollout: _summary(each) for each in past if "resume" in each.answers}
+    )
 
 
 def artifacts(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:

@@ -120,7 +120,7 @@ def _newest(client: Client) -> str:
 
 
 def _with_aftermath(client: Client, rollout: str) -> Iterator[EventView]:
-    """The rollout's events, and those of its chores, as far as they are done."""
+    """The rollout's events, and those of its chores, until all are done or another has begun."""
     chores: set[str] = set()
     seq, stream = 0, ""
     for event in client.events(0, rollout):
@@ -132,7 +132,10 @@ def _with_aftermath(client: Client, rollout: str) -> Iterator[EventView]:
     for event in client.events(seq) if chores else ():
         if event.stream != stream:
             continue
-        if event.kind == "Started" or not chores:
+        if not chores:
+            return
+        if event.kind == "Started":
+            yield event
             return  # whatever was not done by then is the next rollout's
         if event.kind == "ActionIssued" and event.data["action"]["step"] in chores:
             under_way[event.data["action"]["id"]] = event.data["action"]["step"]

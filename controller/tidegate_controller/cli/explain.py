@@ -3,15 +3,21 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tidegate_controller.cli.explain_failures import BLAMES, left_out, why_it_failed
+from tidegate_controller.cli.explain_failures import BLAMES, left_out, overtaken, why_it_failed
 from tidegate_controller.cli.explain_people import IN_THE_QUEUE, PEOPLE, what_for
-from tidegate_controller.cli.explain_steps import IN_WAVES, PURPOSE, WHY_WAIT, WRITTEN_AGAIN
+from tidegate_controller.cli.explain_steps import (
+    IN_WAVES,
+    PURPOSE,
+    WHY_WAIT,
+    WRITTEN_AGAIN,
+    places,
+    why_places,
+)
 from tidegate_controller.cli.phrases import amount, listed, natural, size, span, tail
 from tidegate_controller.cli.picture import Picture
 from tidegate_controller.cli.works import Doing, Stage, called
 from tidegate_controller.documents import EventView
 
-NAMES_MAX = 5  # of places that a sentence lists
 LAST_WORDS = 3  # lines of a failure's output
 LATE_SECONDS = 0.5  # a work that is begun so long after its step had to wait for something
 
@@ -35,6 +41,7 @@ class Explanation:
         self._moves: dict[str, str] = {}  # step -> where it moves traffic to
         self._started_in: set[str] = set()  # places
         self._chores: dict[str, dict[str, Any]] = {}  # action -> work, after the end
+        self._to_stop: set[str] = set()  # places, at once
         self._tellers: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "Started": self._started,
             "ActionIssued": self._issued,
@@ -85,7 +92,7 @@ class Explanation:
             self._say(f"{node} was not connected, so it was left out: {debt}.")
         for note in data.get("notes", ()):
             self._say(f"{note}.")
-        for text in _why_places(data):
+        for text in why_places(data):
             self._say(text)
         self._say(f"The strategy {data['strategy']} made this plan of it: {_plan(picture)}.")
 
@@ -99,7 +106,7 @@ class Explanation:
         if action["work"]["verb"] == "route":
             shares = action["work"]["weights"] or {}
             taking = [place for place, share in shares.items() if share]
-            self._moves[stage.id] = _places(taking) or "nobody"
+            self._moves[stage.id] = places(taking) or "nobody"
         if action["work"]["verb"] == "start":
             self._started_in.add(doing.where)
         if doing.attempt > 1:
@@ -140,7 +147,7 @@ class Explanation:
         self._say(f"{stage.title}{purpose} failed after {took}{self._because()}{why}.")
         given_up = [d.where for d in stage.sorted() if d.outcome == "cancelled"]
         if given_up:
-            self._say(f"One failure is enough, so it was given up on {_places(given_up)}.")
+            self._say(f"One failure is enough, so it was given up on {places(given_up)}.")
 
     def _because(self) -> str:
         return {
@@ -160,7 +167,7 @@ class Explanation:
         if not moves:
             self._say("So it is undone. No traffic had been moved, so there is none to move back.")
         elif back:
-            where = _places(set(back))
+            where = places(set(back))
             self._say(f"So it is undone: all traffic goes back to {where}. {_meanwhile(data)}")
         else:
             self._say("So it is undone: nothing had traffic before, so nothing gets any.")
@@ -206,17 +213,19 @@ class Explanation:
         stops = [chore["work"]["place"] for chore in data["chores"] if _verb(chore) == "stop"]
         failed = [place for place in stops if place.partition("/")[0] in picture.dropped]
         if picture.state == "succeeded" and failed:
-            self._say(f"What had failed is stopped: {_places(failed)}.")
+            self._say(f"What had failed is to be stopped: {places(failed)}.")
+            self._to_stop.update(failed)
             stops = [place for place in stops if place not in failed]
         if stops and picture.state == "succeeded":
             kept = span(pace.get("keep_old_seconds", 0.0))
-            self._say(f"{_places(stops)} {_run(stops)} on for {kept}: a rollback is instant then.")
+            self._say(f"{places(stops)} {_run(stops)} on for {kept}: a rollback is instant then.")
             stops = []
         if ours := self._started_in.intersection(stops):
-            self._say(f"What it had started is stopped: {_places(ours)}.")
+            self._say(f"What it had started is to be stopped: {places(ours)}.")
+            self._to_stop.update(ours)
         if others := set(stops).difference(ours):
             self._say(
-                f"Nothing had been started in {_places(others)}: what ran there before runs on, "
+                f"Nothing had been started in {places(others)}: what ran there before runs on, "
                 "and is stopped later."
             )
         for who, debt in sorted(data["debts"].items()):
@@ -224,6 +233,8 @@ class Explanation:
 
     def _afterwards(self, event: EventView) -> None:
         data = event.data
+        if event.kind == "Started" and (text := overtaken(data, self._to_stop)):
+            self._say(text)
         if event.kind == "ActionIssued":
             self._chores[data["action"]["id"]] = data["action"]["work"]
         if event.kind != "ActionEnded" or data["action"] not in self._chores:
@@ -231,6 +242,7 @@ class Explanation:
         work = self._chores.pop(data["action"])
         where = work["place"] or called(work["at"], work.get("check", ""))
         if work["verb"] == "stop" and data["outcome"] == "ok":
+            self._to_stop.discard(where)
             self._say(f"{where} was stopped.")
         elif work["verb"] == "route" and data["outcome"] == "ok":
             self._say("Traffic was written once more: a move might come late, or a place is lost.")
@@ -275,7 +287,7 @@ def _why_nodes(picture: Picture, data: Mapping[str, Any]) -> str:
         why = f"all with {labels}, as the configuration says"
     else:
         why = "those that the configuration names"
-    return f"It is about {amount(len(nodes), 'node')}, {why}: {_places(nodes)}."
+    return f"It is about {amount(len(nodes), 'node')}, {why}: {places(nodes)}."
 
 
 def _meanwhile(data: Mapping[str, Any]) -> str:
@@ -285,7 +297,7 @@ def _meanwhile(data: Mapping[str, Any]) -> str:
     if not starts:
         return "What had traffic before still runs there, so nothing has to be started."
     return (
-        f"The old release was stopped in {_places(starts)}, so it is started there first; until "
+        f"The old release was stopped in {places(starts)}, so it is started there first; until "
         "then what is well serves."
     )
 
@@ -300,32 +312,12 @@ def _plan(picture: Picture) -> str:
     return f"{', '.join(before)}, then in {amount(waves, 'wave')}: {', '.join(in_waves)}"
 
 
-def _why_places(data: Mapping[str, Any]) -> list[str]:
-    """Why these slots: what is to be started goes where no traffic is."""
-    version = data["release"]["version"]
-    works = [work for step in data["plan"] for work in step["works"]]
-    fresh = [work["place"] for work in works if work["verb"] == "start"]
-    moves = [work["weights"] or {} for work in works if work["verb"] == "route"]
-    taking = [place for place, share in moves[-1].items() if share] if moves else []
-    ready = [place for place in taking if place not in fresh]
-    texts = []
-    if fresh:
-        serving = "no traffic leads there"  # a new node has none in its other slot either
-        if data["spec"].get("slots") and data["kind"] != "converge":
-            serving = "the other group has the traffic"
-        why = serving if data["previous"] else "nothing serves yet"
-        texts.append(f"{version} was to be started in {_places(fresh)}, for {why}.")
-    if ready:
-        texts.append(f"{version} ran already in {_places(ready)}, so it was not started there.")
-    return texts
-
-
 def _by(stage: Stage) -> str:
     """Where its works were done, and which of them took longest."""
     doings = stage.sorted()
     if not doings:
         return ""
-    where = _places([doing.where for doing in doings])
+    where = places([doing.where for doing in doings])
     slowest = max(doings, key=_took)
     if len(doings) > 1 and _took(slowest) > 2 * min(map(_took, doings)) + LATE_SECONDS:
         return f" on {where}; {slowest.where} took longest, {_took(slowest):.1f} s"
@@ -336,13 +328,9 @@ def _took(doing: Doing) -> float:
     return (doing.until or doing.since) - doing.since
 
 
-def _places(names: Iterable[str]) -> str:
-    return listed(sorted(names, key=natural), NAMES_MAX)
-
-
 def _verb(chore: Mapping[str, Any]) -> str:
     return str(chore["work"]["verb"])
 
 
-def _run(places: list[str]) -> str:
-    return "runs" if len(places) == 1 else "run"
+def _run(stops: list[str]) -> str:
+    return "runs" if len(stops) == 1 else "run"

@@ -1,8 +1,9 @@
 """What became of nodes that failed, and of a rollout that did, in sentences. Used by `explain`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from tidegate_controller.cli.explain_steps import places
 from tidegate_controller.cli.picture import Picture
 
 BLAMES = {
@@ -31,3 +32,17 @@ def why_it_failed(picture: Picture) -> str:
     if not picture.undoing:
         return "nothing was undone, as the configuration wants it (on_failure)"
     return "there was nothing to go back to, or it could not be reached"
+
+
+def overtaken(data: Mapping[str, Any], to_stop: Collection[str]) -> str:
+    """Of another rollout's Started: it is about nodes where these places were to be stopped, which
+    nobody does any more. "" where there are none."""
+    theirs = {work["at"] for step in data["plan"] for work in step["works"]}
+    left = [place for place in to_stop if place.partition("/")[0] in theirs]
+    if not left:
+        return ""
+    were = "was" if len(left) == 1 else "were"
+    return (
+        f"Rollout {data['rollout']} began before {places(left)} {were} stopped, and says what "
+        "becomes of that."
+    )

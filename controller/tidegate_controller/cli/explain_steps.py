@@ -1,5 +1,12 @@
-"""What each step of a plan is for, and why a work may begin later than its step, in words. Used by
-`explain`."""
+"""What each step of a plan is for, and where, and why a work may begin later than its step, in
+words. Used by `explain`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tidegate_controller.cli.phrases import listed, natural
+
+NAMES_MAX = 5  # of places that a sentence lists
 
 # What each step is for, by its id; steps that are not here say nothing of themselves.
 PURPOSE = {
@@ -42,3 +49,28 @@ WRITTEN_AGAIN = (
     "once traffic had been written once more, since an earlier move might have been done late, and "
     "its last requests had had time to end"
 )
+
+
+def places(names: Iterable[str]) -> str:
+    """The first few of them, in order."""
+    return listed(sorted(names, key=natural), NAMES_MAX)
+
+
+def why_places(data: Mapping[str, Any]) -> list[str]:
+    """Why these slots: what is to be started goes where no traffic is."""
+    version = data["release"]["version"]
+    works = [work for step in data["plan"] for work in step["works"]]
+    fresh = [work["place"] for work in works if work["verb"] == "start"]
+    moves = [work["weights"] or {} for work in works if work["verb"] == "route"]
+    taking = [place for place, share in moves[-1].items() if share] if moves else []
+    ready = [place for place in taking if place not in fresh]
+    texts = []
+    if fresh:
+        serving = "no traffic leads there"  # a new node has none in its other slot either
+        if data["spec"].get("slots") and data["kind"] != "converge":
+            serving = "the other group has the traffic"
+        why = serving if data["previous"] else "nothing serves yet"
+        texts.append(f"{version} was to be started in {places(fresh)}, for {why}.")
+    if ready:
+        texts.append(f"{version} ran already in {places(ready)}, so it was not started there.")
+    return texts

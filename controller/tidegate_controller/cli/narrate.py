@@ -1,6 +1,6 @@
 """The story of a rollout, told from its events, a line at a time: for logs, pipes and the demo."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tidegate_controller.cli.answers import answer_lines, asked_in
 from tidegate_controller.cli.awaiting import awaited, time_left
@@ -33,7 +33,7 @@ class Narrator:
             "Approved": self._approved,
             "Paused": self._paused,
             "Quarantined": self._quarantined,
-            "Resumed": lambda e: [f"resumed by {_who_and_why(e)}"],
+            "Resumed": self._resumed,
             "Aborted": lambda e: [f"aborted by {_who_and_why(e)}"],
             "Locked": lambda e: [f"locked by {_who_and_why(e)}: nobody else begins anything"],
             "Unlocked": lambda e: [f"unlocked by {_who_and_why(e)}"],
@@ -137,14 +137,26 @@ class Narrator:
         return [f"undoing: moving traffic back to where it was{first}"]
 
     def _waiting(self, event: EventView) -> list[str]:
-        rollout, answers = event.data["rollout"], event.data["answers"]
+        return self._asks(event.data["rollout"], event.data["why"], event.data["answers"])
+
+    def _asks(self, rollout: str, why: str, answers: Sequence[str]) -> list[str]:
         return [
-            f"waiting for a person: {event.data['why']}",
+            f"waiting for a person: {why}",
             *(
                 f"  next: {line}"
                 for line in answer_lines(rollout, answers, asked_in(self._picture))
             ),
         ]
+
+    def _resumed(self, event: EventView) -> list[str]:
+        """What it waited for before it was paused it waits for again."""
+        rollout, wait = event.data["rollout"], self._picture.wait
+        lines = [f"resumed by {_who_and_why(event)}"]
+        if wait.awaits == "person":
+            lines += self._asks(rollout, wait.why, wait.answers)
+        elif wait.awaits == "freeze":
+            lines += _awaits_end(rollout, wait.why)
+        return lines
 
     def _approved(self, event: EventView) -> list[str]:
         data = event.data
@@ -167,11 +179,7 @@ class Narrator:
         ]
 
     def _frozen(self, event: EventView) -> list[str]:
-        return [
-            f"waiting for the end of the {freeze_words(event.data['window'])}",
-            f"  next: it goes on by itself; at once: tidegate rollout promote "
-            f"{event.data['rollout']} -m REASON",
-        ]
+        return _awaits_end(event.data["rollout"], f"the {freeze_words(event.data['window'])}")
 
     def _thawed(self, event: EventView) -> list[str]:
         if event.data["by"]:
@@ -202,3 +210,10 @@ class Narrator:
 def _who_and_why(event: EventView) -> str:
     reason = event.data["reason"]
     return str(event.data["by"]) + (f": {reason}" if reason else "")
+
+
+def _awaits_end(rollout: str, freeze: str) -> list[str]:
+    return [
+        f"waiting for the end of {freeze}",
+        f"  next: it goes on by itself; at once: tidegate rollout promote {rollout} -m REASON",
+    ]

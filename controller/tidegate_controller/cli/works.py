@@ -44,9 +44,12 @@ def ending_words(state: str, reason: str) -> str:
 
 
 def state_words(rollout: RolloutSummary) -> str:
-    """How it stands. What scripts know as one state are two things to answer, for people."""
+    """How it stands. What scripts know as one state are two things to answer, for people; and what
+    nobody has paused waits, for an answer or the end of a freeze."""
     if rollout.state == "awaiting_approval" and "promote" in rollout.answers:
         return "awaiting promotion"
+    if rollout.state == "paused" and "resume" not in rollout.answers:
+        return "waiting"
     return rollout.state.replace("_", " ")
 
 

@@ -1,4 +1,5 @@
-"""Why nothing can be begun in a stream at the moment. Called by `deploying`."""
+"""Why nothing can be begun in a stream at the moment. Called by `deploying`, and by
+`control_requests` for a deployment that is made once more."""
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
@@ -10,8 +11,9 @@ BESIDE = (
 )
 
 
-def refuse_if_busy(state: t.State) -> None:
-    """Raises `Refused`, with what may be done about it."""
+def refuse_if_busy(state: t.State, *, deploys: bool) -> None:
+    """Raises `Refused`, with what may be done about it. `deploys`: by `tidegate deploy`, which
+    alone can wait for its turn, or take another's place."""
     if state.reconciling:
         app, environment = split_stream(state.stream)
         raise Refused(
@@ -20,36 +22,42 @@ def refuse_if_busy(state: t.State) -> None:
             f"see what differs: tidegate controller reconcile; then say it: tidegate controller "
             f"reconcile {app} -e {environment} --adopt, or --converge",
         )
-    if (rollout := state.rollout) and (pause := rollout.paused):
+    rollout = state.rollout
+    if rollout is None:
+        return
+    watch = f"tidegate rollout show {rollout.id} --watch"
+    beside = BESIDE if deploys else f"; or wait for its end: {watch}"
+    if pause := rollout.paused:
         reason = f": {pause.reason}" if pause.reason else ""
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} is paused by {pause.by}"
             f"{reason}; one at a time for an app and environment",
             f"go on with it: tidegate rollout resume {rollout.id}; or give it up: tidegate "
-            f"rollout abort {rollout.id}{BESIDE}",
+            f"rollout abort {rollout.id}{beside}",
         )
-    if rollout and (wait := rollout.waiting):
+    if wait := rollout.waiting:
         answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} waits for a person: "
             f"{wait.why}; one at a time for an app and environment",
             f"look at it: tidegate rollout show {rollout.id}; then answer it, with one of: "
-            f"{', '.join(answers)}{BESIDE}",
+            f"{', '.join(answers)}{beside}",
         )
-    if rollout and (window := rollout.frozen):
+    if window := rollout.frozen:
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} waits for the end of the "
             f"{window.named}; one at a time for an app and environment",
             f"give it up: tidegate rollout abort {rollout.id}; or have it go on in spite of that: "
-            f"tidegate rollout promote {rollout.id} -m REASON{BESIDE}",
+            f"tidegate rollout promote {rollout.id} -m REASON{beside}",
         )
-    if rollout:
-        doing = "being undone" if rollout.undoing else "running"
-        what = f"rollout {rollout.id} to version {rollout.release.version}"
-        if rollout.kind == "converge":
-            nodes = first_few(rollout.nodes, NODES_TOLD)
-            what = f"rollout {rollout.id}, which brings {nodes} what was owed,"
-        raise Refused(
-            f"{what} is {doing}; one at a time for an app and environment",
-            f"follow it: tidegate rollout show {rollout.id} --watch; or deploy after it: --queue",
-        )
+    doing = "being undone" if rollout.undoing else "running"
+    what = f"rollout {rollout.id} to version {rollout.release.version}"
+    if rollout.kind == "converge":
+        nodes = first_few(rollout.nodes, NODES_TOLD)
+        what = f"rollout {rollout.id}, which brings {nodes} what was owed,"
+    raise Refused(
+        f"{what} is {doing}; one at a time for an app and environment",
+        f"follow it: {watch}; or deploy after it: --queue"
+        if deploys
+        else f"wait for its end: {watch}",
+    )

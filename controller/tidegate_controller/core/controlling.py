@@ -10,7 +10,7 @@ from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import has_moved, is_repeated, scripts_at_work, split_stream
+from tidegate_controller.core.facts import has_moved, is_repeated, scripts_at_work
 from tidegate_controller.core.freezes import Window
 from tidegate_controller.core.strategies.back import plan_back
 from tidegate_controller.errors import Refused
@@ -240,11 +240,9 @@ def under_way(state: t.State, rollout: str) -> t.Rollout:
             f"give it up: tidegate rollout abort {rollout}; see: tidegate rollout list",
         )
     if state.rollout is None or state.rollout.id != rollout:
-        app, environment = split_stream(state.stream)
         raise Refused(
             f"rollout {rollout} has ended",
-            f"how: tidegate rollout show {rollout}; to go back to the release before: "
-            f"tidegate rollback {app} -e {environment}",
+            f"how: tidegate rollout show {rollout}",
         )
     return state.rollout
 

@@ -131,12 +131,19 @@ def debts_left(state: t.State, reason: str) -> dict[str, str]:
         if share and is_misnamed(state, place):
             before = f"{debts[place]}; " if place in debts else ""
             debts[str(place)] = (
-                f"{before}{place.node} may start the wrong slot after a reboot, as `current` does "
-                f"not name {place.slot}; the next deploy or rollback mends that"
+                f"{before}{wrong_after_reboot(place)}; the next deploy or rollback mends that"
             )
     if state.weights is None:
         debts[t.CONTROLLER] = TRAFFIC_UNKNOWN
     return debts | debts_after_failed_converge(state, reason)
+
+
+def wrong_after_reboot(place: t.Place) -> str:
+    """What a debt says of a place that serves while `current` names another slot, or none."""
+    return (
+        f"{place.node} may start the wrong slot after a reboot, as `current` does not name "
+        f"{place.slot}"
+    )
 
 
 def with_all_amiss(state: t.State, debts: dict[str, str], ending: t.Ending) -> dict[str, str]:

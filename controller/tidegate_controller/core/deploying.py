@@ -55,7 +55,7 @@ def on_converge(draft: Draft, request: i.Converge) -> None:
 
 def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
     state = draft.state
-    refuse_if_busy(state)
+    refuse_if_busy(state, deploys=False)
     nodes = [member.node for member in request.members]  # one that is away does so once it is back
     chores = cleanup_chores(state, request.request_id, nodes, draft.now)
     if chores:
@@ -68,7 +68,7 @@ def on_clean_up(draft: Draft, request: i.CleanUp) -> None:
 
 def deploy_goal(state: t.State, request: i.Deploy, now: float) -> t.Goal:
     """What the request asks for. Raises `Refused` where it may not be begun now."""
-    refuse_if_busy(state)
+    refuse_if_busy(state, deploys=True)
     refuse_unfit(state, request)
     refuse_frozen(state, request, now)
     _refuse_another_version(state, request)
@@ -111,7 +111,7 @@ def _may_be_away(request: i.Deploy) -> int:
 
 def rollback_goal(state: t.State, request: i.Rollback) -> t.Goal:
     """Likewise; nodes that are away are left out."""
-    refuse_if_busy(state)
+    refuse_if_busy(state, deploys=False)
     refuse_locked(state, request.requested_by)
     target = _release_to(state, request.to, request.revision)
     _refuse_incomplete(target)

@@ -69,6 +69,23 @@ def strays(state: t.State) -> list[t.Place]:
     )
 
 
+def beside(state: t.State) -> list[t.Place]:
+    """Places that run without traffic while a rollout is under way that is not about them: such as
+    those that another had started, whose place it has taken. Its end has them stopped."""
+    rollout = state.rollout
+    if rollout is None:
+        return []
+    works = [work for step in rollout.plan for work in step.works]
+    moved = {place for work in works for place in work.weights or {}}
+    its_own = moved.union(rollout.begun, rollout.before, rollout.halted, rollout.passed)
+    others = {chore.work.place for chore in state.chores} | {work.place for work in works}
+    return sorted(
+        place
+        for place, known in state.places.items()
+        if known.running and place not in its_own | others | set(state.settled)
+    )
+
+
 def astray(state: t.State) -> list[t.Place]:
     """Places that serve while `current` names the node's other slot, and nothing is to mend it:
     after a reboot the wrong one may be started. The next deployment or rollback mends it."""

@@ -314,6 +314,6 @@ def test_it_is_told_in_sentences() -> None:
         "checks and failed again; that is the release's own fault."
     )
     assert "Its traffic was taken from it at once: a had the new release in use." in told
-    assert "What had failed is stopped: a/green." in told
+    assert "What had failed is to be stopped: a/green." in told
     assert any(line.startswith("a owes: does not have 2") for line in told)
     assert place("a/green") not in world.state.settled

@@ -78,6 +78,21 @@ def test_labels_that_no_node_has_are_refused() -> None:
         world.deploy("2")
 
 
+def test_that_the_nodes_with_the_labels_are_away_is_not_told_as_if_none_had_them() -> None:
+    labels = {"g": {"canary": "yes"}, "c": {"canary": "yes"}}
+    world = canary("1", waves=IN_THREE, labels=labels, policy=Policy(max_failed_nodes="2"))
+    world.waves = Waves(canary={"canary": "yes"})
+    world.leave("g")
+    world.deploy("2")
+    assert world.finish() == "succeeded"
+    world.leave("c")
+    with pytest.raises(Refused) as refused:
+        world.deploy("3")
+    said = "the first wave is to be c, g (canary=yes), which are not connected"
+    assert refused.value.message == said
+    assert refused.value.hint.startswith("start the agent there (see: tidegate node list); or ")
+
+
 def test_nodes_that_have_the_release_count_as_the_first_ones() -> None:
     world = canary("1")
     world.deploy("2", nodes=NODES[:3])

@@ -205,7 +205,7 @@ def test_one_that_has_ended_is_past_all_requests(ask) -> None:
     before = world.state
     with pytest.raises(Refused, match="rollout r1 has ended") as refused:
         ask(world, rollout="r1")
-    assert "tidegate rollback shop -e test" in refused.value.hint
+    assert refused.value.hint == "how: tidegate rollout show r1"
     assert world.state == before
 
 

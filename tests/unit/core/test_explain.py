@@ -163,8 +163,21 @@ def test_a_release_that_does_not_start_is_undone_and_nothing_has_to_be_moved_bac
         "One failure is enough, so it was given up on a/green.",
         "So it is undone. No traffic had been moved, so there is none to move back.",
         "The rollout rolled back: what served before serves again.",
-        "What it had started is stopped: a/green, b/green.",
+        "What it had started is to be stopped: a/green, b/green.",
     ]
+
+
+def test_what_another_rollout_came_before_is_not_said_to_be_stopped() -> None:
+    world = World(approval=True)
+    world.deploy("1")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.deploy("2", supersede=True)
+    lines = told(world)
+    assert "What it had started is to be stopped: a/blue, b/blue." in lines
+    assert "a/blue was stopped." not in lines
+    assert lines[-1] == (
+        "Rollout r2 began before a/blue, b/blue were stopped, and says what becomes of that."
+    )
 
 
 def test_where_nothing_had_been_started_nothing_is_said_to_be_stopped_for_it() -> None:

@@ -271,3 +271,34 @@ def test_a_pause_is_told_beside_the_time_that_a_step_took() -> None:
     world.resume()
     world.finish()
     assert "Soak done in 10.0 s, and 35 s paused" in story(world, since)
+
+
+def test_one_that_is_resumed_says_what_it_still_waits_for_and_what_may_be_typed() -> None:
+    world = World(nodes=["a"], approval=True)
+    world.deploy("1")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.pause()
+    seen = len(story(world, 0))
+    world.resume()
+    resumed, waits, *answers = story(world, 0)[seen:]
+    assert resumed == "resumed by ada"
+    assert waits == "waiting for a person: approval, before version 1 gets any traffic"
+    assert [line.split()[1:5] for line in answers] == [
+        ["tidegate", "rollout", answer, "r1"] for answer in ("approve", "abort")
+    ]
+
+
+def test_so_does_one_that_waits_in_a_freeze() -> None:
+    world = World(nodes=["a"]).deployed("1")
+    since = len(world.log)
+    world.deploy("2")
+    world.until("start")
+    world.freeze(5000.0)
+    world.go(lambda: world.step == "shift")
+    world.pause()
+    seen = len(story(world, since))
+    world.resume()
+    resumed, waits, answers = story(world, since)[seen:]
+    assert resumed == "resumed by ada"
+    assert waits.startswith("waiting for the end of the freeze ")
+    assert answers.endswith("at once: tidegate rollout promote r2 -m REASON")

@@ -371,3 +371,20 @@ def test_another_request_meanwhile_is_told_what_is_waited_for_and_how_to_answer(
         "tidegate rollout continue r2, tidegate rollout retry r2, tidegate rollout abort r2; or "
         "deploy after it: --queue; or, if it has moved no traffic yet, in its place: --supersede"
     )
+
+
+def test_who_does_not_deploy_is_offered_no_choice_that_only_a_deployment_has() -> None:
+    watch = "wait for its end: tidegate rollout show r2 --watch"
+    world = in_doubt()
+    with pytest.raises(Refused) as refused:
+        world.rollback()
+    assert refused.value.hint.endswith(f"tidegate rollout abort r2; or {watch}")
+    world.pause()
+    with pytest.raises(Refused) as refused:
+        world.rollback()
+    assert refused.value.hint.endswith(f"or give it up: tidegate rollout abort r2; or {watch}")
+    world = World().deployed("1")
+    world.deploy("2")
+    with pytest.raises(Refused) as refused:
+        world.rollback()
+    assert refused.value.hint == watch

@@ -146,6 +146,29 @@ async def test_requests_about_what_is_not_there_are_refused(desk: Desk) -> None:
             await desk.asked(what, "r77")
 
 
+async def test_a_rollback_is_offered_only_from_what_is_active_and_has_a_release_before(
+    desk: Desk,
+) -> None:
+    node = await desk.node("a")
+
+    async def offered(rollout: str) -> bool:
+        with pytest.raises(Refused, match=f"rollout {rollout} has ended") as refused:
+            await desk.asked("abort", rollout)
+        assert refused.value.hint.startswith(f"how: tidegate rollout show {rollout}")
+        return "tidegate rollback shop -e prod" in refused.value.hint
+
+    first = (await desk.deployed("1")).rollout
+    assert not await offered(first)
+    second = (await desk.deployed("2")).rollout
+    assert [await offered(rollout) for rollout in (first, second)] == [False, True]
+    node.outcomes["start_slot"] = pb.OUTCOME_FAILED
+    undone = (await desk.deployed("3")).rollout
+    assert [await offered(rollout) for rollout in (undone, second)] == [False, True]
+    node.outcomes["start_slot"] = SILENT
+    await desk.deploy("4")
+    assert not await offered(second)
+
+
 async def test_whoever_deploys_meanwhile_is_told_that_it_is_paused(desk: Desk) -> None:
     _, rollout = await starting(desk)
     await desk.asked("pause", rollout, reason="odd")

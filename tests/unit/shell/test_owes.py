@@ -13,6 +13,7 @@ from tidegate_controller.core.spec import Policy, Spec, Traffic
 from tidegate_controller.core.unpaid import why_unpaid
 from tidegate_controller.reminders import reminder
 from tidegate_controller.stream import Stream
+from tidegate_protos.v1 import agent_pb2 as pb
 
 NODES = ("a", "b", "c")
 SPEC = Spec(
@@ -160,3 +161,45 @@ async def test_a_stream_that_stands_still_or_waits_for_a_decision_is_recalled(de
     assert reminder(stream, 0.0).endswith("tidegate controller reconcile shop -e prod")
     stream.fault = "KeyError"
     assert "shop@prod stands still" in reminder(stream, 0.0)
+
+
+async def test_that_current_names_another_slot_is_said_once(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    desk.agents["a"].outcomes["switch_slot"] = pb.OUTCOME_FAILED
+    await desk.deployed("2", policy=Policy(on_failure="stop"))
+
+    def said(state: t.State) -> list[str]:
+        return [text for text in owes.owed_by_node(desk.engine, state)["a"] if "`current`" in text]
+
+    (debt,) = said(desk.state())
+    assert debt.endswith("as `current` does not name green; the next deploy or rollback mends that")
+    (live,) = said(replace(desk.state(), debts={"a/green": "is slow"}))
+    assert live == "`current` does not name green, which serves; the next deployment mends that"
+
+
+async def test_what_a_rollout_had_started_that_was_superseded_is_told_until_it_is_stopped(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    spec = replace(desk.spec(), approval=True)
+    rollout = (await desk.requests.deploy(desk.request("1", spec))).rollout
+    await desk.until(lambda: desk.state().rollout.waiting)
+    assert owes.owed_by_node(desk.engine, desk.state())["a"] == [], "it is what the rollout is for"
+    await desk.requests.deploy(desk.request("2", spec, supersede=True))
+    await desk.until(lambda: desk.state().rollout.id != rollout and desk.state().rollout.waiting)
+    said = "blue runs without traffic; it is stopped some time after rollout r2"
+    assert owes.owed_by_node(desk.engine, desk.state())["a"] == [said]
+    await desk.ended(desk.answered("r2", "approve"))
+    assert owes.owed_by_node(desk.engine, desk.state())["a"] == []
+
+
+async def test_an_ordinary_rollout_leaves_nothing_to_be_told_of_the_other_slots(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.deployed("1")
+    for version in "23":
+        spec = replace(desk.spec(), approval=True)
+        rollout = (await desk.requests.deploy(desk.request(version, spec))).rollout
+        await desk.until(lambda: desk.state().rollout.waiting)
+        assert owes.owed_by_node(desk.engine, desk.state())["a"] == []
+        await desk.ended(desk.answered(rollout, "approve"))

@@ -96,6 +96,33 @@ async def test_a_rollout_that_goes_on_is_looked_at_as_far_as_it_is(desk: Desk) -
     assert view.different == 0
 
 
+async def test_of_one_that_has_only_waited_for_its_turn_there_is_nothing_to_replay(
+    desk: Desk,
+) -> None:
+    node = await desk.node("a")
+    node.outcomes["start_slot"] = None
+    await desk.deploy("1")
+    await desk.requests.deploy(desk.request("2", desk.spec(), queue=True))
+
+    def refused() -> list[tuple[str, str]]:
+        found = []
+        for ask in (
+            lambda: replay_rollout(desk.log.path, "shop@prod", "r2"),
+            lambda: replay_file(desk.log.path, "r2"),
+        ):
+            with pytest.raises(Refused) as why:
+                ask()
+            found.append((why.value.message, why.value.hint))
+        return found
+
+    waits = "rollout r2 has not begun yet, so there is nothing to replay"
+    never = "rollout r2 never began, so there is nothing to replay"
+    hints = ["what became of it: tidegate rollout show r2", "all of it: --all"]
+    assert refused() == [(waits, hint) for hint in hints]
+    await desk.asked("abort", "r2")
+    assert refused() == [(never, hint) for hint in hints]
+
+
 async def test_a_decision_that_would_be_another_is_shown_to_be_read(desk: Desk) -> None:
     await with_a_past(desk)
     view = replay_rollout(desk.log.path, "shop@prod", "r1", otherwise)

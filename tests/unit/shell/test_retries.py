@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from without_doors import Desk
+from without_doors import SILENT, Desk
 
 from tidegate_controller.errors import Refused
 from tidegate_controller.operator_service import OperatorService
@@ -28,10 +28,17 @@ class Call:
         return
 
 
-async def retried(desk: Desk, rollout: str, request_id: str = "retry") -> op.RolloutReply:
+async def retried(
+    desk: Desk, rollout: str, request_id: str = "retry", question: int = 0
+) -> op.RolloutReply:
     service: Any = OperatorService(desk.engine, desk.nodes, desk.store)
     request = op.AnswerRequest(
-        request_id=request_id, rollout=rollout, answer="retry", answered_by="bob", comment="again"
+        request_id=request_id,
+        rollout=rollout,
+        answer="retry",
+        answered_by="bob",
+        comment="again",
+        question=question,
     )
     return await service.Answer(request, Call())
 
@@ -83,6 +90,21 @@ async def test_a_retry_whose_answer_was_lost_is_not_another_one_once_the_rollout
     assert desk.kinds().count("Answered") == 2
 
 
+async def test_an_answer_to_a_question_begins_nothing_where_the_rollout_has_ended_meanwhile(
+    desk: Desk,
+) -> None:
+    await desk.node("a")
+    rollout = (await desk.deploy("1", adapter="none", directory="")).rollout
+    await desk.until(lambda: desk.state().rollout.waiting)
+    question = desk.state().rollout.waiting.id
+    await desk.ended(desk.asked("abort", rollout, no_rollback=True))
+    with pytest.raises(Refused, match="not asked any more: rollout r1 has ended") as refused:
+        await retried(desk, rollout, question=question)
+    assert refused.value.hint.endswith("to deploy it again: tidegate rollout retry r1")
+    assert desk.kinds().count("Started") == 1
+    assert (await retried(desk, rollout, "another")).rollout not in ("", rollout)
+
+
 async def test_what_has_succeeded_or_was_a_rollback_is_not_retried(desk: Desk) -> None:
     await ended_badly(desk)
     with pytest.raises(Refused, match="rollout r1 has succeeded: there is nothing to retry"):
@@ -92,3 +114,12 @@ async def test_what_has_succeeded_or_was_a_rollback_is_not_retried(desk: Desk) -
     with pytest.raises(Refused, match="was a rollback") as refused:
         await retried(desk, back.rollout)
     assert refused.value.hint == "go back once more: tidegate rollback shop -e prod --to 1"
+
+
+async def test_while_another_runs_it_is_refused_without_the_choices_of_deploy(desk: Desk) -> None:
+    rollout = await ended_badly(desk)
+    desk.agents["a"].outcomes["start_slot"] = SILENT
+    await desk.deploy("3")
+    with pytest.raises(Refused, match="r3 to version 3 is running.*; asked for by ada") as refused:
+        await retried(desk, rollout)
+    assert refused.value.hint == "wait for its end: tidegate rollout show r3 --watch"

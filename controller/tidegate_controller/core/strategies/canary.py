@@ -7,7 +7,10 @@ release has been seen before: both are done as blue-green does them, all at once
 only owe the release.
 """
 
+from collections.abc import Iterable, Mapping
+
 from tidegate_controller.core import types as t
+from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.shares import at_least_one
 from tidegate_controller.core.strategies import blue_green, parts, rehearsal
@@ -81,19 +84,35 @@ def _canaries(goal: t.Goal) -> list[str]:
     wanted = goal.spec.waves.canary
     if not wanted:
         return []
-    chosen = [
+    chosen = _labelled(goal, goal.nodes, wanted)
+    if not chosen and goal.kind == "deploy":
+        raise _no_canary(goal, wanted)
+    return chosen
+
+
+def _labelled(goal: t.Goal, nodes: Iterable[str], wanted: Mapping[str, str]) -> list[str]:
+    """Those of these that have all of these labels."""
+    return [
         node
-        for node in goal.nodes
+        for node in nodes
         if all(goal.labels.get(node, {}).get(key) == value for key, value in wanted.items())
     ]
-    if not chosen and goal.kind == "deploy":
-        labels = ", ".join(f"{key}={value}" for key, value in wanted.items())
-        raise Refused(
-            f"no node of {goal.spec.environment} has {labels}, which the first wave is chosen by",
-            "see the labels that nodes have: tidegate node list; or leave out `canary`, and the "
-            "first of `waves` says how many",
+
+
+def _no_canary(goal: t.Goal, wanted: Mapping[str, str]) -> Refused:
+    labels = ", ".join(f"{key}={value}" for key, value in wanted.items())
+    without = "or leave out `canary`, and the first of `waves` says how many"
+    if away := _labelled(goal, goal.gone, wanted):
+        which = "which is" if len(away) == 1 else "which are"
+        return Refused(
+            f"the first wave is to be {first_few(away, NODES_TOLD)} ({labels}), {which} not "
+            "connected",
+            f"start the agent there (see: tidegate node list); {without}",
         )
-    return chosen
+    return Refused(
+        f"no node of {goal.spec.environment} has {labels}, which the first wave is chosen by",
+        f"see the labels that nodes have: tidegate node list; {without}",
+    )
 
 
 def _cut(goal: t.Goal, done: list[str], chosen: list[str]) -> list[list[str]]:
