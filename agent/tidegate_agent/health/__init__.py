@@ -7,6 +7,6 @@ line in `check.KINDS`; `watch` knows none of them.
 
 from tidegate_agent.health.check import Check, check_of, once_up, probe
 from tidegate_agent.health.kind import Context
-from tidegate_agent.health.watch import Monitor, wait_healthy
+from tidegate_agent.health.watch import Monitor, surely, wait_healthy
 
-__all__ = ["Check", "Context", "Monitor", "check_of", "once_up", "probe", "wait_healthy"]
+__all__ = ["Check", "Context", "Monitor", "check_of", "once_up", "probe", "surely", "wait_healthy"]
