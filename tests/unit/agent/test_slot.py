@@ -210,6 +210,16 @@ async def test_an_app_is_found_again_and_kept(node: OneNode) -> None:
     await until(lambda: node.pid() != pid and runs(node.pid()))
 
 
+async def test_what_an_app_runs_from_outlives_its_marker(node: OneNode) -> None:
+    start = await node.started()
+    digest = start.revision.digest.removeprefix("sha256:")
+    (node.home / "releases" / f"{digest}.ok").write_text("damaged")
+    await node.start_anew()
+    pid = node.pid()
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: node.pid() != pid and runs(node.pid()))
+
+
 async def test_a_stop_that_was_begun_is_finished_and_not_undone(node: OneNode) -> None:
     stubborn = service(drain=1e6, stop_grace_seconds=0.2)
     start = start_slot(node.release(), service=stubborn)
