@@ -277,9 +277,24 @@ def hex_of(digest: str) -> str:
 def remove(path: Path) -> None:
     """A file, link or whole folder, if it is there. What resists is logged and counts as gone."""
     try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
+        if not path.is_dir() or path.is_symlink():
             path.unlink(missing_ok=True)
+            return
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            _make_writable(path)
+            shutil.rmtree(path)
     except OSError as error:
         log.warning("cannot remove %s: %s", path, error)
+
+
+def _make_writable(tree: Path) -> None:
+    """Its folders, for their owner: some tools take that away, as Go does in its module cache, and
+    then nothing can be removed from them."""
+    tree.chmod(0o700)
+    for folder, names, _ in os.walk(tree):  # each is read after it has been made readable here
+        for inner in (Path(folder, name) for name in names):
+            with contextlib.suppress(OSError):  # not ours; the removal says so
+                if not inner.is_symlink():
+                    inner.chmod(0o700)
