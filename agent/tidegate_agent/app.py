@@ -39,7 +39,7 @@ class App:
         self.releases = Releases(home, host=host, held=self._held)
         links.sweep(home)
         self.home = home
-        self.backups = Backups(backups / home.name)
+        self.backups = Backups(backups / home.name, node)
         self.backups.sweep()
         self._on_change = on_change
         self.slots = {
