@@ -9,7 +9,7 @@ from pathlib import Path
 from tidegate_agent import reports
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
-from tidegate_agent.errors import AgentError, JournalError
+from tidegate_agent.errors import AgentError, Blame, JournalError
 from tidegate_agent.executor import Executor, script_token
 from tidegate_agent.host import THIS, Host
 from tidegate_agent.journal import Journal
@@ -174,7 +174,8 @@ class Agent:
         except (AgentError, OSError) as error:
             log.exception("an instruction could not be taken")
             if kind == "command":
-                self._refuse(instruction.command, pb.OUTCOME_FAILED, str(error))
+                blame = error.blame if isinstance(error, AgentError) else "environment"
+                self._refuse(instruction.command, pb.OUTCOME_FAILED, str(error), blame)
 
     def _take_command(self, command: pb.Command) -> None:
         log.info("command %s: %s", command.id, command.WhichOneof("work"))
@@ -184,8 +185,11 @@ class Agent:
         else:
             self._executor(command.app).submit(command)
 
-    def _refuse(self, command: pb.Command, outcome: pb.Outcome, error: str) -> None:
-        self.report(pb.Report(finished=reports.finished(command.id, outcome, error)))
+    def _refuse(
+        self, command: pb.Command, outcome: pb.Outcome, error: str, blame: Blame = "unclear"
+    ) -> None:
+        finished = reports.finished(command.id, outcome, error, blame=blame)
+        self.report(pb.Report(finished=finished))
 
     def _problem(self, command: pb.Command) -> str:
         """Why the command is not for this agent; empty when it is."""

@@ -1,5 +1,6 @@
 """The agent as a whole: what it says of itself, what it refuses, how often it speaks."""
 
+import errno
 import platform
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from one_node import OneNode, until
 
 from tidegate_agent import agent, main, procfs
+from tidegate_agent.errors import JournalError
 from tidegate_protos.v1 import agent_pb2 as pb
 
 STOP = {"stop_slot": pb.StopSlot(slot="blue")}
@@ -113,3 +115,23 @@ def test_the_controllers_name_is_no_nodes_name(
         )
     assert ending.value.code == 2
     assert "'controller' is what the controller itself is called" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        JournalError("the journal cannot be read: disk I/O error"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
+async def test_a_command_that_cannot_be_taken_for_the_nodes_sake_is_the_nodes_fault(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(node.agent, "_executor", fails)
+    finished = await node.do(cleanup=pb.Cleanup())
+    assert finished.outcome == pb.OUTCOME_FAILED
+    assert finished.error == str(error)
+    assert finished.blame == pb.BLAME_ENVIRONMENT
