@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tidegate_agent import reports
@@ -12,7 +12,7 @@ from tidegate_agent.commands import HANDLERS
 from tidegate_agent.errors import AgentError, Blame, JournalError
 from tidegate_agent.executor import Executor, script_token
 from tidegate_agent.host import THIS, Host
-from tidegate_agent.journal import Journal
+from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.pacing import Paced
 from tidegate_agent.slot import Slot
 from tidegate_protos import VERSION, logs
@@ -70,16 +70,20 @@ class Agent:
             log.warning("forgetting the controller of log %s", self._journal.log_id() or "(none)")
             self._journal.forget_controller()
         records = self._journal.slots()
-        for name in sorted({record.app for record in records}):
-            mine = [record for record in records if record.app == name]
-            with logs.about(app=name):
-                await self._app(name).recover(mine)
+        recovering = (self._recover(name, records) for name in sorted({one.app for one in records}))
+        for problem in await asyncio.gather(*recovering, return_exceptions=True):
+            if problem is not None:  # said once all others are cared for
+                raise problem
         unfinished = self._journal.unfinished()
         for name in sorted({command.app for command in unfinished}):
             mine_too = [command for command in unfinished if command.app == name]
             with logs.about(app=name):
                 await self._executor(name).resume(mine_too, lasting)
         self._rotation = asyncio.create_task(self._host.keep_short(self._data / "apps"))
+
+    async def _recover(self, name: str, records: Iterable[SlotRecord]) -> None:
+        with logs.about(app=name):
+            await self._app(name).recover([record for record in records if record.app == name])
 
     async def _end_scripts(self) -> Mapping[str, str]:
         """Of commands that an earlier life has left unfinished. Returns by the command's id why one
