@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tidegate_agent import reports
 from tidegate_agent.app import App
 from tidegate_agent.commands import HANDLERS
-from tidegate_agent.errors import AgentError, JournalError
+from tidegate_agent.errors import AgentError, Blame, JournalError
 from tidegate_agent.executor import Executor, script_token
 from tidegate_agent.host import THIS, Host
-from tidegate_agent.journal import Journal
+from tidegate_agent.journal import Journal, SlotRecord
 from tidegate_agent.pacing import Paced
 from tidegate_agent.slot import Slot
 from tidegate_protos import VERSION, logs
@@ -70,16 +70,20 @@ class Agent:
             log.warning("forgetting the controller of log %s", self._journal.log_id() or "(none)")
             self._journal.forget_controller()
         records = self._journal.slots()
-        for name in sorted({record.app for record in records}):
-            mine = [record for record in records if record.app == name]
-            with logs.about(app=name):
-                await self._app(name).recover(mine)
+        recovering = (self._recover(name, records) for name in sorted({one.app for one in records}))
+        for problem in await asyncio.gather(*recovering, return_exceptions=True):
+            if problem is not None:  # said once all others are cared for
+                raise problem
         unfinished = self._journal.unfinished()
         for name in sorted({command.app for command in unfinished}):
             mine_too = [command for command in unfinished if command.app == name]
             with logs.about(app=name):
                 await self._executor(name).resume(mine_too, lasting)
         self._rotation = asyncio.create_task(self._host.keep_short(self._data / "apps"))
+
+    async def _recover(self, name: str, records: Iterable[SlotRecord]) -> None:
+        with logs.about(app=name):
+            await self._app(name).recover([record for record in records if record.app == name])
 
     async def _end_scripts(self) -> Mapping[str, str]:
         """Of commands that an earlier life has left unfinished. Returns by the command's id why one
@@ -174,7 +178,8 @@ class Agent:
         except (AgentError, OSError) as error:
             log.exception("an instruction could not be taken")
             if kind == "command":
-                self._refuse(instruction.command, pb.OUTCOME_FAILED, str(error))
+                blame = error.blame if isinstance(error, AgentError) else "environment"
+                self._refuse(instruction.command, pb.OUTCOME_FAILED, str(error), blame)
 
     def _take_command(self, command: pb.Command) -> None:
         log.info("command %s: %s", command.id, command.WhichOneof("work"))
@@ -184,8 +189,11 @@ class Agent:
         else:
             self._executor(command.app).submit(command)
 
-    def _refuse(self, command: pb.Command, outcome: pb.Outcome, error: str) -> None:
-        self.report(pb.Report(finished=reports.finished(command.id, outcome, error)))
+    def _refuse(
+        self, command: pb.Command, outcome: pb.Outcome, error: str, blame: Blame = "unclear"
+    ) -> None:
+        finished = reports.finished(command.id, outcome, error, blame=blame)
+        self.report(pb.Report(finished=finished))
 
     def _problem(self, command: pb.Command) -> str:
         """Why the command is not for this agent; empty when it is."""

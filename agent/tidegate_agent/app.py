@@ -36,20 +36,23 @@ class App:
         make_folder(home)
         self.name = home.name
         self.host = host
-        self.releases = Releases(home, host=host)
-        self.releases.sweep()
+        self.releases = Releases(home, host=host, held=self._held)
         links.sweep(home)
         self.home = home
-        self.backups = Backups(backups / home.name)
+        self.backups = Backups(backups / home.name, node)
         self.backups.sweep()
         self._on_change = on_change
         self.slots = {
             name: Slot(journal, node, home, name, self._slot_changed, host) for name in SLOTS
         }
+        self.releases.sweep()
         for slot in self.slots.values():
             slot.trees.sweep()
         settle(home.parent, home, home / "releases", home / "slots")
         settle(*(slot.folder for slot in self.slots.values()))
+
+    def _held(self) -> set[str]:
+        return set().union(*(slot.trees.releases() for slot in self.slots.values()))
 
     def _slot_changed(self, slot: Slot) -> None:
         self._on_change(self, slot)

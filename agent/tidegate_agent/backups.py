@@ -1,12 +1,14 @@
 """Backups of what slots held: how they are called, made, and taken away again. Used by app.py and
 cleaning.py.
 
-    BACKUPS/APP/VERSION@ENVIRONMENT-SLOT-HEX-TIME.tar.gz    HEX: the digest's first 12 digits; TIME:
-                                                            when something else took its place, UTC
-    BACKUPS/APP/.….tar.gz.tmp                               one in the making
+    BACKUPS/APP/VERSION@ENVIRONMENT@NODE-SLOT-HEX-TIME.tar.gz
+                                    HEX: the digest's first 12 digits; TIME: when something else
+                                    took its place, UTC
+    BACKUPS/APP/.….tar.gz.tmp       one in the making
 
-The folder may hold other files, such as an older script's: they are left alone. A backup is made by
-a child process (pack.py), so that the agent goes on meanwhile.
+The folder may hold other files, such as an older script's, or those of other nodes: they are left
+alone. One without a node is of an agent from before names had it, and counts as this node's. A
+backup is made by a child process (pack.py), so that the agent goes on meanwhile.
 """
 
 import contextlib
@@ -22,6 +24,7 @@ from tidegate_agent.errors import AgentError, NodeError
 from tidegate_agent.former import Former
 from tidegate_agent.releases import hex_of, remove
 from tidegate_agent.users import own_name
+from tidegate_protos.rules import NAME as RULE
 from tidegate_protos.rules import VERSION
 
 log = logging.getLogger(__name__)
@@ -30,8 +33,8 @@ PACK_SECONDS = 3600.0
 TEMPORARY = ".tmp"
 TIME_FORM = "%Y%m%dT%H%M%SZ"
 NAME = re.compile(
-    rf"(?:{VERSION.pattern})@(?P<environment>[a-z0-9][a-z0-9._-]*)-(?:blue|green)-[0-9a-f]{{12}}-"
-    r"(?P<time>[0-9]{8}T[0-9]{6}Z)\.tar\.gz"
+    rf"(?:{VERSION.pattern})@(?P<environment>{RULE.pattern})(?:@(?P<node>{RULE.pattern}))?"
+    r"-(?:blue|green)-[0-9a-f]{12}-(?P<time>[0-9]{8}T[0-9]{6}Z)\.tar\.gz"
 )
 START_PACK = isolated.start_of("tidegate_agent.pack")
 
@@ -43,17 +46,19 @@ class Backup:
 
 
 class Backups:
-    """`folder` is the app's, which comes to be with the first backup."""
+    """`folder` is the app's, which comes to be with the first backup. Agents of other nodes may
+    have the same: of what lies there, only what is of `node` is looked at."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, node: str) -> None:
         self.folder = folder
+        self._node = node
 
     async def make(self, former: Former, slot: str, source: Path) -> Backup | None:
         """Of what the slot held, now in `source`; None where it was made before.
 
         Raises AgentError; nothing is left of it then, nor of a call that is cancelled.
         """
-        target = self.folder / _name(former, slot)
+        target = self.folder / _name(former, self._node, slot)
         if target.exists():
             return None
         try:
@@ -94,29 +99,33 @@ class Backups:
         """Remove what a crash left in the making."""
         with contextlib.suppress(OSError):  # no folder, or none that may be looked into
             for path in self.folder.glob(f".*{TEMPORARY}"):
-                if NAME.fullmatch(path.name[1 : -len(TEMPORARY)]):
+                if self._own(path.name[1 : -len(TEMPORARY)]) is not None:
                     remove(path)
 
     def _of(self, environment: str) -> list[tuple[float, Path]]:
         """With the Unix time in its name, each."""
         if not self.folder.is_dir():
             return []
-        named = [(NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        named = [(self._own(path.name), path) for path in self.folder.iterdir()]
         return [
             (_time(found["time"]), path)
             for found, path in named
             if found is not None and found["environment"] == environment
         ]
 
+    def _own(self, name: str) -> re.Match[str] | None:
+        found = NAME.fullmatch(name)
+        return found if found is not None and found["node"] in (None, self._node) else None
+
 
 def _version(former: Former) -> str:
     return former.version if VERSION.fullmatch(former.version) else "unknown"
 
 
-def _name(former: Former, slot: str) -> str:
+def _name(former: Former, node: str, slot: str) -> str:
     time = datetime.fromtimestamp(former.at, UTC).strftime(TIME_FORM)
     hexed = hex_of(former.digest)[:12]
-    return f"{_version(former)}@{former.environment}-{slot}-{hexed}-{time}.tar.gz"
+    return f"{_version(former)}@{former.environment}@{node}-{slot}-{hexed}-{time}.tar.gz"
 
 
 def _time(text: str) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tidegate_agent import durable
 from tidegate_agent.errors import NodeError, ServiceError
+from tidegate_protos.folders import sync_folder
 
 HEAD = "# Written by tidegate-agent before each start; what is changed here is lost.\n"
 
@@ -51,8 +52,16 @@ def read(path: str) -> dict[str, str]:
 
 
 def write(path: Path, variables: Mapping[str, str]) -> None:
-    """In one step, and durably; for its owner alone. Raises as `spelled` does, and OSError."""
-    durable.write(path, spelled(variables), path.with_name(f".{path.name}.new"), mode=0o600)
+    """In one step, and durably; for its owner alone. Raises as `spelled` does, and OSError.
+
+    A file that says just this is left alone: what is started again gets the same, and a disk that
+    is full is no reason not to.
+    """
+    text = spelled(variables)
+    if path.is_file() and path.read_bytes() == text.encode():
+        sync_folder(path.parent)  # which the call that wrote it may have failed to do
+    else:
+        durable.write(path, text, path.with_name(f".{path.name}.new"), mode=0o600)
 
 
 def spelled(variables: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ SQLite with synchronous=FULL: what `write` has returned from survives power loss
 through that one method. An unreadable journal stops the agent and leaves the apps serving.
 """
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -104,7 +105,8 @@ class Journal:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # what went wrong first is what is said
+                    self._db.execute("ROLLBACK")
             raise JournalError(f"the journal cannot be written: {error}") from error
 
     def log_id(self) -> str:

@@ -7,7 +7,7 @@ import asyncio
 from typing import Protocol
 
 from tidegate_agent.errors import AgentError
-from tidegate_agent.health import Check, Monitor, probe
+from tidegate_agent.health import Check, Monitor, surely
 from tidegate_agent.managers import Ended
 
 RESTART_SECONDS_MIN = 1.0
@@ -18,10 +18,10 @@ class Kept(Protocol):
     """What is kept: a slot."""
 
     async def runs(self) -> bool:
-        """Raises AgentError where that cannot be told."""
+        """Raises AgentError or OSError where that cannot be told."""
 
     async def wait(self) -> Ended:
-        """Return once it has ended."""
+        """Return once it has ended. Raises AgentError or OSError where that cannot be told."""
 
     async def restart(self) -> None:
         """Or go on with what its manager has started again. Raises AgentError or OSError; it is
@@ -55,7 +55,8 @@ class Keeper:
                     await self._after(ended)
                 else:
                     await self._rest()
-            except AgentError as error:
+            except (AgentError, OSError) as error:  # nobody can see it: that is not its end
+                self._healthy = None
                 self._kept.changed(None, str(error))
                 await asyncio.sleep(RESTART_SECONDS_MIN)
                 continue
@@ -96,7 +97,7 @@ class Keeper:
         for _ in range(check.failures):
             if self._healthy is not None:
                 break
-            problem = await probe(check)
+            problem = await surely(check)
             if problem is None:
                 self._flip(True, "healthy")
             else:

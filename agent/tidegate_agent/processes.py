@@ -4,6 +4,7 @@ Called by managers/process.py, and by scripts.py for what runs once. A child lea
 own and carries a token in its environment. So an agent that was killed finds it again: by pid,
 start time and boot id, which it had recorded, or by the token alone if it died before it could
 record them.
+All that asks what runs raises NodeError where that cannot be told: that is not "it has ended".
 Needs Linux 5.3 (pidfd), and a unit with `KillMode=process` where systemd runs the agent.
 """
 

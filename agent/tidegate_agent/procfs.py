@@ -1,17 +1,24 @@
 """What the kernel says of processes: /proc, and handles that no reused pid can mislead.
 
-Called by processes.py and managers/systemd.py. Needs Linux 5.3 (pidfd).
+Called by processes.py, managers/systemd.py and health/exec.py. Needs Linux 5.3 (pidfd).
+
+An agent that has no descriptor left, for one, cannot look: all that looks raises NodeError then. A
+process that could not be looked at has not ended.
 """
 
 import asyncio
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tidegate_agent.errors import NodeError
+
 ENVIRON_BYTES = 1 << 20  # of a process's environment are looked at
+NOT_TO_BE_READ = {errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM}  # it ended, or is not ours
 
 Identity = tuple[int, int]  # pid and started_ticks: unique within one boot
 
@@ -43,7 +50,8 @@ class Process(NamedTuple):
 
 def boot_id() -> str:
     """The kernel's name for the time since the machine was last started."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    with _looking():
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def look(pid: int) -> Process | None:
@@ -58,7 +66,9 @@ def look(pid: int) -> Process | None:
 
 
 def everyone() -> Iterator[Process]:
-    for name in os.listdir("/proc"):
+    with _looking():
+        names = os.listdir("/proc")
+    for name in names:
         if name.isdigit() and (process := look(int(name))) is not None:
             yield process
 
@@ -88,10 +98,9 @@ def handle(pid: int, started_ticks: int) -> Iterator[int | None]:
 @contextlib.contextmanager
 def any_handle(pid: int) -> Iterator[int | None]:
     """A pidfd of whatever has this pid now, which may be hidden in /proc; None if nothing has."""
-    try:
+    pidfd = None
+    with _looking(), contextlib.suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid) if pid > 0 else None
-    except ProcessLookupError:
-        pidfd = None
     try:
         yield pidfd
     finally:
@@ -115,6 +124,14 @@ async def ended(pidfd: int) -> None:
         loop.remove_reader(pidfd)
 
 
+@contextlib.contextmanager
+def _looking() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NodeError(f"what runs on this node cannot be told: {error.strerror}") from error
+
+
 def _environment(pid: int) -> bytes:
     return _read(f"/proc/{pid}/environ", ENVIRON_BYTES)
 
@@ -129,6 +146,9 @@ def _read(path: str, limit: int) -> bytes:
                 data += piece
         finally:
             os.close(fd)
-    except OSError:  # it has ended, or is not ours to read
-        return b""
+    except OSError as error:
+        if error.errno in NOT_TO_BE_READ:
+            return b""
+        with _looking():
+            raise
     return data

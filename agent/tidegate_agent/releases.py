@@ -7,7 +7,9 @@
     releases/.HEX.*.tmp      a tree or marker in the making
 
 A tree without its marker counts for nothing: a crash at any moment costs the work since the last
-durable name and no more. Used by app.py and commands.py.
+durable name and no more. Only where a slot's link leads to it, it was complete, and its marker is
+damaged or of a newer agent: it stays as it is, and the next preparation makes its marker anew. Used
+by app.py and commands.py.
 
 An archive often has a folder around everything, such as app-1.2/. The tree has it too, and the
 release that a slot gets is the folder in it: one folder is left out where it holds all the rest
@@ -24,8 +26,8 @@ import re
 import secrets
 import shutil
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from tidegate_agent import durable
@@ -77,7 +79,8 @@ class _Marker:
 
 
 class Releases:
-    """`root` is the app's folder, `apps/APP`. One Releases a folder and process."""
+    """`root` is the app's folder, `apps/APP`; `held` tells the hex digits of the releases that
+    slots' links lead to. One Releases a folder and process."""
 
     def __init__(
         self,
@@ -85,8 +88,10 @@ class Releases:
         limits: Limits | None = None,
         patience: Patience | None = None,
         host: Host = THIS,
+        held: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._host = host
+        self._held = held
         self._folder = root / "releases"
         self._limits = limits or Limits()
         self._patience = patience or Patience()
@@ -113,12 +118,15 @@ class Releases:
         """Remove what a crash left, before anything is prepared. Downloads stay, to be resumed."""
         if not self._folder.is_dir():
             return
+        held = self._held()
         for entry in self._folder.iterdir():
             if not (known := ENTRY.fullmatch(entry.name)):
                 continue
             is_wanted = self._complete(known["name"]) is not None
             if known["rest"] == ".part":
                 is_wanted = not is_wanted
+            elif known["name"] in held:
+                is_wanted = True
             if not is_wanted or known["rest"].endswith(".tmp"):
                 remove(entry)
 
@@ -175,7 +183,8 @@ class Releases:
 
     def _complete(self, name: str) -> _Marker | None:
         try:
-            known = json.loads(self._marker(name).read_bytes())
+            told = json.loads(self._marker(name).read_bytes())
+            known = {one.name: told[one.name] for one in fields(_Marker) if one.name in told}
             folders, others = tuple(known.get("folders", ())), dict(known.get("others", {}))
             marker = _Marker(**{**known, "folders": folders, "others": others})
         except FileNotFoundError:
@@ -194,7 +203,9 @@ class Releases:
     def _make_room(self, name: str, size_bytes: int, unpacked_bytes: int) -> None:
         """Take away what an earlier attempt left, and look whether the disk can hold the rest."""
         durable.make_folder(self._folder)
-        leftovers = [*self._folder.glob(f".{name}.*.tmp"), self._marker(name), self._folder / name]
+        leftovers = [*self._folder.glob(f".{name}.*.tmp")]
+        if name not in self._held():
+            leftovers += [self._marker(name), self._folder / name]
         for leftover in leftovers:
             remove(leftover)
         with contextlib.suppress(FileNotFoundError):
@@ -218,14 +229,18 @@ class Releases:
         return marker
 
     def _publish(self, name: str, temporary: Path, marker: _Marker) -> None:
-        """The child synced the tree, so each name here shows only what is durable already."""
+        """The child synced the tree, so each name here shows only what is durable already. A tree
+        that a slot serves from has the same content, and is left in its place."""
         tree = self._folder / name
+        serves = tree.is_dir() and name in self._held()
         try:
-            temporary.rename(tree)
-            sync_folder(self._folder)
+            if not serves:
+                temporary.rename(tree)
+                sync_folder(self._folder)
             self._write(name, marker)
         except OSError:
-            if not self._marker(name).exists():  # else it is complete, and the marker stays true
+            # With its marker it is complete, and the marker stays true.
+            if not serves and not self._marker(name).exists():
                 remove(tree)
             raise
         remove(self._part(name))
@@ -262,9 +277,24 @@ def hex_of(digest: str) -> str:
 def remove(path: Path) -> None:
     """A file, link or whole folder, if it is there. What resists is logged and counts as gone."""
     try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
+        if not path.is_dir() or path.is_symlink():
             path.unlink(missing_ok=True)
+            return
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            _make_writable(path)
+            shutil.rmtree(path)
     except OSError as error:
         log.warning("cannot remove %s: %s", path, error)
+
+
+def _make_writable(tree: Path) -> None:
+    """Its folders, for their owner: some tools take that away, as Go does in its module cache, and
+    then nothing can be removed from them."""
+    tree.chmod(0o700)
+    for folder, names, _ in os.walk(tree):  # each is read after it has been made readable here
+        for inner in (Path(folder, name) for name in names):
+            with contextlib.suppress(OSError):  # not ours; the removal says so
+                if not inner.is_symlink():
+                    inner.chmod(0o700)

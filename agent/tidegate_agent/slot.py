@@ -235,8 +235,8 @@ class Slot:
 
     async def recover(self, record: SlotRecord) -> None:
         """After a start of the agent: find the process again, start it again if it is gone, or
-        end it where that was begun."""
-        self.record = record
+        end it where that was begun. How it is, if it does not say so soon, its keeper finds out."""
+        self.record, problem = record, None
         if record.phase == "starting":
             return  # the command is unfinished, and goes on from here
         try:
@@ -245,7 +245,10 @@ class Slot:
             alive = handle is not None and (await service.manager.look(handle)).alive
             if alive and service.took_its_place(handle):
                 alive = await probe(self.check()) is None
-        except AgentError as error:
+            if alive and record.phase == "wanted":
+                self._hold(replace(record, handle=handle))
+                problem = await health.surely(health.in_haste(self.check()))
+        except (AgentError, OSError) as error:
             log.error("what %s runs cannot be told: %s", self._called, error)
             self._detail = str(error)
             if record.phase == "wanted":
@@ -260,10 +263,7 @@ class Slot:
             self._healthy, self._detail = False, "had ended while no agent ran"
             self._keep(healthy=False)
             return
-        self._hold(replace(record, handle=handle))
-        problem = await probe(self.check())
-        self._healthy = True if problem is None else None
-        self._detail = problem or "healthy"
+        self._healthy, self._detail = (True, "healthy") if problem is None else (None, problem)
         self._keep(healthy=self._healthy)
 
     async def _finish_stop(self, grace_seconds: float) -> None:

@@ -33,6 +33,7 @@ from tidegate_protos.v1 import agent_pb2 as pb
 log = logging.getLogger(__name__)
 
 NEXT, RELEASE = "next", "release"
+SHARED = re.compile(r"\.\./\.\./releases/([0-9a-f]{64})\b")
 TREE = re.compile(r"tree-[0-9a-f]{64}-[0-9a-f]{8}")
 
 
@@ -80,6 +81,10 @@ class Trees:
         """The hex digits of the releases that the links and notes lead to, by a copy or not."""
         targets = " ".join(self._targets())
         return set(re.findall(r"\b[0-9a-f]{64}\b", targets))
+
+    def releases(self) -> set[str]:
+        """The hex digits of those releases that themselves are what a link or note leads to."""
+        return {found[1] for target in self._targets() if (found := SHARED.match(target))}
 
     def spare_bytes(self) -> int:
         """What the trees take that only wait to be backed up: a release that needs room gets it."""

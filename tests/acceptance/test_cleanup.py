@@ -76,7 +76,7 @@ def test_what_a_slot_held_is_backed_up_where_that_is_asked_for(desk: Desk) -> No
     kept(desk, "kept", {"backups": 1})
     folder = desk.folder / "nodes" / "web-1" / "backups" / "kept"
     (backup,) = folder.iterdir()
-    assert backup.name.startswith("1@test-blue-")
+    assert backup.name.startswith("1@test@web-1-blue-")
     with tarfile.open(backup) as tar:
         written = tar.extractfile("kept-1/written")
         assert written is not None

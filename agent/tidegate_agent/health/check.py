@@ -14,6 +14,8 @@ from tidegate_agent.health.kind import Context, Fill, Kind
 from tidegate_protos.rules import render
 from tidegate_protos.v1 import agent_pb2 as pb
 
+HASTE_SECONDS = 2.0
+
 # Each is made of its own part of the message.
 KINDS: dict[str, Callable[[pb.HealthCheck, Fill, Context], Kind]] = {
     "http": http.of,
@@ -82,6 +84,11 @@ def once_up(check: Check, problem: Callable[[], Awaitable[str]]) -> Check:
     """The same check for a slot that starts: `problem` is why its manager says that the app is not
     up yet. Nothing else is asked before that is empty."""
     return replace(check, kind=unit.OnceUp(check.kind, problem))
+
+
+def in_haste(check: Check) -> Check:
+    """The same check for an agent that starts, and is not ready before it has the answer."""
+    return replace(check, timeout_seconds=min(check.timeout_seconds, HASTE_SECONDS))
 
 
 async def probe(check: Check) -> str | None:

@@ -50,6 +50,15 @@ async def wait_healthy(check: Check, exited: Awaitable[str]) -> None:
         await asyncio.gather(*mine, return_exceptions=True)
 
 
+async def surely(check: Check) -> str | None:
+    """As `probe`; that the check itself fails is a problem like others."""
+    try:
+        return await probe(check)
+    except Exception as error:
+        _log.exception("the health check failed by itself: %s", check.kind)
+        return f"the check itself failed: {error!r}"
+
+
 class Monitor:
     """Goes on checking a slot that was healthy, and tells when that changes.
 
@@ -74,11 +83,7 @@ class Monitor:
             await asyncio.sleep(self.check.start_grace_seconds)
         while True:
             await asyncio.sleep(self.check.every_seconds)
-            try:
-                problem = await probe(self.check)
-            except Exception as error:
-                _log.exception("the health check failed by itself: %s", self.check.kind)
-                problem = f"the check itself failed: {error!r}"
+            problem = await surely(self.check)
             try:
                 self.note(problem)
             except Exception:

@@ -115,11 +115,10 @@ class Units:
                 unit = await systemctl.show(str(handle["unit"]))
                 if (ended := _ended(unit, str(handle["invocation"]))) is not None:
                     return ended
+                await _until_it_may_differ(unit)
             except AgentError as error:
                 log.warning("%s; it is tried again", error)
                 await asyncio.sleep(RETRY_SECONDS)
-                continue
-            await _until_it_may_differ(unit)
 
     async def stop(self, handle: Handle, grace_seconds: float) -> Ending:
         name = str(handle["unit"])

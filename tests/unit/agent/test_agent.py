@@ -1,12 +1,17 @@
 """The agent as a whole: what it says of itself, what it refuses, how often it speaks."""
 
+import asyncio
+import errno
 import platform
 from pathlib import Path
 
 import pytest
-from one_node import OneNode, until
+from one_node import PATIENCE_SECONDS, OneNode, until
 
 from tidegate_agent import agent, main, procfs
+from tidegate_agent.app import App
+from tidegate_agent.errors import JournalError
+from tidegate_agent.journal import SlotRecord
 from tidegate_protos.v1 import agent_pb2 as pb
 
 STOP = {"stop_slot": pb.StopSlot(slot="blue")}
@@ -113,3 +118,46 @@ def test_the_controllers_name_is_no_nodes_name(
         )
     assert ending.value.code == 2
     assert "'controller' is what the controller itself is called" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        JournalError("the journal cannot be read: disk I/O error"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
+async def test_a_command_that_cannot_be_taken_for_the_nodes_sake_is_the_nodes_fault(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(node.agent, "_executor", fails)
+    finished = await node.do(cleanup=pb.Cleanup())
+    assert finished.outcome == pb.OUTCOME_FAILED
+    assert finished.error == str(error)
+    assert finished.blame == pb.BLAME_ENVIRONMENT
+
+
+async def test_apps_are_taken_up_beside_each_other_and_the_trouble_of_one_is_not_theirs(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody, cared_for = asyncio.Barrier(3), list[str]()
+
+    async def recover(app: App, records: list[SlotRecord]) -> None:
+        assert [record.app for record in records] == [app.name]
+        await asyncio.wait_for(everybody.wait(), PATIENCE_SECONDS)
+        if app.name == "mail":
+            raise OSError(errno.EIO, "Input/output error")
+        await asyncio.sleep(0.05)
+        cared_for.append(app.name)
+
+    monkeypatch.setattr(App, "recover", recover)
+    for name in ("mail", "shop", "wiki"):
+        start = pb.StartSlot(slot="blue")
+        record = SlotRecord(name, "blue", "production", start, 8001, "wanted", "token", None)
+        node.agent._journal.save_slot(record)
+    with pytest.raises(OSError, match="Input/output error"):
+        await node.start_anew()
+    assert sorted(cared_for) == ["shop", "wiki"]

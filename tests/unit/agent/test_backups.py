@@ -61,9 +61,9 @@ def by_hand(backup: Path, folder: Path) -> None:
 async def test_a_backup_has_all_that_the_slot_held_and_is_for_its_owner_alone(
     tmp_path: Path, tree: Path
 ) -> None:
-    backup = await Backups(tmp_path / "backups" / "shop").make(former(), "blue", tree)
+    backup = await Backups(tmp_path / "backups" / "shop", "web-1").make(former(), "blue", tree)
     assert backup is not None
-    assert backup.path.name == "1.0@production-blue-555555555555-19700101T000000Z.tar.gz"
+    assert backup.path.name == "1.0@production@web-1-blue-555555555555-19700101T000000Z.tar.gz"
     assert stat.S_IMODE(backup.path.stat().st_mode) == 0o600
     assert backup.bytes == backup.path.stat().st_size
     out = tmp_path / "out"
@@ -83,7 +83,7 @@ async def test_a_backup_has_all_that_the_slot_held_and_is_for_its_owner_alone(
 
 async def test_a_backup_can_be_deployed_again(tmp_path: Path, tree: Path) -> None:
     (tree / "away").unlink()  # links that lead out are in no artifact
-    backup = await Backups(tmp_path / "shop").make(former(), "blue", tree)
+    backup = await Backups(tmp_path / "shop", "web-1").make(former(), "blue", tree)
     assert backup is not None
     unpacked = await unpack(backup.path, tmp_path / "release", Limits())
     assert unpacked.folders[0] == "shop-1.0"
@@ -91,7 +91,7 @@ async def test_a_backup_can_be_deployed_again(tmp_path: Path, tree: Path) -> Non
 
 
 async def test_a_backup_that_is_there_is_not_made_again(tmp_path: Path, tree: Path) -> None:
-    folder = Backups(tmp_path / "shop")
+    folder = Backups(tmp_path / "shop", "web-1")
     assert await folder.make(former(), "blue", tree) is not None
     assert await folder.make(former(), "blue", tree) is None
 
@@ -129,14 +129,14 @@ def test_what_fails_in_the_middle_leaves_nothing(
 async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, tree: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AgentError, match=r"cannot write to the folder .*file/shop: Not a dir"):
-        await Backups(tmp_path / "file" / "shop").make(former(), "blue", tree)
+        await Backups(tmp_path / "file" / "shop", "web-1").make(former(), "blue", tree)
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing(tmp_path: Path, tree: Path) -> None:
     folder = tmp_path / "shop"
     with (tree / "big").open("wb") as file:
         file.truncate(3_000_000_000)
-    making = asyncio.create_task(Backups(folder).make(former(), "blue", tree))
+    making = asyncio.create_task(Backups(folder, "web-1").make(former(), "blue", tree))
     await until(lambda: bool(made(folder)))
     making.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -145,11 +145,12 @@ async def test_a_call_that_is_cancelled_leaves_nothing(tmp_path: Path, tree: Pat
 
 
 def test_what_a_crash_left_is_swept_and_files_of_others_are_not(tmp_path: Path) -> None:
-    name = "1.0@production-blue-555555555555-19700101T000000Z.tar.gz"
-    for each in (f".{name}.tmp", name, ".other.tar.gz.tmp", "shop-old.tar.gz"):
+    name = "1.0@production@web-1-blue-555555555555-19700101T000000Z.tar.gz"
+    others = f".{name.replace('web-1', 'web-2')}.tmp", ".other.tar.gz.tmp", "shop-old.tar.gz"
+    for each in (f".{name}.tmp", f".{name.replace('@web-1', '')}.tmp", name, *others):
         (tmp_path / each).touch()
-    Backups(tmp_path).sweep()
-    assert made(tmp_path) == sorted([name, ".other.tar.gz.tmp", "shop-old.tar.gz"])
+    Backups(tmp_path, "web-1").sweep()
+    assert made(tmp_path) == sorted([name, *others])
 
 
 Row = namedtuple("Row", "newest age_days stays")
@@ -159,15 +160,33 @@ Row = namedtuple("Row", "newest age_days stays")
 def test_the_newest_that_are_young_enough_stay(tmp_path: Path, row: Row) -> None:
     now = time.time()
     for days in (3, 1, 4, 2):
-        name = backups._name(former(f"{days}", now - days * DAY), "blue")
+        name = backups._name(former(f"{days}", now - days * DAY), "web-1", "blue")
         (tmp_path / name).touch()
-    others = ["shop.tar.gz", backups._name(former("9", 0.0, "staging"), "blue")]
+    others = ["shop.tar.gz", backups._name(former("9", 0.0, "staging"), "web-1", "blue")]
     for name in others:
         (tmp_path / name).touch()
-    beyond = Backups(tmp_path).beyond("production", row.newest, row.age_days * DAY, now)
+    beyond = Backups(tmp_path, "web-1").beyond("production", row.newest, row.age_days * DAY, now)
     left = {path.name for path in tmp_path.iterdir()} - {each.path.name for each in beyond}
     assert "".join(sorted(name[0] for name in left - set(others))) == row.stays
     assert left >= set(others)
+
+
+async def test_each_node_makes_and_counts_its_own_in_a_folder_that_they_share(
+    tmp_path: Path, tree: Path
+) -> None:
+    nodes = [Backups(tmp_path, name) for name in ("web-1", "web-2")]
+    mine, others = [await each.make(former(), "blue", tree) for each in nodes]
+    assert mine is not None
+    assert others is not None
+    assert nodes[0].kept("production") == [mine]
+    assert nodes[0].beyond("production", 0, 0, 0.0) == [mine]
+    assert nodes[1].beyond("production", 1, 0, 0.0) == []
+
+
+def test_what_an_agent_made_before_names_had_a_node_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "1.0@production-blue-555555555555-19700101T000000Z.tar.gz").touch()
+    assert len(Backups(tmp_path, "web-1").kept("production")) == 1
+    assert not Backups(tmp_path, "web-1").kept("staging")
 
 
 # --- The command ---------------------------------------------------------------------------------

@@ -62,6 +62,24 @@ def test_a_slot_is_remembered_in_each_phase_with_whatever_its_manager_needs(
         assert journal.slots() == [record]
 
 
+def test_what_cannot_even_be_taken_back_is_a_journal_that_cannot_be_written(
+    journal: Journal,
+) -> None:
+    def deny(action: int, what: str | None, *_: object) -> int:
+        ends = action == sqlite3.SQLITE_TRANSACTION and what in ("COMMIT", "ROLLBACK")
+        return sqlite3.SQLITE_DENY if ends else sqlite3.SQLITE_OK
+
+    journal._db.set_authorizer(deny)
+    with pytest.raises(JournalError, match="the journal cannot be written"):
+        journal.accept(COMMAND)
+    journal._db.set_authorizer(None)
+    with pytest.raises(JournalError):  # the transaction was still open, and is no more
+        journal.accept(COMMAND)
+    assert not journal.known(COMMAND.id)
+    journal.accept(COMMAND)
+    assert journal.unfinished() == [COMMAND]
+
+
 def test_an_unknown_phase_is_not_taken(journal: Journal) -> None:
     with pytest.raises(JournalError, match="CHECK constraint"):
         journal.save_slot(replace(RECORD, phase="asleep"))  # type: ignore[arg-type]

@@ -1,13 +1,15 @@
 """When what a slot runs is started again, with a clock that jumps instead of tests that wait."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 from one_node import until
 
 from tidegate_agent import keeper
-from tidegate_agent.errors import NodeError
+from tidegate_agent.errors import AgentError, NodeError
 from tidegate_agent.health import Check
 from tidegate_agent.health.tcp import Tcp
 from tidegate_agent.keeper import Keeper
@@ -137,15 +139,22 @@ async def test_what_its_manager_starts_again_is_gone_on_with_and_no_pause_grows(
     assert await crash(kept, jump, 5.0) == "1 s"
 
 
-async def test_a_manager_that_cannot_be_asked_is_asked_again(
-    jump: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        NodeError("systemd cannot be asked on this node"),
+        OSError(errno.EMFILE, "Too many open files"),
+    ],
+)
+async def test_what_cannot_be_told_is_asked_again_and_not_taken_for_an_end(
+    jump: Callable[[float], None], monkeypatch: pytest.MonkeyPatch, error: AgentError | OSError
 ) -> None:
     fake, asked = Fake(), 0
 
     async def fails() -> bool:
         nonlocal asked
         asked += 1
-        raise NodeError("systemd cannot be asked on this node")
+        raise error
 
     monkeypatch.setattr(fake, "runs", fails)
     task = asyncio.create_task(fake.keeper.run())
@@ -153,5 +162,36 @@ async def test_a_manager_that_cannot_be_asked_is_asked_again(
     jump(keeper.RESTART_SECONDS_MIN + 0.1)
     await until(lambda: asked == 2)
     task.cancel()
-    assert fake.said[0] == "systemd cannot be asked on this node"
+    assert fake.said[0] == str(error)
+    assert fake.restarts == 0
+
+
+async def test_what_could_not_be_seen_for_a_while_is_known_to_be_well_again(
+    jump: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the first check after that fails by itself."""
+    fake, asked = Fake(), 0
+
+    async def fails(_: float) -> str | None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return None
+
+    async def unseen() -> bool:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    kind = Tcp("127.0.0.1:1")
+    object.__setattr__(kind, "ask", fails)
+    monkeypatch.setattr(fake, "check", lambda: replace(CHECK, kind=kind, failures=3))
+    monkeypatch.setattr(fake, "runs", unseen)
+    task = asyncio.create_task(fake.keeper.run())
+    await until(lambda: len(fake.said) == 1)
+    monkeypatch.setattr(fake, "runs", Fake().runs)
+    jump(keeper.RESTART_SECONDS_MIN + 0.1)
+    await until(lambda: asked == 1)
+    jump(CHECK.every_seconds + 0.1)
+    await until(lambda: fake.said[-1] == "healthy")
+    task.cancel()
     assert fake.restarts == 0

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tidegate_agent import processes, procfs
-from tidegate_agent.errors import ServiceError
+from tidegate_agent.errors import NodeError, ServiceError
 from tidegate_agent.processes import (
     TOKEN_VARIABLE,
     Instance,
@@ -161,6 +162,17 @@ def open_pidfds() -> int:
         with contextlib.suppress(FileNotFoundError):
             count += "pidfd" in os.readlink(f"/proc/self/fd/{number}")
     return count
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Each call that wants one fails meanwhile, as if another thread had taken the last."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def patient(waiting: "asyncio.Task[int | None]") -> int | None:
@@ -343,6 +355,23 @@ async def test_a_dead_leader_is_not_found(yard: Yard) -> None:
     assert find(instance.token) is None
     assert not alive(instance)
     assert procfs.look(instance.pid) is None
+
+
+async def test_an_agent_without_a_descriptor_left_does_not_take_what_runs_for_dead(
+    yard: Yard,
+) -> None:
+    instance = yard.python(SLEEP)
+    with no_descriptor_left():
+        with pytest.raises(NodeError, match="cannot be told: Too many open files"):
+            alive(instance)
+        with pytest.raises(NodeError, match="cannot be told"):
+            find(instance.token)
+        with pytest.raises(NodeError, match="cannot be told"):
+            await wait_exit(instance)
+        with pytest.raises(NodeError, match="cannot be told"):
+            await stop(instance, 5)
+    assert alive(instance)
+    assert find(instance.token) == instance
 
 
 # --- Waiting ---------------------------------------------------------------------------------

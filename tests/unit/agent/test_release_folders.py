@@ -6,7 +6,7 @@ from pathlib import Path
 
 import artifact_web
 import pytest
-from artifact_web import Server, digest_of, whole
+from artifact_web import Server, digest_of, status, whole
 from hostile_archives import archive, every, member, symlink
 
 from tidegate_agent.errors import ArtifactError
@@ -163,6 +163,40 @@ async def test_a_marker_that_cannot_be_read_counts_for_nothing(
         assert releases.path(digest_of(data)) is None
     await prepare(releases, server, data)
     assert json.loads(marker.read_text())["folders"] == ["app-1.2"]
+
+
+async def test_what_a_newer_agent_has_written_into_a_marker_is_left_aside(
+    releases: Releases, server: Server, tmp_path: Path
+) -> None:
+    data = archive(*INSIDE)
+    await prepare(releases, server, data)
+    (marker,) = (tmp_path / "releases").glob("*.ok")
+    known = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**known, "of_a_newer_agent": [1]}))
+    path = releases.path(digest_of(data))
+    assert path is not None
+    assert path.name == "app-1.2"
+
+
+async def test_what_a_slot_serves_from_is_left_alone_though_its_marker_cannot_be_read(
+    server: Server, tmp_path: Path
+) -> None:
+    data = archive(*INSIDE)
+    digest = digest_of(data)
+    releases = Releases(tmp_path, held=lambda: {digest.removeprefix("sha256:")})
+    await prepare(releases, server, data)
+    (marker,) = (tmp_path / "releases").glob("*.ok")
+    serving = (marker.with_suffix("") / "app-1.2" / "serve").stat()
+    marker.write_text("damaged")
+    releases.sweep()
+    server.answers = [status(404)]
+    with pytest.raises(ArtifactError):
+        await releases.prepare(digest, len(data), server.url)
+    assert marker.read_text() == "damaged"
+    await prepare(releases, server, data)
+    assert (marker.with_suffix("") / "app-1.2" / "serve").stat().st_ino == serving.st_ino
+    assert json.loads(marker.read_text())["folders"] == ["app-1.2"]
+    assert {path.suffix for path in releases._folder.iterdir()} == {"", ".ok"}
 
 
 async def test_an_agent_without_the_library_for_zstd_says_what_is_missing(

@@ -1,7 +1,10 @@
 """Which releases stay on a node: what is used, what is named, the newest that are young enough."""
 
 import os
+import pwd
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,37 @@ async def test_a_wrong_digest_removes_nothing(node: OneNode) -> None:
     finished = await node.do(cleanup=pb.Cleanup(keep_digests=["../.."]))
     assert finished.outcome == pb.OUTCOME_FAILED
     assert here(node) == {digest}
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Iterator[Path]:
+    """A folder of whoever runs the test meanwhile, who is not root, whom no mode keeps out."""
+    if os.geteuid() != 0:
+        yield tmp_path
+        return
+    nobody = pwd.getpwnam("nobody").pw_uid
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, nobody, -1)
+        os.seteuid(nobody)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(0)
+
+
+def test_a_tree_with_folders_that_nobody_may_write_is_removed(unprivileged: Path) -> None:
+    outside, tree = unprivileged / "outside", unprivileged / "tree"
+    deep = tree / "go" / "pkg" / "mod"
+    deep.mkdir(parents=True)
+    (deep / "go.sum").touch()
+    outside.mkdir(mode=0o555)
+    (tree / "away").symlink_to(outside)
+    (tree / "closed" / "x").mkdir(parents=True)
+    (tree / "closed").chmod(0o000)
+    for folder in (deep, deep.parent, deep.parent.parent, tree):
+        folder.chmod(0o555)
+    with pytest.raises(PermissionError):
+        (deep / "go.sum").unlink()
+    assert retention.removed(tree) == ""
+    assert not tree.exists()
+    assert outside.stat().st_mode & 0o777 == 0o555

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from fake_systemd import NONE, FakeSystemd
-from one_node import OneNode, runs, service, start_slot, until
+from one_node import PATIENCE_SECONDS, OneNode, runs, service, start_slot, until
 
 from tidegate_agent import job, keeper
-from tidegate_agent.errors import JournalError, NodeError
+from tidegate_agent.errors import JournalError, NodeError, ServiceError
+from tidegate_agent.health import check
+from tidegate_agent.host import THIS
 from tidegate_agent.journal import SlotRecord
 from tidegate_agent.managers.process import Processes
 from tidegate_protos.v1 import agent_pb2 as pb
@@ -206,6 +208,50 @@ async def test_an_app_is_found_again_and_kept(node: OneNode) -> None:
     assert node.pid() == pid
     state = await node.slot.state()
     assert state.running == state.healthy == pb.TRI_YES
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: node.pid() != pid and runs(node.pid()))
+
+
+async def test_an_app_that_takes_its_time_to_answer_keeps_no_agent_from_starting(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = start_slot(node.release(), service=service(), timeout_seconds=3600.0)
+    assert (await node.do(start_slot=start)).outcome == pb.OUTCOME_OK
+    pid = node.pid()
+    monkeypatch.setattr(check, "HASTE_SECONDS", 0.05)
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.wait_for(node.start_anew(), PATIENCE_SECONDS)
+    state = await node.slot.state()
+    assert (state.running, state.healthy) == (pb.TRI_YES, pb.TRI_UNKNOWN)
+    os.kill(pid, signal.SIGCONT)
+    await until(lambda: node.slot._healthy is True)
+    assert node.pid() == pid
+
+
+async def test_a_check_that_makes_no_sense_any_more_costs_no_app(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ServiceError("health check: {what} stands for nothing")
+
+    await node.started()
+    pid = node.pid()
+    await node.agent.stop()
+    host = replace(THIS, check_of=fails)
+    node.agent = type(node.agent)(node.name, node.folder, {}, "127.0.0.1", host=host)
+    await node.begin()
+    state = await node.slot.state()
+    assert (state.running, state.healthy) == (pb.TRI_YES, pb.TRI_UNKNOWN)
+    assert state.detail == "health check: {what} stands for nothing"
+    assert node.pid() == pid
+
+
+async def test_what_an_app_runs_from_outlives_its_marker(node: OneNode) -> None:
+    start = await node.started()
+    digest = start.revision.digest.removeprefix("sha256:")
+    (node.home / "releases" / f"{digest}.ok").write_text("damaged")
+    await node.start_anew()
+    pid = node.pid()
     os.kill(pid, signal.SIGKILL)
     await until(lambda: node.pid() != pid and runs(node.pid()))
 

@@ -2,13 +2,14 @@
 tests/integration/test_apps_as_units.py."""
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 
 import pytest
 from fake_systemd import FAILED, NONE, RUNS, STARTS, WAITS, FakeSystemd, shown
 
-from tidegate_agent import environment_file, launching
+from tidegate_agent import durable, environment_file, launching
 from tidegate_agent.errors import NodeError, ServiceError
 from tidegate_agent.managers import Ended, Place, Sight, systemctl
 from tidegate_agent.managers import systemd as manager
@@ -90,6 +91,22 @@ async def test_what_runs_of_somebody_elses_doing_is_neither_started_nor_stopped(
         await units.start(launch, "t")
     assert systemd.told() == []
     assert not (tmp_path / "environment").exists(), "else it would be taken for ours next time"
+
+
+async def test_a_unit_that_has_ended_is_started_again_though_the_disk_is_full(
+    units: Units, systemd: FakeSystemd, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    systemd.shows(NONE, RUNS)
+    await units.start(launch, "t")
+    monkeypatch.setattr(durable, "write", full)
+    systemd.shows(NONE, NONE, {**RUNS, "InvocationID": "run-2"})
+    assert await units.start(launch, "t") == {**HANDLE, "invocation": "run-2"}
+    systemd.shows(NONE, NONE, {**RUNS, "InvocationID": "run-3"})
+    with pytest.raises(NodeError, match="No space left on device"):
+        await units.start(launch, "another")
 
 
 async def test_a_start_whose_variables_cannot_be_written_is_the_nodes_fault(
