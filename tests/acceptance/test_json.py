@@ -44,7 +44,7 @@ def story(desk: Desk) -> Story:
 def in_short(rollout: dict[str, object]) -> dict[str, object]:
     """A list has all of a rollout but what happened in it."""
     left_out = ("steps", "debts", "dropped", "notes", "question", "approvals")
-    left_out += ("asks", "asks_about")
+    left_out += ("undoing", "asks", "asks_about")
     return {key: value for key, value in rollout.items() if key not in left_out}
 
 

@@ -371,7 +371,7 @@ async def test_an_agent_without_a_descriptor_left_does_not_take_what_runs_for_de
         with pytest.raises(NodeError, match="cannot be told"):
             await stop(instance, 5)
     assert alive(instance)
-    assert find(instance.token) == instance
+    until(lambda: find(instance.token) == instance)  # it shows no token while it is being loaded
 
 
 # --- Waiting ---------------------------------------------------------------------------------
