@@ -16,7 +16,7 @@ from pathlib import Path
 from tidegate_agent import health, links, output
 from tidegate_agent.durable import make_folder
 from tidegate_agent.errors import AgentError, JournalError, NodeError, ServiceError
-from tidegate_agent.health import Check, probe, wait_healthy
+from tidegate_agent.health import Check, wait_healthy
 from tidegate_agent.host import THIS, Host
 from tidegate_agent.job import Job
 from tidegate_agent.journal import Journal, SlotRecord
@@ -244,7 +244,7 @@ class Slot:
             handle = await service.present()
             alive = handle is not None and (await service.manager.look(handle)).alive
             if alive and service.took_its_place(handle):
-                alive = await probe(self.check()) is None
+                alive = await health.surely(self.check()) is None  # with all its time
             if alive and record.phase == "wanted":
                 self._hold(replace(record, handle=handle))
                 problem = await health.surely(health.in_haste(self.check()))

@@ -114,7 +114,7 @@ def calendar_of(
         except (ValueError, OverflowError) as error:  # a configuration of before this was refused
             raise UsageError(
                 f"nobody can say when it is {freeze.until} in {freeze.time_zone}: {error}",
-                "give the freeze another `until` in tidegate.toml, and deploy with it",
+                "give the freeze another `from` or `until` in tidegate.toml, and deploy with it",
             ) from error
         if ends > now:
             windows.append(

@@ -93,12 +93,6 @@ class Control:
         was an answer to a question, which whoever answers has not seen to be over."""
         rollout = request.rollout
         place = self._engine.place_of(rollout)
-        if request.question:
-            raise Refused(
-                f"what retry was meant for is not asked any more: rollout {rollout} has ended",
-                f"look at it: tidegate rollout show {rollout}; to deploy it again: "
-                f"tidegate rollout retry {rollout}",
-            )
         view, event = await self._past(place)
         asked = event.deployment if isinstance(event, ev.Queued) else event
         app, environment = split_stream(place.stream)
@@ -117,6 +111,12 @@ class Control:
             raise Refused(
                 f"rollout {rollout} has succeeded: there is nothing to retry",
                 f"what runs now: tidegate status {app}",
+            )
+        if request.question:
+            raise Refused(
+                f"what retry was meant for is not asked any more: rollout {rollout} has ended",
+                f"look at it: tidegate rollout show {rollout}; to deploy it again: "
+                f"tidegate rollout retry {rollout}",
             )
         with naming_the_holder(self._engine, place.stream):
             state = self._engine.state(place.stream)
@@ -267,6 +267,8 @@ class Control:
         state = self._engine.state(place.stream)
         active, back = active_release(state), release_back(state)
         if state.rollout or state.reconciling or active is None or back in (None, active):
+            return False
+        if back is None or back.incomplete:  # it would be refused
             return False
         view, event = await self._past(place)
         asked = event.deployment if isinstance(event, ev.Queued) else event

@@ -47,7 +47,10 @@ class Convergence:
 
     async def _look(self) -> float | None:
         """Begin what is due. Seconds until something else will be; None while that is not known."""
-        delays = [await self._look_at(stream) for stream in tuple(self._engine.streams.values())]
+        delays = []
+        for stream in tuple(self._engine.streams.values()):
+            with stream.confining("what its nodes owe"):
+                delays.append(await self._look_at(stream))
         return min((delay for delay in delays if delay is not None), default=None)
 
     async def _look_at(self, stream: Stream) -> float | None:

@@ -26,7 +26,7 @@ from tidegate_controller.effects import Effects
 from tidegate_controller.errors import Refused, UsageError
 from tidegate_controller.event_notes import note
 from tidegate_controller.fleet import Fleet
-from tidegate_controller.log import Batch, EventLog, LogError, Record
+from tidegate_controller.log import Batch, EventLog, Record
 from tidegate_controller.log_index import (
     CONTROLLER_STREAM,
     OWN_STREAMS,
@@ -218,7 +218,7 @@ class Engine:
         """A refusal is an answer. An error of the core stops this stream alone, with the log as it
         was; one of the log ends the engine."""
         try:
-            with logs.about(**stream.about):
+            with logs.about(**stream.about), stream.confining(type(input_).__name__):
                 if not stream.begun:
                     self.foresee(stream.name, input_)  # a wrong request does not begin a stream
                 await self._adopt(stream)
@@ -226,13 +226,7 @@ class Engine:
                     await self._decide(stream, input_)
         except Refused as refusal:
             return stream.state, refusal
-        except LogError:
-            raise
-        except Exception as error:
-            log.exception("%s cannot go on from %s", stream.name, type(input_).__name__)
-            stream.fault = f"{type(error).__name__}: {error}"
-            return stream.state, stream.broken()
-        return stream.state, None
+        return stream.state, stream.broken() if stream.fault else None
 
     def foresee(self, name: str, input_: Input) -> tuple[tuple[ev.Event, ...], t.State]:
         """What would follow from the input now, and the state after it. Nothing is recorded.

@@ -41,7 +41,8 @@ class FreezeClock:
         while True:
             for stream in tuple(self._engine.streams.values()):
                 if not stream.fault:
-                    await self._look_at(stream.name, stream.state)
+                    with stream.confining("its freezes"):
+                        await self._look_at(stream.name, stream.state)
             await asyncio.sleep(every)
 
     async def _look_at(self, name: str, state: t.State) -> None:

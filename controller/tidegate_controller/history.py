@@ -178,7 +178,6 @@ class Fold:
         self._steps: dict[str, StepView] = {}
         self._actions: dict[str, NodeStepView] = {}
         self._entered = 0.0
-        self._undoing = False
         self._question = ""  # what a person is asked
         self._kind = ""
         self._version: int | None = None  # of the event that asks it
@@ -239,8 +238,7 @@ class Fold:
                 self._freeze = ""
                 self._asks("", ())  # a node may have come back before a person answered
             case ev.Replanned():
-                self._undoing, self._holder, self._freeze = True, "", ""
-                self.view.undoing = True
+                self.view.undoing, self._holder, self._freeze = True, "", ""
                 self.view.reason = event.reason
                 self._asks("", ())
                 self._plan(event.plan)
@@ -327,7 +325,7 @@ class Fold:
         if self._freeze and not question:
             answers = FROZEN_ANSWERS
         self.view.answers = list(PAUSED_ANSWERS if self._holder else answers)
-        self.view.state = "rolling_back" if self._undoing else "running"
+        self.view.state = "rolling_back" if self.view.undoing else "running"
         self.view.question = self._version if question and not self._holder else None
         asks = bool(question) and not self._holder
         self.view.asks = self._kind if asks else ""

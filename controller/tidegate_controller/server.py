@@ -118,15 +118,16 @@ async def _until_one_ends(
     while pending & awaited == awaited:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         for task in done - awaited:
-            if task.cancelled() or task.exception() is not None:
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if error is not None:
+                log.error("%s has failed", task.get_name(), exc_info=error)
                 return task
     return None
 
 
 def _failure(task: asyncio.Task[None]) -> TidegateError:
-    """What the controller ends with, once it was logged in full."""
+    """What the controller ends with."""
     error = asyncio.CancelledError() if task.cancelled() else task.exception()
-    log.error("%s has failed", task.get_name(), exc_info=error)
     failure = TidegateError(
         f"the controller ends, since {task.get_name()} has failed: {type(error).__name__}: {error}",
         "its log has where; report it. What runs goes on running, and systemd starts it again",

@@ -1,12 +1,17 @@
 """One "app@environment" in the shell: its state, the lock that orders its inputs, its timer."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
-from tidegate_controller.errors import Refused
+from tidegate_controller.errors import Refused, TidegateError
 from tidegate_protos.logs import Fields
+
+log = logging.getLogger(__name__)
 
 
 class Stream:
@@ -52,6 +57,18 @@ class Stream:
     @property
     def busy(self) -> bool:
         return self.state.rollout is not None or bool(self.state.chores)
+
+    @contextmanager
+    def confining(self, work: str) -> Iterator[None]:
+        """An error of the core in there stops this stream alone, with the log as it was: `fault`.
+        What is raised on purpose, also of the log, goes on up. `work`: what for, in the log."""
+        try:
+            yield
+        except TidegateError:
+            raise
+        except Exception as error:
+            log.exception("%s cannot go on from %s", self.name, work)
+            self.fault = f"{type(error).__name__}: {error}"
 
     def broken(self) -> Refused:
         """Why nothing is decided here any more."""

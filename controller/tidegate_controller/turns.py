@@ -35,7 +35,8 @@ class Turns:
             seen = self._engine.log.last_seq
             waiting = [s for s in tuple(self._engine.streams.values()) if s.state.queue]
             for stream in waiting:
-                await self._look_at(stream)
+                with stream.confining("what waits for its turn"):
+                    await self._look_at(stream)
             try:
                 async with asyncio.timeout(LOOK_SECONDS if waiting else None):
                     await self._engine.wait_for_append(seen)

@@ -117,10 +117,8 @@ async def status_with_balancers(engine: Engine, app: str) -> Status:
     return view
 
 
-def _trouble(wrong: TrafficError | None) -> TrafficTrouble | None:
-    if wrong is None:
-        return None
-    return TrafficTrouble(what=wrong.message, mend=wrong.hint, redeploy=wrong.redeploy)
+def _trouble(e: TrafficError | None) -> TrafficTrouble | None:
+    return TrafficTrouble(what=e.message, mend=e.hint, redeploy=e.redeploy) if e else None
 
 
 def _app_status(engine: Engine, stream: Stream) -> AppStatus:
@@ -202,6 +200,7 @@ def _rollout_ref(rollout: t.Rollout) -> RolloutRef:
         step=step.title if step else None,
         waiting_for=waiting_for(rollout) or None,
         awaits=awaits(rollout),
+        undoing=rollout.undoing,
         tries_failed=tries_failed,
         last_error=last_error,
     )

@@ -43,7 +43,9 @@ class Systemd:
         if not self._address:
             return
         address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
             sender.setblocking(False)
-            with contextlib.suppress(OSError):
-                sender.sendto(state.encode(), address)
+            sender.sendto(state.encode(), address)

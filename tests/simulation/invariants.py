@@ -324,8 +324,9 @@ def a_dropped_node_gets_no_new_traffic(
     if action.work.verb != "route" or past.undoing:
         return
     taking = {place.node for place, share in (action.work.weights or {}).items() if share}
-    left_alone = action.step == REWRITE or taking <= set(past.dropped)
-    had = past.moved if left_alone else past.served
+    had = past.moved if action.step == REWRITE else dict(past.served)
+    if taking <= set(past.dropped):
+        had = {**past.moved, **had}
     for place, share in (action.work.weights or {}).items():
         if share and place.node in past.dropped and not had.get(place):
             judge.world.fail(a_dropped_node_gets_no_new_traffic, f"{stream}: {place}")

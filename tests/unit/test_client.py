@@ -103,7 +103,7 @@ def test_one_that_was_there_and_is_about_to_end_is_asked_again(
         assert client.pause(pb.ControlRequest(rollout="r1")).rollout == "r1"
 
 
-def test_a_refusal_is_not() -> None:
+def test_a_refusal_is_not_asked_again() -> None:
     with connected(well, refusing, well) as client:
         client.pause(pb.ControlRequest(rollout="r1"))
         with pytest.raises(Refused, match="another rollout runs") as raised:

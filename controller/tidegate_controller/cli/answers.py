@@ -23,13 +23,14 @@ FAILED = ("failure", "lost")  # kinds of questions: something has failed, and no
 
 class Asked(NamedTuple):
     """`kind`: of the question. `nodes`: that `continue` goes on without. `step`: its id.
-    `awaits`: a person, or the end of a freeze. `of_undo`: its number, where an undo asks it."""
+    `awaits`: a person, or the end of a freeze. `question`: its number. `undoing`: an undo asks."""
 
     kind: str = ""
     nodes: Sequence[str] = ()
     step: str = ""
     awaits: str = ""
-    of_undo: int = 0
+    question: int = 0
+    undoing: bool = False
 
     @property
     def is_check(self) -> bool:
@@ -42,8 +43,14 @@ class Asked(NamedTuple):
 
 def asked_in(picture: Picture) -> Asked:
     step = picture.stage.id if picture.stage else ""
-    of_undo = picture.asked_number if picture.undoing else 0
-    return Asked(picture.asked_kind, picture.asked_about, step, picture.wait.awaits, of_undo)
+    return Asked(
+        kind=picture.asked_kind,
+        nodes=picture.asked_about,
+        step=step,
+        awaits=picture.wait.awaits,
+        question=picture.question,
+        undoing=picture.undoing,
+    )
 
 
 def answer_lines(rollout: str, answers: Sequence[str], asked: Asked) -> list[str]:
@@ -51,8 +58,8 @@ def answer_lines(rollout: str, answers: Sequence[str], asked: Asked) -> list[str
     typed = dict.fromkeys(answers, rollout)
     if "promote" in typed and asked.is_freeze:
         typed["promote"] = f"{rollout} -m REASON"
-    if "abort" in typed and asked.of_undo:  # else it says only that all is to go back
-        typed["abort"] = f"{rollout} --question {asked.of_undo}"
+    if "abort" in typed and asked.undoing:  # else it says only that all is to go back
+        typed["abort"] = f"{rollout} --question {asked.question}"
     width = max(map(len, answers), default=0)
     longest = max(map(len, typed.values()), default=0)
     return [
@@ -64,7 +71,7 @@ def answer_lines(rollout: str, answers: Sequence[str], asked: Asked) -> list[str
 def _meaning(answer: str, asked: Asked) -> str:
     if answer == "promote" and asked.is_freeze:
         return "Go on now, in spite of the freeze."
-    if answer == "abort" and asked.of_undo:
+    if answer == "abort" and asked.undoing:
         return "Give the undo up too: all stays as it is."
     if answer == "promote" and asked.kind == "promotion":
         return "Say yes: the next wave may get traffic."

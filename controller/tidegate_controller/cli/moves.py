@@ -24,6 +24,7 @@ class Moves:
         self.settled_at = 0.0  # until the target was written once more
         self._open: dict[str, Move] = {}  # by action
         self._begun_anew: set[str] = set()  # actions that an earlier controller had begun as well
+        self._failed_again = False  # such a rewrite, which may come late as well
 
     def issued(self, action: Mapping[str, Any]) -> None:
         work = action["work"]
@@ -44,9 +45,11 @@ class Moves:
             self.serving = move.taking
         if move.by_hand:
             return
-        if outcome != "ok" or action in self._begun_anew:
+        failed = outcome != "ok" or action in self._begun_anew
+        failed_before, self._failed_again = self._failed_again, failed and move.again
+        if failed:
             self.late |= move.taking
-        elif move.again:
+        elif move.again and self.late and not failed_before:
             self.late, self.settled, self.settled_at = frozenset(), self.late, at
 
 

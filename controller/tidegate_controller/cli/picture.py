@@ -32,7 +32,7 @@ class Picture:
         self._stood_since = 0.0  # while it is paused: until then its deadlines have run
         self.asked_about: list[str] = []  # nodes that `continue` would go on without
         self.asked_kind = ""  # of question; "lost": since these are gone, until they are back
-        self.asked_number = 0  # of the question that was asked last
+        self.question = 0  # the number of the last one
         self.given_up: set[str] = set()  # of these, those that a person goes on without
         self.dropped: dict[str, str] = {}  # node that it goes on without -> why
         self.debts: dict[str, str] = {}
@@ -149,7 +149,7 @@ class Picture:
         elif self.begun and (take := self._takers.get(event.kind)):
             take(event.data, at)
         if event.kind == "Waiting":
-            self.asked_number = event.version
+            self.question = event.version
         self._watch_health(at)
 
     def _step_entered(self, data: dict[str, Any], at: float) -> None:

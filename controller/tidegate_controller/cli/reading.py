@@ -88,14 +88,14 @@ class Reading(Iterator[D]):
         self._client.reached, self._away_since = True, None
 
     def _refuse_another(self, log_id: str) -> None:
-        if self._in_one_log and self._log_id and log_id != self._log_id:
+        if self._in_one_log and self._log_id and log_id and log_id != self._log_id:
             self._replies.cancel()
             raise TidegateError(
                 f"the log was restored from a backup meanwhile: after event {self._seq} it is not "
                 "what it was",
                 "read it anew, from its beginning: tidegate log --follow",
             )
-        self._log_id = log_id
+        self._log_id = log_id or self._log_id
 
     def _wait(self, error: grpc.RpcError) -> None:
         """A moment, before it is tried again; raises what is no use waiting for."""

@@ -125,8 +125,14 @@ def rollout_lines(view: RolloutView) -> list[str]:
         lines += _step_lines(step, view.reason, is_over=is_over)
     lines += [f"  {called(who)} owes: {debt}" for who, debt in sorted(view.debts.items())]
     at = next((step.id for step in view.steps if step.state == "running"), "")
-    of_undo = view.question or 0 if view.undoing else 0
-    asked = Asked(view.asks, view.asks_about, at, view.awaits, of_undo)
+    asked = Asked(
+        kind=view.asks,
+        nodes=view.asks_about,
+        step=at,
+        awaits=view.awaits,
+        question=view.question or 0,
+        undoing=view.undoing,
+    )
     return lines + [f"  next: {line}" for line in answer_lines(view.rollout, view.answers, asked)]
 
 

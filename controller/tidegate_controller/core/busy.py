@@ -1,5 +1,5 @@
 """Why nothing can be begun in a stream at the moment. Called by `deploying`, and by
-`control_requests` for a deployment that is made once more."""
+`control_requests` for a deployment that is made once more; `controlling` has what may be typed."""
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import split_stream
@@ -9,6 +9,19 @@ from tidegate_controller.errors import Refused
 BESIDE = (
     "; or deploy after it: --queue; or, if it has moved no traffic yet, in its place: --supersede"
 )
+
+
+def typed_answers(rollout: t.Rollout) -> list[str]:
+    """What may be typed where a person is asked. An undo is given up as well only by whoever has
+    seen what it asks."""
+    if rollout.waiting is None:
+        return []
+    typed = {
+        answer: f"tidegate rollout {answer} {rollout.id}" for answer in rollout.waiting.answers
+    }
+    if rollout.undoing and "abort" in typed:
+        typed["abort"] += f" --question {rollout.waiting.id}"
+    return list(typed.values())
 
 
 def refuse_if_busy(state: t.State, *, deploys: bool) -> None:
@@ -36,12 +49,11 @@ def refuse_if_busy(state: t.State, *, deploys: bool) -> None:
             f"rollout abort {rollout.id}{beside}",
         )
     if wait := rollout.waiting:
-        answers = (f"tidegate rollout {answer} {rollout.id}" for answer in wait.answers)
         raise Refused(
             f"rollout {rollout.id} to version {rollout.release.version} waits for a person: "
             f"{wait.why}; one at a time for an app and environment",
             f"look at it: tidegate rollout show {rollout.id}; then answer it, with one of: "
-            f"{', '.join(answers)}{beside}",
+            f"{', '.join(typed_answers(rollout))}{beside}",
         )
     if window := rollout.frozen:
         raise Refused(

@@ -9,6 +9,7 @@ already is no error; it changes nothing either. Called by `decide`, and by
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import inputs as i
 from tidegate_controller.core import types as t
+from tidegate_controller.core.busy import typed_answers
 from tidegate_controller.core.draft import Draft
 from tidegate_controller.core.facts import has_moved, is_repeated, scripts_at_work
 from tidegate_controller.core.freezes import Window
@@ -163,7 +164,7 @@ def on_resume(draft: Draft, request: i.Resume) -> None:
         )
         return
     if rollout.waiting is not None:
-        answers = ", ".join(f"tidegate rollout {a} {rollout.id}" for a in rollout.waiting.answers)
+        answers = ", ".join(typed_answers(rollout))
         raise Refused(
             f"rollout {rollout.id} was not paused by anybody: it waits for {rollout.waiting.why}",
             f"answer it, with one of: {answers}",
@@ -182,11 +183,16 @@ def on_abort(draft: Draft, request: i.Abort) -> bool:
     state = draft.state
     rollout = under_way(state, request.rollout)
     waiting = rollout.waiting
-    if rollout.undoing and waiting is not None and request.question != waiting.id:
+    asked = waiting.id if waiting else 0
+    if rollout.undoing and waiting is not None and request.question != asked:
         raise Refused(
             f"rollout {rollout.id} is being undone already, and asks: {waiting.why}",
-            f"answer that: tidegate rollout show {rollout.id}; or give the undo up as well: "
-            f"tidegate rollout abort {rollout.id} --question {waiting.id}",
+            f"answer that, with one of: {', '.join(typed_answers(rollout))}",
+        )
+    if request.question not in (0, asked):
+        raise Refused(
+            f"question {request.question} of rollout {rollout.id} is not asked any more",
+            f"how it is now: tidegate rollout show {rollout.id}",
         )
     if rollout.undoing and waiting is None:
         if request.undo:

@@ -54,13 +54,27 @@ def may_be_dropped(state: t.State, step: t.Step, found: Culprits) -> bool:
         return False
     if is_stranded_without(state, found) or breach_without(state, found):
         return False
-    if step.rehearses and any(not found[w.at].lost for w in step.works if w.at in found):
+    if step.rehearses and any(not found[n].lost for n in _rehearsing(state, step) & found.keys()):
         return False  # the way back does not work there, so it may work nowhere
     if rollout.kind == "converge":  # each node that is behind is a matter of its own
         return True
     failed = {*rollout.dropped, *rollout.absent, *found}
     total = len(rollout.nodes) + len(rollout.absent)
     return len(failed) <= allowed_failures(rollout.policy, total)
+
+
+def _rehearsing(state: t.State, step: t.Step) -> set[str]:
+    """The node on which the way back is tried: the step treats it, or it serves with the release
+    before."""
+    rollout = state.rollout
+    assert rollout is not None
+    old = {p.node for p in rollout.passed if _runs_another(state, p)}
+    return old.union(work.at for work in step.works)
+
+
+def _runs_another(state: t.State, place: t.Place) -> bool:
+    rollout, revision = state.rollout, place_of(state, place).revision
+    return rollout is not None and revision not in (None, rollout.release.revision)
 
 
 def too_many_lost_at(state: t.State, step: t.Step) -> float:
@@ -238,6 +252,8 @@ def _unwell(draft: Draft, place: t.Place, why: str) -> t.Dropped:
             why=f"{why}; {place.other}, the release before, fails its checks too",
             blame="environment",
         )
+    if _runs_another(state, place):
+        return t.Dropped(why=why)  # in a rehearsal: who knows what has broken that
     return t.Dropped(why=why, blame="release")
 
 

@@ -51,7 +51,8 @@ def on_freeze(draft: Draft, request: i.Freeze) -> None:
             "name a later end: --for 4h, or --until",
         )
     hand = draft.state.freeze
-    if hand is not None and hand.by != request.window.by and hand.ends > request.window.ends:
+    longer = hand.ends - request.window.ends if hand is not None else 0.0
+    if hand is not None and hand.by != request.window.by and longer > DRIFT_SECONDS:
         app, environment = split_stream(draft.state.stream)
         raise Refused(
             f"there is a longer {hand.named}",

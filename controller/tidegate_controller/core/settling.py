@@ -44,8 +44,7 @@ def is_begun_anew(state: t.State, action: t.Action) -> bool:
 
 def after_move(state: t.State, work: t.Work, clock: float) -> t.State:
     """The balancer was written, and reads back so: this is what is written again."""
-    emptied = state.may_empty and any((work.weights or {}).values())
-    if not (state.unsettled or emptied or _has_lost_some(state)):
+    if not _is_wanted_again(state, work):
         return state
     again = replace(work, prove=False, on_unknown="observe")
     return replace(state, rewrite=again, rewrite_at=clock + SETTLE_SECONDS, rewrites=0)
@@ -53,15 +52,26 @@ def after_move(state: t.State, work: t.Work, clock: float) -> t.State:
 
 def after_loss(state: t.State, clock: float) -> t.State:
     """A disk was replaced, or a node removed."""
-    traffic = state.rollout.spec.traffic if state.rollout else state.traffic
-    if traffic is None or state.weights is None or state.rewrite or not _has_lost_some(state):
-        return state
+    traffic, rollout = state.traffic, state.rollout
+    if rollout is not None and (rollout.undoing or rollout.cursor > 0 or traffic is None):
+        traffic = rollout.spec.traffic  # which has passed its preflight, and may have moved some
+    if traffic is None or state.weights is None or state.rewrite is not None:
+        return state  # one that is open or awaited looks for itself
     work = t.Work(verb="route", at=t.CONTROLLER, weights=state.weights, traffic=traffic)
-    return after_move(state, work, clock)
+    return after_move(state, work, clock) if _has_lost_some(state, work) else state
 
 
-def _has_lost_some(state: t.State) -> bool:
-    """Whether some of what has traffic leads nowhere, and some does not."""
+def _is_wanted_again(state: t.State, work: t.Work) -> bool:
+    """Whether what was written last has to be written once more."""
+    emptied = state.may_empty and any((work.weights or {}).values())
+    return bool(state.unsettled or emptied or _has_lost_some(state, work))
+
+
+def _has_lost_some(state: t.State, work: t.Work) -> bool:
+    """Whether some of what has traffic leads nowhere, and some does not. Where a person moves it,
+    the next rollout asks for that."""
+    if work.traffic is not None and work.traffic.adapter == "none":
+        return False
     return len({leads_nowhere(state, p) for p, share in state.settled.items() if share}) > 1
 
 
@@ -77,15 +87,16 @@ def after_rewrite(
     state: t.State, work: t.Work, ok: bool, clock: float, *, failed_before: bool
 ) -> t.State:
     """Whatever a late move has brought to a place is over now, and has to drain from now on. Not
-    yet where a rewrite has failed before, which may come late as well: `after_move` has seen to
-    it that it is written once more."""
-    if ok and failed_before:
+    yet where a rewrite has failed before, which may come late as well. Then, and where something
+    was lost meanwhile, it is written once more: `after_move` has said when."""
+    if ok and failed_before and _is_wanted_again(state, work):
         return state
     if ok:
         late = {place: clock for place in state.unsettled if not (work.weights or {}).get(place)}
         idle = {**state.idle_since, **dict(sorted(late.items()))}
         state = replace(state, idle_since=idle, unsettled=frozenset(), may_empty=False)
-        return replace(state, rewrite=None, rewrites=0)
+        over = not _is_wanted_again(state, work)
+        return replace(state, rewrite=None if over else state.rewrite, rewrites=0)
     pause = SETTLE_SECONDS * 2.0 ** min(state.rewrites + 1, DOUBLINGS_MAX)
     state = after_doubt(state, work)
     return replace(state, rewrite_at=clock + pause, rewrites=state.rewrites + 1)

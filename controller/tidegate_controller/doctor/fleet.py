@@ -108,7 +108,7 @@ def _unwell_mend(app: AppStatus) -> str:
     if rollout is None:
         return f"go back: tidegate rollback {app.app} -e {app.environment}"
     look = f"{rollout.id} is under way, look at it: tidegate rollout show {rollout.id}"
-    if rollout.state == "rolling_back":
+    if rollout.undoing:
         return look
     return f"{look}; give it up, if need be: tidegate rollout abort {rollout.id}"
 

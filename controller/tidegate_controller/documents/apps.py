@@ -28,6 +28,7 @@ class RolloutRef(Document, kw_only=True):
     step: str | None = None  # the name of the one that it is at
     waiting_for: str | None = None
     awaits: str = ""  # as in RolloutSummary: person, freeze
+    undoing: bool = False
     waiting_seconds: float | None = None  # for how long already
     tries_failed: int = 0  # of the step, where it is tried until it succeeds
     last_error: str = ""  # of the last of these; while another try runs that is not known

@@ -382,6 +382,13 @@ def test_an_undo_that_asks_a_person_is_given_up_only_by_whoever_has_seen_that(un
     assert t.CONTROLLER in world.owing()
 
 
+def test_an_abort_that_is_meant_for_a_question_which_is_over_gives_up_nothing() -> None:
+    world = at("soak")
+    with pytest.raises(Refused, match="question 7 of rollout r2 is not asked any more"):
+        world.abort(question=7)
+    assert world.finish() == "succeeded"
+
+
 def test_an_abort_comes_too_late_for_what_has_succeeded() -> None:
     world = at("verify")
     for action in list(world.state.rollout.open.values()):

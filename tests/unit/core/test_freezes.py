@@ -230,6 +230,8 @@ def test_nobody_ends_the_freeze_of_another_by_asking_for_a_shorter_one() -> None
     with pytest.raises(Refused, match="there is a longer freeze until then, by ada: sale") as told:
         world.freeze(60.0, by="bob")
     assert told.value.hint.endswith("tidegate freeze shop -e test --lift")
+    world.freeze(3599.999, by="cy")  # the same moment, by clocks that were read twice
+    assert world.state.freeze.by == "cy"
     world.freeze(7200.0, by="bob")
     assert world.state.freeze.by == "bob"
     world.freeze(60.0, by="bob")

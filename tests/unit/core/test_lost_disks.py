@@ -7,9 +7,10 @@ from core_values import ON_EVERY_NODE
 from driver import SILENCE, World
 
 from tidegate_controller.core import events as ev
+from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import NodeRemoved
 from tidegate_controller.core.settling import REWRITE, SETTLE_SECONDS
-from tidegate_controller.core.spec import Check, Policy, Waves
+from tidegate_controller.core.spec import Check, Policy, Traffic, Waves
 
 NODES = ["a", "b", "c", "d"]
 ONE = Policy(max_failed_nodes="1")
@@ -141,16 +142,79 @@ def test_traffic_is_settled_with_what_may_have_it_where_all_that_had_it_for_cert
     assert set(world.traffic) == {"b/blue"}
 
 
-def awaiting_approval(strategy: str = "canary") -> World:
-    world = World(NODES, strategy=strategy, approval=True)
-    world.deploy("1")
+def awaiting_approval(**traffic: object) -> World:
+    world = World(NODES, strategy="canary", approval=True)
+    world.deploy("1", **traffic)
     world.go(lambda: world.state.rollout.waiting is not None)
     world.reply("approve")
     world.finish()
     world.rest()
-    world.deploy("2")
+    world.deploy("2", **traffic)
     world.go(lambda: world.state.rollout.waiting is not None)
     return world
+
+
+def lose_the_disk_of(node: str, world: World) -> None:
+    world.leave(node)
+    world.come_back(node, disk_replaced=True)
+
+
+def written_again(world: World) -> t.Action:
+    world.wait(SETTLE_SECONDS)
+    (move,) = world.open()
+    assert move.step == REWRITE
+    return move
+
+
+def test_what_is_lost_while_that_is_written_is_taken_out_as_well() -> None:
+    world = awaiting_approval()
+    lose_the_disk_of("d", world)
+    move = written_again(world)
+    lose_the_disk_of("c", world)
+    world.answer(move)
+    assert "c/blue" in world.traffic
+    world.answer(written_again(world))
+    assert "c/blue" not in world.traffic
+    assert world.state.rewrite is None
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_where_all_is_lost_it_is_not_written_again_and_again(restarts: bool) -> None:
+    world = World("ab").deployed("1")
+    world.rest()
+    lose_the_disk_of("a", world)
+    lose_the_disk_of("b", world)
+    move = written_again(world)
+    assert move.work.weights == {}
+    if restarts:
+        world.restart()
+        world.answer(world.open()[0])
+    else:
+        world.answer(move, "failed")
+    world.go(lambda: bool(world.open()))
+    world.answer(world.open()[0])
+    assert (world.open(), world.state.rewrite) == ([], None)
+
+
+def test_a_balancer_that_a_person_moves_is_not_written_for_a_loss() -> None:
+    world = awaiting_approval(traffic=Traffic(adapter="none", manual="warn"))
+    lose_the_disk_of("d", world)
+    assert world.state.rewrite is None
+
+
+def test_a_balancer_that_is_described_anew_is_not_moved_before_its_preflight_has_passed() -> None:
+    old, new = (Traffic(adapter="exec", command=(name,)) for name in ("old", "new"))
+    world = World(NODES)
+    world.deploy("1", traffic=old)
+    world.finish()
+    world.rest()
+    world.deploy("2", traffic=new)
+    lose_the_disk_of("d", world)
+    world.fates = {"preflight": "failed"}
+    world.rest()
+    moves = [e.action.work for _, e in world.log if isinstance(e, ev.ActionIssued)]
+    assert {work.traffic.command for work in moves if work.verb == "route"} == {("old",)}
+    assert "d/blue" not in world.traffic
 
 
 @pytest.mark.parametrize("gone", ["disk", "node"])

@@ -71,6 +71,18 @@ def test_where_the_release_before_does_not_start_the_new_one_is_not_quarantined(
     assert rolling.state.quarantined == ()
 
 
+@pytest.mark.parametrize("step", ["rehearse-admit-1", "return-drain-1"])
+@pytest.mark.parametrize("most", ["0", "1"])
+def test_a_release_before_that_turns_bad_in_it_undoes_the_rollout(step: str, most: str) -> None:
+    policy = Policy(max_failed_nodes=most)
+    rolling = World(NODES, strategy="rolling", waves=WAVES, policy=policy).deployed("1")
+    rolling.deploy("2")
+    rolling.until(step)
+    rolling.report("a/blue", healthy=False)
+    assert rolling.finish() == "rolled_back"
+    assert rolling.state.quarantined == ()
+
+
 def test_a_new_release_that_does_not_start_again_is() -> None:
     rolling = world("rolling")
     rolling.deploy("2")

@@ -32,7 +32,7 @@ def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
     weights = parts.reachable(state, _safe_weights(state, rollout, now))
     if state.weights == weights:
         return ()
-    step = _move("shift-back", "Shift back", weights, rollout)
+    step = _move("shift-back", "Shift back", weights, state)
     return (replace(step, guards=(FLOOR,)) if before else step,)
 
 
@@ -100,7 +100,7 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
         weights = dict(parts.reachable(state, state.settled))
     plan = []
     if state.weights != weights:
-        plan.append(_move("shift-back", "Shift back", weights, rollout))
+        plan.append(_move("shift-back", "Shift back", weights, state))
     waves = _waves(rollout, weights, list(to_start))
     for number, nodes in enumerate(waves, 1):
         places = [to_start[node] for node in nodes]
@@ -148,7 +148,7 @@ def _wave(
     spec, (weights, drained, back) = rollout.spec, moves
     plan = []
     if drained != weights:
-        step = _move("drain-back", "Drain back", drained, rollout)
+        step = _move("drain-back", "Drain back", drained, state)
         plan.append(replace(step, guards=(FLOOR,)))
     others = [place.other for place in places if place.other in state.places]
     running = [place for place in others if may_run(state, place)]
@@ -156,7 +156,7 @@ def _wave(
         step = parts.stop(state, spec, running)
         plan.append(_as_far_as_it_goes(replace(step, id="stop-back", name="Stop back")))
     plan.append(_as_far_as_it_goes(_start(state, rollout, places)))
-    plan.append(_move("admit-back", "Admit back", back, rollout))
+    plan.append(_move("admit-back", "Admit back", back, state))
     return plan
 
 
@@ -183,10 +183,15 @@ def _start(state: t.State, rollout: t.Rollout, places: Sequence[t.Place]) -> t.S
     )
 
 
-def _move(step_id: str, name: str, weights: t.Weights, rollout: t.Rollout) -> t.Step:
-    """Tried until it succeeds: on the way back there is nothing to fall back to."""
-    step = parts.route_step(step_id, name, weights, rollout.spec)
-    return replace(step, retry_seconds=RETRY_SECONDS)
+def _move(step_id: str, name: str, weights: t.Weights, state: t.State) -> t.Step:
+    """Tried until it succeeds: on the way back there is nothing to fall back to. A balancer that is
+    described otherwise now, and has not passed the preflight, has never been moved."""
+    rollout = state.rollout
+    assert rollout is not None
+    spec = rollout.spec
+    if rollout.cursor == 0 and state.traffic is not None:
+        spec = replace(spec, traffic=state.traffic)
+    return replace(parts.route_step(step_id, name, weights, spec), retry_seconds=RETRY_SECONDS)
 
 
 def _as_far_as_it_goes(step: t.Step) -> t.Step:
