@@ -21,6 +21,7 @@ from tidegate_controller.core.guards import NEVER
 
 REWRITE = "settle/traffic"  # what its action says for a step
 SETTLE_SECONDS = 10.0
+LOSS_SECONDS = 1.0  # so that what moves traffic anyway, as a converge does, goes first
 WRITE_SECONDS = 60.0
 DOUBLINGS_MAX = 6  # of the time until a rewrite that failed is tried again
 TRIES_AWAITED = 5  # on the way back, before a node is left as it is
@@ -58,7 +59,9 @@ def after_loss(state: t.State, clock: float) -> t.State:
     if traffic is None or state.weights is None or state.rewrite is not None:
         return state  # one that is open or awaited looks for itself
     work = t.Work(verb="route", at=t.CONTROLLER, weights=state.weights, traffic=traffic)
-    return after_move(state, work, clock) if _has_lost_some(state, work) else state
+    if not _has_lost_some(state, work):
+        return state
+    return replace(after_move(state, work, clock), rewrite_at=clock + LOSS_SECONDS)
 
 
 def _is_wanted_again(state: t.State, work: t.Work) -> bool:

@@ -9,7 +9,7 @@ from driver import SILENCE, World
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import NodeRemoved
-from tidegate_controller.core.settling import REWRITE, SETTLE_SECONDS
+from tidegate_controller.core.settling import LOSS_SECONDS, REWRITE, SETTLE_SECONDS
 from tidegate_controller.core.spec import Check, Policy, Traffic, Waves
 
 NODES = ["a", "b", "c", "d"]
@@ -228,7 +228,7 @@ def test_while_a_person_is_awaited_what_is_lost_loses_its_traffic_soon(gone: str
     else:
         world.feed(NodeRemoved(node="d"))
     assert world.open() == []
-    world.wait(SETTLE_SECONDS)
+    world.wait(LOSS_SECONDS)
     (move,) = world.open()
     assert (move.step, move.work.prove) == (REWRITE, False)
     world.answer(move)
