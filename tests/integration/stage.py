@@ -192,11 +192,13 @@ class Stage:
             lambda status: not status.unfinished and all(node.connected for node in status.nodes)
         )
 
-    def wait_for(self, holds: Callable[[AppStatus], bool]) -> None:
+    def wait_for(self, holds: Callable[[AppStatus], bool]) -> AppStatus:
+        """The one of which it holds."""
         give_up = time.monotonic() + SETTLE_SECONDS
         while not holds(status := self.status()):
             assert time.monotonic() < give_up, status
             time.sleep(POLL_SECONDS)
+        return status
 
     def kept_running(self) -> dict[tuple[str, str], list[int]]:
         """Node and slot of each app that its agent means to run on, by its journal; and its pids,
@@ -239,8 +241,8 @@ class Stage:
         """Log, machines and balancer say the same: this version, in one slot of each node, or of
         each of the group that serves."""
         self.wait_for(lambda status: status.rollout is None and not status.unfinished)  # debts, too
-        self.wait_for(self._is_known)  # to a controller that was killed at the end as well
-        status = self.status()
+        # To a controller that was killed at the end as well, or with an agent that was.
+        status = self.wait_for(self._is_known)
         assert status.version == version
         addresses = set()
         serving = self._serving(status)
