@@ -286,11 +286,13 @@ def test_where_there_is_nothing_to_go_back_to_no_rollback_is_recommended() -> No
     [
         ("running", "show r7; give it up, if need be: tidegate rollout abort r7; or see why: "),
         ("rolling_back", "show r7; or see why: "),
+        ("paused", "show r7; or see why: "),  # an undo that asks a person
     ],
 )
 def test_while_a_rollout_runs_the_mend_is_to_look_at_it(state: str, mend: str) -> None:
     places = [with_(PLACE, slots={"blue": with_(SLOT, healthy=False)})]
-    app = with_(SHOP, rollout=RolloutRef(id="r7", state=state), nodes=places)
+    rollout = RolloutRef(id="r7", state=state, undoing=state != "running")
+    app = with_(SHOP, rollout=rollout, nodes=places)
     (finding,) = (each for each in judged(app=app) if each.level != "ok")
     assert finding.mend == (
         f"r7 is under way, look at it: tidegate rollout {mend}tidegate node show web-1"
