@@ -22,7 +22,7 @@ from simulate import play_seed
 from tidegate_agent import retention
 from tidegate_agent.journal import Journal
 from tidegate_agent.service import Service
-from tidegate_controller import effects, engine
+from tidegate_controller import effects, engine, stream
 from tidegate_controller.clock import EngineClock, wall_now
 from tidegate_controller.core import (
     chores,
@@ -483,7 +483,7 @@ def stumbling(patch: Patch) -> None:
 def stumbling_in_silence(patch: Patch) -> None:
     """The core fails at something, and nobody is told."""
     patch.setitem(decide.HANDLERS, i.Pause, _fail)
-    patch.setattr(engine.log, "exception", lambda *_: None)
+    patch.setattr(stream.log, "exception", lambda *_: None)
 
 
 @dataclass(frozen=True)
