@@ -63,11 +63,11 @@ def _controller_started(state: t.State, event: ev.ControllerStarted, clock: floa
     def extend(actions: Mapping[str, t.Action], anew: float = 0.0) -> dict[str, t.Action]:
         """`anew`: how long what the controller itself does has got, which it begins anew."""
         own = clock + max(event.grace_seconds, anew)
-        until = {key: own if a.work.at == t.CONTROLLER else floor for key, a in actions.items()}
-        return {
-            key: replace(action, deadline=max(action.deadline, until[key]))
-            for key, action in actions.items()
-        }
+
+        def until(action: t.Action) -> float:
+            return max(action.deadline, own if action.work.at == t.CONTROLLER else floor)
+
+        return {key: replace(action, deadline=until(action)) for key, action in actions.items()}
 
     state = replace(
         state,

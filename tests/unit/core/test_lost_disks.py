@@ -16,10 +16,14 @@ NODES = ["a", "b", "c", "d"]
 ONE = Policy(max_failed_nodes="1")
 
 
-def without_the_disk_of(node: str, world: World) -> World:
-    world.rest()
+def lose_the_disk_of(node: str, world: World) -> None:
     world.leave(node)
     world.come_back(node, disk_replaced=True)
+
+
+def without_the_disk_of(node: str, world: World) -> World:
+    world.rest()
+    lose_the_disk_of(node, world)
     return world
 
 
@@ -125,9 +129,8 @@ def test_a_lost_disk_lets_no_wave_into_a_freeze() -> None:
     assert world.finish() == "succeeded"
 
 
-def test_traffic_is_settled_with_what_may_have_it_where_all_that_had_it_for_certain_is_lost() -> (
-    None
-):
+def settled_with_what_may_have_it(policy: Policy) -> World:
+    """All that had traffic for certain is lost with its disk; b, that may have had it, serves."""
     world = World("a", policy=Policy(on_failure="stop")).deployed("1")
     world.rest()
     world.nodes.append("b")
@@ -135,9 +138,16 @@ def test_traffic_is_settled_with_what_may_have_it_where_all_that_had_it_for_cert
     world.deploy("2")
     assert world.finish(shift="failed") == "failed"
     assert world.state.weights is None
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    lose_the_disk_of("a", world)
+    world.policy = policy
     world.deploy("3")
+    return world
+
+
+def test_traffic_is_settled_with_what_may_have_it_where_all_that_had_it_for_certain_is_lost() -> (
+    None
+):
+    world = settled_with_what_may_have_it(Policy(on_failure="stop"))
     world.until("prepare")
     assert set(world.traffic) == {"b/blue"}
 
@@ -152,11 +162,6 @@ def awaiting_approval(**traffic: object) -> World:
     world.deploy("2", **traffic)
     world.go(lambda: world.state.rollout.waiting is not None)
     return world
-
-
-def lose_the_disk_of(node: str, world: World) -> None:
-    world.leave(node)
-    world.come_back(node, disk_replaced=True)
 
 
 def written_again(world: World) -> t.Action:
@@ -262,21 +267,6 @@ def test_what_is_lost_while_traffic_moves_loses_it_once_that_is_done() -> None:
     world.go(lambda: {place.node for place in world.state.settled} == {"a", "b", "c"})
     moves = [e.action for _, e in world.log if isinstance(e, ev.ActionIssued)]
     assert [action.step for action in moves if action.work.verb == "route"][-1] == REWRITE
-
-
-def settled_with_what_may_have_it(policy: Policy) -> World:
-    """All that had traffic for certain is lost with its disk; b, that may have had it, serves."""
-    world = World("a", policy=Policy(on_failure="stop")).deployed("1")
-    world.rest()
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
-    world.deploy("2")
-    assert world.finish(shift="failed") == "failed"
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
-    world.policy = policy
-    world.deploy("3")
-    return world
 
 
 def test_a_dropped_node_that_traffic_was_settled_with_keeps_it_where_nobody_else_has_any() -> None:

@@ -12,8 +12,10 @@ REHEARSED = ["rehearse-drain-1", "rehearse-stop-1", "rehearse-start-1", "rehears
 RETURNED = ["return-drain-1", "return-stop-1", "return-start-1", "return-admit-1"]
 
 
-def world(strategy: str) -> World:
-    return World(NODES, strategy=strategy, waves=WAVES).deployed("1")
+def world(strategy: str, most: str = "0") -> World:
+    """`most`: so many nodes may fail."""
+    policy = Policy(max_failed_nodes=most)
+    return World(NODES, strategy=strategy, waves=WAVES, policy=policy).deployed("1")
 
 
 def test_in_place_one_node_goes_back_and_forth_before_the_second_wave() -> None:
@@ -51,14 +53,14 @@ def test_a_rehearsal_that_fails_undoes_the_rollout(step: str, outcome: str) -> N
 @pytest.mark.parametrize("step", [*REHEARSED, *RETURNED])
 def test_it_does_so_as_well_where_a_node_may_fail(step: str) -> None:
     """What the rehearsal shows of one node may be so on all."""
-    rolling = World(NODES, strategy="rolling", waves=WAVES, policy=Policy(max_failed_nodes="1"))
-    rolling.deployed("1").deploy("2")
+    rolling = world("rolling", most="1")
+    rolling.deploy("2")
     assert rolling.finish(**{step: "failed"}) == "rolled_back"
 
 
 def test_a_node_that_is_lost_in_a_rehearsal_shows_nothing() -> None:
-    rolling = World(NODES, strategy="rolling", waves=WAVES, policy=Policy(max_failed_nodes="1"))
-    rolling.deployed("1").deploy("2")
+    rolling = world("rolling", most="1")
+    rolling.deploy("2")
     assert rolling.finish(**{"rehearse-start-1": "unknown"}) == "succeeded"
 
 
@@ -74,8 +76,7 @@ def test_where_the_release_before_does_not_start_the_new_one_is_not_quarantined(
 @pytest.mark.parametrize("step", ["rehearse-admit-1", "return-drain-1"])
 @pytest.mark.parametrize("most", ["0", "1"])
 def test_a_release_before_that_turns_bad_in_it_undoes_the_rollout(step: str, most: str) -> None:
-    policy = Policy(max_failed_nodes=most)
-    rolling = World(NODES, strategy="rolling", waves=WAVES, policy=policy).deployed("1")
+    rolling = world("rolling", most)
     rolling.deploy("2")
     rolling.until(step)
     rolling.report("a/blue", healthy=False)
