@@ -7,6 +7,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of, split_stream
 from tidegate_controller.core.reach import reach_notes, rehearsal_notes
 from tidegate_controller.core.releases import active_release, earlier_releases, release_of
+from tidegate_controller.core.settling import SETTLE
 from tidegate_controller.core.spec import Spec
 from tidegate_controller.documents import PlannedStep, PlanView
 from tidegate_controller.views import release_view
@@ -68,7 +69,7 @@ def _nothing(reach: Sequence[str]) -> list[str]:
 
 def _traffic_difference(steps: Sequence[t.Step]) -> list[str]:
     """Why there is a rollout, where the release alone would not need one."""
-    if not any(step.id == "settle" for step in steps):
+    if not any(step.id == SETTLE for step in steps):
         return []
     return ["traffic is not where it was last moved to, or nobody knows: it is moved there first"]
 

@@ -19,7 +19,7 @@ from tidegate_controller.core.evolve import evolve
 from tidegate_controller.core.freezing import HELD_UP
 from tidegate_controller.core.inputs import Tick
 from tidegate_controller.core.releases import active_release, previous_release, quarantine_of
-from tidegate_controller.core.settling import REWRITE, rewrite_now
+from tidegate_controller.core.settling import REWRITE, SETTLE, rewrite_now
 from tidegate_controller.core.shares import rounded_up
 from tidegate_controller.log import Batch, Record
 from tidegate_controller.stream import Stream
@@ -101,7 +101,7 @@ def what_a_freeze_holds_up_waits(
     started, work = past.started, action.work
     if started is None or started.kind == "rollback" or past.undoing or past.freezes.overridden:
         return
-    if work.verb not in HELD_UP or action.step == "settle" or "/" in action.step:
+    if work.verb not in HELD_UP or action.step == SETTLE or "/" in action.step:
         return
     window = past.freezes.at(judge.clock)
     leaves = past.only_leaves(action) or past.stays(action)

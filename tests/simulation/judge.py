@@ -16,6 +16,7 @@ from told import Freezes, Line, Lost, unwell_in
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Input
+from tidegate_controller.core.settling import SETTLE
 from tidegate_controller.log import Batch, Record
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -299,6 +300,8 @@ class Judge:
             past.proven.add(work.place)  # as its agent says, who was asked
         if work.verb == "route" and past.rollout:
             past.moved = work.weights or {}
+            if action.step == SETTLE and _nodes(past.served) <= past.removed | past.emptied:
+                past.served = past.moved  # nothing else is left to go back to
         elif work.verb == "start" and work.place is not None:
             past.proven.add(work.place)
             past.emptied.discard(work.at)

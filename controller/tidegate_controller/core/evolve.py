@@ -30,9 +30,11 @@ from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.settling import (
     REWRITE,
+    SETTLE,
     after_doubt,
     after_rewrite,
     before_rollout,
+    goes_back_to,
     is_begun_anew,
 )
 from tidegate_controller.core.wellness import is_well
@@ -202,9 +204,12 @@ def _still_owed(state: t.State, debts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _step_ended(state: t.State, event: ev.StepEnded, clock: float) -> t.State:
-    if state.rollout is None or event.outcome != "ok":
+    rollout = state.rollout
+    if rollout is None or event.outcome != "ok":
         return state
-    cursor = state.rollout.cursor + 1
+    if rollout.plan[rollout.cursor].id == SETTLE:
+        state = in_rollout(state, before=goes_back_to(state, rollout))
+    cursor = rollout.cursor + 1
     return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None, frozen=None)
 
 

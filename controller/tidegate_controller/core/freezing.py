@@ -18,6 +18,7 @@ from tidegate_controller.core.freezes import (
     covering,
 )
 from tidegate_controller.core.guards import FLOOR, UNFROZEN
+from tidegate_controller.core.settling import SETTLE
 from tidegate_controller.core.steps import to_issue
 from tidegate_controller.errors import Refused
 
@@ -104,7 +105,7 @@ def held_up(plan: tuple[t.Step, ...], kind: t.Kind) -> tuple[t.Step, ...]:
     steps, are_out = [], False
     for step in plan:
         verbs = {work.verb for work in step.works}
-        held = not are_out and step.id != "settle" and verbs.intersection(HELD_UP)
+        held = not are_out and step.id != SETTLE and verbs.intersection(HELD_UP)
         steps.append(replace(step, guards=(*step.guards, UNFROZEN)) if held else step)
         if "route" in verbs:
             drains = not any(work.prove for work in step.works)

@@ -10,7 +10,7 @@ Likewise it is written once more, without that, where something that has traffic
 disk or its node while others have some: the next move of a rollout may be hours away, as where a
 person is awaited.
 A balancer that a person moves has no such moves. Called by `chores`, `steps`, `deadline` and
-`views`, and by `evolve` and its parts.
+`views`, and by `evolve` and its parts; plans begin with its step.
 """
 
 from tidegate_controller.core import types as t
@@ -19,6 +19,7 @@ from tidegate_controller.core.facts import is_gone, leads_nowhere
 from tidegate_controller.core.floor import in_doubt, needed
 from tidegate_controller.core.guards import NEVER
 
+SETTLE = "settle"  # the step that begins a rollout where that is needed
 REWRITE = "settle/traffic"  # what its action says for a step
 SETTLE_SECONDS = 10.0
 LOSS_SECONDS = 1.0  # so that what moves traffic anyway, as a converge does, goes first
@@ -76,6 +77,13 @@ def _has_lost_some(state: t.State, work: t.Work) -> bool:
     if work.traffic is not None and work.traffic.adapter == "none":
         return False
     return len({leads_nowhere(state, p) for p, share in state.settled.items() if share}) > 1
+
+
+def goes_back_to(state: t.State, rollout: t.Rollout) -> t.Weights:
+    """What an undo is to give traffic back to, now that it is known where it goes. Where all that
+    had some is lost, the rollout may start its release just there, so what it was settled with."""
+    left = any(share and not leads_nowhere(state, p) for p, share in rollout.before.items())
+    return rollout.before if left else state.settled
 
 
 def before_rollout(state: t.State, clock: float) -> t.State:

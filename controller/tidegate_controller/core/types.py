@@ -221,7 +221,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
     absent: Mapping[str, str]  # node -> what it will owe once this has succeeded without it
     spec: Spec
-    before: Weights
+    before: Weights  # what had traffic, which an undo gives it back to
     plan: tuple[Step, ...]
     cursor: int = 0
     entered_at: float | None = None  # of the step at the cursor

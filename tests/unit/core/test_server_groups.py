@@ -272,3 +272,28 @@ def test_where_the_idle_group_fails_one_after_the_other_traffic_stays() -> None:
     assert world.finish(**{"prepare@c": "failed", "start@c": "failed", "start@d": "failed"})
     assert world.ending.state == "rolled_back"
     assert world.traffic == BLUE
+
+
+def with_the_disks_lost_of(world: World, *nodes: str) -> World:
+    world.rest()
+    for node in nodes:
+        world.leave(node)
+        world.come_back(node, disk_replaced=True)
+    return world
+
+
+def test_traffic_does_not_go_back_to_what_was_lost_and_has_the_failed_release_now() -> None:
+    """It was settled with the group that may have had it; the other one was started meanwhile."""
+    world = grouped("1")
+    world.policy = Policy(on_failure="stop")
+    world.deploy("2")
+    assert world.finish(shift="failed") == "failed"
+    with_the_disks_lost_of(world, "a", "b")
+    world.policy = Policy()
+    world.deploy("3")
+    world.until("start")
+    assert world.traffic == GREEN
+    for node in "cd":
+        world.report(f"{node}/green", healthy=False)
+    assert world.finish(start="failed") == "rolled_back"
+    assert world.traffic == GREEN

@@ -7,6 +7,7 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.facts import is_gone, is_misnamed, leads_nowhere, place_of
 from tidegate_controller.core.floor import in_doubt
 from tidegate_controller.core.releases import known_releases
+from tidegate_controller.core.settling import SETTLE
 from tidegate_controller.core.spec import Settings, Spec
 from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.core.works import moving
@@ -35,7 +36,7 @@ def opening(state: t.State, goal: t.Goal, fresh: list[t.Place], weights: t.Weigh
     left = once_settled(state)
     nobody = not any(serving.values()) and not lost.isdisjoint(fresh)
     if (lost and (any(left.values()) or nobody)) or not is_settled(state, goal):
-        plan.append(route_step("settle", "Settle", left, goal.spec))
+        plan.append(route_step(SETTLE, "Settle", left, goal.spec))
     return plan
 
 
