@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from crash_points import CONTROLLER, kill_file, killed_file, phase, points_file
+from crash_points import CONTROLLER, enter_phase, kill_file, killed_file, phase, points_file
 from stage import Stage
 
 from tidegate_controller.cli.client import Client
@@ -74,6 +74,8 @@ class Scene:
             left = stage.chores_left_to(away)  # those of others may not reach into what comes
             stage.wait_for(lambda status: status.unfinished <= left)
             arm()
+            # A node that returns may stop its old slot a moment before the converge begins.
+            enter_phase(stage.fleet.folder, self.phase)
         stage.active = version
         stage.wait_for(
             lambda status: status.rollout is None and not any(n.debt for n in status.nodes)

@@ -82,7 +82,9 @@ def test_a_fleet_newer_than_the_backup_is_adopted_and_deployments_go_on(house: H
     done = restored(house, file)
     assert done["former_log"] == kept["log_id"]
     assert done["head"] == kept["head"]
-    assert house.said("web-1").count("the controller has another event log than before") == 1
+    anew = "the controller has another event log than before"
+    house.wait_until(lambda: anew in house.said("web-1"), "what the agent says of the new log")
+    assert house.said("web-1").count(anew) == 1
 
     view = told(house, "controller", "reconcile")
     (app,) = view["undecided"]
