@@ -13,7 +13,6 @@ from tidegate_controller.calendars import said
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.busy import refuse_if_busy
-from tidegate_controller.core.deploying import release_back
 from tidegate_controller.core.facts import split_stream
 from tidegate_controller.core.freezes import Window
 from tidegate_controller.core.freezing import freeze_at
@@ -29,7 +28,7 @@ from tidegate_controller.core.inputs import (
     Unlock,
     Unquarantine,
 )
-from tidegate_controller.core.releases import active_release
+from tidegate_controller.core.releases import active_release, release_back
 from tidegate_controller.documents import FreezeView, LockView, QuarantineView, RolloutView
 from tidegate_controller.engine import Engine
 from tidegate_controller.errors import Refused, ShuttingDown, UsageError

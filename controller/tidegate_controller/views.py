@@ -11,7 +11,6 @@ import msgspec
 from tidegate_controller.balancer_look import address_trouble, balancer_trouble
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
-from tidegate_controller.core.deploying import release_back
 from tidegate_controller.core.draft import pending
 from tidegate_controller.core.facts import (
     awaits,
@@ -24,7 +23,7 @@ from tidegate_controller.core.facts import (
 from tidegate_controller.core.freezing import freeze_at
 from tidegate_controller.core.guards import NEVER
 from tidegate_controller.core.queueing import waits_for
-from tidegate_controller.core.releases import active_release, release_of
+from tidegate_controller.core.releases import active_release, release_back, release_of
 from tidegate_controller.core.settling import rewrite_opens_at
 from tidegate_controller.documents import (
     AppStatus,

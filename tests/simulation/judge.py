@@ -16,7 +16,7 @@ from told import Freezes, Line, Lost, unwell_in
 from tidegate_controller.core import events as ev
 from tidegate_controller.core import types as t
 from tidegate_controller.core.inputs import Input
-from tidegate_controller.core.settling import SETTLE
+from tidegate_controller.core.settling import SETTLE, presumed
 from tidegate_controller.log import Batch, Record
 from tidegate_protos.v1 import agent_pb2 as pb
 
@@ -199,7 +199,8 @@ class Judge:
             invariants.what_was_bad_does_not_come_back_by_itself(self, stream, past, event)
             invariants.a_lock_is_respected(self, stream, past, event)
             invariants.a_freeze_is_respected(self, stream, past, event)
-            past.begin(event, self.world.state(stream).settled)
+            state = self.world.state(stream)
+            past.begin(event, presumed(state, state.settled))
         elif isinstance(event, ev.ActionIssued):
             invariants.fences_rise(self, stream, past, event.action)
             invariants.a_paused_rollout_begins_nothing(self, stream, past, event.action)
@@ -300,7 +301,8 @@ class Judge:
             past.proven.add(work.place)  # as its agent says, who was asked
         if work.verb == "route" and past.rollout:
             past.moved = work.weights or {}
-            if action.step == SETTLE and _nodes(past.served) <= past.removed | past.emptied:
+            lost = _nodes(past.served) <= past.removed | past.emptied
+            if action.step == SETTLE and lost and any(past.moved.values()):
                 past.served = past.moved  # nothing else is left to go back to
         elif work.verb == "start" and work.place is not None:
             past.proven.add(work.place)

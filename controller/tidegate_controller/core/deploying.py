@@ -15,14 +15,14 @@ from tidegate_controller.core.changes import replace
 from tidegate_controller.core.chores import cleanup_chores, retiring
 from tidegate_controller.core.debts import converge_goal, pay
 from tidegate_controller.core.draft import Draft
-from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.failures import allowed_failures
 from tidegate_controller.core.freezing import freeze_at, held_up, refuse_frozen
 from tidegate_controller.core.locks import refuse_locked
 from tidegate_controller.core.quarantine import lifting, refuse_quarantined
 from tidegate_controller.core.reach import reach_notes, rehearsal_notes
-from tidegate_controller.core.releases import active_release, previous_release, succeeded
+from tidegate_controller.core.releases import active_release, release_back, succeeded
 from tidegate_controller.core.room import room_notes
+from tidegate_controller.core.settling import as_presumed
 from tidegate_controller.core.spec import Spec, Traffic
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.errors import Refused
@@ -167,13 +167,6 @@ def _release_to(state: t.State, version: str, revision: t.Revision | None) -> t.
     return found
 
 
-def release_back(state: t.State) -> t.Release | None:
-    """What a rollback brings where no version is asked for; None where there is nothing."""
-    active = active_release(state)
-    proven = active is not None and not active.never_succeeded
-    return active if proven and _off_course(state) else previous_release(state)
-
-
 def _nothing_earlier(state: t.State) -> Refused:
     active = active_release(state)
     kept = [r for r in succeeded(state) if active and r.revision != active.revision]
@@ -189,19 +182,9 @@ def _nothing_earlier(state: t.State) -> Refused:
     )
 
 
-def _off_course(state: t.State) -> bool:
-    """Whether the last rollout ended half done, so that back is where all was before it: traffic
-    went nobody knows where, or stays where it was moved to. A node that the release was not brought
-    to, and that serves with another for that, has stayed where it was."""
-    active = active_release(state)
-    left = [place for place in state.left if state.settled.get(place)]
-    serving = {place_of(state, place).revision for place in left}
-    return state.weights is None or bool(active and serving - {active.revision, None})
-
-
 def plan_of(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     """The steps to the goal; none when every node has and serves the release already."""
-    return held_up(STRATEGIES[goal.spec.strategy].steps(state, goal), goal.kind)
+    return held_up(STRATEGIES[goal.spec.strategy].steps(as_presumed(state), goal), goal.kind)
 
 
 def start(draft: Draft, request: i.Deploy | i.Rollback, goal: t.Goal) -> None:

@@ -30,12 +30,11 @@ from tidegate_controller.core.outcomes import apply_outcome
 from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.settling import (
     REWRITE,
-    SETTLE,
     after_doubt,
     after_rewrite,
     before_rollout,
-    goes_back_to,
     is_begun_anew,
+    presumed,
 )
 from tidegate_controller.core.wellness import is_well
 
@@ -112,6 +111,7 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
     is_new = event.kind == "deploy" and not is_established(state, event.release)
     # What serves it already is watched as well, until it has succeeded once.
     watched = (place for place, share in last.items() if share) if is_new else gaining(state, last)
+    before = presumed(state, state.settled)
     rollout = t.Rollout(
         id=event.rollout,
         kind=event.kind,
@@ -121,7 +121,7 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
         nodes=event.nodes,
         absent=event.absent,
         spec=event.spec,
-        before=state.settled,
+        before=before,
         plan=event.plan,
         passed=frozenset(place for place in watched if place not in started),
         zones=event.zones,
@@ -136,6 +136,7 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
     return replace(
         without_queued(with_calendar(state, event.calendar), event.rollout),
         rollout=rollout,
+        left=state.left.union(p for p in before if not state.settled.get(p)),
         journals={**state.journals, **event.journals},
         # Nobody waits for them; but traffic that is taken from them does not move back unasked.
         away={node: Away(until=clock) for node in serving if node in gone},
@@ -207,8 +208,6 @@ def _step_ended(state: t.State, event: ev.StepEnded, clock: float) -> t.State:
     rollout = state.rollout
     if rollout is None or event.outcome != "ok":
         return state
-    if rollout.plan[rollout.cursor].id == SETTLE:
-        state = in_rollout(state, before=goes_back_to(state, rollout))
     cursor = rollout.cursor + 1
     return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None, frozen=None)
 

@@ -146,6 +146,11 @@ def leads_nowhere(state: t.State, place: t.Place) -> bool:
     return not place_of(state, place).address
 
 
+def reachable(state: t.State, weights: t.Weights) -> t.Weights:
+    """The weights without places that lead nowhere."""
+    return {place: share for place, share in weights.items() if not leads_nowhere(state, place)}
+
+
 def is_gone(state: t.State, place: t.Place) -> bool:
     """Whether nothing is there, as after its disk was replaced."""
     known = place_of(state, place)

@@ -23,13 +23,14 @@ def apply_outcome(
         places = sorted({*state.places, *state.settled})
         idle = {p: state.idle_since.get(p, clock) for p in places if p not in weights}
         routed = {place: place_of(state, place).address or "" for place in weights}
+        gained = [str(place) for place in weights if not state.settled.get(place)]
         state = replace(
             state,
             weights=weights,
             settled=weights,
             routed=routed,
             idle_since=idle,
-            debts=without(state.debts, t.CONTROLLER),
+            debts=without(state.debts, t.CONTROLLER, *gained),  # of slots: that they serve nobody
         )
         return after_move(state, work, clock)
     if work.verb == "switch" and ok and work.place is not None:

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.listed import NODES_TOLD, first_few
-from tidegate_controller.core.releases import left_half_done
+from tidegate_controller.core.releases import left_half_done, serving_since
+from tidegate_controller.core.settling import as_presumed
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.core.strategies.groups import group_notes
 
@@ -32,12 +33,12 @@ def reach_notes(state: t.State, goal: t.Goal, told: Collection[str] = ()) -> tup
                 f"{version} with `nodes` as it was then"
             )
     has_groups = STRATEGIES[goal.spec.strategy].has_groups
-    return (*notes, *(group_notes(state, goal) if has_groups else ()))
+    return (*notes, *(group_notes(as_presumed(state), goal) if has_groups else ()))
 
 
 def _half_done(state: t.State, goal: t.Goal) -> Iterator[str]:
     """What serves since a rollout that has stopped, and was never committed."""
-    serving = [place for place in sorted(state.left) if state.settled.get(place)]
+    serving = serving_since(state)
     for release in left_half_done(state):
         nodes = [p.node for p in serving if place_of(state, p).revision == release.revision]
         if nodes and release.revision != goal.release.revision:

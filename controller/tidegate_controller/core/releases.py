@@ -1,6 +1,7 @@
 """Which releases an app has in an environment: active, to go back to, known, quarantined."""
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import place_of
 
 
 def active_release(state: t.State) -> t.Release | None:
@@ -27,6 +28,22 @@ def previous_release(state: t.State) -> t.Release | None:
     return next(iter(earlier_releases(state)), None)
 
 
+def release_back(state: t.State) -> t.Release | None:
+    """What a rollback brings where no version is asked for; None where there is nothing."""
+    active = active_release(state)
+    proven = active is not None and not active.never_succeeded
+    return active if proven and _off_course(state) else previous_release(state)
+
+
+def _off_course(state: t.State) -> bool:
+    """Whether the last rollout ended half done, so that back is where all was before it: traffic
+    went nobody knows where, or stays where it was moved to. A node that the release was not brought
+    to, and that serves with another for that, has stayed where it was."""
+    active = active_release(state)
+    serving = {place_of(state, place).revision for place in serving_since(state)}
+    return state.weights is None or bool(active and serving - {active.revision, None})
+
+
 def earlier_releases(state: t.State) -> list[t.Release]:
     """All that one can go back to, each once, the last that has succeeded first."""
     active = active_release(state)
@@ -36,6 +53,11 @@ def earlier_releases(state: t.State) -> list[t.Release]:
         if differs and quarantine_of(state, release.revision, "rollback") is None:
             found.setdefault(release.revision, release)
     return list(found.values())
+
+
+def serving_since(state: t.State) -> list[t.Place]:
+    """What got traffic by rollouts that have failed, and has it still."""
+    return [place for place in sorted(state.left) if state.settled.get(place)]
 
 
 def left_half_done(state: t.State) -> list[t.Release]:

@@ -15,7 +15,7 @@ A balancer that a person moves has no such moves. Called by `chores`, `steps`, `
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import is_gone, leads_nowhere
+from tidegate_controller.core.facts import is_gone, leads_nowhere, reachable
 from tidegate_controller.core.floor import in_doubt, needed
 from tidegate_controller.core.guards import NEVER
 
@@ -79,11 +79,19 @@ def _has_lost_some(state: t.State, work: t.Work) -> bool:
     return len({leads_nowhere(state, p) for p, share in state.settled.items() if share}) > 1
 
 
-def goes_back_to(state: t.State, rollout: t.Rollout) -> t.Weights:
-    """What an undo is to give traffic back to, now that it is known where it goes. Where all that
-    had some is lost, the rollout may start its release just there, so what it was settled with."""
-    left = any(share and not leads_nowhere(state, p) for p, share in rollout.before.items())
-    return rollout.before if left else state.settled
+def presumed(state: t.State, weights: t.Weights) -> t.Weights:
+    """What has traffic, as far as that can be said, if it went by these weights last: where all of
+    that is lost, what is well and may have it by a move of unknown outcome. A rollout begins by
+    settling it there, may start its release where it went before, and goes back to this."""
+    if any(reachable(state, weights).values()):
+        return weights
+    return in_doubt(state) or weights
+
+
+def as_presumed(state: t.State) -> t.State:
+    """The state that plans are made from."""
+    having = presumed(state, state.settled)
+    return state if having is state.settled else replace(state, weights=None, settled=having)
 
 
 def before_rollout(state: t.State, clock: float) -> t.State:
@@ -115,20 +123,23 @@ def after_rewrite(
 
 def rewrite_now(state: t.State) -> t.Work | None:
     """What is to be written, without places that lead nowhere any more, and on the way back with
-    those in doubt that the floor needs; None: nothing now, as while another move is under way. To
-    nobody at all only where all are gone with their disks: others may serve yet."""
+    those in doubt that the floor needs; None: nothing now, as while another move is under way."""
     if state.rewrite is None or state.weights is None or state.reconciling:
         return None
     opened = [*(state.rollout.open.values() if state.rollout else ()), *state.chores_open.values()]
     if any(action.work.verb == "route" for action in opened):
         return None
     weights = state.rewrite.weights or {}
-    left = {place: share for place, share in weights.items() if not leads_nowhere(state, place)}
+    left = dict(reachable(state, weights))
     if state.rollout is not None and state.rollout.undoing:  # forward its plan reckons without them
         left |= needed(state, left, in_doubt(state))
-    if not left and not all(is_gone(state, place) for place in weights):
-        left = dict(weights)
-    return replace(state.rewrite, weights=left)
+    return replace(state.rewrite, weights=left or nowhere(state, weights))
+
+
+def nowhere(state: t.State, weights: t.Weights) -> t.Weights:
+    """Where traffic goes of whose places none leads anywhere: to nobody if all are gone with their
+    disks, else where it went, since others may serve yet."""
+    return {} if all(is_gone(state, place) for place in weights) else weights
 
 
 def rewrite_opens_at(state: t.State) -> float:

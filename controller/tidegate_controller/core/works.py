@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import gaining, leads_nowhere
+from tidegate_controller.core.facts import gaining, leads_nowhere, reachable
 from tidegate_controller.core.floor import breach, lent, needed
 from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.listed import NODES_TOLD, first_few
+from tidegate_controller.core.settling import SETTLE, nowhere
 from tidegate_controller.core.spec import Traffic
 from tidegate_controller.core.wellness import is_unwell, is_well, may_serve
 
@@ -87,6 +88,9 @@ def _weights_in(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
     assert rollout is not None
     if rollout.undoing:
         return _weights_back(state, step, weights)
+    if step.id == SETTLE:  # what it was planned with may have been lost since
+        left = (reachable(state, each) for each in (weights, rollout.before))
+        weights = next(filter(None, left), nowhere(state, weights))
     return _without_dropped(state, rollout, weights)
 
 
@@ -113,7 +117,7 @@ def _without_dropped(state: t.State, rollout: t.Rollout, weights: t.Weights) -> 
 
 def _may_stay(state: t.State, rollout: t.Rollout, place: t.Place) -> bool:
     """Whether a dropped node's place goes on where nobody else has traffic: what served before, and
-    what got it since then to settle where it goes, unless that is known not to serve."""
+    what a move of this rollout has given it to, unless that is known not to serve."""
     if place.node not in rollout.dropped or leads_nowhere(state, place):
         return False
     if rollout.before.get(place):

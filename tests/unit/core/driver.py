@@ -340,6 +340,11 @@ class World:
 
     # --- What nodes do ------------------------------------------------------------------------
 
+    def add(self, *nodes: str) -> None:
+        """They are members of the next deployment."""
+        self.nodes += nodes
+        self.journals |= {node: f"journal-{node}" for node in nodes}
+
     def leave(self, node: str) -> tuple[ev.Event, ...]:
         self.gone.add(node)
         return self.feed(i.Observation(node=node, connected=False))
@@ -352,6 +357,14 @@ class World:
                 self.machines.pop(t.Place.of(node, slot), None)
             self.currents.pop(node, None)
         return self.hello(node)
+
+    def lose_disks(self, *nodes: str) -> tuple[ev.Event, ...]:
+        """These are away for a moment, and come back with nothing on them. Events of the last."""
+        events: tuple[ev.Event, ...] = ()
+        for node in nodes:
+            self.leave(node)
+            events = self.come_back(node, disk_replaced=True)
+        return events
 
     def slots_of(self, node: str) -> dict[str, i.SlotReport]:
         return {

@@ -193,8 +193,7 @@ def test_old_slots_run_on_until_all_waves_have_passed() -> None:
 
 def test_a_node_that_had_no_traffic_gets_it_with_its_wave() -> None:
     world = canary("1")
-    world.nodes.append("k")
-    world.journals["k"] = "journal-k"
+    world.add("k")
     world.deploy("2")
     (first,) = world.until("shift-1")
     assert place("k/blue") not in first.work.weights
@@ -282,8 +281,7 @@ def test_nodes_that_have_it_from_before_are_asked_once_more_at_the_end(strategy:
 @pytest.mark.parametrize("strategy", ["blue-green", "canary", "rolling"])
 def test_a_node_that_serves_the_active_release_is_no_matter_of_a_new_one(strategy: str) -> None:
     world = World("abc", strategy=strategy).deployed("1")
-    world.nodes.append("d")
-    world.journals["d"] = "journal-d"
+    world.add("d")
     world.deploy("1")
     world.go(lambda: world.step.startswith("soak"))
     world.report("a/blue", healthy=False)

@@ -314,8 +314,7 @@ def test_a_stopped_slot_that_is_found_running_is_stopped_after_the_next_rollout(
     world = World(["a"]).deployed("1", "2")
     world.rest()
     world.report("a/blue", running=True)
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
+    world.add("b")
     world.deployed("2")
     world.rest()
     assert world.running() == {"a/green": "2", "b/blue": "2"}

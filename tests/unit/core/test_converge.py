@@ -164,8 +164,7 @@ def test_that_a_disk_was_lost_is_the_reason_and_no_bad_release() -> None:
 def test_a_node_that_loses_its_disk_while_no_rollout_runs_owes_what_it_had() -> None:
     world = World(NODES).deployed("1", "2")
     world.rest()
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     assert world.state.debts == {"a": "a/green is gone with the node's disk"}
     since = len(world.log)
     world.converge()
@@ -298,8 +297,7 @@ def test_a_disk_that_is_lost_when_nothing_is_left_to_do_there_is_owed_for_after_
     """The node had the release, so nothing of it has to stay healthy."""
     hasty = replace(PACE, soak_seconds=0.0)
     world = World(["a"], pace=hasty).deployed("1")
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
+    world.add("b")
     world.deploy("1")
     world.until("switch")
     world.answer(next(action for action in world.open() if action.work.at == "a"))
@@ -330,9 +328,7 @@ def test_one_that_fails_first_keeps_no_other_from_what_it_owes() -> None:
     waves = Waves(max_parallel="1", min_in_service="1")
     world = World(NODES, strategy="rolling", waves=waves).deployed("1")
     world.rest()
-    for node in "ab":
-        world.leave(node)
-        world.come_back(node, disk_replaced=True)
+    world.lose_disks(*"ab")
     world.converge("a", "b")
     assert world.finish(**{"start@a": "failed", "start-1@a": "failed"}) == "succeeded"
     assert world.owing() == {"a"}

@@ -341,8 +341,7 @@ def test_who_alone_has_traffic_keeps_it_when_the_rollout_goes_on_without_it(stra
     """Its agent alone may be gone; the other is new, and has not begun yet."""
     world = World("a", strategy=strategy, policy=Policy(max_failed_nodes="50%")).deployed("1")
     world.rest()
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
+    world.add("b")
     world.deploy("2")
     world.until("preflight")
     world.leave("a")
@@ -360,8 +359,7 @@ def test_a_new_node_that_fails_undoes_nothing_where_all_others_have_the_release(
 ) -> None:
     world = World("ab", strategy=strategy, policy=Policy(max_failed_nodes="1")).deployed("1")
     world.rest()
-    world.nodes.append("c")
-    world.journals["c"] = "journal-c"
+    world.add("c")
     world.deploy("1")
     assert world.finish(**{"prepare@c": "failed", "prepare-1@c": "failed"}) == "succeeded"
     assert world.owing() == {"c"}

@@ -17,11 +17,6 @@ def moves(world: World, since: int) -> list[list[str]]:
     return [sorted(a.work.weights) for a in issued if a.work.verb == "route"]
 
 
-def loses_its_disk(world: World, node: str) -> None:
-    world.leave(node)
-    world.come_back(node, disk_replaced=True)
-
-
 def stopped_in_doubt() -> World:
     """2 was admitted on a, nobody knows whether it was, and nothing was undone; b has 1."""
     world = World("ab", strategy="rolling", waves=FREE, policy=Policy(on_failure="stop"))
@@ -37,12 +32,11 @@ def test_the_way_back_takes_nothing_from_what_a_late_move_may_have_brought() -> 
     """2 comes to b, which is new, and a, which has served alone, loses its disk meanwhile."""
     world = World("a", strategy="rolling", waves=FREE).deployed("1")
     world.rest()
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
+    world.add("b")
     world.waves = ONE
     world.deploy("2")
     world.until("admit-1")
-    loses_its_disk(world, "a")
+    world.lose_disks("a")
     seen = len(world.log)
     world.finish(**{"admit-1": SILENCE})
     assert moves(world, seen) == [["b/blue"]]
@@ -55,7 +49,7 @@ def test_the_way_back_to_nothing_leaves_what_is_well_again_when_it_is_tried_once
     way back was planned."""
     world = World("a", strategy="rolling", waves=ONE).deployed("1")
     world.rest()
-    loses_its_disk(world, "a")
+    world.lose_disks("a")
     world.converge("a")
     world.until("admit")
     world.fates = {"admit": SILENCE, "shift-back": SILENCE}
@@ -75,7 +69,7 @@ def test_a_person_is_asked_before_such_a_node_is_drained_to_go_back() -> None:
     world.deploy("2")
     world.until("admit-1")
     world.fates = {"admit-1": SILENCE}
-    loses_its_disk(world, "b")
+    world.lose_disks("b")
     world.go(lambda: world.state.rollout.waiting is not None)
     assert "without a 0 would be in service" in world.state.rollout.waiting.why
     assert world.traffic == {"a/green": 100}
@@ -89,7 +83,7 @@ def test_a_person_is_asked_before_such_a_node_is_drained_to_go_back() -> None:
 def test_the_next_deployment_settles_traffic_with_what_the_floor_needs_of_it(disk: bool) -> None:
     world = stopped_in_doubt()
     if disk:
-        loses_its_disk(world, "b")
+        world.lose_disks("b")
     else:
         world.report("b/blue", running=False, healthy=False)
     seen = len(world.log)

@@ -74,8 +74,7 @@ def test_a_node_whose_current_names_another_slot_than_serves_is_mended(strategy:
 
 def test_an_added_node_gets_the_release_and_the_others_are_not_touched() -> None:
     world = World(["a"]).deployed("1")
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
+    world.add("b")
     seen = len(world.log)
     world.deploy("1")
     assert world.finish() == "succeeded"

@@ -16,14 +16,9 @@ NODES = ["a", "b", "c", "d"]
 ONE = Policy(max_failed_nodes="1")
 
 
-def lose_the_disk_of(node: str, world: World) -> None:
-    world.leave(node)
-    world.come_back(node, disk_replaced=True)
-
-
 def without_the_disk_of(node: str, world: World) -> World:
     world.rest()
-    lose_the_disk_of(node, world)
+    world.lose_disks(node)
     return world
 
 
@@ -71,8 +66,7 @@ def test_a_failed_node_loses_its_traffic_in_a_freeze_though_another_has_lost_its
     world.until("start-2")
     world.freeze(9000.0)
     world.go(lambda: world.step == "shift-2")
-    world.leave("d")
-    world.come_back("d", disk_replaced=True)
+    world.lose_disks("d")
     world.report("a/green", healthy=False)
     world.answer_all()
     assert set(world.traffic) == {"a/blue", "b/green", "c/blue"}
@@ -119,8 +113,7 @@ def test_a_lost_disk_lets_no_wave_into_a_freeze() -> None:
     world.rest()
     world.deploy("2")
     world.until("soak-1")
-    world.leave("b")
-    world.come_back("b", disk_replaced=True)
+    world.lose_disks("b")
     world.meet_freeze()
     assert world.step == "drain-2"
     world.wait(600.0)
@@ -133,12 +126,11 @@ def settled_with_what_may_have_it(policy: Policy) -> World:
     """All that had traffic for certain is lost with its disk; b, that may have had it, serves."""
     world = World("a", policy=Policy(on_failure="stop")).deployed("1")
     world.rest()
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
+    world.add("b")
     world.deploy("2")
     assert world.finish(shift="failed") == "failed"
     assert world.state.weights is None
-    lose_the_disk_of("a", world)
+    world.lose_disks("a")
     world.policy = policy
     world.deploy("3")
     return world
@@ -173,9 +165,9 @@ def written_again(world: World) -> t.Action:
 
 def test_what_is_lost_while_that_is_written_is_taken_out_as_well() -> None:
     world = awaiting_approval()
-    lose_the_disk_of("d", world)
+    world.lose_disks("d")
     move = written_again(world)
-    lose_the_disk_of("c", world)
+    world.lose_disks("c")
     world.answer(move)
     assert "c/blue" in world.traffic
     world.answer(written_again(world))
@@ -187,8 +179,8 @@ def test_what_is_lost_while_that_is_written_is_taken_out_as_well() -> None:
 def test_where_all_is_lost_it_is_not_written_again_and_again(restarts: bool) -> None:
     world = World("ab").deployed("1")
     world.rest()
-    lose_the_disk_of("a", world)
-    lose_the_disk_of("b", world)
+    world.lose_disks("a")
+    world.lose_disks("b")
     move = written_again(world)
     assert move.work.weights == {}
     if restarts:
@@ -203,7 +195,7 @@ def test_where_all_is_lost_it_is_not_written_again_and_again(restarts: bool) -> 
 
 def test_a_balancer_that_a_person_moves_is_not_written_for_a_loss() -> None:
     world = awaiting_approval(traffic=Traffic(adapter="none", manual="warn"))
-    lose_the_disk_of("d", world)
+    world.lose_disks("d")
     assert world.state.rewrite is None
 
 
@@ -214,7 +206,7 @@ def test_a_balancer_that_is_described_anew_is_not_moved_before_its_preflight_has
     world.finish()
     world.rest()
     world.deploy("2", traffic=new)
-    lose_the_disk_of("d", world)
+    world.lose_disks("d")
     world.fates = {"preflight": "failed"}
     world.rest()
     moves = [e.action.work for _, e in world.log if isinstance(e, ev.ActionIssued)]
@@ -251,8 +243,7 @@ def test_where_it_is_all_that_has_traffic_nothing_is_moved() -> None:
     world.rest()
     world.deploy("2")
     world.go(lambda: world.state.rollout.waiting is not None)
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     assert world.state.rewrite is None
 
 
@@ -260,8 +251,7 @@ def test_what_is_lost_while_traffic_moves_loses_it_once_that_is_done() -> None:
     world = without_the_disk_of("a", World(NODES).deployed("1"))
     world.converge("a")
     (move,) = world.until("shift")
-    world.leave("d")
-    world.come_back("d", disk_replaced=True)
+    world.lose_disks("d")
     world.answer(move)
     assert {place.node for place in world.state.settled} == set(NODES)
     world.go(lambda: {place.node for place in world.state.settled} == {"a", "b", "c"})
@@ -289,3 +279,69 @@ def test_the_slot_that_traffic_is_settled_with_is_not_the_one_to_be_treated() ->
     assert world.finish() == "succeeded"
     assert "b/green" in world.traffic
     assert "b/blue" not in world.traffic
+
+
+def test_what_may_have_all_traffic_keeps_it_though_its_node_fails_before_it_is_settled() -> None:
+    world = settled_with_what_may_have_it(Policy(max_failed_nodes="1"))
+    world.fates = {"preflight@b": "failed"}
+    world.until("start")
+    assert set(world.traffic) == {"b/blue"}
+    assert world.finish(start="failed") == "rolled_back"
+    assert set(world.traffic) == {"b/blue"}
+
+
+def test_an_abort_before_traffic_is_settled_goes_back_to_what_may_have_it() -> None:
+    world = settled_with_what_may_have_it(Policy())
+    assert world.step == "preflight"
+    world.abort()
+    assert world.finish() == "rolled_back"
+    assert set(world.traffic) == {"b/blue"}
+
+
+@pytest.mark.parametrize(("strategy", "move"), [("canary", "shift-1"), ("rolling", "admit-1")])
+def test_a_wave_takes_no_traffic_from_others_that_may_have_all(strategy: str, move: str) -> None:
+    world = World("a", policy=Policy(on_failure="stop")).deployed("1")
+    world.add(*"bcd")
+    world.deploy("2")
+    assert world.finish(shift="failed") == "failed"
+    without_the_disk_of("a", world)
+    world.policy, world.strategy = Policy(), strategy
+    world.waves = Waves(sizes=("1", "2", "100%"), max_parallel="1", min_in_service="0")
+    world.deploy("3")
+    world.go(lambda: world.step == move)
+    world.go(lambda: world.step != move)
+    assert set(world.traffic) == {"a/green", "b/blue", "c/blue", "d/blue"}
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) == {f"{node}/green" for node in NODES}
+
+
+def test_what_a_removed_node_serves_is_not_taken_though_the_balancer_says_otherwise() -> None:
+    world = World("a").deployed("1")
+    world.add("b")
+    world.leave("a")
+    world.feed(NodeRemoved(node="a"))
+    (address,) = world.state.routed.values()
+    world.deploy("2", nodes=["b"], balancer={address: 100, "by-hand:80": 100})
+    world.until("start")
+    assert set(world.traffic) == {"a/blue"}
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) == {"b/blue"}
+
+
+def test_a_dropped_node_that_a_wave_has_moved_all_traffic_to_keeps_it_until_another_has_some() -> (
+    None
+):
+    waves = Waves(max_parallel="1", min_in_service="0")
+    world = World("a", strategy="rolling", waves=waves, policy=ONE).deployed("1")
+    world.rest()
+    world.add("b")
+    world.deploy("2")
+    world.until("start-2")
+    assert set(world.traffic) == {"b/blue"}
+    world.leave("b")
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.reply("continue")
+    assert "b" in world.state.rollout.dropped
+    world.finish()
+    moves = [e.action.work for _, e in world.log if isinstance(e, ev.ActionIssued)]
+    assert all(any(work.weights.values()) for work in moves if work.verb == "route")

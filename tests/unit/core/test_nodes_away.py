@@ -164,8 +164,7 @@ def test_after_an_undo_the_chores_wait_for_the_absent_node(step: str) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_a_replaced_disk_in_any_step_undoes_the_rollout_or_does_not_matter(step: str) -> None:
     world = at_step(step)
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     world.finish()
     world.rest()
     serving = set(world.traffic)
@@ -176,16 +175,14 @@ def test_a_replaced_disk_in_any_step_undoes_the_rollout_or_does_not_matter(step:
 def test_a_replaced_disk_makes_the_nodes_open_actions_unknown() -> None:
     world = at_step("prepare")
     lost = next(action for action in world.open() if action.work.at == "a")
-    world.leave("a")
-    events = world.come_back("a", disk_replaced=True)
+    events = world.lose_disks("a")
     ends = {e.action: e.outcome for e in events if isinstance(e, ev.ActionEnded)}
     assert ends[lost.id] == "unknown"
 
 
 def test_a_replaced_disk_means_that_nothing_runs_there() -> None:
     world = World().deployed("1", "2")
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     for slot in t.SLOTS:
         known = world.state.places[t.Place.of("a", slot)]
         assert (known.revision, known.running) == (None, False)
@@ -193,8 +190,7 @@ def test_a_replaced_disk_means_that_nothing_runs_there() -> None:
 
 def test_after_a_replaced_disk_the_same_release_is_deployed_to_the_node_again() -> None:
     world = World().deployed("1")
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     seen = len(world.log)
     world.deploy("1")
     assert world.finish() == "succeeded"
@@ -203,8 +199,7 @@ def test_after_a_replaced_disk_the_same_release_is_deployed_to_the_node_again() 
 
 def test_actions_carry_the_journal_that_they_are_meant_for() -> None:
     world = World().deployed("1")
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     world.deploy("2")
     journals = {action.work.at: action.journal_id for action in world.open()}
     assert journals == {"controller": "", "a": "journal-a-new", "b": "journal-b"}

@@ -168,8 +168,7 @@ def test_of_two_releases_that_as_many_run_the_one_that_is_new_is_adopted() -> No
 
 def test_a_node_that_serves_nobody_owes_that_and_one_that_holds_nothing_gets_it_by_itself() -> None:
     world = restored(World("abc").deployed("1"), "2")
-    world.leave("c")
-    world.come_back("c", disk_replaced=True)
+    world.lose_disks("c")
     balancer = {"a:8002": 100}
     after = decide(world, balancer=balancer)
     assert after.debts == {
@@ -364,14 +363,12 @@ def without_c(*later: str) -> World:
 def test_a_node_that_came_after_the_backup_owes_what_it_loses_with_its_disk_later() -> None:
     world = World("ab").deployed("1")
     monday = world.state
-    world.nodes.append("c")
-    world.journals["c"] = "journal-c"
+    world.add("c")
     world.deployed("2")
     world.state = monday
     world.feed(i.Restore(log_id="new", former="log"))
     assert decide(world).members == ("a", "b", "c")
-    world.leave("c")
-    world.come_back("c", disk_replaced=True)
+    world.lose_disks("c")
     assert world.state.debts == {"c": "c/blue is gone with the node's disk"}
     world.converge("c")
     assert world.finish() == "succeeded"

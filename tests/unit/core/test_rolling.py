@@ -87,8 +87,7 @@ def test_a_first_deployment_comes_to_all_at_once() -> None:
 
 def test_nodes_without_traffic_come_first() -> None:
     world = rolling("1")
-    world.nodes.append("g")
-    world.journals["g"] = "journal-g"
+    world.add("g")
     seen = len(world.log)
     world.deploy("2")
     world.finish()
@@ -122,8 +121,7 @@ def test_one_that_takes_no_traffic_comes_before_one_that_has_crashed_and_may_com
     """Of three nodes two serve, as the floor has it; b is down when its turn is planned."""
     world = rolling("1", waves=Waves(min_in_service="0"), nodes=("a", "b"))
     world.rest()
-    world.nodes.append("c")
-    world.journals["c"] = "journal-c"
+    world.add("c")
     world.waves = Waves(min_in_service="2")
     world.report("b/blue", running=False, healthy=False)
     world.deploy("2")

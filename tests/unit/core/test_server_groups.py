@@ -81,8 +81,7 @@ def test_one_that_fails_with_traffic_moves_it_back() -> None:
 
 def test_a_node_that_is_added_to_the_active_group_gets_the_release_there() -> None:
     world = grouped("1")
-    world.nodes.append("e")
-    world.journals["e"] = "journal-e"
+    world.add("e")
     world.labels = {**world.labels, "e": {"group": "blue"}}
     seen = len(world.log)
     world.deploy("1")
@@ -244,8 +243,7 @@ def test_a_node_of_the_group_that_serves_gets_back_what_was_lost_with_its_disk()
     world = grouped("1")
     world.rest()
     seen = len(world.log)
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     world.converge()
     assert world.finish() == "succeeded"
     assert world.steps(seen)[:4] == ["preflight", "settle", "prepare", "start"]
@@ -274,22 +272,22 @@ def test_where_the_idle_group_fails_one_after_the_other_traffic_stays() -> None:
     assert world.traffic == BLUE
 
 
-def with_the_disks_lost_of(world: World, *nodes: str) -> World:
+def in_doubt_between_groups(*versions: str) -> World:
+    """The last of these has moved from blue to green, or green to blue, or has not."""
+    world = grouped(*versions[:-1])
     world.rest()
-    for node in nodes:
-        world.leave(node)
-        world.come_back(node, disk_replaced=True)
+    world.policy = Policy(on_failure="stop")
+    world.deploy(versions[-1])
+    assert world.finish(shift="failed") == "failed"
+    world.policy = Policy()
     return world
 
 
 def test_traffic_does_not_go_back_to_what_was_lost_and_has_the_failed_release_now() -> None:
     """It was settled with the group that may have had it; the other one was started meanwhile."""
-    world = grouped("1")
-    world.policy = Policy(on_failure="stop")
-    world.deploy("2")
-    assert world.finish(shift="failed") == "failed"
-    with_the_disks_lost_of(world, "a", "b")
-    world.policy = Policy()
+    world = in_doubt_between_groups("1", "2")
+    world.rest()
+    world.lose_disks("a", "b")
     world.deploy("3")
     world.until("start")
     assert world.traffic == GREEN
@@ -297,3 +295,96 @@ def test_traffic_does_not_go_back_to_what_was_lost_and_has_the_failed_release_no
         world.report(f"{node}/green", healthy=False)
     assert world.finish(start="failed") == "rolled_back"
     assert world.traffic == GREEN
+
+
+def test_a_rollback_knows_that_a_failed_release_serves_since_all_others_were_lost() -> None:
+    world = in_doubt_between_groups("0", "1", "2")
+    world.rest()
+    world.lose_disks("c", "d")
+    world.deploy("3")
+    assert world.finish(start="failed") == "rolled_back"
+    assert world.traffic == BLUE
+    for node in "ab":
+        assert world.state.debts[node] == "serves with 2 in blue, not with 1"
+    world.rollback()
+    assert world.finish() == "succeeded"
+    assert world.traffic == GREEN
+    assert world.state.committed[-1].version == "1"
+
+
+def test_what_is_lost_after_the_plan_was_made_gets_no_traffic_to_settle_it() -> None:
+    """Nor is a person asked, since it is known what may serve."""
+    world = in_doubt_between_groups("1", "2")
+    world.rest()
+    world.deploy("3")
+    world.pause()
+    world.lose_disks("a", "b")
+    world.resume()
+    world.policy = Policy()
+    assert world.finish(start="failed") == "rolled_back"
+    assert world.traffic == GREEN
+
+
+def test_a_group_whose_disks_are_all_lost_is_brought_back() -> None:
+    world = grouped("1")
+    world.rest()
+    world.lose_disks("a", "b")
+    world.rest()
+    assert world.traffic == {}
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert world.traffic == BLUE
+    assert world.state.debts == {}
+
+
+def test_what_a_converge_has_brought_back_serves_on_where_that_is_undone() -> None:
+    world = grouped("1", groups={"a": "blue", "c": "green"})
+    world.rest()
+    world.lose_disks("a")
+    world.converge()
+    world.until("switch")
+    assert world.traffic == {"a/blue": 100}
+    world.finish(switch="failed")
+    world.rest()
+    assert world.traffic == {"a/blue": 100}
+    assert world.running() == {"a/blue": "1"}
+
+
+def test_a_node_that_is_lost_while_the_other_is_brought_back_is_settled_with_nobody() -> None:
+    world = grouped("1")
+    world.rest()
+    world.leave("a")
+    world.leave("b")
+    world.come_back("a", disk_replaced=True)
+    world.converge("a")
+    world.come_back("b", disk_replaced=True)
+    (move,) = world.until("settle")
+    assert move.work.weights == {}
+    assert world.finish() == "succeeded"
+    assert world.traffic == {"a/blue": 100}
+
+
+def test_where_all_is_lost_after_a_move_a_person_is_asked_whether_the_release_keeps_it() -> None:
+    """That it may have moved to the release makes that no place to go back to."""
+    world = grouped("1")
+    world.rest()
+    world.policy = Policy(on_failure="pause")
+    world.deploy("2")
+    world.fates = {"shift": "failed"}
+    world.go(lambda: world.state.rollout.waiting is not None)
+    world.lose_disks("a", "b")
+    world.abort()
+    world.fates = {}
+    world.go(lambda: world.state.rollout is None or world.state.rollout.waiting is not None)
+    assert "nothing is left that traffic could go back to" in world.state.rollout.waiting.why
+
+
+def test_it_is_told_of_the_group_that_may_have_the_traffic_that_more_nodes_get_it() -> None:
+    world = grouped("1", groups={"a": "blue", "b": "blue", "c": "green"})
+    world.rest()
+    world.policy = Policy(on_failure="stop")
+    world.deploy("2")
+    assert world.finish(shift="failed") == "failed"
+    world.lose_disks("a", "b")
+    (started, *_) = world.deploy("3")
+    assert not [note for note in started.notes if note.startswith("traffic goes to")]

@@ -224,9 +224,7 @@ def test_a_balancer_that_a_person_moves_moves_nothing_late() -> None:
 @pytest.mark.parametrize("lost", ["a", "ab"])
 def test_what_is_gone_with_its_disk_is_not_written_again(lost: str) -> None:
     world = undone()
-    for node in lost:
-        world.leave(node)
-        world.come_back(node, disk_replaced=True)
+    world.lose_disks(*lost)
     action = rewriting(world)
     assert sorted(action.work.weights) == (["b/blue"] if lost == "a" else [])
     world.rest()

@@ -87,8 +87,7 @@ def test_a_rollout_that_fails_before_the_shift_never_moves_traffic(
 
 def test_adding_a_node_that_cannot_start_never_moves_traffic() -> None:
     world = World(["a"]).deployed("1")
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
+    world.add("b")
     seen = len(world.log)
     world.deploy("1")
     world.finish(start="failed")
@@ -275,8 +274,7 @@ def test_an_undo_that_finds_no_old_slot_left_at_all_does_not_call_itself_rolled_
     world = World(["a"]).deployed("1")
     world.deploy("2")
     world.until("soak")
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     assert world.finish() == "failed"
     assert world.traffic == {}
     assert world.owing() == {"a"}

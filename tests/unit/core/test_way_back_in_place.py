@@ -12,8 +12,7 @@ def with_one_more(floor: str | None) -> World:
     """1 serves on a alone; 2 comes to b, which is new and has taken traffic, and then to a."""
     world = World("a", strategy="rolling", waves=Waves(min_in_service="0")).deployed("1")
     world.rest()
-    world.nodes.append("b")
-    world.journals["b"] = "journal-b"
+    world.add("b")
     world.waves = Waves(min_in_service=floor)
     world.deploy("2")
     return world
@@ -111,8 +110,7 @@ def test_a_converge_that_is_given_up_takes_nothing_from_others_that_are_unwell()
     waves = Waves(max_parallel="1", min_in_service="1")
     world = World("abc", strategy="rolling", waves=waves).deployed("1")
     world.rest()
-    world.leave("a")
-    world.come_back("a", disk_replaced=True)
+    world.lose_disks("a")
     world.converge("a")
     world.until("start")
     world.report("b/blue", healthy=False)

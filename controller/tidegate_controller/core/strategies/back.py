@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import has_moved, may_run, place_of
+from tidegate_controller.core.facts import has_moved, may_run, place_of, reachable
 from tidegate_controller.core.floor import in_doubt, needed, waves_in
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.releases import is_established
@@ -29,7 +29,7 @@ def plan_back(state: t.State, now: float) -> tuple[t.Step, ...]:
     before = {place: share for place, share in rollout.before.items() if share}
     if rollout.zones and before:
         return _in_place(state, rollout, now)
-    weights = parts.reachable(state, _safe_weights(state, rollout, now))
+    weights = reachable(state, _safe_weights(state, rollout, now))
     if state.weights == weights:
         return ()
     step = _move("shift-back", "Shift back", weights, state)
@@ -86,7 +86,7 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
     }
     old = {  # what is unwell when its turn comes gains nothing: see `works`
         place: share
-        for place, share in parts.reachable(state, rollout.before).items()
+        for place, share in reachable(state, rollout.before).items()
         if place not in stopped and (place.node not in gone or state.settled.get(place))
     }
     bad = {place for place in old if _had_it(state, rollout, place) and is_unwell(state, place)}
@@ -97,7 +97,7 @@ def _in_place(state: t.State, rollout: t.Rollout, now: float) -> tuple[t.Step, .
     lent = needed(state, {**old, **later}, new | in_doubt(state))  # to the floor, also in the end
     weights = {**old, **later, **lent}
     if not weights:  # whatever is left serves until the first is back
-        weights = dict(parts.reachable(state, state.settled))
+        weights = dict(reachable(state, state.settled))
     plan = []
     if state.weights != weights:
         plan.append(_move("shift-back", "Shift back", weights, state))

@@ -10,6 +10,7 @@ only owe the release.
 from collections.abc import Iterable, Mapping
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.facts import reachable
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import is_established
 from tidegate_controller.core.shares import at_least_one
@@ -31,7 +32,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
         return blue_green.at_once(state, goal, every)
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, dict.fromkeys(every, t.FULL))
-    weights = dict(parts.reachable(state, state.settled))
+    weights = dict(reachable(state, state.settled))
     having = [targets[node] for node in done]
     so_far = [] if is_established(state, goal.release) else list(having)
     misnamed = parts.misnamed(state, having)

@@ -5,7 +5,6 @@ sees places like any others. Called by `blue_green` for environments that have `
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.strategies.parts import once_settled, reachable
 from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.errors import Refused
 
@@ -16,10 +15,12 @@ MEND = "see the labels that nodes have: tidegate node list; and `slots` in tideg
 def targets(state: t.State, goal: t.Goal) -> list[t.Place]:
     """The places of the group that is to take all traffic: the one that has it, where that serves
     the release already, else the idle one. Raises `Refused` where no group is idle or complete.
-    Of nodes that owe the release, those that are of the group that serves: others owe nothing."""
+    Of nodes that owe the release, those of the group that serves: others owe nothing. Where
+    nobody serves, as when all its disks were lost, it is the group that most of them are of."""
     groups = _groups(goal)
     if goal.kind == "converge":
-        serving = {place.slot for place in _serving(state)}
+        most = max(t.SLOTS, key=lambda slot: len(groups[slot]))
+        serving = {place.slot for place in _serving(state)} or {most}
         return [t.Place.of(node, slot) for slot in sorted(serving) for node in groups[slot]]
     slot = _target_slot(state, goal, groups)
     if not groups[slot]:
@@ -73,8 +74,7 @@ def _other(slot: str) -> str:
 
 
 def _serving(state: t.State) -> list[t.Place]:
-    serving = state.settled if reachable(state, state.settled) else once_settled(state)
-    return [place for place, share in (serving or state.settled).items() if share]
+    return [place for place, share in state.settled.items() if share]
 
 
 def _groups(goal: t.Goal) -> Groups:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import is_gone, is_misnamed, leads_nowhere, place_of
-from tidegate_controller.core.floor import in_doubt
+from tidegate_controller.core.facts import is_gone, is_misnamed, place_of, reachable
 from tidegate_controller.core.releases import known_releases
 from tidegate_controller.core.settling import SETTLE
 from tidegate_controller.core.spec import Settings, Spec
@@ -29,13 +28,19 @@ def in_wave(number: int, steps: Sequence[t.Step]) -> list[t.Step]:
 def opening(state: t.State, goal: t.Goal, fresh: list[t.Place], weights: t.Weights) -> list[t.Step]:
     """What every plan begins with: find what would fail anyway, and settle where traffic goes. A
     place that has traffic and is gone with its disk loses it at once, as long as any other has
-    some, or may have by a move of unknown outcome, or where it is to be started itself."""
+    some, or where it is to be started itself. It stays where it is, if that is known, while nothing
+    but nodes that were removed serves."""
     plan = [_preflight(goal, fresh, weights)]
-    lost = {p for p, share in state.settled.items() if share and is_gone(state, p)}
-    serving = {place: share for place, share in state.settled.items() if place not in lost}
-    left = once_settled(state)
-    nobody = not any(serving.values()) and not lost.isdisjoint(fresh)
-    if (lost and (any(left.values()) or nobody)) or not is_settled(state, goal):
+    taking = {place for place, share in state.settled.items() if share}
+    lost = {place for place in taking if is_gone(state, place)}
+    left = reachable(state, state.settled)
+    if any(left.values()):
+        wanted = bool(lost) or not is_settled(state, goal)
+    elif taking - lost and state.weights is not None:
+        wanted = False
+    else:
+        wanted = not lost.isdisjoint(fresh) or not is_settled(state, goal)
+    if wanted:
         plan.append(route_step(SETTLE, "Settle", left, goal.spec))
     return plan
 
@@ -159,17 +164,6 @@ def works(verb: t.Verb, places: Sequence[t.Place], release: t.Release) -> tuple[
 # --- Which place, and what it is -----------------------------------------------------------------
 
 
-def reachable(state: t.State, weights: t.Weights) -> t.Weights:
-    """The weights without places that lead nowhere, such as those of a disk that was replaced."""
-    return {place: share for place, share in weights.items() if not leads_nowhere(state, place)}
-
-
-def once_settled(state: t.State) -> t.Weights:
-    """What has traffic once it was settled where that goes: what has it for certain; where all of
-    that is lost, what is well and may have it by a move of unknown outcome."""
-    return reachable(state, state.settled) or in_doubt(state)
-
-
 def whole(state: t.State, goal: t.Goal, targets: Sequence[t.Place]) -> dict[t.Place, int]:
     """All traffic once the goal is reached. Where nodes only are to get what they owe, the others
     keep what they have."""
@@ -183,9 +177,8 @@ def whole(state: t.State, goal: t.Goal, targets: Sequence[t.Place]) -> dict[t.Pl
 def target_place(state: t.State, goal: t.Goal, node: str) -> t.Place:
     """The node's slot that is to run the release: the active one if it does, else the idle one."""
     blue, green = (t.Place.of(node, slot) for slot in t.SLOTS)
-    serving = {**state.settled, **once_settled(state)}
-    if serving.get(blue) or serving.get(green):
-        active = blue if serving.get(blue) else green
+    if state.settled.get(blue) or state.settled.get(green):
+        active = blue if state.settled.get(blue) else green
         stays = serves(state, goal.release, active) and not goal.again
         return active if stays else active.other
     if runs(state, goal.release, green):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import is_gone, may_run
+from tidegate_controller.core.facts import is_gone, may_run, reachable
 from tidegate_controller.core.floor import kept_in_doubt, missing, room_in, waves_in, zones_of
 from tidegate_controller.core.guards import ALONE, FLOOR
 from tidegate_controller.core.releases import is_established
@@ -38,7 +38,7 @@ def steps(state: t.State, goal: t.Goal) -> tuple[t.Step, ...]:
     waves = _waves(state, goal, rest)
     fresh = [place for place in every if parts.needs_start(state, goal, place)]
     plan = parts.opening(state, goal, fresh, parts.whole(state, goal, every))
-    weights = dict(parts.reachable(state, state.settled))
+    weights = dict(reachable(state, state.settled))
     done = [place for node, place in targets.items() if node not in rest]
     so_far = [] if is_established(state, goal.release) else list(done)
     misnamed = parts.misnamed(state, done)
