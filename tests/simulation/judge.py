@@ -199,8 +199,7 @@ class Judge:
             invariants.what_was_bad_does_not_come_back_by_itself(self, stream, past, event)
             invariants.a_lock_is_respected(self, stream, past, event)
             invariants.a_freeze_is_respected(self, stream, past, event)
-            state = self.world.state(stream)
-            past.begin(event, presumed(state, state.settled))
+            past.begin(event, presumed(self.world.state(stream)))
         elif isinstance(event, ev.ActionIssued):
             invariants.fences_rise(self, stream, past, event.action)
             invariants.a_paused_rollout_begins_nothing(self, stream, past, event.action)

@@ -26,7 +26,8 @@ def amiss(state: t.State, under_way: Collection[str] = ()) -> dict[t.Place, str]
     found = {}
     for place in serving:
         revision = place_of(state, place).revision
-        if told & {place, place.node} or place.node not in state.members or revision is None:
+        ours = place.node in state.members or place in state.left
+        if told & {place, place.node} or not ours or revision is None:
             continue  # of another slot's debts none is about what serves here
         if revision != active.revision:
             other = release_of(state, revision)

@@ -33,15 +33,15 @@ from tidegate_controller.core.settling import (
     after_doubt,
     after_rewrite,
     before_rollout,
+    goes_back_to_presumed,
     is_begun_anew,
-    presumed,
 )
 from tidegate_controller.core.wellness import is_well
 
 
 def evolve(state: t.State, event: ev.Event, clock: float) -> t.State:
     """The state after `event`, which was recorded at engine time `clock`."""
-    after = EVOLVERS[type(event)](state, event, clock)
+    after = goes_back_to_presumed(EVOLVERS[type(event)](state, event, clock))
     return replace(_watch_health(after, clock), version=state.version + 1)
 
 
@@ -111,7 +111,6 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
     is_new = event.kind == "deploy" and not is_established(state, event.release)
     # What serves it already is watched as well, until it has succeeded once.
     watched = (place for place, share in last.items() if share) if is_new else gaining(state, last)
-    before = presumed(state, state.settled)
     rollout = t.Rollout(
         id=event.rollout,
         kind=event.kind,
@@ -121,7 +120,7 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
         nodes=event.nodes,
         absent=event.absent,
         spec=event.spec,
-        before=before,
+        before=state.settled,
         plan=event.plan,
         passed=frozenset(place for place in watched if place not in started),
         zones=event.zones,
@@ -136,7 +135,6 @@ def _started(state: t.State, event: ev.Started, clock: float) -> t.State:
     return replace(
         without_queued(with_calendar(state, event.calendar), event.rollout),
         rollout=rollout,
-        left=state.left.union(p for p in before if not state.settled.get(p)),
         journals={**state.journals, **event.journals},
         # Nobody waits for them; but traffic that is taken from them does not move back unasked.
         away={node: Away(until=clock) for node in serving if node in gone},

@@ -12,7 +12,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.away import Away
 from tidegate_controller.core.changes import forget_health, in_rollout, put, replace, without
 from tidegate_controller.core.outcomes import nothing_comes_late
-from tidegate_controller.core.settling import SETTLE, after_loss, presumed
+from tidegate_controller.core.settling import after_loss
 
 V = TypeVar("V")
 
@@ -113,7 +113,7 @@ def node_forgotten(state: t.State, event: ev.NodeForgotten, clock: float) -> t.S
         debts={k: debt for k, debt in state.debts.items() if t.Place(k).node != node},
         owed=without(state.owed, node),
     )
-    return after_loss(_goes_back_elsewhere(state), clock)
+    return after_loss(state, clock)
 
 
 def journal_replaced(state: t.State, event: ev.JournalReplaced, clock: float) -> t.State:
@@ -121,7 +121,7 @@ def journal_replaced(state: t.State, event: ev.JournalReplaced, clock: float) ->
     places = {p: empty if p.node == event.node else known for p, known in state.places.items()}
     journals = put(state.journals, event.node, event.journal_id)
     state = nothing_comes_late(replace(state, places=places, journals=journals), event.node)
-    state = after_loss(_goes_back_elsewhere(state), clock)
+    state = after_loss(state, clock)
     if not event.owes:
         return state
     return replace(
@@ -129,13 +129,3 @@ def journal_replaced(state: t.State, event: ev.JournalReplaced, clock: float) ->
         debts=put(state.debts, event.node, event.owes),
         owed=put(state.owed, event.node, t.Owed()),  # what was tried before says nothing of it
     )
-
-
-def _goes_back_elsewhere(state: t.State) -> t.State:
-    """Where all that a rollout would go back to is lost, and it has moved nothing by itself yet."""
-    rollout = state.rollout
-    if rollout is None or rollout.undoing or rollout.cursor == len(rollout.plan):
-        return state
-    if rollout.cursor > 0 and rollout.plan[rollout.cursor].id != SETTLE:
-        return state
-    return in_rollout(state, before=presumed(state, rollout.before))

@@ -14,7 +14,7 @@ A balancer that a person moves has no such moves. Called by `chores`, `steps`, `
 """
 
 from tidegate_controller.core import types as t
-from tidegate_controller.core.changes import replace
+from tidegate_controller.core.changes import in_rollout, replace
 from tidegate_controller.core.facts import is_gone, leads_nowhere, reachable
 from tidegate_controller.core.floor import in_doubt, needed
 from tidegate_controller.core.guards import NEVER
@@ -79,19 +79,35 @@ def _has_lost_some(state: t.State, work: t.Work) -> bool:
     return len({leads_nowhere(state, p) for p, share in state.settled.items() if share}) > 1
 
 
-def presumed(state: t.State, weights: t.Weights) -> t.Weights:
-    """What has traffic, as far as that can be said, if it went by these weights last: where all of
-    that is lost, what is well and may have it by a move of unknown outcome. A rollout begins by
-    settling it there, may start its release where it went before, and goes back to this."""
-    if any(reachable(state, weights).values()):
-        return weights
-    return in_doubt(state) or weights
+def presumed(state: t.State) -> t.Weights:
+    """What has traffic, as far as can be said. Where nobody knows, and all that had it for certain
+    is lost: what is well and may have it by a move of unknown outcome. A rollout is planned from
+    that, and begins by writing it."""
+    if state.weights is not None or any(reachable(state, state.settled).values()):
+        return state.settled
+    return in_doubt(state) or state.settled
 
 
 def as_presumed(state: t.State) -> t.State:
     """The state that plans are made from."""
-    having = presumed(state, state.settled)
-    return state if having is state.settled else replace(state, weights=None, settled=having)
+    return replace(state, settled=presumed(state))
+
+
+def goes_back_to_presumed(state: t.State) -> t.State:
+    """The state with what its rollout goes back to, as long as that has moved nothing by itself:
+    nodes are lost meanwhile, and others that were away say that they are well."""
+    rollout = state.rollout
+    if rollout is None or rollout.undoing or rollout.cursor == len(rollout.plan):
+        return state
+    begins = rollout.cursor == 0 or rollout.plan[rollout.cursor].id == SETTLE
+    moves = any(action.work.verb == "route" for action in rollout.open.values())
+    having = presumed(state)
+    if not begins or moves or having is state.settled:
+        return state
+    before = reachable(state, rollout.before)
+    having = {p: s for p, s in before.items() if not state.settled.get(p)} | dict(having)
+    state = in_rollout(state, before=having)
+    return replace(state, left=state.left.union(p for p in having if not state.settled.get(p)))
 
 
 def before_rollout(state: t.State, clock: float) -> t.State:

@@ -88,9 +88,8 @@ def _weights_in(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
     assert rollout is not None
     if rollout.undoing:
         return _weights_back(state, step, weights)
-    if step.id == SETTLE:  # what it was planned with may have been lost since
-        left = (reachable(state, each) for each in (weights, rollout.before))
-        weights = next(filter(None, left), nowhere(state, weights))
+    if step.id == SETTLE and not any(reachable(state, state.settled).values()):
+        weights = reachable(state, rollout.before) or nowhere(state, weights)
     return _without_dropped(state, rollout, weights)
 
 

@@ -122,7 +122,7 @@ def test_a_lost_disk_lets_no_wave_into_a_freeze() -> None:
     assert world.finish() == "succeeded"
 
 
-def settled_with_what_may_have_it(policy: Policy) -> World:
+def settled_with_what_may_have_it(policy: Policy, nodes: str = "ab") -> World:
     """All that had traffic for certain is lost with its disk; b, that may have had it, serves."""
     world = World("a", policy=Policy(on_failure="stop")).deployed("1")
     world.rest()
@@ -132,7 +132,7 @@ def settled_with_what_may_have_it(policy: Policy) -> World:
     assert world.state.weights is None
     world.lose_disks("a")
     world.policy = policy
-    world.deploy("3")
+    world.deploy("3", nodes=list(nodes))
     return world
 
 
@@ -345,3 +345,46 @@ def test_a_dropped_node_that_a_wave_has_moved_all_traffic_to_keeps_it_until_anot
     world.finish()
     moves = [e.action.work for _, e in world.log if isinstance(e, ev.ActionIssued)]
     assert all(any(work.weights.values()) for work in moves if work.verb == "route")
+
+
+def taken_back_from_b() -> World:
+    """1 has the traffic of a again, for certain; the move to 2 on b may still come late."""
+    world = World("a").deployed("1")
+    world.rest()
+    world.add("b")
+    world.deploy("2")
+    assert world.finish(shift="expired") == "rolled_back"
+    assert world.state.unsettled
+    return world
+
+
+def test_what_a_removed_node_serves_is_not_given_to_what_was_taken_back_from() -> None:
+    world = taken_back_from_b()
+    world.leave("a")
+    world.feed(NodeRemoved(node="a"))
+    world.deploy("3", nodes=["b"])
+    world.until("start")
+    assert set(world.traffic) == {"a/blue"}
+
+
+def test_a_node_that_pays_for_its_disk_does_not_share_traffic_with_what_was_taken_back() -> None:
+    world = taken_back_from_b()
+    world.lose_disks("a")
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert set(world.traffic) == {"a/green"}
+
+
+def test_what_serves_with_a_failed_release_is_owed_also_by_a_node_that_has_no_other() -> None:
+    world = settled_with_what_may_have_it(Policy())
+    assert world.finish(start="failed") == "rolled_back"
+    assert world.state.debts["b"] == "serves with 2 in blue, not with 1"
+    world.converge("a")
+    world.finish()
+    assert world.state.debts["b"] == "serves with 2 in blue, not with 1"
+
+
+def test_it_is_told_who_loses_traffic_that_it_may_have() -> None:
+    world = settled_with_what_may_have_it(Policy(), nodes="a")
+    *_, started = (event for _, event in world.log if isinstance(event, ev.Started))
+    assert "b: no traffic any more" in started.notes

@@ -297,11 +297,19 @@ def test_traffic_does_not_go_back_to_what_was_lost_and_has_the_failed_release_no
     assert world.traffic == GREEN
 
 
-def test_a_rollback_knows_that_a_failed_release_serves_since_all_others_were_lost() -> None:
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_rollback_knows_that_a_failed_release_serves_since_all_others_were_lost(
+    when: str,
+) -> None:
     world = in_doubt_between_groups("0", "1", "2")
     world.rest()
-    world.lose_disks("c", "d")
+    if when == "before":
+        world.lose_disks("c", "d")
     world.deploy("3")
+    if when == "meanwhile":
+        world.pause()
+        world.lose_disks("c", "d")
+        world.resume()
     assert world.finish(start="failed") == "rolled_back"
     assert world.traffic == BLUE
     for node in "ab":
@@ -388,3 +396,59 @@ def test_it_is_told_of_the_group_that_may_have_the_traffic_that_more_nodes_get_i
     world.lose_disks("a", "b")
     (started, *_) = world.deploy("3")
     assert not [note for note in started.notes if note.startswith("traffic goes to")]
+
+
+def test_what_was_away_when_all_else_was_lost_is_settled_with_once_it_is_back() -> None:
+    world = in_doubt_between_groups("1", "2")
+    world.rest()
+    world.deploy("3")
+    world.pause()
+    for node in "cd":
+        world.leave(node)
+    world.lose_disks("a", "b")
+    for node in "cd":
+        world.come_back(node)
+    world.leave("c")  # its agent alone may have gone
+    assert world.state.rollout.before == GREEN
+    world.come_back("c")
+    world.resume()
+    (move,) = world.until("settle")
+    assert move.work.weights == GREEN
+
+
+def test_a_release_that_was_taken_back_does_not_have_the_traffic_where_that_is_known() -> None:
+    """A late move may bring it some still. The group that served is brought back."""
+    world = grouped("1")
+    world.rest()
+    world.deploy("2")
+    assert world.finish(shift="expired") == "rolled_back"
+    assert world.state.unsettled
+    world.lose_disks("a", "b")
+    world.converge()
+    assert world.finish() == "succeeded"
+    assert world.traffic == BLUE
+
+
+@pytest.mark.parametrize("away", ["cd", "d"])
+def test_of_lost_groups_the_one_is_brought_back_that_most_nodes_owe_it_of(away: str) -> None:
+    """a owes the release too, as it was away when that came to the other group."""
+    world = grouped("1")
+    world.rest()
+    world.policy = Policy(max_failed_nodes="1")
+    world.leave("a")
+    world.deployed("2")
+    world.lose_disks("c", "d")
+    world.go(lambda: world.traffic == {})
+    world.come_back("a")
+    world.rest()
+    for node in away:
+        world.leave(node)
+    world.converge(*(node for node in "acd" if node not in away))
+    if world.state.rollout is not None:
+        world.finish()
+    for node in away:
+        world.come_back(node)
+    world.converge()
+    world.finish()
+    assert world.traffic == GREEN
+    assert world.state.debts == {}

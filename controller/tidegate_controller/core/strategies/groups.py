@@ -5,6 +5,7 @@ sees places like any others. Called by `blue_green` for environments that have `
 """
 
 from tidegate_controller.core import types as t
+from tidegate_controller.core.changes import replace
 from tidegate_controller.core.wellness import runs, serves
 from tidegate_controller.errors import Refused
 
@@ -16,10 +17,11 @@ def targets(state: t.State, goal: t.Goal) -> list[t.Place]:
     """The places of the group that is to take all traffic: the one that has it, where that serves
     the release already, else the idle one. Raises `Refused` where no group is idle or complete.
     Of nodes that owe the release, those of the group that serves: others owe nothing. Where
-    nobody serves, as when all its disks were lost, it is the group that most of them are of."""
+    nobody serves, as when all its disks were lost, it is the group of most that owe it."""
     groups = _groups(goal)
     if goal.kind == "converge":
-        most = max(t.SLOTS, key=lambda slot: len(groups[slot]))
+        owing = _groups(replace(goal, nodes=tuple(n for n in goal.members if n in state.debts)))
+        most = max(t.SLOTS, key=lambda slot: len(owing[slot]))
         serving = {place.slot for place in _serving(state)} or {most}
         return [t.Place.of(node, slot) for slot in sorted(serving) for node in groups[slot]]
     slot = _target_slot(state, goal, groups)
