@@ -146,6 +146,12 @@ def leads_nowhere(state: t.State, place: t.Place) -> bool:
     return not place_of(state, place).address
 
 
+def leads_somewhere(state: t.State, weights: t.Weights) -> bool:
+    """Whether any of these has traffic and can be reached. Asked after events, of many places:
+    mostly the first one says so."""
+    return any(share and not leads_nowhere(state, place) for place, share in weights.items())
+
+
 def reachable(state: t.State, weights: t.Weights) -> t.Weights:
     """The weights without places that lead nowhere."""
     return {place: share for place, share in weights.items() if not leads_nowhere(state, place)}

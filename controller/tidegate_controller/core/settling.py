@@ -15,7 +15,7 @@ A balancer that a person moves has no such moves. Called by `chores`, `steps`, `
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import in_rollout, replace
-from tidegate_controller.core.facts import is_gone, leads_nowhere, reachable
+from tidegate_controller.core.facts import is_gone, leads_nowhere, leads_somewhere, reachable
 from tidegate_controller.core.floor import in_doubt, needed
 from tidegate_controller.core.guards import NEVER
 
@@ -83,7 +83,7 @@ def presumed(state: t.State) -> t.Weights:
     """What has traffic, as far as can be said. Where nobody knows, and all that had it for certain
     is lost: what is well and may have it by a move of unknown outcome. A rollout is planned from
     that, and begins by writing it."""
-    if state.weights is not None or any(reachable(state, state.settled).values()):
+    if state.weights is not None or leads_somewhere(state, state.settled):
         return state.settled
     return in_doubt(state) or state.settled
 
@@ -100,9 +100,10 @@ def goes_back_to_presumed(state: t.State) -> t.State:
     if rollout is None or rollout.undoing or rollout.cursor == len(rollout.plan):
         return state
     begins = rollout.cursor == 0 or rollout.plan[rollout.cursor].id == SETTLE
-    moves = any(action.work.verb == "route" for action in rollout.open.values())
+    if not begins or any(action.work.verb == "route" for action in rollout.open.values()):
+        return state
     having = presumed(state)
-    if not begins or moves or having is state.settled:
+    if having is state.settled:
         return state
     before = reachable(state, rollout.before)
     having = {p: s for p, s in before.items() if not state.settled.get(p)} | dict(having)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from tidegate_controller.core import types as t
 from tidegate_controller.core.changes import replace
-from tidegate_controller.core.facts import gaining, leads_nowhere, reachable
+from tidegate_controller.core.facts import gaining, leads_nowhere, leads_somewhere, reachable
 from tidegate_controller.core.floor import breach, lent, needed
 from tidegate_controller.core.guards import FLOOR
 from tidegate_controller.core.listed import NODES_TOLD, first_few
@@ -88,7 +88,7 @@ def _weights_in(state: t.State, step: t.Step, weights: t.Weights) -> t.Weights:
     assert rollout is not None
     if rollout.undoing:
         return _weights_back(state, step, weights)
-    if step.id == SETTLE and not any(reachable(state, state.settled).values()):
+    if step.id == SETTLE and not leads_somewhere(state, state.settled):
         weights = reachable(state, rollout.before) or nowhere(state, weights)
     return _without_dropped(state, rollout, weights)
 
