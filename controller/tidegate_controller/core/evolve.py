@@ -203,10 +203,9 @@ def _still_owed(state: t.State, debts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _step_ended(state: t.State, event: ev.StepEnded, clock: float) -> t.State:
-    rollout = state.rollout
-    if rollout is None or event.outcome != "ok":
+    if state.rollout is None or event.outcome != "ok":
         return state
-    cursor = rollout.cursor + 1
+    cursor = state.rollout.cursor + 1
     return in_rollout(state, cursor=cursor, entered_at=None, done={}, waiting=None, frozen=None)
 
 

@@ -11,7 +11,7 @@ from tidegate_controller.core import types as t
 from tidegate_controller.core.facts import place_of
 from tidegate_controller.core.listed import NODES_TOLD, first_few
 from tidegate_controller.core.releases import left_half_done, serving_since
-from tidegate_controller.core.settling import as_presumed, presumed
+from tidegate_controller.core.settling import as_presumed
 from tidegate_controller.core.strategies import STRATEGIES
 from tidegate_controller.core.strategies.groups import group_notes
 
@@ -20,7 +20,8 @@ def reach_notes(state: t.State, goal: t.Goal, told: Collection[str] = ()) -> tup
     """A line each; often none. `told`: nodes of which it is said elsewhere."""
     others = {*goal.nodes, *told}
     notes = list(_half_done(state, goal))
-    taking = dict.fromkeys(place.node for place, share in presumed(state).items() if share)
+    state = as_presumed(state)
+    taking = dict.fromkeys(place.node for place, share in state.settled.items() if share)
     if lost := [node for node in taking if node not in others]:
         notes.append(f"{_listed(lost)}: no traffic any more")
     if goal.kind == "rollback":
@@ -33,7 +34,7 @@ def reach_notes(state: t.State, goal: t.Goal, told: Collection[str] = ()) -> tup
                 f"{version} with `nodes` as it was then"
             )
     has_groups = STRATEGIES[goal.spec.strategy].has_groups
-    return (*notes, *(group_notes(as_presumed(state), goal) if has_groups else ()))
+    return (*notes, *(group_notes(state, goal) if has_groups else ()))
 
 
 def _half_done(state: t.State, goal: t.Goal) -> Iterator[str]:

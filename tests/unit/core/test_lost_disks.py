@@ -122,15 +122,21 @@ def test_a_lost_disk_lets_no_wave_into_a_freeze() -> None:
     assert world.finish() == "succeeded"
 
 
-def settled_with_what_may_have_it(policy: Policy, nodes: str = "ab") -> World:
-    """All that had traffic for certain is lost with its disk; b, that may have had it, serves."""
+def may_have_it(*nodes: str) -> World:
+    """All that had traffic for certain is lost with its disk; these, that may have it, serve."""
     world = World("a", policy=Policy(on_failure="stop")).deployed("1")
     world.rest()
-    world.add("b")
+    world.add(*nodes)
     world.deploy("2")
     assert world.finish(shift="failed") == "failed"
     assert world.state.weights is None
     world.lose_disks("a")
+    return world
+
+
+def settled_with_what_may_have_it(policy: Policy, nodes: str = "ab") -> World:
+    """A rollout has begun there. `nodes`: those that it is for."""
+    world = may_have_it("b")
     world.policy = policy
     world.deploy("3", nodes=list(nodes))
     return world
@@ -300,11 +306,7 @@ def test_an_abort_before_traffic_is_settled_goes_back_to_what_may_have_it() -> N
 
 @pytest.mark.parametrize(("strategy", "move"), [("canary", "shift-1"), ("rolling", "admit-1")])
 def test_a_wave_takes_no_traffic_from_others_that_may_have_all(strategy: str, move: str) -> None:
-    world = World("a", policy=Policy(on_failure="stop")).deployed("1")
-    world.add(*"bcd")
-    world.deploy("2")
-    assert world.finish(shift="failed") == "failed"
-    without_the_disk_of("a", world)
+    world = may_have_it(*"bcd")
     world.policy, world.strategy = Policy(), strategy
     world.waves = Waves(sizes=("1", "2", "100%"), max_parallel="1", min_in_service="0")
     world.deploy("3")

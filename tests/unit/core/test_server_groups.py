@@ -272,9 +272,9 @@ def test_where_the_idle_group_fails_one_after_the_other_traffic_stays() -> None:
     assert world.traffic == BLUE
 
 
-def in_doubt_between_groups(*versions: str) -> World:
+def in_doubt_between_groups(*versions: str, groups: dict[str, str] = GROUPS) -> World:
     """The last of these has moved from blue to green, or green to blue, or has not."""
-    world = grouped(*versions[:-1])
+    world = grouped(*versions[:-1], groups=groups)
     world.rest()
     world.policy = Policy(on_failure="stop")
     world.deploy(versions[-1])
@@ -328,7 +328,6 @@ def test_what_is_lost_after_the_plan_was_made_gets_no_traffic_to_settle_it() -> 
     world.pause()
     world.lose_disks("a", "b")
     world.resume()
-    world.policy = Policy()
     assert world.finish(start="failed") == "rolled_back"
     assert world.traffic == GREEN
 
@@ -388,11 +387,7 @@ def test_where_all_is_lost_after_a_move_a_person_is_asked_whether_the_release_ke
 
 
 def test_it_is_told_of_the_group_that_may_have_the_traffic_that_more_nodes_get_it() -> None:
-    world = grouped("1", groups={"a": "blue", "b": "blue", "c": "green"})
-    world.rest()
-    world.policy = Policy(on_failure="stop")
-    world.deploy("2")
-    assert world.finish(shift="failed") == "failed"
+    world = in_doubt_between_groups("1", "2", groups={"a": "blue", "b": "blue", "c": "green"})
     world.lose_disks("a", "b")
     (started, *_) = world.deploy("3")
     assert not [note for note in started.notes if note.startswith("traffic goes to")]

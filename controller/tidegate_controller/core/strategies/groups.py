@@ -20,9 +20,7 @@ def targets(state: t.State, goal: t.Goal) -> list[t.Place]:
     nobody serves, as when all its disks were lost, it is the group of most that owe it."""
     groups = _groups(goal)
     if goal.kind == "converge":
-        owing = _groups(replace(goal, nodes=tuple(n for n in goal.members if n in state.debts)))
-        most = max(t.SLOTS, key=lambda slot: len(owing[slot]))
-        serving = {place.slot for place in _serving(state)} or {most}
+        serving = {place.slot for place in _serving(state)} or {_owing_most(state, goal)}
         return [t.Place.of(node, slot) for slot in sorted(serving) for node in groups[slot]]
     slot = _target_slot(state, goal, groups)
     if not groups[slot]:
@@ -73,6 +71,12 @@ def _target_slot(state: t.State, goal: t.Goal, groups: Groups) -> str:
 
 def _other(slot: str) -> str:
     return t.SLOTS[1 - t.SLOTS.index(slot)]
+
+
+def _owing_most(state: t.State, goal: t.Goal) -> str:
+    """Also by nodes that do not pay now, as they are away."""
+    groups = _groups(replace(goal, nodes=tuple(n for n in goal.members if n in state.debts)))
+    return max(t.SLOTS, key=lambda slot: len(groups[slot]))
 
 
 def _serving(state: t.State) -> list[t.Place]:
